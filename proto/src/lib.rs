@@ -1,0 +1,32 @@
+//! The contract: generated messages and services, the descriptors that
+//! reflection and JSON need, and the checked types behind loose wire fields.
+//! Knows no service.
+
+mod error_code;
+mod time_range;
+mod usage_event;
+mod violations;
+
+pub use error_code::ErrorCode;
+pub use time_range::TimeRange;
+pub use usage_event::{
+    InvalidEvent, MAX_EVENTS_PER_BATCH, duration_from_micros, micros_from_duration,
+    micros_from_timestamp, timestamp_from_micros,
+};
+pub use violations::Violations;
+
+/// Messages and services of the package `modash.v1`, as generated.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::needless_pass_by_value,
+    clippy::large_futures
+)]
+pub mod v1 {
+    tonic::include_proto!("modash.v1");
+}
+
+/// The encoded `FileDescriptorSet` of the package, with its comments.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

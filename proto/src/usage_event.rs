@@ -1,0 +1,248 @@
+//! What makes a usage event storable, and conversions of its times.
+
+use prost_types::{Duration, Timestamp};
+
+use crate::v1::{Operation, Outcome, SpeedSource, UsageEvent, UsageSource};
+
+/// Most events that one `EventBatch` may hold.
+pub const MAX_EVENTS_PER_BATCH: usize = 5_000;
+
+/// Largest count that the contract allows: what PostgreSQL's `bigint` holds.
+const MAX_COUNT: u64 = i64::MAX as u64;
+
+/// Why an event can never be stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {problem}")]
+pub struct InvalidEvent {
+    /// Proto field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+impl UsageEvent {
+    /// Checks what storage relies on. Fields that a newer peer added, or an
+    /// older one leaves out, do not make an event invalid.
+    ///
+    /// # Errors
+    /// The first field that makes it unstorable.
+    pub fn check(&self) -> Result<(), InvalidEvent> {
+        let require = |holds, field, problem| {
+            if holds { Ok(()) } else { Err(InvalidEvent { field, problem }) }
+        };
+        require(
+            self.event_id.len() == 36 && uuid::Uuid::try_parse(&self.event_id).is_ok(),
+            "event_id",
+            "is not a UUID of 36 characters",
+        )?;
+        require(
+            (1..=128).contains(&self.replica_id.len()),
+            "replica_id",
+            "must have 1 to 128 bytes",
+        )?;
+        require(
+            self.started_at.as_ref().and_then(micros_from_timestamp).is_some(),
+            "started_at",
+            "is missing or out of range",
+        )?;
+        for (field, value, limit) in self.texts() {
+            require(value.len() <= limit, field, "is too long")?;
+            require(!value.contains('\0'), field, "contains a NUL character")?;
+        }
+        require(self.tags.len() <= 16, "tags", "has more than 16 entries")?;
+        require(
+            self.tags.iter().all(|(name, value)| {
+                name.len() <= 64
+                    && value.len() <= 128
+                    && !name.contains('\0')
+                    && !value.contains('\0')
+            }),
+            "tags",
+            "has a name over 64 bytes, a value over 128, or a NUL character",
+        )?;
+        for (field, count) in self.counts() {
+            require(count.unwrap_or(0) <= MAX_COUNT, field, "is out of range")?;
+        }
+        for (field, duration) in self.durations() {
+            let fits = duration.is_none_or(|duration| micros_from_duration(duration).is_some());
+            require(fits, field, "is out of range")?;
+        }
+        let histogram_fits = self.token_gaps.as_ref().is_none_or(|histogram| {
+            histogram.indexes.len() == histogram.counts.len()
+                && histogram.indexes.iter().all(|index| *index < 1024)
+                && histogram.indexes.is_sorted_by(|a, b| a < b)
+                && histogram.counts.iter().all(|count| *count <= MAX_COUNT >> 12)
+        });
+        require(histogram_fits, "token_gaps", "is not a valid histogram")
+    }
+
+    /// The outcome; a value that this version does not know is unspecified.
+    #[must_use]
+    pub fn known_outcome(&self) -> Outcome {
+        Outcome::try_from(self.outcome).unwrap_or_default()
+    }
+
+    /// The operation; a value that this version does not know is unspecified.
+    #[must_use]
+    pub fn known_operation(&self) -> Operation {
+        Operation::try_from(self.operation).unwrap_or_default()
+    }
+
+    /// The usage source; a value that this version does not know is
+    /// unspecified.
+    #[must_use]
+    pub fn known_usage_source(&self) -> UsageSource {
+        UsageSource::try_from(self.usage_source).unwrap_or_default()
+    }
+
+    /// The speed source; a value that this version does not know is
+    /// unspecified.
+    #[must_use]
+    pub fn known_speed_source(&self) -> SpeedSource {
+        SpeedSource::try_from(self.speed_source).unwrap_or_default()
+    }
+
+    fn texts(&self) -> [(&'static str, &str, usize); 15] {
+        fn text(value: &Option<String>) -> &str {
+            value.as_deref().unwrap_or_default()
+        }
+        [
+            ("upstream", &self.upstream, 128),
+            ("dialect", &self.dialect, 64),
+            ("method", &self.method, 32),
+            ("path", &self.path, 512),
+            ("model_requested", text(&self.model_requested), 256),
+            ("user_agent_family", text(&self.user_agent_family), 64),
+            ("client_key", text(&self.client_key), 64),
+            ("user", text(&self.user), 128),
+            ("session", text(&self.session), 128),
+            ("model", text(&self.model), 256),
+            ("response_id", text(&self.response_id), 128),
+            ("finish_reason", text(&self.finish_reason), 64),
+            ("service_tier", text(&self.service_tier), 64),
+            ("error_type", text(&self.error_type), 128),
+            ("replica_id", &self.replica_id, 128),
+        ]
+    }
+
+    fn counts(&self) -> [(&'static str, Option<u64>); 13] {
+        [
+            ("prompt_tokens", self.prompt_tokens),
+            ("cached_prompt_tokens", self.cached_prompt_tokens),
+            ("cache_write_tokens", self.cache_write_tokens),
+            ("completion_tokens", self.completion_tokens),
+            ("reasoning_tokens", self.reasoning_tokens),
+            ("audio_prompt_tokens", self.audio_prompt_tokens),
+            ("audio_completion_tokens", self.audio_completion_tokens),
+            ("total_tokens", self.total_tokens),
+            ("billed_prompt_tokens", self.billed_prompt_tokens),
+            ("billed_completion_tokens", self.billed_completion_tokens),
+            ("content_events", Some(self.content_events)),
+            ("request_bytes", Some(self.request_bytes)),
+            ("response_bytes", Some(self.response_bytes)),
+        ]
+    }
+
+    fn durations(&self) -> [(&'static str, Option<&Duration>); 6] {
+        [
+            ("connect", self.connect.as_ref()),
+            ("upstream_head", self.upstream_head.as_ref()),
+            ("first_token", self.first_token.as_ref()),
+            ("last_token", self.last_token.as_ref()),
+            ("duration", self.duration.as_ref()),
+            ("billed_audio", self.billed_audio.as_ref()),
+        ]
+    }
+}
+
+/// Microseconds since 1970, from a timestamp of the years 1 to 9999.
+#[must_use]
+pub fn micros_from_timestamp(timestamp: &Timestamp) -> Option<i64> {
+    let in_range = (-62_135_596_800..=253_402_300_799).contains(&timestamp.seconds)
+        && (0..1_000_000_000).contains(&timestamp.nanos);
+    in_range.then(|| timestamp.seconds * 1_000_000 + i64::from(timestamp.nanos) / 1_000)
+}
+
+/// A timestamp, from microseconds since 1970.
+#[must_use]
+pub fn timestamp_from_micros(micros: i64) -> Timestamp {
+    Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
+    }
+}
+
+/// Microseconds of a duration of 0 to about 10,000 years.
+#[must_use]
+pub fn micros_from_duration(duration: &Duration) -> Option<i64> {
+    let in_range = (0..=315_576_000_000).contains(&duration.seconds)
+        && (0..1_000_000_000).contains(&duration.nanos);
+    in_range.then(|| duration.seconds * 1_000_000 + i64::from(duration.nanos) / 1_000)
+}
+
+/// A duration, from microseconds; negative ones become 0.
+#[must_use]
+pub fn duration_from_micros(micros: i64) -> Duration {
+    let micros = micros.max(0);
+    Duration {
+        seconds: micros / 1_000_000,
+        nanos: i32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1::LogHistogram;
+
+    fn valid() -> UsageEvent {
+        UsageEvent {
+            event_id: "01939e3c-7b1a-7cc0-8000-000000000001".into(),
+            replica_id: "a".into(),
+            started_at: Some(timestamp_from_micros(1_764_000_000_000_000)),
+            ..UsageEvent::default()
+        }
+    }
+
+    #[test]
+    fn an_event_with_only_its_identity_is_valid() {
+        assert_eq!(valid().check(), Ok(()));
+    }
+
+    #[test]
+    fn each_unstorable_field_is_named() {
+        let cases: [(&str, fn(&mut UsageEvent)); 8] = [
+            ("event_id", |event| event.event_id = "x".into()),
+            ("replica_id", |event| event.replica_id.clear()),
+            ("started_at", |event| event.started_at = None),
+            ("path", |event| event.path = "a".repeat(513)),
+            ("model", |event| event.model = Some("a\0b".into())),
+            ("prompt_tokens", |event| event.prompt_tokens = Some(u64::MAX)),
+            ("duration", |event| event.duration = Some(Duration { seconds: -1, nanos: 0 })),
+            ("token_gaps", |event| {
+                event.token_gaps = Some(LogHistogram { indexes: vec![2, 1], counts: vec![1, 1] });
+            }),
+        ];
+        for (field, spoil) in cases {
+            let mut event = valid();
+            spoil(&mut event);
+            assert_eq!(event.check().unwrap_err().field, field);
+        }
+    }
+
+    #[test]
+    fn times_survive_both_conversions_to_the_microsecond() {
+        for micros in [0, 1, -1, 1_764_000_000_123_456, -62_135_596_800_000_000] {
+            assert_eq!(micros_from_timestamp(&timestamp_from_micros(micros)), Some(micros));
+        }
+        assert_eq!(micros_from_duration(&duration_from_micros(1_234_567)), Some(1_234_567));
+        assert_eq!(micros_from_duration(&duration_from_micros(-5)), Some(0));
+    }
+
+    #[test]
+    fn an_unknown_enum_value_of_a_newer_peer_is_unspecified() {
+        let event = UsageEvent { outcome: 999, ..valid() };
+        assert_eq!(event.check(), Ok(()));
+        assert_eq!(event.known_outcome(), Outcome::Unspecified);
+    }
+}

@@ -1,0 +1,81 @@
+//! The admin server: is the process up, may it take traffic, what does it
+//! count.
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::net::TcpListener;
+
+use crate::{Metrics, Readiness, Shutdown};
+
+/// Serves `/livez`, `/readyz` and `/metrics`.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// What `/readyz` waits for.
+    pub readiness: Readiness,
+    /// A stopping process is not ready.
+    pub shutdown: Shutdown,
+}
+
+impl Admin {
+    /// Serves until the process ends; it answers while the process drains.
+    pub async fn run(self, listener: TcpListener) {
+        let router = Router::new()
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .with_state(self);
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the admin server stopped");
+        }
+    }
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    if admin.shutdown.is_requested() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    let waiting_for = admin.readiness.waiting_for();
+    if waiting_for.is_empty() {
+        "ready\n".into_response()
+    } else {
+        let text = format!("waiting for {}\n", waiting_for.join(", "));
+        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, content_type)], admin.metrics.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn admin() -> Admin {
+        Admin {
+            metrics: Metrics::default(),
+            readiness: Readiness::default(),
+            shutdown: Shutdown::new(Duration::from_secs(1)),
+        }
+    }
+
+    #[tokio::test]
+    async fn readyz_names_what_is_waited_for_and_turns_false_when_stopping() {
+        let admin = admin();
+        let hold = admin.readiness.hold("database");
+        assert_eq!(readyz(State(admin.clone())).await.status(), 503);
+        drop(hold);
+        assert_eq!(readyz(State(admin.clone())).await.status(), 200);
+        admin.shutdown.request();
+        assert_eq!(readyz(State(admin)).await.status(), 503);
+    }
+}

@@ -1,0 +1,25 @@
+//! Everything a process needs that is not business: settings that report all
+//! mistakes at once, logs, metrics, readiness, signals, and an orderly stop.
+//! Knows processes, not usage.
+//!
+//! The order of every process: settings are read and checked; listeners are
+//! bound; the service runs until it is told to stop; it then drains, each part
+//! within the grace period; the exit code says how it went.
+
+mod admin;
+mod listen;
+mod metrics;
+mod process;
+mod readiness;
+mod settings;
+mod shutdown;
+mod telemetry;
+
+pub use admin::Admin;
+pub use listen::{BindError, bind, warn_if_exposed};
+pub use metrics::Metrics;
+pub use process::{ProcessConfig, ProcessSettings, ServiceContext, run};
+pub use readiness::{Hold, Readiness};
+pub use settings::{Checked, Mistakes, Seconds, USAGE_EXIT_CODE, parse, redact};
+pub use shutdown::Shutdown;
+pub use telemetry::LogFormat;

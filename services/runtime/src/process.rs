@@ -1,0 +1,167 @@
+//! One process: start logging, run the service until a signal or its own end,
+//! drain, and say by the exit code how it went.
+
+use std::{
+    error::Error, fmt::Display, future::Future, io::Write as _, process::ExitCode, str::FromStr,
+    time::Duration,
+};
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::{Checked, LogFormat, Metrics, Mistakes, Readiness, Seconds, Shutdown, telemetry};
+
+/// Settings that every process has.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Process")]
+pub struct ProcessSettings {
+    /// Which log lines to write: error, warn, info, debug, trace, or a list such
+    /// as `info,modash_proxy=debug`
+    #[arg(long, env = "MODASH_LOG", default_value = "info")]
+    log: Checked<LogFilter>,
+
+    /// Form of the log lines: text or json
+    #[arg(long, env = "MODASH_LOG_FORMAT", default_value = "text")]
+    log_format: Checked<LogFormat>,
+
+    /// How long a stop may take before what still runs is cut off
+    #[arg(long, env = "MODASH_GRACE_PERIOD_SECONDS", default_value = "30")]
+    grace_period_seconds: Checked<Seconds>,
+}
+
+/// Checked form of the settings.
+#[derive(Debug, Clone)]
+pub struct ProcessConfig {
+    log: LogFilter,
+    log_format: LogFormat,
+    grace_period: Duration,
+}
+
+impl ProcessSettings {
+    /// Checks the settings and notes every mistake.
+    pub fn check(self, mistakes: &mut Mistakes) -> Option<ProcessConfig> {
+        let log = self.log.check("MODASH_LOG", mistakes);
+        let log_format = self.log_format.check("MODASH_LOG_FORMAT", mistakes);
+        let grace_period =
+            self.grace_period_seconds.check("MODASH_GRACE_PERIOD_SECONDS", mistakes);
+        Some(ProcessConfig {
+            log: log?,
+            log_format: log_format?,
+            grace_period: grace_period?.0,
+        })
+    }
+}
+
+/// A valid filter for log lines.
+#[derive(Debug, Clone)]
+struct LogFilter(String);
+
+impl FromStr for LogFilter {
+    type Err = tracing_subscriber::filter::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<EnvFilter>().map(|_| Self(text.to_owned()))
+    }
+}
+
+/// What a service gets from its process. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct ServiceContext {
+    /// When to stop.
+    pub shutdown: Shutdown,
+    /// What must come before traffic.
+    pub readiness: Readiness,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+impl ServiceContext {
+    /// A context of its own, for tests and for services inside one process.
+    #[must_use]
+    pub fn new(grace_period: Duration) -> Self {
+        Self {
+            shutdown: Shutdown::new(grace_period),
+            readiness: Readiness::default(),
+            metrics: Metrics::default(),
+        }
+    }
+}
+
+/// Runs `service` on a multi-threaded runtime. SIGINT and SIGTERM ask it to
+/// stop; a second one ends the process at once. An error is written as one line
+/// and gives exit code 1.
+pub fn run<F, E>(
+    program: &str,
+    config: ProcessConfig,
+    service: impl FnOnce(ServiceContext) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: Into<Box<dyn Error>>,
+{
+    let filter = EnvFilter::new(&config.log.0);
+    telemetry::start(filter, config.log_format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(program, &format!("cannot start threads: {error}")),
+    };
+    let context = ServiceContext::new(config.grace_period);
+    let shutdown = context.shutdown.clone();
+    let ended = runtime.block_on(async {
+        let service = service(context);
+        tokio::select! {
+            result = service => Some(result),
+            () = stop_signals(&shutdown) => None,
+        }
+    });
+    // Blocking tasks that are stuck must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => fail(program, &chain(error.into().as_ref())),
+        None => fail(program, "ended at once by a second signal"),
+    }
+}
+
+/// Asks for a stop at the first signal; returns at the second.
+async fn stop_signals(shutdown: &Shutdown) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::warn!("signals cannot be received; only a kill will stop this process");
+        return std::future::pending().await;
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    next().await;
+    tracing::info!(
+        grace_seconds = shutdown.time_left().as_secs_f64(),
+        "stopping; a second signal ends at once"
+    );
+    shutdown.request();
+    next().await;
+}
+
+fn fail(program: &str, problem: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{program}: {problem}");
+    ExitCode::FAILURE
+}
+
+/// An error with its causes, unless a cause is already in the text before it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let line = (error as &dyn Display).to_string();
+        if !text.contains(&line) {
+            text = format!("{text}: {line}");
+        }
+        cause = error.source();
+    }
+    text
+}

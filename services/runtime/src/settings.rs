@@ -1,0 +1,182 @@
+//! Settings from flags, the environment and `.env`, by clap; values are checked
+//! apart from parsing, so that all mistakes are reported together.
+
+use std::{
+    convert::Infallible,
+    ffi::OsString,
+    fmt::{self, Display},
+    io::Write as _,
+    process::ExitCode,
+    str::FromStr,
+    time::Duration,
+};
+
+use url::Url;
+
+/// Exit code for a mistake in flags or settings (`EX_USAGE` of sysexits.h).
+pub const USAGE_EXIT_CODE: u8 = 64;
+
+/// A setting whose text may or may not be a valid `T`. Parsing it never fails,
+/// so clap goes on to the next one; `check` hands out the value or notes the
+/// mistake.
+#[derive(Debug, Clone)]
+pub struct Checked<T>(Result<T, String>);
+
+impl<T> FromStr for Checked<T>
+where
+    T: FromStr<Err: Display>,
+{
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.trim().parse().map_err(|error: T::Err| error.to_string())))
+    }
+}
+
+impl<T> Checked<T> {
+    /// The value; a mistake is noted under the setting's environment name.
+    pub fn check(self, name: &str, mistakes: &mut Mistakes) -> Option<T> {
+        self.0.map_err(|error| mistakes.add(name, error)).ok()
+    }
+}
+
+/// What is wrong with the configuration, one line for each setting.
+#[derive(Debug, Default)]
+pub struct Mistakes {
+    lines: Vec<String>,
+}
+
+impl Mistakes {
+    /// Notes that the setting `name` is wrong; the description says what it must
+    /// be and does not repeat secret values.
+    pub fn add(&mut self, name: &str, description: impl Display) {
+        self.lines.push(format!("{name}: {description}"));
+    }
+
+    /// Notes the mistake unless `holds`.
+    pub fn require(&mut self, holds: bool, name: &str, description: impl Display) {
+        if !holds {
+            self.add(name, description);
+        }
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Writes all mistakes to standard error; gives the exit code for them.
+    #[must_use]
+    pub fn report(&self, program: &str) -> ExitCode {
+        let mut text = format!(
+            "{program}: {} in the settings; nothing was started\n",
+            match self.lines.len() {
+                1 => "1 mistake".to_owned(),
+                count => format!("{count} mistakes"),
+            }
+        );
+        for line in &self.lines {
+            text.push_str(&format!("  {line}\n"));
+        }
+        text.push_str(&format!("`{program} --help` lists all settings\n"));
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        ExitCode::from(USAGE_EXIT_CODE)
+    }
+}
+
+impl Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines.join("\n"))
+    }
+}
+
+/// Reads flags, the environment, and `.env` of the working directory or one of
+/// its parents (which never replaces what the environment has).
+///
+/// # Errors
+/// The exit code, after help, the version or the mistake was printed.
+pub fn parse<S: clap::Parser>() -> Result<S, ExitCode> {
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        let _ = writeln!(std::io::stderr(), ".env cannot be read: {error}");
+        return Err(ExitCode::from(USAGE_EXIT_CODE));
+    }
+    // An empty variable is how compose files and shells say "not set".
+    let empty: Vec<OsString> =
+        std::env::vars_os().filter(|(_, value)| value.is_empty()).map(|(name, _)| name).collect();
+    let command = S::command().mut_args(|arg| match arg.get_env() {
+        Some(name) if empty.iter().any(|empty| empty == name) => arg.env(None::<&str>),
+        _ => arg,
+    });
+    command
+        .try_get_matches()
+        .and_then(|mut matches| S::from_arg_matches_mut(&mut matches))
+        .map_err(|error| {
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { USAGE_EXIT_CODE } else { 0 })
+        })
+}
+
+/// A duration given in seconds, fractions allowed: more than 0 and at most a
+/// year.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Seconds(pub Duration);
+
+impl FromStr for Seconds {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const YEAR: f64 = 365.0 * 24.0 * 3600.0;
+        match text.parse::<f64>() {
+            Ok(seconds) if seconds > 0.0 && seconds <= YEAR => {
+                Ok(Self(Duration::from_secs_f64(seconds)))
+            }
+            _ => Err("must be a number of seconds above 0, for example 30 or 0.5"),
+        }
+    }
+}
+
+/// A URL for logs and errors: without user, password, query and fragment.
+#[must_use]
+pub fn redact(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return "(not a URL)".to_owned();
+    };
+    // Both fail only for URLs that cannot have credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_is_noted_and_the_next_setting_is_still_read() {
+        let mut mistakes = Mistakes::default();
+        let port: Checked<u16> = "99999".parse().unwrap();
+        let wait: Checked<Seconds> = "-1".parse().unwrap();
+        let good: Checked<u16> = " 80 ".parse().unwrap();
+        assert_eq!(port.check("PORT", &mut mistakes), None);
+        assert_eq!(wait.check("WAIT_SECONDS", &mut mistakes), None);
+        assert_eq!(good.check("OTHER", &mut mistakes), Some(80));
+        let text = mistakes.to_string();
+        assert!(text.contains("PORT:") && text.contains("WAIT_SECONDS:"), "{text}");
+        assert_eq!(mistakes.report("modash"), ExitCode::from(64));
+    }
+
+    #[test]
+    fn a_redacted_url_has_no_secrets() {
+        assert_eq!(
+            redact("postgresql://user:pass@db:5433/modash?password=x"),
+            "postgresql://db:5433/modash"
+        );
+        assert_eq!(redact("user:pass"), "user:pass");
+        assert_eq!(redact("no url"), "(not a URL)");
+    }
+}
