@@ -1,1 +1,14 @@
-//! Under construction.
+//! Reads model, usage, timing and outcome of an exchange with an LLM server from
+//! a copy of its bytes. No IO, no clock, no threads: bytes and times go in, a
+//! `Reading` comes out. Memory is bounded whatever the bytes are, and results do
+//! not depend on how they are cut into pieces.
+
+mod dialect;
+mod limits;
+mod meter;
+mod reading;
+
+pub use dialect::{Dialect, Operation};
+pub use limits::Limits;
+pub use meter::Meter;
+pub use reading::{BodyEnd, Outcome, Reading, RealtimeResponse, SpeedSource, Tokens, UsageSource};

@@ -1,0 +1,42 @@
+//! Bounds of what one meter holds. Everything that is kept of a body has a
+//! limit here; docs/metering.md says what happens at each of them.
+
+/// Limits of one meter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Nesting of JSON that is followed. A document or event that nests deeper
+    /// is not read. At most 512.
+    pub nesting: usize,
+    /// Bytes of a JSON key that are compared. A longer one is not a known one.
+    pub key_bytes: usize,
+    /// Bytes kept of one string value. Longer ones are cut at a character.
+    pub value_bytes: usize,
+    /// Bytes of one stream event or frame. A longer event is not read.
+    pub event_bytes: usize,
+    /// Decoded bytes of a request or response body that are read.
+    pub decoded_bytes: u64,
+    /// Decoded bytes that one encoded byte may give, once 1 MiB were decoded.
+    pub expansion: u64,
+    /// Largest window that a compressed body may ask for.
+    pub window_bytes: usize,
+    /// Realtime responses kept one by one; the sums hold the others too.
+    pub realtime_records: usize,
+    /// Choices of which counts are kept apart.
+    pub choices: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            nesting: 256,
+            key_bytes: 128,
+            value_bytes: 512,
+            event_bytes: 64 << 20,
+            decoded_bytes: 4 << 30,
+            expansion: 2_000,
+            window_bytes: 8 << 20,
+            realtime_records: 64,
+            choices: 128,
+        }
+    }
+}
