@@ -1,0 +1,148 @@
+//! The cluster before its server runs: created on the first start, refused when
+//! another major version made it, and freed of what a crash left behind.
+
+use std::{
+    fs, io,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, test_kill_process};
+
+use crate::{
+    DATABASE, Error, Lifetime, account::Account, binaries::Binaries, directory::DataDirectory,
+};
+
+/// How long the server of a killed modash gets to finish its own shutdown: its
+/// guard ends it by force before.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(30);
+
+/// Makes sure that there is a cluster of the programs' version and that no
+/// server runs on it.
+pub(crate) fn prepare(
+    directory: &DataDirectory,
+    binaries: &Binaries,
+    account: &Account,
+    lifetime: Lifetime,
+) -> Result<(), Error> {
+    let cluster = &directory.cluster;
+    match fs::read_to_string(cluster.join("PG_VERSION")) {
+        Ok(found) if found.trim() == binaries.major_version.to_string() => clear_stale(cluster),
+        Ok(found) => Err(Error::OtherVersion {
+            path: cluster.clone(),
+            found: found.trim().to_owned(),
+            available: binaries.major_version,
+            binaries: binaries.directory.clone(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !cluster.exists() => {
+            create(directory, binaries, account, lifetime)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotACluster {
+            path: cluster.clone(),
+        }),
+        Err(source) => Err(Error::io("read", cluster.join("PG_VERSION"))(source)),
+    }
+}
+
+/// Runs initdb beside the final place, so that an interrupted one leaves no half
+/// cluster.
+fn create(
+    directory: &DataDirectory,
+    binaries: &Binaries,
+    account: &Account,
+    lifetime: Lifetime,
+) -> Result<(), Error> {
+    let unfinished = directory.root.join("cluster.unfinished");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(Error::io("remove", &unfinished))?;
+    }
+    let mut command = account.command(&binaries.directory.join("initdb"));
+    command.arg("--pgdata").arg(&unfinished);
+    // Trust is for whoever can enter the socket's directory: the account, root.
+    command.args([
+        "--username",
+        DATABASE,
+        "--auth-local=trust",
+        "--auth-host=reject",
+    ]);
+    command.args(["--encoding=UTF8", "--locale=C", "--no-instructions"]);
+    // The same order of strings and the same letters on every system; older
+    // versions have no locale of their own, and C orders strings the same way.
+    if binaries.major_version >= 17 {
+        command.args(["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]);
+    }
+    if lifetime == Lifetime::Throwaway {
+        command.arg("--no-sync");
+    }
+    let output = command
+        .output()
+        .map_err(Error::io("run", binaries.directory.join("initdb")))?;
+    if !output.status.success() {
+        let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Error::Program {
+            program: "initdb",
+            output,
+        });
+    }
+    fs::rename(&unfinished, &directory.cluster).map_err(Error::io("create", &directory.cluster))
+}
+
+/// `postmaster.pid` outlives a killed server, and its number may since belong to
+/// any other process, which PostgreSQL would take for a running server.
+fn clear_stale(cluster: &Path) -> Result<(), Error> {
+    let file = cluster.join("postmaster.pid");
+    let waiting_since = Instant::now();
+    loop {
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(Error::io("read", file)(source)),
+        };
+        let Some(process) = text
+            .lines()
+            .next()
+            .and_then(|line| line.trim().parse().ok())
+        else {
+            break;
+        };
+        if !is_server(process) {
+            break;
+        }
+        if waiting_since.elapsed() > SHUTDOWN_LIMIT {
+            return Err(Error::ServerRunning {
+                path: cluster.to_owned(),
+                process,
+            });
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    // The lock on the data directory is ours, so this is nobody's.
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", file)(error))
+        }
+        _ => {
+            tracing::info!("the last run of the database was cut off; it recovers");
+            Ok(())
+        }
+    }
+}
+
+/// Whether this process lives and is a PostgreSQL server.
+fn is_server(process: u32) -> bool {
+    let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) else {
+        return false;
+    };
+    if test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
+        return false;
+    }
+    let command = fs::read_to_string(format!("/proc/{process}/cmdline")).or_else(|_| {
+        let mut ps = std::process::Command::new("ps");
+        let output = ps
+            .args(["-o", "command=", "-p", &process.to_string()])
+            .output()?;
+        Ok::<_, io::Error>(String::from_utf8_lossy(&output.stdout).into_owned())
+    });
+    command.is_ok_and(|command| command.contains("postgres"))
+}
