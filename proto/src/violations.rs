@@ -19,7 +19,9 @@ impl Violations {
 
     /// Notes the error of a check, if it is one, and gives its value otherwise.
     pub fn check<T, E: ToString>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.add(field, error.to_string())).ok()
+        result
+            .map_err(|error| self.add(field, error.to_string()))
+            .ok()
     }
 
     /// Ok if nothing was found.
@@ -41,7 +43,11 @@ impl Violations {
         for (field, description) in self.found {
             details.add_bad_request_violation(field, description);
         }
-        Err(Status::with_error_details(Code::InvalidArgument, message, details))
+        Err(Status::with_error_details(
+            Code::InvalidArgument,
+            message,
+            details,
+        ))
     }
 }
 

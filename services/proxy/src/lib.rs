@@ -1,1 +1,216 @@
-//! Under construction.
+//! The data plane of modash.
+//!
+//! Life of a request: `listener` accepts, `route` decides where it goes,
+//! `forward` sends it on and hands the response back, `tap` looks at a copy of
+//! both bodies, `exchange` holds what is known of it and ends exactly once,
+//! `core` keeps the finished ones, `usage_event` makes the event, and `emit`
+//! brings it to analytics.
+
+mod client_key;
+mod core;
+mod emit;
+mod error;
+mod exchange;
+mod forward;
+mod listener;
+mod metrics;
+mod request_facts;
+mod route;
+mod settings;
+mod tap;
+mod upstream;
+mod usage_event;
+
+use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
+
+use modash_runtime::{Admin, BindError, ServiceContext, Shutdown, bind, warn_if_exposed};
+use tokio::net::TcpListener;
+
+use crate::{
+    client_key::Fingerprinter,
+    core::{Core, Shared},
+    emit::{EmitConfig, Emitter},
+    listener::{Intake, Listeners},
+    route::Router,
+    upstream::Tls,
+    usage_event::EventMaker,
+};
+pub use settings::{ProxyConfig, ProxySettings};
+pub use upstream::{BaseUrl, UpstreamConfig};
+
+/// How often old idle connections to upstreams are closed.
+const CLOSE_OLD_EVERY: Duration = Duration::from_secs(5);
+
+/// Why the proxy could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A port is taken, or the like.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// No upstream is configured.
+    #[error("UPSTREAM_URL is not set: give the base URL of the LLM server")]
+    NoUpstream,
+    /// The file of certificate authorities is no good.
+    #[error("MODASH_PROXY_UPSTREAM_CA_FILE {0}")]
+    Tls(String),
+    /// The system refused a thread.
+    #[error("cannot start a forwarding thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// A proxy whose listeners are bound.
+pub struct Proxy {
+    config: ProxyConfig,
+    upstream: BaseUrl,
+    tls: Tls,
+    listeners: Listeners,
+    admin: TcpListener,
+}
+
+impl Proxy {
+    /// Binds the listeners.
+    ///
+    /// # Errors
+    /// If a port is taken, no upstream is configured, or TLS cannot be set up.
+    pub async fn bind(config: ProxyConfig) -> Result<Self, Error> {
+        let upstream = config.upstream.clone().ok_or(Error::NoUpstream)?;
+        let tls = Tls::new(config.upstream_config.ca_file.as_deref()).map_err(Error::Tls)?;
+        let listeners = Listeners::bind(config.listen, config.threads)
+            .map_err(|error| BindError::new("proxy", "PORT", config.listen, error))?;
+        tracing::info!(address = %listeners.address, purpose = "proxy", %upstream, "listening");
+        warn_if_exposed("proxy", listeners.address);
+        let admin = bind(
+            "proxy admin",
+            "MODASH_PROXY_ADMIN_LISTEN",
+            config.admin_listen,
+        )
+        .await?;
+        Ok(Self {
+            config,
+            upstream,
+            tls,
+            listeners,
+            admin,
+        })
+    }
+
+    /// Where applications reach it.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.listeners.address
+    }
+
+    /// Where `/metrics` and the like are.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.local_addr().unwrap_or(self.config.admin_listen)
+    }
+
+    /// Serves until a stop is asked for. Stops in data order: no more
+    /// connections, running requests end, events are handed over.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
+        let config = self.config;
+        let cores: Vec<_> = self
+            .listeners
+            .listeners
+            .iter()
+            .map(|_| Arc::new(Shared::new()))
+            .collect();
+        let fingerprinter = Fingerprinter::new(config.client_key_secret.as_deref());
+        let emitter = Arc::new(Emitter::new(
+            EmitConfig {
+                replica_id: config.replica_id.clone(),
+                analytics: config.analytics.clone(),
+                spool_events: config.spool_events,
+            },
+            cores.clone(),
+            EventMaker::new(config.replica_id.clone(), fingerprinter),
+        ));
+        metrics::register(&context.metrics, cores.clone(), emitter.clone());
+        let admin = Admin {
+            metrics: context.metrics,
+            readiness: context.readiness,
+            shutdown: context.shutdown.clone(),
+        };
+        tokio::spawn(admin.run(self.admin));
+        let intakes = intakes(self.listeners.listeners).map_err(Error::Thread)?;
+        let threads = intakes
+            .into_iter()
+            .zip(cores)
+            .enumerate()
+            .map(|(number, (intake, shared))| {
+                let router = Router::new(
+                    self.upstream.clone(),
+                    &config.named_upstreams,
+                    config.gateway.clone(),
+                    &self.tls,
+                    &config.upstream_config,
+                );
+                let core = Arc::new(Core { router, shared });
+                spawn_core(
+                    number,
+                    core,
+                    intake,
+                    config.header_timeout,
+                    context.shutdown.clone(),
+                )
+            })
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(Error::Thread)?;
+        let ended = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+        });
+        emitter.run(context.shutdown, ended).await;
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn intakes(listeners: Vec<std::net::TcpListener>) -> io::Result<Vec<Intake>> {
+    Ok(listeners.into_iter().map(Intake::Listener).collect())
+}
+
+/// Here the system does not spread connections over listeners of one port.
+#[cfg(not(target_os = "linux"))]
+fn intakes(mut listeners: Vec<std::net::TcpListener>) -> io::Result<Vec<Intake>> {
+    let count = listeners.len();
+    listener::hand_out(listeners.swap_remove(0), count)
+}
+
+/// One thread with a single-threaded runtime: a request never changes cores.
+fn spawn_core(
+    number: usize,
+    core: Arc<Core>,
+    intake: Intake,
+    header_timeout: Duration,
+    shutdown: Shutdown,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(format!("modash-core-{number}"))
+        .spawn(move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+            {
+                Ok(runtime) => runtime,
+                Err(error) => return tracing::error!(%error, "a core cannot start"),
+            };
+            runtime.block_on(async {
+                tokio::spawn(close_old_connections(core.clone()));
+                if let Err(error) = listener::serve(core, intake, header_timeout, shutdown).await {
+                    tracing::error!(%error, "a core stopped");
+                }
+            });
+        })
+}
+
+async fn close_old_connections(core: Arc<Core>) {
+    let mut tick = tokio::time::interval(CLOSE_OLD_EVERY);
+    loop {
+        tick.tick().await;
+        core.router.pools().for_each(|pool| pool.close_old());
+    }
+}

@@ -38,7 +38,12 @@ impl BindError {
             }
             _ => format!("{source}; {setting} chooses another"),
         };
-        Self { purpose, address, advice, source }
+        Self {
+            purpose,
+            address,
+            advice,
+            source,
+        }
     }
 }
 
@@ -76,7 +81,9 @@ mod tests {
     async fn a_taken_port_is_reported_with_the_setting_that_moves_it() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let first = bind("proxy", "PORT", any).await.unwrap();
-        let error = bind("proxy", "PORT", first.local_addr().unwrap()).await.unwrap_err();
+        let error = bind("proxy", "PORT", first.local_addr().unwrap())
+            .await
+            .unwrap_err();
         let text = error.to_string();
         assert!(text.contains("taken") && text.contains("PORT"), "{text}");
     }

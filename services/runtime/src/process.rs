@@ -43,8 +43,9 @@ impl ProcessSettings {
     pub fn check(self, mistakes: &mut Mistakes) -> Option<ProcessConfig> {
         let log = self.log.check("MODASH_LOG", mistakes);
         let log_format = self.log_format.check("MODASH_LOG_FORMAT", mistakes);
-        let grace_period =
-            self.grace_period_seconds.check("MODASH_GRACE_PERIOD_SECONDS", mistakes);
+        let grace_period = self
+            .grace_period_seconds
+            .check("MODASH_GRACE_PERIOD_SECONDS", mistakes);
         Some(ProcessConfig {
             log: log?,
             log_format: log_format?,
@@ -102,7 +103,10 @@ where
 {
     let filter = EnvFilter::new(&config.log.0);
     telemetry::start(filter, config.log_format);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(program, &format!("cannot start threads: {error}")),
     };
@@ -126,9 +130,10 @@ where
 
 /// Asks for a stop at the first signal; returns at the second.
 async fn stop_signals(shutdown: &Shutdown) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         tracing::warn!("signals cannot be received; only a kill will stop this process");
         return std::future::pending().await;
     };

@@ -29,7 +29,11 @@ where
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.trim().parse().map_err(|error: T::Err| error.to_string())))
+        Ok(Self(
+            text.trim()
+                .parse()
+                .map_err(|error: T::Err| error.to_string()),
+        ))
     }
 }
 
@@ -104,8 +108,10 @@ pub fn parse<S: clap::Parser>() -> Result<S, ExitCode> {
         return Err(ExitCode::from(USAGE_EXIT_CODE));
     }
     // An empty variable is how compose files and shells say "not set".
-    let empty: Vec<OsString> =
-        std::env::vars_os().filter(|(_, value)| value.is_empty()).map(|(name, _)| name).collect();
+    let empty: Vec<OsString> = std::env::vars_os()
+        .filter(|(_, value)| value.is_empty())
+        .map(|(name, _)| name)
+        .collect();
     let command = S::command().mut_args(|arg| match arg.get_env() {
         Some(name) if empty.iter().any(|empty| empty == name) => arg.env(None::<&str>),
         _ => arg,
@@ -115,7 +121,11 @@ pub fn parse<S: clap::Parser>() -> Result<S, ExitCode> {
         .and_then(|mut matches| S::from_arg_matches_mut(&mut matches))
         .map_err(|error| {
             let _ = error.print();
-            ExitCode::from(if error.use_stderr() { USAGE_EXIT_CODE } else { 0 })
+            ExitCode::from(if error.use_stderr() {
+                USAGE_EXIT_CODE
+            } else {
+                0
+            })
         })
 }
 
@@ -166,7 +176,10 @@ mod tests {
         assert_eq!(wait.check("WAIT_SECONDS", &mut mistakes), None);
         assert_eq!(good.check("OTHER", &mut mistakes), Some(80));
         let text = mistakes.to_string();
-        assert!(text.contains("PORT:") && text.contains("WAIT_SECONDS:"), "{text}");
+        assert!(
+            text.contains("PORT:") && text.contains("WAIT_SECONDS:"),
+            "{text}"
+        );
         assert_eq!(mistakes.report("modash"), ExitCode::from(64));
     }
 

@@ -1,0 +1,229 @@
+//! The stream to analytics: one at a time, opened again with growing pauses,
+//! at the next address when one fails.
+
+use std::{sync::Arc, time::Duration};
+
+use modash_proto::v1::{
+    EventBatch, Hello, StreamUsageRequest, StreamUsageResponse,
+    ingest_service_client::IngestServiceClient, stream_usage_request, stream_usage_response,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Status, Streaming,
+    transport::{Channel, ClientTlsConfig, Endpoint, Error as TransportError},
+};
+use url::Url;
+
+use super::{Emitter, live};
+
+/// Events in one batch: far below the contract's limits of number and size.
+const BATCH: usize = 1_000;
+
+/// Events that may be sent and not acknowledged.
+const WINDOW: usize = 20_000;
+
+/// Longest time without a sign of life from analytics.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum StreamError {
+    #[error("cannot connect: {0}")]
+    Connect(#[from] TransportError),
+    #[error("cannot connect within {} s", KEEP_ALIVE.as_secs())]
+    ConnectTimeout,
+    #[error("{}: {}", .0.code().description(), .0.message())]
+    Status(#[from] Status),
+    #[error("analytics closed the stream")]
+    Closed,
+}
+
+/// Streams for ever.
+pub(super) async fn run(emitter: Arc<Emitter>) {
+    let mut pause = FIRST_PAUSE;
+    let mut failing = false;
+    for url in emitter.analytics.iter().cycle() {
+        let opened = Instant::now();
+        let error = match open(&emitter, url).await {
+            Ok(stream) => {
+                tracing::info!(analytics = %url, "streaming usage events");
+                failing = false;
+                stream.run().await
+            }
+            Err(error) => error,
+        };
+        // One line each outage, not each attempt.
+        if !std::mem::replace(&mut failing, true) {
+            tracing::warn!(analytics = %url, %error,
+                "usage events wait: analytics cannot be reached; proxying goes on");
+        }
+        if opened.elapsed() > LONGEST_PAUSE {
+            pause = FIRST_PAUSE;
+        }
+        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// An open stream.
+struct UsageStream {
+    emitter: Arc<Emitter>,
+    up: mpsc::Sender<StreamUsageRequest>,
+    down: Streaming<StreamUsageResponse>,
+    live: live::LiveView,
+    /// Analytics asked for a pause until then.
+    paused_until: Instant,
+}
+
+async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamError> {
+    let channel = timeout(KEEP_ALIVE, connect(url))
+        .await
+        .map_err(|_| StreamError::ConnectTimeout)??;
+    let (up, messages) = mpsc::channel(8);
+    let next_sequence = emitter.spool().rewind();
+    let hello = Hello {
+        replica_id: emitter.replica_id.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        next_sequence,
+    };
+    // The channel is new and empty, so this cannot wait.
+    let _ = up
+        .send(request(stream_usage_request::Message::Hello(hello)))
+        .await;
+    let down = IngestServiceClient::new(channel)
+        .stream_usage(ReceiverStream::new(messages))
+        .await?
+        .into_inner();
+    Ok(UsageStream {
+        emitter: emitter.clone(),
+        up,
+        down,
+        live: live::LiveView::new(),
+        paused_until: Instant::now(),
+    })
+}
+
+async fn connect(url: &Url) -> Result<Channel, TransportError> {
+    let mut endpoint = Endpoint::from_shared(url.to_string())?
+        .connect_timeout(KEEP_ALIVE)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true);
+    if url.scheme() == "https" {
+        endpoint = endpoint.tls_config(ClientTlsConfig::new().with_enabled_roots())?;
+    }
+    endpoint.connect().await
+}
+
+impl UsageStream {
+    /// Sends and receives until the stream breaks.
+    async fn run(mut self) -> StreamError {
+        let mut updates = interval(live::UPDATE_EVERY);
+        updates.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stats = interval(Duration::from_secs(1));
+        stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let emitter = self.emitter.clone();
+        loop {
+            let appended = emitter.appended.notified();
+            if let Err(error) = self.send_events().await {
+                return error;
+            }
+            tokio::select! {
+                message = self.down.message() => match message {
+                    Ok(Some(message)) => self.receive(message),
+                    Ok(None) => return StreamError::Closed,
+                    Err(status) => return status.into(),
+                },
+                () = appended => {}
+                () = sleep_until(self.paused_until), if self.is_paused() => {}
+                _ = updates.tick() => {
+                    if let Some(update) = self.live.update(&self.emitter) {
+                        // Droppable by contract: never waits behind events.
+                        let _ = self.up.try_send(request(stream_usage_request::Message::Live(update)));
+                    }
+                }
+                _ = stats.tick() => {
+                    let stats = self.emitter.stats();
+                    let _ = self.up.try_send(request(stream_usage_request::Message::Stats(stats)));
+                }
+            }
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused_until > Instant::now()
+    }
+
+    /// Sends what there is, within the window.
+    async fn send_events(&mut self) -> Result<(), StreamError> {
+        while !self.is_paused() {
+            // Acks must not wait behind a full channel, so the place comes first.
+            let Ok(place) = self.up.try_reserve() else {
+                return if self.up.is_closed() {
+                    Err(self.broken().await)
+                } else {
+                    Ok(())
+                };
+            };
+            let (first_sequence, events) = self.emitter.spool().next_batch(BATCH, WINDOW);
+            if events.is_empty() {
+                break;
+            }
+            let events = events.iter().map(|event| (**event).clone()).collect();
+            let batch = EventBatch {
+                first_sequence,
+                events,
+            };
+            place.send(request(stream_usage_request::Message::Batch(batch)));
+        }
+        Ok(())
+    }
+
+    /// The reason why the sending half is closed.
+    async fn broken(&mut self) -> StreamError {
+        match self.down.message().await {
+            Err(status) => status.into(),
+            Ok(_) => StreamError::Closed,
+        }
+    }
+
+    fn receive(&mut self, message: StreamUsageResponse) {
+        match message.message {
+            Some(stream_usage_response::Message::Ack(ack)) => {
+                self.emitter.spool().acknowledge(ack.sequence);
+                self.emitter.trimmed.notify_waiters();
+            }
+            Some(stream_usage_response::Message::Reject(reject)) => {
+                self.emitter.spool().note_rejected();
+                tracing::warn!(
+                    event_id = reject.event_id,
+                    reason = reject.reason,
+                    "analytics refused a usage event; it is in quarantine there"
+                );
+            }
+            Some(stream_usage_response::Message::SlowDown(slow_down)) => {
+                let pause = slow_down.pause.unwrap_or_default();
+                let pause = Duration::try_from(pause)
+                    .unwrap_or_default()
+                    .min(KEEP_ALIVE);
+                self.paused_until = Instant::now() + pause;
+            }
+            // A newer analytics may say more.
+            None => {}
+        }
+    }
+}
+
+fn request(message: stream_usage_request::Message) -> StreamUsageRequest {
+    StreamUsageRequest {
+        message: Some(message),
+    }
+}

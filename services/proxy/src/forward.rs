@@ -1,0 +1,194 @@
+//! The hot path: send the request on, hand the response back, with a tap on
+//! each body.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, Request, Response, StatusCode, Uri, Version,
+    header::{self, HOST},
+    request::Parts,
+};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+
+use crate::{
+    core::{Core, Counters},
+    error::{UpstreamFailure, json_response},
+    exchange::{Exchange, Running},
+    route::{Route, Upstream},
+    tap::{RequestTap, ResponseTap},
+    upstream::{Checkout, Pool},
+};
+
+/// Body of a response: the upstream's, or modash's own.
+pub(crate) type ResponseBody = Either<ResponseTap, Full<Bytes>>;
+
+/// Headers of one hop (RFC 9110 7.6.1, and `Proxy-Connection`, which old clients
+/// send). Those that `Connection` names are added to them.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Answers one request.
+pub(crate) async fn forward(core: Arc<Core>, request: Request<Incoming>) -> Response<ResponseBody> {
+    let (head, body) = request.into_parts();
+    match core.router.route(&head) {
+        Ok(Route::Upstream(upstream, target)) => metered(&core, upstream, target, head, body).await,
+        Ok(Route::Gateway(pool, target)) => unmetered(pool, target, head, body).await,
+        Ok(Route::Healthz) => {
+            json_response(StatusCode::OK, r#"{"status":"ok"}"#).map(Either::Right)
+        }
+        Err(refusal) => {
+            Counters::add(&core.shared.counters.refused);
+            refusal.response().map(Either::Right)
+        }
+    }
+}
+
+/// To an LLM server, recorded.
+async fn metered(
+    core: &Core,
+    upstream: &Upstream,
+    target: Uri,
+    mut head: Parts,
+    body: Incoming,
+) -> Response<ResponseBody> {
+    let exchange = Exchange::begin(&head, upstream.name.clone());
+    let mut running = Running::begin(exchange, core.shared.clone());
+    let exchange = running.exchange().clone();
+    let base = upstream.pool.base();
+    head.headers.insert(HOST, base.host_header().clone());
+    let request = outgoing(head, target, RequestTap::new(body, Some(exchange.clone())));
+    match send(&upstream.pool, request, Some(&exchange)).await {
+        Ok((response, checkout)) => {
+            let (mut head, body) = response.into_parts();
+            exchange.response_head(&head);
+            remove_hop_by_hop(&mut head.headers);
+            let tap = ResponseTap::new(body, Some(running), checkout);
+            Response::from_parts(head, Either::Left(tap))
+        }
+        Err(failure) => {
+            let response = failure.response(&upstream.name, &base.to_string());
+            exchange.answered_by_modash(response.status().as_u16());
+            running.end(failure.ending());
+            response.map(Either::Right)
+        }
+    }
+}
+
+/// To the gateway. `Host` stays, because the gateway compares it with `Origin`.
+async fn unmetered(
+    pool: &Arc<Pool>,
+    target: Uri,
+    head: Parts,
+    body: Incoming,
+) -> Response<ResponseBody> {
+    let request = outgoing(head, target, RequestTap::new(body, None));
+    match send(pool, request, None).await {
+        Ok((response, checkout)) => {
+            let (mut head, body) = response.into_parts();
+            remove_hop_by_hop(&mut head.headers);
+            Response::from_parts(head, Either::Left(ResponseTap::new(body, None, checkout)))
+        }
+        Err(failure) => failure
+            .response("gateway", &pool.base().to_string())
+            .map(Either::Right),
+    }
+}
+
+/// The request as the upstream gets it.
+fn outgoing(mut head: Parts, target: Uri, body: RequestTap) -> Request<RequestTap> {
+    // Over HTTP/2 the host is in the target.
+    if !head.headers.contains_key(HOST)
+        && let Some(authority) = head.uri.authority()
+        && let Ok(host) = authority.as_str().parse()
+    {
+        head.headers.insert(HOST, host);
+    }
+    head.uri = target;
+    head.version = Version::HTTP_11;
+    head.extensions.clear();
+    remove_hop_by_hop(&mut head.headers);
+    Request::from_parts(head, body)
+}
+
+/// Sends on an idle connection or a new one. A request that was not sent because
+/// its idle connection had just been closed goes to the next one.
+async fn send(
+    pool: &Arc<Pool>,
+    mut request: Request<RequestTap>,
+    exchange: Option<&Exchange>,
+) -> Result<(Response<Incoming>, Checkout), UpstreamFailure> {
+    loop {
+        let mut checkout = match pool.take_idle() {
+            Some(checkout) => checkout,
+            None => {
+                let checkout = pool.open().await?;
+                if let Some(exchange) = exchange {
+                    exchange.connected();
+                }
+                checkout
+            }
+        };
+        if let Some(exchange) = exchange {
+            exchange.sending();
+        }
+        match checkout.sender.try_send_request(request).await {
+            Ok(response) => return Ok((response, checkout)),
+            Err(mut failure) => match failure.take_message() {
+                Some(unsent) if checkout.reused => request = unsent,
+                _ => return Err(UpstreamFailure::NoResponse(failure.into_error())),
+            },
+        }
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hop_by_hop_headers_and_those_that_connection_names_are_removed() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("te", "trailers"),
+            ("authorization", "Bearer x"),
+            ("accept-encoding", "br"),
+        ] {
+            headers.insert(name, value.parse().unwrap());
+        }
+        remove_hop_by_hop(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["accept-encoding", "authorization"]);
+    }
+}

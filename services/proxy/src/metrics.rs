@@ -1,0 +1,115 @@
+//! The proxy's metrics, read from the cores' counters when they are asked for.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use modash_runtime::Metrics;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
+};
+
+use crate::{core::Shared, emit::Emitter};
+
+/// Registers everything that the proxy counts.
+pub(crate) fn register(metrics: &Metrics, cores: Vec<Arc<Shared>>, emitter: Arc<Emitter>) {
+    metrics.register_collector(Box::new(ProxyMetrics { cores, emitter }));
+}
+
+struct ProxyMetrics {
+    cores: Vec<Arc<Shared>>,
+    emitter: Arc<Emitter>,
+}
+
+impl std::fmt::Debug for ProxyMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProxyMetrics")
+    }
+}
+
+impl Collector for ProxyMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let sum = |read: fn(&Shared) -> u64| self.cores.iter().map(|core| read(core)).sum::<u64>();
+        let stats = self.emitter.stats();
+        let counters = [
+            (
+                "connections",
+                "Client connections accepted",
+                sum(|core| core.counters.connections.load(Ordering::Relaxed)),
+            ),
+            (
+                "requests_started",
+                "Metered requests whose head arrived",
+                stats.started,
+            ),
+            (
+                "requests_finished",
+                "Metered requests that ended",
+                stats.finished,
+            ),
+            (
+                "requests_refused",
+                "Requests that were not forwarded",
+                sum(|core| core.counters.refused.load(Ordering::Relaxed)),
+            ),
+            (
+                "metering_failures",
+                "Requests whose metering failed by a defect",
+                sum(|core| core.counters.metering_failures.load(Ordering::Relaxed)),
+            ),
+            (
+                "events_sent",
+                "Usage events handed to a stream, repeats included",
+                stats.sent,
+            ),
+            (
+                "events_acknowledged",
+                "Usage events committed or rejected by analytics",
+                stats.acknowledged,
+            ),
+            (
+                "events_rejected",
+                "Usage events refused by analytics for good",
+                stats.rejected,
+            ),
+            (
+                "events_dropped",
+                "Usage events given up because a limit was reached",
+                stats.dropped,
+            ),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value);
+            let name = format!("modash_proxy_{name}");
+            counter.encode(encoder.encode_descriptor(
+                &name,
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
+        }
+        let gauges = [
+            (
+                "requests_in_flight",
+                "Requests in flight",
+                sum(|core| core.in_flight_count() as u64),
+            ),
+            (
+                "events_queued",
+                "Usage events that were not sent yet",
+                stats.queued,
+            ),
+            (
+                "events_spooled",
+                "Usage events that were not acknowledged yet",
+                stats.spooled,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let name = format!("modash_proxy_{name}");
+            gauge.encode(encoder.encode_descriptor(&name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+//! Settings of the proxy, and their checked form.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::Args;
+use modash_runtime::{Checked, Mistakes, Seconds};
+use url::Url;
+
+use crate::upstream::{BaseUrl, UpstreamConfig, named_upstreams};
+
+/// Settings as given by flags and environment.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Proxy")]
+pub struct ProxySettings {
+    /// Port on which applications reach the proxy
+    #[arg(long, env = "PORT", default_value = "4005")]
+    port: Checked<u16>,
+
+    /// Address on which the proxy listens; 0.0.0.0 or :: lets other machines in
+    #[arg(long, env = "MODASH_PROXY_HOST", default_value = "127.0.0.1")]
+    proxy_host: Checked<IpAddr>,
+
+    /// LLM server that gets all requests not meant for a named upstream, with a
+    /// base path if it has one: https://api.openai.com or
+    /// http://127.0.0.1:8080/llm
+    #[arg(long, env = "UPSTREAM_URL")]
+    upstream_url: Option<Checked<BaseUrl>>,
+
+    /// More LLM servers by name, reached by the first path segment:
+    /// openai=https://api.openai.com,claude=https://api.anthropic.com
+    #[arg(long, env = "MODASH_PROXY_UPSTREAMS", default_value = "")]
+    proxy_upstreams: String,
+
+    /// Gateway that answers /rpc and /events on this port too, for example
+    /// http://127.0.0.1:4006
+    #[arg(long, env = "GATEWAY_URL")]
+    gateway_url: Option<Checked<BaseUrl>>,
+
+    /// Analytics services that take the usage events, separated by commas; the
+    /// next one is tried when one cannot be reached
+    #[arg(
+        long,
+        env = "MODASH_PROXY_ANALYTICS_URL",
+        default_value = "http://127.0.0.1:4007"
+    )]
+    proxy_analytics_url: Checked<AnalyticsUrls>,
+
+    /// Address of /livez, /readyz and /metrics
+    #[arg(
+        long,
+        env = "MODASH_PROXY_ADMIN_LISTEN",
+        default_value = "127.0.0.1:4015"
+    )]
+    proxy_admin_listen: Checked<SocketAddr>,
+
+    /// Threads that forward, each with a listener and upstream connections of
+    /// its own; 0: one for each core
+    #[arg(long, env = "MODASH_PROXY_THREADS", default_value = "0")]
+    proxy_threads: Checked<Threads>,
+
+    /// Stable name of this replica; made from host name and port if not set
+    #[arg(long, env = "MODASH_PROXY_REPLICA_ID")]
+    proxy_replica_id: Option<String>,
+
+    /// How long a connection to an upstream may take to open
+    #[arg(
+        long,
+        env = "MODASH_PROXY_CONNECT_TIMEOUT_SECONDS",
+        default_value = "10"
+    )]
+    proxy_connect_timeout_seconds: Checked<Seconds>,
+
+    /// How long a client may take to send a request head
+    #[arg(
+        long,
+        env = "MODASH_PROXY_HEADER_TIMEOUT_SECONDS",
+        default_value = "30"
+    )]
+    proxy_header_timeout_seconds: Checked<Seconds>,
+
+    /// File of further certificate authorities for upstreams (PEM), beside those
+    /// of the system
+    #[arg(long, env = "MODASH_PROXY_UPSTREAM_CA_FILE")]
+    proxy_upstream_ca_file: Option<PathBuf>,
+
+    /// Secret behind the fingerprints of credentials; proxies that share it give
+    /// one credential the same fingerprint. Random at each start if not set
+    #[arg(long, env = "MODASH_PROXY_CLIENT_KEY_SECRET", hide_env_values = true)]
+    proxy_client_key_secret: Option<String>,
+
+    /// Most usage events held while analytics cannot be reached; beyond it the
+    /// oldest are given up and counted
+    #[arg(long, env = "MODASH_PROXY_SPOOL_EVENTS", default_value = "100000")]
+    proxy_spool_events: Checked<SpoolEvents>,
+}
+
+/// Checked settings.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// Where applications reach the proxy.
+    pub listen: SocketAddr,
+    /// Where `/metrics` and the like are.
+    pub admin_listen: SocketAddr,
+    /// Upstream of all paths without the name of another one. Must be set before
+    /// the proxy can be bound.
+    pub upstream: Option<BaseUrl>,
+    /// Upstreams by first path segment.
+    pub named_upstreams: Vec<(String, BaseUrl)>,
+    /// Answers `/rpc` and `/events`.
+    pub gateway: Option<BaseUrl>,
+    /// Base URLs of analytics, tried in turn; at least one.
+    pub analytics: Vec<Url>,
+    /// Forwarding threads; at least 1.
+    pub threads: usize,
+    /// Name of the replica; 1 to 128 bytes.
+    pub replica_id: String,
+    /// How upstreams are reached.
+    pub upstream_config: UpstreamConfig,
+    /// How long a client may take to send a request head.
+    pub header_timeout: Duration,
+    /// Key of the credentials' fingerprints; `None`: random at each start.
+    pub client_key_secret: Option<Vec<u8>>,
+    /// Most events held for analytics.
+    pub spool_events: usize,
+}
+
+impl ProxySettings {
+    /// Checks the settings and notes every mistake. A missing upstream is left to
+    /// the caller.
+    pub fn check(self, mistakes: &mut Mistakes) -> Option<ProxyConfig> {
+        let port = self.port.check("PORT", mistakes);
+        let host = self.proxy_host.check("MODASH_PROXY_HOST", mistakes);
+        let upstream = optional(self.upstream_url, "UPSTREAM_URL", mistakes);
+        let named = mistakes_of("MODASH_PROXY_UPSTREAMS", mistakes, || {
+            named_upstreams(&self.proxy_upstreams)
+        });
+        let gateway = optional(self.gateway_url, "GATEWAY_URL", mistakes);
+        let analytics = self
+            .proxy_analytics_url
+            .check("MODASH_PROXY_ANALYTICS_URL", mistakes);
+        let admin = self
+            .proxy_admin_listen
+            .check("MODASH_PROXY_ADMIN_LISTEN", mistakes);
+        let threads = self.proxy_threads.check("MODASH_PROXY_THREADS", mistakes);
+        let connect = self
+            .proxy_connect_timeout_seconds
+            .check("MODASH_PROXY_CONNECT_TIMEOUT_SECONDS", mistakes);
+        let header = self
+            .proxy_header_timeout_seconds
+            .check("MODASH_PROXY_HEADER_TIMEOUT_SECONDS", mistakes);
+        let spool = self
+            .proxy_spool_events
+            .check("MODASH_PROXY_SPOOL_EVENTS", mistakes);
+        let replica_id = self
+            .proxy_replica_id
+            .unwrap_or_else(|| default_replica_id(port));
+        mistakes.require(
+            (1..=128).contains(&replica_id.len()),
+            "MODASH_PROXY_REPLICA_ID",
+            "must have 1 to 128 bytes",
+        );
+        Some(ProxyConfig {
+            listen: SocketAddr::new(host?, port?),
+            admin_listen: admin?,
+            upstream: upstream?,
+            named_upstreams: named?,
+            gateway: gateway?,
+            analytics: analytics?.0,
+            threads: threads?.0,
+            replica_id,
+            upstream_config: UpstreamConfig {
+                connect_timeout: connect?.0,
+                ca_file: self.proxy_upstream_ca_file,
+            },
+            header_timeout: header?.0,
+            client_key_secret: self.proxy_client_key_secret.map(String::into_bytes),
+            spool_events: spool?.0,
+        })
+    }
+}
+
+/// An absent setting is fine; a wrong one is noted.
+fn optional<T>(
+    setting: Option<Checked<T>>,
+    name: &str,
+    mistakes: &mut Mistakes,
+) -> Option<Option<T>> {
+    setting.map_or(Some(None), |setting| {
+        setting.check(name, mistakes).map(Some)
+    })
+}
+
+fn mistakes_of<T>(
+    name: &str,
+    mistakes: &mut Mistakes,
+    read: impl FnOnce() -> Result<T, String>,
+) -> Option<T> {
+    read().map_err(|error| mistakes.add(name, error)).ok()
+}
+
+fn default_replica_id(port: Option<u16>) -> String {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let host: String = host.chars().take(64).collect();
+    format!(
+        "{}-{}",
+        if host.is_empty() { "proxy" } else { &host },
+        port.unwrap_or(0)
+    )
+}
+
+/// A number of threads; 0 stands for the number of cores.
+#[derive(Debug, Clone, Copy)]
+struct Threads(usize);
+
+impl FromStr for Threads {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(0) => Ok(Self(
+                std::thread::available_parallelism().map_or(1, usize::from),
+            )),
+            Ok(count @ 1..=1024) => Ok(Self(count)),
+            _ => Err("must be a number from 0 (one for each core) to 1024"),
+        }
+    }
+}
+
+/// A number of events from 1,000 to 10 million.
+#[derive(Debug, Clone, Copy)]
+struct SpoolEvents(usize);
+
+impl FromStr for SpoolEvents {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(count @ 1_000..=10_000_000) => Ok(Self(count)),
+            _ => Err("must be a number from 1000 to 10000000"),
+        }
+    }
+}
+
+/// Base URLs of analytics services.
+#[derive(Debug, Clone)]
+struct AnalyticsUrls(Vec<Url>);
+
+impl FromStr for AnalyticsUrls {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let urls: Result<Vec<_>, _> = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(|part| part.parse::<BaseUrl>().map(|base| base.url().clone()))
+            .collect();
+        let urls = urls?;
+        if urls.is_empty() {
+            return Err("must name at least one service, such as http://127.0.0.1:4007".into());
+        }
+        Ok(Self(urls))
+    }
+}
