@@ -207,11 +207,10 @@ fn server_command(binaries: &Binaries, directory: &DataDirectory, lifetime: Life
         .arg(&directory.cluster)
         .arg("-k")
         .arg(&directory.sockets);
-    let durable = [
+    let always = [
         "listen_addresses=",
         "port=5432",
         "unix_socket_permissions=0700",
-        "max_connections=60",
         "shared_buffers=128MB",
         "cluster_name=modash",
         "timezone=UTC",
@@ -225,13 +224,17 @@ fn server_command(binaries: &Binaries, directory: &DataDirectory, lifetime: Life
         // Compiling costs more than dashboard queries take.
         "jit=off",
     ];
-    let throwaway = [
-        "fsync=off",
-        "synchronous_commit=off",
-        "full_page_writes=off",
-    ];
-    let throwaway = throwaway.iter().filter(|_| lifetime == Lifetime::Throwaway);
-    for setting in durable.iter().chain(throwaway) {
+    let by_lifetime: &[&str] = match lifetime {
+        Lifetime::Kept => &["max_connections=60"],
+        // Many tests at a time, none of which looks for its data after a crash.
+        Lifetime::Throwaway => &[
+            "max_connections=200",
+            "fsync=off",
+            "synchronous_commit=off",
+            "full_page_writes=off",
+        ],
+    };
+    for setting in always.iter().chain(by_lifetime) {
         command.args(["-c", setting]);
     }
     command

@@ -37,5 +37,4 @@ async fn the_first_start_creates_a_database_that_the_second_finds() {
         .unwrap();
     assert_eq!(n, 7);
     server.stop().await;
-
 }

@@ -1,1 +1,26 @@
-//! Under construction.
+//! The world around a service under test. Knows no service, and nothing under a
+//! service's `src/` uses it.
+//!
+//! - [`TestDatabase`]: a database of one's own on a real PostgreSQL.
+//! - [`FakeUpstream`]: an LLM server that answers from a script and records.
+//! - [`Relay`]: a line that can be cut, stalled and slowed.
+//! - [`event`]: usage events that can be stored as they are.
+//! - [`eventually`]: patience for what happens soon, but not at once.
+
+mod answer;
+mod database;
+mod event;
+mod eventually;
+mod gate;
+mod received;
+mod relay;
+mod upstream;
+
+pub use answer::Answer;
+pub use database::TestDatabase;
+pub use event::{event, event_at, failed_event, stream_event};
+pub use eventually::{Verdict, eventually};
+pub use gate::Gate;
+pub use received::Received;
+pub use relay::{Relay, Target};
+pub use upstream::FakeUpstream;
