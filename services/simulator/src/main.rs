@@ -1,0 +1,7 @@
+//! The program `modash-simulator`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    modash_simulator::run_command()
+}
