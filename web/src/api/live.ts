@@ -1,0 +1,148 @@
+// What runs now: a small store fed by /events alone. Requests in flight are
+// patched in place and never cost a query.
+import { useSyncExternalStore } from "react";
+import { type Connection, type EventData, type EventName, shareEvents } from "./events.ts";
+import type { LiveRequest, RequestState } from "./types.ts";
+
+/** A finished request stays this long, so that its result can be read. */
+export const LINGER_MS = 3_000;
+/** Span over which the rate of now is averaged. */
+const RATE_WINDOW_MS = 10_000;
+/** One sample each second is kept for the sparklines. */
+const SAMPLES = 60;
+
+/** A request on the page, with the moment it ended and its recent rates in tokens per second. */
+export interface Row extends LiveRequest {
+  endedAt: number | null;
+  rates: number[];
+}
+
+export interface Live {
+  connection: Connection;
+  /** When the connection was lost, or the last event came; ms since 1970 by this machine's clock. */
+  since: number;
+  /** Server's clock minus this machine's. */
+  clockOffset: number;
+  /** Running requests and those that ended a moment ago, by id, oldest first. */
+  rows: Row[];
+  inFlight: number;
+  /** Content events of all streams over the last 10 s. Null: no connection, or too short. */
+  tokensPerSecond: number | null;
+  rateSamples: number[];
+  inFlightSamples: number[];
+}
+
+export const isRunning = (state: RequestState): boolean => state === "queued" || state === "streaming";
+
+/** Holds the state; `tick` once a second makes rates and forgets what ended. */
+export class LiveStore {
+  private state: Live = {
+    connection: "connecting",
+    since: Date.now(),
+    clockOffset: 0,
+    rows: [],
+    inFlight: 0,
+    tokensPerSecond: null,
+    rateSamples: [],
+    inFlightSamples: [],
+  };
+  private listeners = new Set<() => void>();
+  private rows = new Map<string, Row & { seen: number }>();
+  private progress: { at: number; tokens: number }[] = [];
+  private openedAt: number | null = null;
+
+  get = (): Live => this.state;
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  connection(connection: Connection): void {
+    if (connection === this.state.connection) return;
+    this.openedAt = connection === "open" ? Date.now() : null;
+    this.progress = [];
+    this.publish({ connection, since: Date.now() });
+  }
+
+  event(name: EventName, data: EventData): void {
+    const now = Date.now();
+    if (name === "connected" && data.requests) {
+      const ids = new Set(data.requests.map((request) => request.id));
+      for (const [id, row] of this.rows) if (row.endedAt === null && !ids.has(id)) this.rows.delete(id);
+    }
+    for (const request of data.requests ?? []) this.patch(request, now, name === "connected");
+    this.publish({ since: now, clockOffset: data.now - now });
+  }
+
+  tick(): void {
+    const now = Date.now();
+    for (const [id, row] of this.rows) {
+      if (row.endedAt !== null && now - row.endedAt > LINGER_MS) this.rows.delete(id);
+      else if (row.state === "streaming") {
+        row.rates = [...row.rates.slice(-19), row.contentEvents - row.seen];
+        row.seen = row.contentEvents;
+      }
+    }
+    this.progress = this.progress.filter((step) => now - step.at <= RATE_WINDOW_MS);
+    const span = this.openedAt === null ? 0 : Math.min(now - this.openedAt, RATE_WINDOW_MS);
+    const sum = this.progress.reduce((total, step) => total + step.tokens, 0);
+    const rate = span < 1_000 ? null : (sum * 1_000) / span;
+    this.publish({
+      tokensPerSecond: rate,
+      rateSamples: rate === null ? this.state.rateSamples : [...this.state.rateSamples, rate].slice(-SAMPLES),
+    });
+    if (this.state.connection !== "open") return;
+    this.publish({ inFlightSamples: [...this.state.inFlightSamples, this.state.inFlight].slice(-SAMPLES) });
+  }
+
+  private patch(request: LiveRequest, now: number, snapshot: boolean): void {
+    const known = this.rows.get(request.id);
+    const running = isRunning(request.state);
+    if (!known && !running && snapshot) return;
+    // What happened before the snapshot is not of now.
+    const fresh = request.contentEvents - (known?.contentEvents ?? (snapshot ? request.contentEvents : 0));
+    if (fresh > 0) this.progress.push({ at: now, tokens: fresh });
+    this.rows.set(request.id, {
+      ...request,
+      endedAt: running ? null : (known?.endedAt ?? now),
+      rates: known?.rates ?? [],
+      seen: known?.seen ?? request.contentEvents,
+    });
+  }
+
+  private publish(change: Partial<Live>): void {
+    const rows = [...this.rows.values()].sort((a, b) => a.startedAt - b.startedAt);
+    const inFlight = rows.filter((row) => row.endedAt === null).length;
+    this.state = { ...this.state, rows, inFlight, ...change };
+    for (const listener of this.listeners) listener();
+  }
+}
+
+export const live = new LiveStore();
+
+/** The live state; renders on each change of it. */
+export const useLive = (): Live => useSyncExternalStore(live.subscribe, live.get);
+
+/** Connects the store, calls `changed` when totals did, and returns how to stop. */
+export function startLive(changed: (name: EventName) => void): () => void {
+  const stop = shareEvents(
+    {
+      event(name, data) {
+        live.event(name, data);
+        changed(name);
+      },
+      connection: (state) => live.connection(state),
+    },
+    () => {
+      const { connection, clockOffset, rows } = live.get();
+      const requests = rows.filter((row) => row.endedAt === null);
+      return [connection, { now: Date.now() + clockOffset, requests }];
+    },
+  );
+  const timer = setInterval(() => live.tick(), 1_000);
+  return () => {
+    clearInterval(timer);
+    stop();
+  };
+}

@@ -1,0 +1,124 @@
+// The contract's messages as they look on /rpc and /events: the generated
+// protobuf types, mapped. Types only, so nothing generated is in the bundle.
+import type { Message } from "@bufbuild/protobuf";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type * as analytics from "../gen/modash/v1/analytics_service_pb.ts";
+import type * as query from "../gen/modash/v1/query_pb.ts";
+import type * as usage from "../gen/modash/v1/usage_event_pb.ts";
+
+/** Every enum of the contract with the prefix that its values carry on the wire. */
+type Enums =
+  | [analytics.ModelOrder, `MODEL_ORDER_${keyof typeof analytics.ModelOrder}`]
+  | [query.Dimension, `DIMENSION_${keyof typeof query.Dimension}`]
+  | [usage.Operation, `OPERATION_${keyof typeof usage.Operation}`]
+  | [usage.Outcome, `OUTCOME_${keyof typeof usage.Outcome}`]
+  | [usage.RequestPhase, `REQUEST_PHASE_${keyof typeof usage.RequestPhase}`]
+  | [usage.SpeedSource, `SPEED_SOURCE_${keyof typeof usage.SpeedSource}`]
+  | [usage.UsageSource, `USAGE_SOURCE_${keyof typeof usage.UsageSource}`];
+
+/** The wire names of one enum. A number is assignable to every enum, so that only its text tells it apart. */
+type EnumName<T> = [T] extends [number]
+  ? `${number}` extends `${T}`
+    ? never
+    : Enums extends infer E
+      ? E extends [infer Value, infer Name]
+        ? [T] extends [Value]
+          ? Name
+          : never
+        : never
+      : never
+  : never;
+
+type Fields<T> = Exclude<keyof T, "$typeName" | "$unknown">;
+
+/** Keys whose value may be missing: unknown there, `null` here. */
+type Unknowable<T, K extends keyof T> = undefined extends T[K] ? null : never;
+
+/**
+ * A message as an answer of /rpc holds it: 64-bit integers, Timestamps (since
+ * 1970) and Durations are numbers (milliseconds), enums are names, what is
+ * unknown is null, and so are numbers in a column that are not known.
+ */
+export type Rpc<T> = T extends Timestamp | Duration
+  ? number
+  : T extends bigint
+    ? number
+    : T extends string | boolean
+      ? T
+      : T extends number
+        ? [EnumName<T>] extends [never]
+          ? number
+          : EnumName<T>
+        : T extends number[]
+          ? [EnumName<T[number]>] extends [never]
+            ? (number | null)[]
+            : EnumName<T[number]>[]
+          : T extends (infer Item)[]
+            ? Rpc<Item>[]
+            : T extends Message
+              ? { [K in Fields<T>]-?: Rpc<Exclude<T[K], undefined>> | Unknowable<T, K> }
+              : T extends object
+                ? { [K in keyof T]: Rpc<T[K]> }
+                : T;
+
+/** A oneof of a request is the one field that is set. */
+type OneOf<T> = T extends { case: infer Case extends string; value: infer Value }
+  ? { [K in Case]: RpcInput<Value> }
+  : never;
+
+/** A message as a request of /rpc takes it: every field may be left out. */
+export type RpcInput<T> = T extends (infer Item)[]
+  ? RpcInput<Item>[]
+  : T extends query.GroupBy
+    ? OneOf<T["by"]>
+    : T extends Timestamp | Duration
+      ? number
+      : T extends Message
+        ? { [K in Fields<T>]?: RpcInput<Exclude<T[K], undefined>> }
+        : Rpc<T>;
+
+/** Procedure names with what they take and give. */
+export interface Procedures {
+  UsageSummary: [RpcInput<analytics.UsageSummaryRequest>, Rpc<analytics.UsageSummaryResponse>];
+  UsageTimeseries: [RpcInput<analytics.UsageTimeseriesRequest>, Rpc<analytics.UsageTimeseriesResponse>];
+  ThroughputTimeseries: [
+    RpcInput<analytics.ThroughputTimeseriesRequest>,
+    Rpc<analytics.ThroughputTimeseriesResponse>,
+  ];
+  ModelBreakdown: [RpcInput<analytics.ModelBreakdownRequest>, Rpc<analytics.ModelBreakdownResponse>];
+  RecentRequests: [RpcInput<analytics.RecentRequestsRequest>, Rpc<analytics.RecentRequestsResponse>];
+}
+export type Procedure = keyof Procedures;
+export type Payload<P extends Procedure> = Procedures[P][0];
+export type Answer<P extends Procedure> = Procedures[P][1];
+
+export type UsageSummary = Answer<"UsageSummary">;
+export type UsageTimeseries = Answer<"UsageTimeseries">;
+export type ThroughputTimeseries = Answer<"ThroughputTimeseries">;
+export type ModelRow = Rpc<analytics.ModelRow>;
+export type UsageEvent = Rpc<usage.UsageEvent>;
+export type Filter = RpcInput<query.Filter>;
+export type Outcome = UsageEvent["outcome"];
+export type UsageSource = UsageEvent["usageSource"];
+export type Dimension = EnumName<query.Dimension>;
+
+/** What a running request does, in the words of /events. */
+export type RequestState = "queued" | "streaming" | "completed" | "failed" | "cancelled";
+
+/** One request of `request-state-updated` and of the snapshot in `connected`. Times in ms since 1970. */
+export interface LiveRequest {
+  id: string;
+  state: RequestState;
+  model: string | null;
+  startedAt: number;
+  firstTokenAt: number | null;
+  completionTokens: number | null;
+  phase: Rpc<usage.RequestPhase>;
+  upstream: string;
+  dialect: string;
+  stream: boolean;
+  clientKey: string | null;
+  path: string;
+  contentEvents: number;
+  responseBytes: number;
+}

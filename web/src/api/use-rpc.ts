@@ -1,0 +1,19 @@
+// A procedure as a query that stays on screen while it is asked again, so that
+// nothing blinks.
+import { keepPreviousData, type UseQueryResult, useQuery } from "@tanstack/react-query";
+import { RpcError, rpc } from "./rpc.ts";
+import type { Answer, Payload, Procedure } from "./types.ts";
+
+/** `payload` is made at each fetch, because a range that ends now moves on. */
+export function useRpc<P extends Procedure>(
+  tag: P,
+  key: unknown[],
+  payload: () => Payload<P>,
+): UseQueryResult<Answer<P>> {
+  return useQuery<Answer<P>>({
+    queryKey: [tag, ...key],
+    queryFn: ({ signal }) => rpc(tag, payload(), signal),
+    placeholderData: keepPreviousData as never,
+    retry: (failures, error) => failures < 1 && error instanceof RpcError && error.kind === "transport",
+  });
+}

@@ -1,0 +1,72 @@
+// The frame: what governs all pages above, the page below, and the one place
+// where the event stream meets the queries.
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { Suspense, useEffect, useMemo, useState } from "react";
+import { Link, Route, Switch } from "wouter";
+import { startLive } from "../api/live.ts";
+import { PauseContext } from "../lib/view.ts";
+import styles from "./app.module.css";
+import { refresher } from "./refresh.ts";
+import { Overview } from "./routes/overview.tsx";
+import { TopBar } from "./top-bar.tsx";
+import { Unavailable } from "./unavailable.tsx";
+
+const makeClient = () =>
+  new QueryClient({
+    defaultOptions: { queries: { staleTime: 15_000, refetchOnWindowFocus: false, networkMode: "always" } },
+  });
+
+export function App({ client: given }: { client?: QueryClient }) {
+  const client = useMemo(() => given ?? makeClient(), [given]);
+  const [pausedAt, setPausedAt] = useState<number | null>(null);
+  const [newer, setNewer] = useState(0);
+  const refresh = useMemo(() => refresher(client), [client]);
+
+  useEffect(() => {
+    const stop = startLive((name) => {
+      if (name !== "request-state-updated") refresh.changed();
+      if (name === "usage-updated") setNewer((count) => count + 1);
+    });
+    return () => {
+      stop();
+      refresh.stop();
+    };
+  }, [refresh]);
+
+  const pause = (paused: boolean) => {
+    setPausedAt(paused ? Date.now() : null);
+    setNewer(0);
+    refresh.pause(paused);
+  };
+
+  return (
+    <QueryClientProvider client={client}>
+      <PauseContext value={pausedAt}>
+        <a className={styles.skip} href="#main">
+          Skip to the content
+        </a>
+        <TopBar pausedAt={pausedAt} newer={newer > 0} onPause={pause} />
+        <Unavailable />
+        <main id="main" className={styles.main}>
+          <Suspense fallback={<div style={{ minHeight: "80vh" }} />}>
+            <Switch>
+              <Route path="/" component={Overview} />
+              <Route>
+                <NotFound />
+              </Route>
+            </Switch>
+          </Suspense>
+        </main>
+      </PauseContext>
+    </QueryClientProvider>
+  );
+}
+
+function NotFound() {
+  return (
+    <div className={styles.missing}>
+      <h1>There is no such page</h1>
+      <Link href="/">To the overview</Link>
+    </div>
+  );
+}

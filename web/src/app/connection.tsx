@@ -1,0 +1,30 @@
+// The connection in words, with a dot while it stands and a ring while it does not.
+import { useEffect } from "react";
+import { useLive } from "../api/live.ts";
+import { time } from "../lib/format.ts";
+import { useNow } from "../lib/use-now.ts";
+import styles from "./app.module.css";
+
+/** Values dim when they are this old. */
+const STALE_MS = 30_000;
+
+export function Connection() {
+  const { connection, since } = useLive();
+  const now = useNow(1_000);
+  const stale = connection === "lost" && now - since > STALE_MS;
+  useEffect(() => {
+    document.documentElement.toggleAttribute("data-stale", stale);
+  }, [stale]);
+  const text =
+    connection === "open"
+      ? "Connected"
+      : connection === "connecting"
+        ? "Connecting…"
+        : `Reconnecting… data as of ${time(since)}`;
+  return (
+    <span className={styles.connection} role="status" data-state={connection}>
+      <i />
+      <span>{text}</span>
+    </span>
+  );
+}

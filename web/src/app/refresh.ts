@@ -1,0 +1,50 @@
+// Turns events into refetches: totals that changed mark every query stale, those
+// on screen are asked again at most twice a second, and none while nobody looks.
+import type { QueryClient } from "@tanstack/react-query";
+
+const GATE_MS = 500;
+
+export interface Refresher {
+  /** Totals changed. */
+  changed(): void;
+  /** While paused, changes only wait. */
+  pause(paused: boolean): void;
+  stop(): void;
+}
+
+export function refresher(client: QueryClient): Refresher {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let pending = false;
+  let paused = false;
+
+  const run = () => {
+    timer = undefined;
+    if (!pending || paused || document.hidden) return;
+    pending = false;
+    // What is being fetched may lack the newest rows: it is asked again after it answered.
+    if (client.isFetching() > 0) {
+      pending = true;
+      timer = setTimeout(run, GATE_MS);
+      return;
+    }
+    void client.invalidateQueries();
+  };
+  const schedule = () => {
+    timer ??= setTimeout(run, GATE_MS);
+  };
+  document.addEventListener("visibilitychange", schedule);
+  return {
+    changed() {
+      pending = true;
+      schedule();
+    },
+    pause(value) {
+      paused = value;
+      schedule();
+    },
+    stop() {
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", schedule);
+    },
+  };
+}

@@ -1,0 +1,99 @@
+// Requests in flight: phase, a running clock and the rate, patched straight from
+// the event stream.
+import { useRef } from "react";
+import { LINGER_MS, type Row, useLive } from "../../api/live.ts";
+import { Empty, Panel } from "../../components/panel.tsx";
+import { Sparkline } from "../../components/sparkline.tsx";
+import { Status, type Tone } from "../../components/status.tsx";
+import { clock, count, duration, exact, rate } from "../../lib/format.ts";
+import { useNow } from "../../lib/use-now.ts";
+import styles from "./live-requests.module.css";
+import { assignSlots } from "./slots.ts";
+
+const MOST = 8;
+
+export function LiveRequests() {
+  const live = useLive();
+  const slots = useRef<(string | null)[]>([]);
+  slots.current = assignSlots(slots.current, live.rows, MOST);
+  const rows = new Map(live.rows.map((row) => [row.id, row]));
+  const hidden = live.inFlight - slots.current.filter((id) => id && rows.get(id)?.endedAt === null).length;
+  return (
+    <Panel title="In flight now" controls={<Note live={live.inFlight} hidden={hidden} />}>
+      {slots.current.length === 0 ? (
+        <Empty title={live.connection === "connecting" ? "Connecting…" : "Nothing is running"} height={300}>
+          {live.connection === "connecting" ? null : <span>Requests appear here the moment they reach the proxy.</span>}
+        </Empty>
+      ) : (
+        <ul className={styles.rows} style={{ minHeight: 300 }}>
+          {slots.current.map((id, at) => {
+            const row = id === null ? undefined : rows.get(id);
+            // biome-ignore lint/suspicious/noArrayIndexKey: a line keeps its place, whatever is on it
+            return row ? <Line key={row.id} row={row} offset={live.clockOffset} /> : <li key={`free ${at}`} />;
+          })}
+        </ul>
+      )}
+    </Panel>
+  );
+}
+
+function Note({ live, hidden }: { live: number; hidden: number }) {
+  return (
+    <span className={styles.note}>
+      {live} running{hidden > 0 ? `, ${hidden} more not shown` : ""}
+    </span>
+  );
+}
+
+/** Phase in a word, with its tone. */
+function phase(row: Row): { tone: Tone; text: string } {
+  if (row.state === "completed") return { tone: "ok", text: "done" };
+  if (row.state === "failed") return { tone: "error", text: "failed" };
+  if (row.state === "cancelled") return { tone: "cancelled", text: "cancelled" };
+  if (row.state === "streaming") return { tone: "running", text: "streaming" };
+  return { tone: "running", text: row.phase === "REQUEST_PHASE_CONNECTING" ? "connecting" : "waiting" };
+}
+
+function Line({ row, offset }: { row: Row; offset: number }) {
+  const running = row.endedAt === null;
+  const now = useNow(100) + offset;
+  const end = row.endedAt === null ? now : row.endedAt + offset;
+  const elapsed = Math.max(0, end - row.startedAt);
+  const waited = Math.min(elapsed, Math.max(0, (row.firstTokenAt ?? end) - row.startedAt));
+  const { tone, text } = phase(row);
+  const tokens = row.completionTokens ?? (row.contentEvents > 0 ? row.contentEvents : null);
+  const speed = row.firstTokenAt && end > row.firstTokenAt + 500 ? (row.contentEvents * 1e3) / (end - row.firstTokenAt) : null;
+  return (
+    <li className={styles.row} data-over={!running} style={running ? {} : { animationDuration: `${LINGER_MS}ms` }}>
+      <span className={styles.phase}>
+        <Status tone={tone} text={text} />
+      </span>
+      <span className={styles.model}>
+        <span className="cut" title={`${row.path} at ${row.upstream}`}>
+          {row.model ?? "model not known yet"}
+        </span>
+        <span className={`cut ${styles.client}`} title={row.clientKey ? "Fingerprint of the caller's key" : undefined}>
+          {row.clientKey ? row.clientKey.slice(0, 8) : "no key"}
+          {row.stream ? "" : " · not streamed"}
+        </span>
+      </span>
+      <span
+        className={styles.bar}
+        title={`${duration(waited)} until the first token, then ${duration(elapsed - waited)} of streaming`}
+      >
+        <i className={styles.waited} style={{ flexGrow: waited }} />
+        <i className={styles.streamed} style={{ flexGrow: elapsed - waited }} data-tone={tone} />
+      </span>
+      <span className={styles.spark}>
+        {row.rates.length > 1 ? <Sparkline values={row.rates} height={20} color="var(--completion)" /> : null}
+      </span>
+      <span className={styles.speed} title="Content events per second since the first token">
+        {speed === null ? "" : `${rate(Math.round(speed * 10) / 10)} /s`}
+      </span>
+      <span className={styles.tokens} title={`${exact(tokens)} tokens so far`}>
+        {tokens === null ? "–" : `${count(tokens)} tok`}
+      </span>
+      <span className={styles.clock}>{running ? clock(elapsed) : duration(elapsed)}</span>
+    </li>
+  );
+}

@@ -1,0 +1,108 @@
+// The largest models of the range: a bar of their tokens and their speed. A
+// click narrows everything to that model.
+import { Link } from "wouter";
+import type { ModelRow } from "../../api/types.ts";
+import { Empty, Panel, QueryState } from "../../components/panel.tsx";
+import { count, duration, exact, percent, rate } from "../../lib/format.ts";
+import { useView } from "../../lib/view.ts";
+import styles from "./model-bars.module.css";
+import { useModelBreakdown } from "./use-model-breakdown.ts";
+
+const ROWS = 8;
+
+export function ModelBars() {
+  const query = useModelBreakdown(ROWS);
+  const total = query.data?.total ?? 0;
+  return (
+    <Panel
+      title="Models"
+      busy={query.isFetching && query.isPlaceholderData}
+      controls={<Link href="/models">{total > ROWS ? `All ${total} models` : "Compare models"}</Link>}
+    >
+      <QueryState query={query} what="models" height={300}>
+        {(data) =>
+          data.rows.length === 0 ? (
+            <Empty title="No models in this range" height={300} />
+          ) : (
+            <Table rows={data.rows} />
+          )
+        }
+      </QueryState>
+    </Panel>
+  );
+}
+
+function Table({ rows }: { rows: ModelRow[] }) {
+  const [, setView] = useView();
+  const largest = Math.max(...rows.map((row) => row.totalTokens), 1);
+  return (
+    <table className={styles.table}>
+      <thead>
+        <tr>
+          <th scope="col">Model</th>
+          <th scope="col" className={styles.barColumn}>
+            <span className="hidden">Tokens as a bar</span>
+          </th>
+          <th scope="col" className="number">
+            Tokens
+          </th>
+          <th scope="col" className="number">
+            Requests
+          </th>
+          <th scope="col" className={`number ${styles.wide}`}>
+            First token
+          </th>
+          <th scope="col" className="number">
+            Tok/s
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map((row) => (
+          <tr key={row.model}>
+            <th scope="row" className={styles.name}>
+              {row.model ? (
+                <button type="button" className="cut" title={`Only ${row.model}`} onClick={() => setView({ model: [row.model] })}>
+                  {row.model}
+                </button>
+              ) : (
+                <span className="muted">unnamed</span>
+              )}
+            </th>
+            <td className={styles.barColumn}>
+              <Bar row={row} largest={largest} />
+            </td>
+            <td className="number" title={exact(row.totalTokens)}>
+              {count(row.totalTokens)}
+            </td>
+            <td className="number" title={`${exact(row.requests)}, ${percent(row.share)} of all; ${percent(row.errorShare)} failed`}>
+              {count(row.requests)}
+            </td>
+            <td className={`number ${styles.wide}`} title="Median time to first token">
+              {duration(row.timeToFirstTokenMsP50)}
+            </td>
+            <td className="number" title="Median decode rate of single requests">
+              {rate(row.decodeTokensPerSecondP50)}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+/** Prompt, cached prompt and completion to the scale of the largest model. */
+function Bar({ row, largest }: { row: ModelRow; largest: number }) {
+  const parts = [
+    ["var(--prompt)", row.promptTokens - row.cachedPromptTokens],
+    ["var(--cached)", row.cachedPromptTokens],
+    ["var(--completion)", row.completionTokens],
+  ] as const;
+  return (
+    <span className={styles.bar} aria-hidden="true">
+      {parts.map(([color, tokens]) => (
+        <i key={color} style={{ width: `${(tokens / largest) * 100}%`, background: color }} />
+      ))}
+    </span>
+  );
+}

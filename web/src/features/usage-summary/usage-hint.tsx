@@ -1,0 +1,35 @@
+// Says when requests lacked usage, and how to switch: unknown must never look
+// like nothing.
+import { count, exact } from "../../lib/format.ts";
+import styles from "./usage-hint.module.css";
+import { useUsageSummary } from "./use-usage-summary.ts";
+
+export function UsageHint() {
+  const { data } = useUsageSummary();
+  const without = data?.requestsWithoutUsage ?? 0;
+  const estimated = data?.requestsWithEstimatedUsage ?? 0;
+  if (without + estimated === 0) return null;
+  return (
+    <p className={styles.hint} role="note">
+      <svg aria-hidden="true" width="16" height="16" viewBox="0 0 16 16" fill="none" stroke="currentColor" strokeWidth="1.5">
+        <circle cx="8" cy="8" r="6.5" />
+        <path d="M8 7.2v4M8 4.8v.2" strokeLinecap="round" />
+      </svg>
+      <span>
+        {without > 0 ? (
+          <span title={exact(without)}>
+            <strong>{count(without)}</strong> {without === 1 ? "request" : "requests"} came without usage
+          </span>
+        ) : null}
+        {without > 0 && estimated > 0 ? ", " : null}
+        {estimated > 0 ? (
+          <span title={exact(estimated)}>
+            <strong>{count(estimated)}</strong> {estimated === 1 ? "is" : "are"} estimated
+          </span>
+        ) : null}
+        : their tokens are missing here or uncertain. To have upstreams report usage on every stream, start the proxy
+        with <code>MODASH_PROXY_STREAM_USAGE=inject</code>.
+      </span>
+    </p>
+  );
+}

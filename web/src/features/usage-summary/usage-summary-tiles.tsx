@@ -1,0 +1,154 @@
+// The five numbers on top: what was, and what is now. Each opens what is behind it.
+import type { ReactNode } from "react";
+import { Link } from "wouter";
+import { useLive } from "../../api/live.ts";
+import type { UsageSummary } from "../../api/types.ts";
+import { Failure } from "../../components/panel.tsx";
+import { Sparkline } from "../../components/sparkline.tsx";
+import { change, clock, count, duration, exact, percent, rate, UNKNOWN } from "../../lib/format.ts";
+import { useNow } from "../../lib/use-now.ts";
+import { useView } from "../../lib/view.ts";
+import styles from "./usage-summary-tiles.module.css";
+import { useUsageSummary } from "./use-usage-summary.ts";
+
+/** Columns of the range for the small charts; from the time series on the same page. */
+export interface Trends {
+  requests: number[];
+  tokens: number[];
+  failed: number[];
+}
+
+export function UsageSummaryTiles({ trends }: { trends: Trends | undefined }) {
+  const query = useUsageSummary();
+  const [view] = useView();
+  const data = query.data;
+  if (!data && query.error) {
+    return (
+      <section className={styles.tiles} aria-label="Summary">
+        <div className={styles.failed}>
+          <Failure what="the summary" error={query.error} retry={() => void query.refetch()} />
+        </div>
+      </section>
+    );
+  }
+  const previous = view.compare ? data?.previous : undefined;
+  const errorShare = data?.requests ? data.failedRequests / data.requests : null;
+  return (
+    <section className={styles.tiles} aria-label="Summary" aria-busy={!data}>
+      <Tile
+        label="Requests"
+        href="/requests"
+        value={count(data?.requests)}
+        title={exact(data?.requests)}
+        change={<Change now={data?.requests} before={previous?.requests} />}
+        sub={data && `median ${duration(data.durationMs?.p50)} · p95 ${duration(data.durationMs?.p95)}`}
+        chart={<Sparkline values={trends?.requests ?? []} color="var(--muted)" />}
+      />
+      <Tile
+        label="Tokens"
+        value={count(data?.totalTokens)}
+        title={exact(data?.totalTokens)}
+        change={<Change now={data?.totalTokens} before={previous?.totalTokens} />}
+        sub={data && <TokenParts data={data} />}
+        chart={<Sparkline values={trends?.tokens ?? []} color="var(--prompt)" />}
+      />
+      <SpeedTile median={data?.decodeTokensPerSecond?.p50} />
+      <InFlightTile />
+      <Tile
+        label="Errors"
+        href="/requests?status=error"
+        value={data?.requests === 0 ? UNKNOWN : percent(errorShare)}
+        title={`${exact(data?.failedRequests)} of ${exact(data?.requests)} requests`}
+        tone={data?.failedRequests ? "error" : undefined}
+        change={<Change now={data?.failedRequests} before={previous?.failedRequests} />}
+        sub={data && `${count(data.failedRequests)} failed · ${count(data.clientClosedRequests)} cancelled`}
+        chart={<Sparkline values={trends?.failed ?? []} color="var(--error)" />}
+      />
+    </section>
+  );
+}
+
+function SpeedTile({ median }: { median: number | null | undefined }) {
+  const { tokensPerSecond, rateSamples } = useLive();
+  return (
+    <Tile
+      label="Tokens/s now"
+      href="/throughput"
+      value={tokensPerSecond !== null && tokensPerSecond < 0.05 ? "0" : rate(tokensPerSecond)}
+      title="Decoded by all streams together, mean of the last 10 s"
+      sub={`one request: median ${rate(median)}`}
+      chart={<Sparkline values={rateSamples} color="var(--completion)" />}
+    />
+  );
+}
+
+function InFlightTile() {
+  const { inFlight, inFlightSamples, rows, connection, clockOffset } = useLive();
+  const now = useNow(1_000) + clockOffset;
+  const oldest = rows.find((row) => row.endedAt === null);
+  const waiting = rows.filter((row) => row.state === "queued").length;
+  return (
+    <Tile
+      label="In flight"
+      value={connection === "connecting" ? UNKNOWN : count(inFlight)}
+      title="Requests running now"
+      tone={inFlight > 0 ? "running" : undefined}
+      sub={oldest ? `${waiting} waiting · oldest ${clock(now - oldest.startedAt)}` : "nothing is running"}
+      chart={<Sparkline values={inFlightSamples} color="var(--accent)" max={2} />}
+    />
+  );
+}
+
+function Tile(props: {
+  label: string;
+  value: string;
+  title?: string;
+  href?: string;
+  tone?: "error" | "running" | undefined;
+  change?: ReactNode;
+  sub?: ReactNode;
+  chart: ReactNode;
+}) {
+  const label = props.href ? <Link href={props.href}>{props.label}</Link> : props.label;
+  return (
+    <div className={styles.tile} data-tone={props.tone}>
+      <h2 className={styles.label}>{label}</h2>
+      <p className={styles.row}>
+        <span className={styles.value} title={props.title}>
+          {props.value}
+        </span>
+        {props.change}
+      </p>
+      <p className={styles.sub}>{props.sub ?? " "}</p>
+      <div className={styles.chart}>{props.chart}</div>
+    </div>
+  );
+}
+
+/** Neither green nor red: more requests are neither good nor bad. */
+function Change({ now, before }: { now: number | undefined; before: number | undefined }) {
+  const difference = change(now, before);
+  if (!difference) return null;
+  return (
+    <span className={styles.change} title={`${exact(before)} in the range before`}>
+      <span aria-hidden="true">{difference.arrow} </span>
+      <span className="hidden">{difference.arrow === "↓" ? "down " : difference.arrow ? "up " : ""}</span>
+      {difference.text}
+      <span className="hidden"> against the range before</span>
+    </span>
+  );
+}
+
+function TokenParts({ data }: { data: UsageSummary }) {
+  const uncached = data.promptTokens - data.cachedPromptTokens;
+  return (
+    <>
+      <span className={styles.part} title={`${exact(uncached)} uncached, ${exact(data.cachedPromptTokens)} cached`}>
+        <i style={{ background: "var(--prompt)" }} /> {count(data.promptTokens)} prompt
+      </span>
+      <span className={styles.part} title={exact(data.completionTokens)}>
+        <i style={{ background: "var(--completion)" }} /> {count(data.completionTokens)} completion
+      </span>
+    </>
+  );
+}

@@ -1,0 +1,137 @@
+// What is looked at: the range, zone, filters and groups. All of it lives in
+// the URL, with defaults left out, so that a copied link shows the same.
+import { createContext, useCallback, useContext, useMemo } from "react";
+import { useSearchParams } from "wouter";
+import type { Filter, Outcome } from "../api/types.ts";
+import { bucketSeconds, DEFAULT_SPAN, type Moments, resolve, type Span } from "./time-range.ts";
+
+/** Values of the status filter, and the outcomes that they stand for. */
+export const STATUSES = {
+  ok: ["OUTCOME_OK"],
+  error: [
+    "OUTCOME_HTTP_ERROR",
+    "OUTCOME_STREAM_ERROR",
+    "OUTCOME_EMPTY",
+    "OUTCOME_TRUNCATED",
+    "OUTCOME_UPSTREAM_UNREACHABLE",
+    "OUTCOME_UPSTREAM_TIMEOUT",
+    "OUTCOME_INTERRUPTED",
+  ],
+  cancelled: ["OUTCOME_CLIENT_CLOSED"],
+} satisfies Record<string, Outcome[]>;
+export type Status = keyof typeof STATUSES;
+
+/** Keys of the URL that narrow what counts. */
+export const FILTER_KEYS = ["model", "status", "client", "upstream", "stream"] as const;
+export type FilterKey = (typeof FILTER_KEYS)[number];
+
+export interface View {
+  span: Span;
+  /** IANA name; undefined is the browser's zone. */
+  zone: string | undefined;
+  compare: boolean;
+  filters: Record<FilterKey, string[]>;
+  /** Any other key of the URL. */
+  get(key: string): string | null;
+}
+
+/** Moment at which a range that ends now was paused; null while it is live. */
+export const PauseContext = createContext<number | null>(null);
+
+// Commas part the values of one key, so that those within a value are escaped.
+const list = (value: string | null): string[] =>
+  value ? value.split(",").map((item) => item.replaceAll("%2C", ",").replaceAll("%25", "%")) : [];
+const join = (values: string[]): string =>
+  values.map((item) => item.replaceAll("%", "%25").replaceAll(",", "%2C")).join(",");
+
+export function readView(params: URLSearchParams): View {
+  const zone = params.get("tz") ?? undefined;
+  return {
+    span: { from: params.get("from") ?? DEFAULT_SPAN.from, to: params.get("to") ?? DEFAULT_SPAN.to },
+    zone: zone && isZone(zone) ? zone : undefined,
+    compare: params.get("compare") !== "off",
+    filters: Object.fromEntries(FILTER_KEYS.map((key) => [key, list(params.get(key))])) as View["filters"],
+    get: (key) => params.get(key),
+  };
+}
+
+function isZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat(undefined, { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+type Change = Record<string, string | string[] | null>;
+
+/** The view and how to change it: null removes a key. A changed view starts at its first page. */
+export function useView(): [View, (change: Change, replace?: boolean) => void] {
+  const [params, setParams] = useSearchParams();
+  const view = useMemo(() => readView(params), [params]);
+  const set = useCallback(
+    (change: Change, replace = false) =>
+      setParams(
+        (before) => {
+          const after = new URLSearchParams(before);
+          if (!("page" in change)) after.delete("page");
+          for (const [key, value] of Object.entries(change)) {
+            const text = Array.isArray(value) ? join(value) : value;
+            if (text) after.set(key, text);
+            else after.delete(key);
+          }
+          return after;
+        },
+        { replace },
+      ),
+    [setParams],
+  );
+  return [view, set];
+}
+
+/** What every query of a view asks for. `key` is stable while the view is. */
+export interface Scope {
+  key: unknown[];
+  zone: string;
+  filter: Filter;
+  /** The ends as of now, and the chart's bucket width for them. */
+  moments(): Moments & { bucketSeconds: number };
+  /** A range of the request; a range that ends now leaves its end to the server. */
+  range(): { start: number; end?: number };
+}
+
+export function useScope(): Scope {
+  const [view] = useView();
+  const paused = useContext(PauseContext);
+  return useMemo(() => {
+    const { span, filters } = view;
+    const live = span.to === "now" && paused === null;
+    const moments = () => {
+      const ends = resolve(span, paused ?? Date.now());
+      return { ...ends, bucketSeconds: bucketSeconds(ends) };
+    };
+    return {
+      key: [span, filters, view.zone, span.to === "now" ? paused : null],
+      zone: view.zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC",
+      filter: toFilter(filters),
+      moments,
+      range: () => {
+        const { start, end } = moments();
+        return live ? { start } : { start, end };
+      },
+    };
+  }, [view, paused]);
+}
+
+export function toFilter(filters: View["filters"]): Filter {
+  const outcomes = filters.status.flatMap((status) => STATUSES[status as Status] ?? []);
+  const stream = filters.stream[0];
+  return {
+    ...(filters.model.length ? { models: filters.model } : {}),
+    ...(outcomes.length ? { outcomes } : {}),
+    ...(filters.client.length ? { clientKeys: filters.client } : {}),
+    ...(filters.upstream.length ? { upstreams: filters.upstream } : {}),
+    ...(stream ? { stream: stream === "yes" } : {}),
+  };
+}

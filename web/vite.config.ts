@@ -1,0 +1,25 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// Tests read numbers and times as people in one place see them; worker
+// processes inherit this before their ICU starts.
+if (process.env.VITEST) Object.assign(process.env, { LC_ALL: "en_US.UTF-8", TZ: "UTC" });
+
+const backend = { target: process.env.MODASH_BACKEND ?? "http://127.0.0.1:4005", changeOrigin: false };
+
+export default defineConfig({
+  plugins: [react()],
+  server: {
+    host: "127.0.0.1",
+    port: 3000,
+    strictPort: true,
+    proxy: {
+      "/rpc": backend,
+      "/events": backend,
+      "/modash.v1.AnalyticsService": backend,
+      "/healthz": backend,
+    },
+  },
+  build: { target: "es2023", chunkSizeWarningLimit: 250, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
+});
