@@ -1,0 +1,137 @@
+//! The way to analytics: calls by descriptor, with a deadline, the caller's
+//! trace and its authorization; errors of the transport become texts for a
+//! person.
+
+use std::{error::Error, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION, uri::PathAndQuery};
+use prost_reflect::{DynamicMessage, MethodDescriptor};
+use tonic::{
+    Request, Status, TimeoutExpired,
+    client::Grpc,
+    metadata::MetadataMap,
+    transport::{Channel, ClientTlsConfig, Endpoint},
+};
+
+use crate::{codec::DynamicCodec, config::AnalyticsUrl};
+
+/// W3C trace context of the caller.
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Vendors' part of the trace context.
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// An answer beyond this is refused; the largest that analytics makes (1,500
+/// buckets of 50 groups) is a third of it.
+const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+
+/// Connections to analytics. Opened when first used, and again after a loss.
+#[derive(Debug, Clone)]
+pub(crate) struct Analytics {
+    /// For questions.
+    calls: Channel,
+    /// For the gateway's own subscription.
+    events: Channel,
+    /// For calls that are passed on: long streams of browsers must not use up
+    /// the streams that one connection may have.
+    passed_on: Channel,
+}
+
+impl Analytics {
+    /// Prepares the connections; opens none.
+    pub(crate) fn new(url: &AnalyticsUrl) -> Result<Self, tonic::transport::Error> {
+        let mut endpoint = Endpoint::from_shared(url.as_str().to_owned())?
+            .connect_timeout(Duration::from_secs(2))
+            .http2_keep_alive_interval(Duration::from_secs(15))
+            .keep_alive_timeout(Duration::from_secs(10))
+            .keep_alive_while_idle(true);
+        if url.is_https() {
+            endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
+        }
+        Ok(Self {
+            calls: endpoint.connect_lazy(),
+            events: endpoint.connect_lazy(),
+            passed_on: endpoint.connect_lazy(),
+        })
+    }
+
+    /// The connection for the gateway's own subscription.
+    pub(crate) fn events(&self) -> Channel {
+        self.events.clone()
+    }
+
+    /// The connection for calls that are passed on undecoded.
+    pub(crate) fn passed_on(&self) -> Channel {
+        self.passed_on.clone()
+    }
+
+    /// Calls a unary method. Dropping the future cancels the call.
+    pub(crate) async fn call(
+        &self,
+        method: &MethodDescriptor,
+        message: DynamicMessage,
+        headers: &HeaderMap,
+        deadline: Duration,
+    ) -> Result<DynamicMessage, Status> {
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let path = PathAndQuery::try_from(path)
+            .map_err(|error| Status::internal(format!("method name: {error}")))?;
+        let mut request = Request::new(message);
+        *request.metadata_mut() = forwarded(headers);
+        request.set_timeout(deadline);
+        let mut client = Grpc::new(self.calls.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let codec = DynamicCodec::new(method.output());
+        let answer = async {
+            client
+                .ready()
+                .await
+                .map_err(|error| Status::from_error(error.into()))?;
+            client.unary(request, path, codec).await
+        };
+        match tokio::time::timeout(deadline, answer).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(for_a_person(status)),
+            Err(_) => Err(overdue()),
+        }
+    }
+}
+
+/// Headers of the caller that analytics gets too.
+fn forwarded(headers: &HeaderMap) -> MetadataMap {
+    let pick = |name: HeaderName| {
+        headers
+            .get(&name)
+            .map(|value: &HeaderValue| (name, value.clone()))
+    };
+    let picked = [TRACEPARENT, TRACESTATE, AUTHORIZATION]
+        .into_iter()
+        .filter_map(pick);
+    MetadataMap::from_headers(picked.collect())
+}
+
+/// Replaces errors of the transport, which name hosts and libraries. Errors
+/// that analytics itself sent stay as they are.
+pub(crate) fn for_a_person(status: Status) -> Status {
+    let mut cause = status.source();
+    if cause.is_none() {
+        return status;
+    }
+    tracing::debug!(error = %status, "analytics could not be asked");
+    while let Some(error) = cause {
+        if error.is::<TimeoutExpired>() {
+            return overdue();
+        }
+        cause = error.source();
+    }
+    unreachable()
+}
+
+/// Analytics cannot be reached, or the connection broke.
+pub(crate) fn unreachable() -> Status {
+    Status::unavailable(
+        "usage data is unavailable: analytics cannot be reached; try again in a few seconds",
+    )
+}
+
+fn overdue() -> Status {
+    Status::deadline_exceeded("usage data took too long; try again, or ask for a shorter range")
+}

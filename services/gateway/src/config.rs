@@ -1,0 +1,171 @@
+//! Settings of the gateway and their checked form.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::Args;
+use modash_runtime::{Checked, Mistakes};
+use url::Url;
+
+use crate::hosts::{Hosts, Origins};
+
+/// Settings of the gateway as they were given.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Gateway")]
+pub struct GatewaySettings {
+    /// Where the gateway listens
+    #[arg(long, env = "MODASH_GATEWAY_LISTEN", default_value = "127.0.0.1:4006")]
+    gateway_listen: Checked<SocketAddr>,
+
+    /// Where /livez, /readyz and /metrics of the gateway are
+    #[arg(
+        long,
+        env = "MODASH_GATEWAY_ADMIN_LISTEN",
+        default_value = "127.0.0.1:4016"
+    )]
+    gateway_admin_listen: Checked<SocketAddr>,
+
+    /// Where analytics is
+    #[arg(
+        long,
+        env = "MODASH_GATEWAY_ANALYTICS_URL",
+        default_value = "http://127.0.0.1:4007"
+    )]
+    gateway_analytics_url: Checked<AnalyticsUrl>,
+
+    /// Origins of other sites whose pages may use the gateway, separated by
+    /// commas: `https://tools.example.com,http://localhost:5173`
+    #[arg(long, env = "MODASH_GATEWAY_CORS_ORIGINS", default_value = "")]
+    gateway_cors_origins: Checked<Origins>,
+
+    /// Host names under which browsers reach the gateway, separated by commas.
+    /// localhost and IP addresses need not be listed
+    #[arg(long, env = "MODASH_GATEWAY_ALLOWED_HOSTS", default_value = "")]
+    gateway_allowed_hosts: Checked<Hosts>,
+
+    /// Folder of a built dashboard to serve instead of the one inside
+    #[arg(long, env = "MODASH_GATEWAY_DASHBOARD_DIR")]
+    gateway_dashboard_dir: Option<PathBuf>,
+}
+
+/// Checked settings of the gateway.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// Address of the main listener.
+    pub listen: SocketAddr,
+    /// Address of the admin listener.
+    pub admin_listen: SocketAddr,
+    /// Where analytics is.
+    pub analytics_url: AnalyticsUrl,
+    /// Sites whose pages may use the gateway. Empty: none but its own.
+    pub cors_origins: Origins,
+    /// Names of the gateway beside localhost and IP addresses.
+    pub allowed_hosts: Hosts,
+    /// Folder of a built dashboard. `None`: the embedded one.
+    pub dashboard_dir: Option<PathBuf>,
+}
+
+impl GatewayConfig {
+    /// A gateway for this machine alone: no other origins, the embedded
+    /// dashboard.
+    #[must_use]
+    pub fn new(listen: SocketAddr, admin_listen: SocketAddr, analytics_url: AnalyticsUrl) -> Self {
+        Self {
+            listen,
+            admin_listen,
+            analytics_url,
+            cors_origins: Origins::default(),
+            allowed_hosts: Hosts::default(),
+            dashboard_dir: None,
+        }
+    }
+}
+
+impl GatewaySettings {
+    /// Checks the settings and notes every mistake.
+    pub fn check(self, mistakes: &mut Mistakes) -> Option<GatewayConfig> {
+        let listen = self.gateway_listen.check("MODASH_GATEWAY_LISTEN", mistakes);
+        let admin = self
+            .gateway_admin_listen
+            .check("MODASH_GATEWAY_ADMIN_LISTEN", mistakes);
+        let analytics = self
+            .gateway_analytics_url
+            .check("MODASH_GATEWAY_ANALYTICS_URL", mistakes);
+        let origins = self
+            .gateway_cors_origins
+            .check("MODASH_GATEWAY_CORS_ORIGINS", mistakes);
+        let hosts = self
+            .gateway_allowed_hosts
+            .check("MODASH_GATEWAY_ALLOWED_HOSTS", mistakes);
+        if let Some(folder) = &self.gateway_dashboard_dir {
+            mistakes.require(
+                folder.join("index.html").is_file(),
+                "MODASH_GATEWAY_DASHBOARD_DIR",
+                "must be a folder with an index.html: the web/dist of a built dashboard",
+            );
+        }
+        Some(GatewayConfig {
+            listen: listen?,
+            admin_listen: admin?,
+            analytics_url: analytics?,
+            cors_origins: origins?,
+            allowed_hosts: hosts?,
+            dashboard_dir: self.gateway_dashboard_dir,
+        })
+    }
+}
+
+/// Base URL of analytics: http or https, a host, nothing else but a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnalyticsUrl(Url);
+
+impl AnalyticsUrl {
+    /// The URL without the final slash.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str().trim_end_matches('/')
+    }
+
+    /// Whether the connection is encrypted.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+}
+
+impl FromStr for AnalyticsUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "must be a URL such as http://127.0.0.1:4007, without path, \
+                                credentials, query and fragment";
+        let url = Url::parse(text).map_err(|_| EXPECTED)?;
+        let plain = matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.path() == "/"
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if plain { Ok(Self(url)) } else { Err(EXPECTED) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_analytics_has_host_and_port_only() {
+        let url: AnalyticsUrl = "http://analytics:4007/".parse().unwrap();
+        assert_eq!(url.as_str(), "http://analytics:4007");
+        for wrong in [
+            "analytics:4007",
+            "ftp://a",
+            "http://u:p@a",
+            "http://a/base",
+            "http://a?x",
+        ] {
+            assert!(wrong.parse::<AnalyticsUrl>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! `GET /events`: live changes as server-sent events. One subscription at
+//! analytics feeds all streams; each stream folds for itself.
+
+mod fold;
+mod frame;
+mod live;
+mod log;
+mod source;
+mod stream;
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse as _, Response},
+};
+use futures_util::StreamExt as _;
+use http::{
+    HeaderName, Method, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+};
+use modash_proto::v1::{LiveRequest, RequestStateUpdated, UsageUpdated};
+use prost_reflect::MessageDescriptor;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use crate::{
+    error,
+    media_type::accepts,
+    metrics::{Counted, GatewayMetrics},
+    state::App,
+};
+use fold::{Fold, MOST_REQUESTS};
+use frame::Frame;
+use live::Live;
+use log::{Change, Event, Log, milliseconds_since_1970};
+use stream::{End, Stream};
+
+pub(crate) use source::run as follow;
+
+const EVENT_STREAM: &str = "text/event-stream";
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Streams at the same time.
+const MOST_STREAMS: usize = 256;
+/// Events that a stream holds for a client that does not read.
+const BUFFERED_EVENTS: usize = 64;
+/// A snapshot of a large installation is larger than gRPC's usual 4 MiB.
+const MAX_MESSAGE_BYTES: usize = 32 * 1024 * 1024;
+
+/// Feeds all streams. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Hub {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    instance: String,
+    log: Mutex<Log>,
+    newest: watch::Sender<u64>,
+    subscribed: AtomicBool,
+    places: Arc<Semaphore>,
+    descriptor: MessageDescriptor,
+    metrics: GatewayMetrics,
+}
+
+impl Hub {
+    /// A hub without events. `descriptor` is that of LiveRequest.
+    pub(crate) fn new(descriptor: MessageDescriptor, metrics: GatewayMetrics) -> Self {
+        let mut instance = uuid::Uuid::new_v4().simple().to_string();
+        instance.truncate(8);
+        Self {
+            shared: Arc::new(Shared {
+                instance,
+                log: Mutex::default(),
+                newest: watch::Sender::new(0),
+                subscribed: AtomicBool::new(false),
+                places: Arc::new(Semaphore::new(MOST_STREAMS)),
+                descriptor,
+                metrics,
+            }),
+        }
+    }
+
+    fn instance(&self) -> &str {
+        &self.shared.instance
+    }
+
+    fn with<T>(&self, use_it: impl FnOnce(&mut Log) -> T) -> T {
+        use_it(
+            &mut self
+                .shared
+                .log
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn push(&self, change: Change) {
+        let seq = self.with(|log| log.push(change));
+        self.shared.metrics.events.inc();
+        self.shared.newest.send_replace(seq);
+    }
+
+    fn after(&self, seq: u64) -> Option<Vec<Arc<Event>>> {
+        self.with(|log| log.after(seq))
+    }
+
+    /// Analytics told all that is in flight. `all_new`: totals may have changed
+    /// unnoticed before.
+    fn connected(&self, requests: &[LiveRequest], all_new: bool) {
+        if !self.shared.subscribed.swap(true, Ordering::Relaxed) {
+            tracing::info!("live events arrive from analytics");
+        }
+        self.shared.metrics.subscribed.set(1);
+        if all_new {
+            self.push(Change::Usage {
+                requests: None,
+                oldest_started_at: None,
+            });
+        }
+        let requests = self.live(requests);
+        self.push(Change::Requests {
+            requests,
+            truncated: false,
+            snapshot: true,
+        });
+    }
+
+    /// Analytics is gone; whether it was there before.
+    fn lost(&self) -> bool {
+        self.shared.metrics.subscribed.set(0);
+        self.with(Log::forget_in_flight);
+        self.shared.subscribed.swap(false, Ordering::Relaxed)
+    }
+
+    fn usage_updated(&self, update: &UsageUpdated) {
+        let started = update.oldest_started_at.as_ref();
+        self.push(Change::Usage {
+            requests: Some(update.requests),
+            oldest_started_at: started
+                .map(|time| time.seconds as f64 * 1_000.0 + f64::from(time.nanos) / 1_000_000.0),
+        });
+    }
+
+    fn requests_updated(&self, update: &RequestStateUpdated) {
+        let requests = self.live(&update.requests);
+        self.push(Change::Requests {
+            requests,
+            truncated: update.truncated,
+            snapshot: false,
+        });
+    }
+
+    fn live(&self, requests: &[LiveRequest]) -> Vec<Live> {
+        requests
+            .iter()
+            .filter_map(|request| Live::new(&self.shared.descriptor, request))
+            .collect()
+    }
+
+    /// Opens a stream at the newest event, or where the client left off.
+    fn open(&self, last_event_id: Option<&str>) -> Opening {
+        let newest = self.shared.newest.subscribe();
+        let left_off = last_event_id.and_then(|id| {
+            let (instance, seq) = id.rsplit_once('-')?;
+            (instance == self.instance()).then(|| seq.parse().ok())?
+        });
+        self.with(|log| {
+            let missed = left_off.and_then(|seq| log.missed_since(seq));
+            let seq = log.newest();
+            let mut fold = Fold::new(seq);
+            for event in missed.iter().flatten() {
+                fold.add(event);
+            }
+            let (in_flight, truncated) = log.in_flight(MOST_REQUESTS);
+            Opening {
+                seq,
+                fold,
+                newest,
+                resumed: missed.is_some(),
+                in_flight,
+                truncated,
+            }
+        })
+    }
+
+    fn connected_frame(&self, opening: &Opening) -> Option<Frame> {
+        #[derive(Serialize)]
+        struct Data<'a> {
+            version: &'static str,
+            instance: &'a str,
+            seq: u64,
+            resumed: bool,
+            now: u64,
+            /// Whether the list is known to be right at this moment.
+            live: bool,
+            requests: Vec<&'a RawValue>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            truncated: bool,
+        }
+        let data = Data {
+            version: env!("CARGO_PKG_VERSION"),
+            instance: self.instance(),
+            seq: opening.seq,
+            resumed: opening.resumed,
+            now: milliseconds_since_1970(),
+            live: self.shared.subscribed.load(Ordering::Relaxed),
+            requests: opening.in_flight.iter().map(|live| &*live.json).collect(),
+            truncated: opening.truncated,
+        };
+        Frame::event("connected", self.instance(), opening.seq, &data)
+    }
+}
+
+/// What a new stream begins with.
+struct Opening {
+    seq: u64,
+    fold: Fold,
+    newest: watch::Receiver<u64>,
+    resumed: bool,
+    in_flight: Vec<Live>,
+    truncated: bool,
+}
+
+/// Serves `/events`.
+pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response {
+    if request.method() != Method::GET {
+        return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET")]).into_response();
+    }
+    if !accepts(request.headers(), EVENT_STREAM) {
+        let status =
+            Status::invalid_argument(format!("this is {EVENT_STREAM}; Accept excludes it"));
+        return error::response_with(StatusCode::NOT_ACCEPTABLE, &status);
+    }
+    let Ok(place) = app.hub.shared.places.clone().try_acquire_owned() else {
+        let text = format!("{MOST_STREAMS} streams are open already; try again later");
+        return error::response(&Status::unavailable(text));
+    };
+    let opening = app.hub.open(last_event_id(&request).as_deref());
+    let (out, frames) = mpsc::channel(BUFFERED_EVENTS);
+    for frame in [Some(Frame::retry()), app.hub.connected_frame(&opening)]
+        .into_iter()
+        .flatten()
+    {
+        // The channel is new and has room.
+        let _ = out.try_send(frame);
+    }
+    let Opening {
+        seq, fold, newest, ..
+    } = opening;
+    let stream = Stream {
+        hub: app.hub.clone(),
+        seq,
+        fold,
+        newest,
+        out,
+    };
+    let counted = Counted::new(&app.metrics.event_streams);
+    tokio::spawn(async move {
+        let _until_the_end = (place, counted);
+        if stream.run(app.shutdown).await == End::TooSlow {
+            app.metrics.slow_readers.inc();
+        }
+    });
+    let headers = [
+        (CONTENT_TYPE, EVENT_STREAM),
+        (CACHE_CONTROL, "no-cache, no-transform"),
+        (ACCEL_BUFFERING, "no"),
+    ];
+    let frames =
+        ReceiverStream::new(frames).map(|frame| Ok::<_, std::convert::Infallible>(frame.0));
+    (headers, Body::from_stream(frames)).into_response()
+}
+
+/// From the header, which a browser sends by itself, or from the query.
+fn last_event_id(request: &Request) -> Option<String> {
+    if let Some(id) = request.headers().get(LAST_EVENT_ID) {
+        return id.to_str().ok().map(str::to_owned);
+    }
+    let query = request.uri().query()?.as_bytes();
+    let mut pairs = url::form_urlencoded::parse(query);
+    pairs
+        .find(|(name, _)| name == "lastEventId")
+        .map(|(_, id)| id.into_owned())
+}

@@ -1,0 +1,115 @@
+//! The one subscription behind all streams: follows analytics, and after every
+//! loss comes back by itself and tells the streams to look again.
+
+use std::time::Duration;
+
+use modash_proto::v1::{
+    Connected, SubscribeRequest, SubscribeResponse,
+    analytics_service_client::AnalyticsServiceClient, subscribe_response::Message,
+};
+use rand::Rng as _;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tonic::{Status, Streaming, transport::Channel};
+
+use super::Hub;
+
+/// Analytics says something every 15 s; after this silence it is gone.
+const SILENCE: Duration = Duration::from_secs(45);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Least time between subscriptions that were made anew to see requests that
+/// did not fit into one message.
+const RESYNC_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why a subscription ended.
+enum End {
+    /// It was given up, to get a new snapshot.
+    Resync,
+    /// It was lost.
+    Lost(Status),
+}
+
+/// Follows analytics for ever.
+pub(crate) async fn run(hub: Hub, channel: Channel) {
+    let mut pause = FIRST_PAUSE;
+    let mut reported = false;
+    let mut resync = false;
+    loop {
+        let before = Instant::now();
+        match follow(&hub, &channel, resync).await {
+            End::Resync => resync = true,
+            End::Lost(status) => {
+                resync = false;
+                let worked = hub.lost();
+                if worked || before.elapsed() > LONGEST_PAUSE {
+                    pause = FIRST_PAUSE;
+                }
+                // Once for each loss, however long it lasts.
+                if worked || !reported {
+                    tracing::warn!(
+                        error = status.message(),
+                        "no live events from analytics; trying again"
+                    );
+                    reported = true;
+                }
+                let jitter = rand::rng().random_range(0.5..1.0);
+                sleep(pause.mul_f64(jitter)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// One subscription from its beginning to its end.
+async fn follow(hub: &Hub, channel: &Channel, resync: bool) -> End {
+    let mut client = AnalyticsServiceClient::new(channel.clone())
+        .max_decoding_message_size(super::MAX_MESSAGE_BYTES);
+    let opened = timeout(SILENCE, client.subscribe(SubscribeRequest::default())).await;
+    let mut messages = match opened {
+        Ok(Ok(response)) => response.into_inner(),
+        Ok(Err(status)) => return End::Lost(status),
+        Err(_) => return End::Lost(Status::deadline_exceeded("no answer to Subscribe")),
+    };
+    let opened = Instant::now();
+    let mut resync_at = None;
+    let mut is_resync = resync;
+    loop {
+        let message = tokio::select! {
+            message = next(&mut messages) => message,
+            () = sleep_until(resync_at.unwrap_or(opened)), if resync_at.is_some() => {
+                return End::Resync;
+            }
+        };
+        match message {
+            Ok(Message::Connected(Connected { requests, .. })) => {
+                hub.connected(&requests, !is_resync);
+                is_resync = false;
+            }
+            Ok(Message::UsageUpdated(update)) => hub.usage_updated(&update),
+            Ok(Message::RequestStateUpdated(update)) => {
+                if update.truncated {
+                    resync_at.get_or_insert((opened + RESYNC_INTERVAL).max(Instant::now()));
+                }
+                hub.requests_updated(&update);
+            }
+            // `connected` follows the first; the second is its own purpose.
+            Ok(Message::Missed(_) | Message::KeepAlive(_)) => {}
+            Err(status) => return End::Lost(status),
+        }
+    }
+}
+
+async fn next(messages: &mut Streaming<SubscribeResponse>) -> Result<Message, Status> {
+    loop {
+        match timeout(SILENCE, messages.message()).await {
+            Ok(Ok(Some(SubscribeResponse {
+                message: Some(message),
+            }))) => return Ok(message),
+            // Of a newer contract than ours.
+            Ok(Ok(Some(SubscribeResponse { message: None }))) => {}
+            Ok(Ok(None)) => return Err(Status::unavailable("the subscription ended")),
+            Ok(Err(status)) => return Err(status),
+            Err(_) => return Err(Status::unavailable("the subscription fell silent")),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! grpc-web, passed on to analytics as it is: nothing is decoded, bytes go on
+//! as they come, and a browser that leaves ends the call behind.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TE, TRAILER, TRANSFER_ENCODING,
+        UPGRADE,
+    },
+    request::Parts,
+};
+use http_body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::Status;
+use tower::{Service as _, ServiceExt as _};
+
+use crate::{analytics, state::App};
+
+/// Headers of one connection, and those that concern the gateway alone.
+const NOT_PASSED_ON: [HeaderName; 8] = [
+    CONNECTION,
+    HOST,
+    ORIGIN,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// Whether a content type is grpc-web, binary or text.
+pub(crate) fn is_grpc_web(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    value
+        .to_ascii_lowercase()
+        .starts_with(b"application/grpc-web")
+}
+
+/// Passes a call on and its answer back.
+pub(crate) async fn serve(app: &App, head: Parts, body: Body) -> Response {
+    let content_type = head.headers.get(CONTENT_TYPE).cloned();
+    match pass_on(app, head, body).await {
+        Ok(response) => response,
+        Err(status) => failure(content_type, &status),
+    }
+}
+
+/// An error before the first message: status and message are headers.
+pub(crate) fn failure(content_type: Option<HeaderValue>, status: &Status) -> Response {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    let fallback = HeaderValue::from_static("application/grpc-web+proto");
+    headers.insert(CONTENT_TYPE, content_type.unwrap_or(fallback));
+    if status.add_header(headers).is_err() {
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    response
+}
+
+async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status> {
+    if head.method != Method::POST {
+        return Err(Status::unimplemented("calls are posted"));
+    }
+    let place = app.passed_on.clone().try_acquire_owned().map_err(|_| {
+        Status::resource_exhausted(
+            "too many calls at the same time; close a page, or try again later",
+        )
+    })?;
+    let mut request = Request::new(tonic::body::Body::new(body));
+    *request.uri_mut() = head
+        .uri
+        .path()
+        .parse::<Uri>()
+        .map_err(|_| Status::internal("path"))?;
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    *request.headers_mut() = without_connection(head.headers);
+    let mut channel = app.analytics.passed_on();
+    let response = async { channel.ready().await?.call(request).await };
+    let response = response
+        .await
+        .map_err(|error| analytics::for_a_person(Status::from_error(error.into())))?;
+    let (mut head, body) = response.into_parts();
+    head.headers = without_connection(head.headers);
+    head.version = Version::default();
+    let until = app.shutdown.token().cancelled_owned();
+    Ok(Response::from_parts(
+        head,
+        Body::new(Passed {
+            body,
+            until: Box::pin(until),
+            _place: place,
+        }),
+    ))
+}
+
+/// Also drops what `Connection` names, and the length, which the server sets
+/// anew where it knows it.
+fn without_connection(mut headers: HeaderMap) -> HeaderMap {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&NOT_PASSED_ON).chain([&CONTENT_LENGTH]) {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// An answer on its way back. Holds its place, and breaks off when the gateway
+/// stops: a subscription never ends by itself.
+struct Passed {
+    body: tonic::body::Body,
+    until: Pin<Box<WaitForCancellationFutureOwned>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl http_body::Body for Passed {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        self.until
+            .as_mut()
+            .poll(context)
+            .map(|()| Some(Err(Status::unavailable("stopping"))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,132 @@
+//! What stands before every surface: panics become answers, strangers' pages
+//! are refused, listed sites get their CORS headers, JSON is packed, requests
+//! are counted.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use futures_util::FutureExt as _;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+        ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use tonic::Status;
+
+use crate::{
+    body, error,
+    hosts::{Caller, caller, may_be_rebound},
+    state::App,
+};
+
+/// `traceparent` and `b3` because an Effect client sends both on every call.
+const ALLOWED_HEADERS: &str = "content-type, x-grpc-web, x-user-agent, grpc-timeout, \
+    connect-protocol-version, connect-timeout-ms, authorization, traceparent, tracestate, b3, \
+    last-event-id, cache-control";
+/// Without the first two a browser cannot see errors of grpc-web.
+const EXPOSED_HEADERS: &str = "grpc-status, grpc-message, grpc-status-details-bin";
+
+/// Which surface a path belongs to; files of the dashboard are none.
+fn surface(path: &str) -> Option<&'static str> {
+    match path {
+        "/events" => Some("events"),
+        "/rpc" | "/rpc/" => Some("rpc"),
+        _ if path.starts_with("/rpc/") || path.starts_with("/modash.") => Some("calls"),
+        _ => None,
+    }
+}
+
+/// Goes around all handlers.
+pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let surface = surface(&path);
+    let headers = request.headers().clone();
+    let caller = caller(&headers, request.uri(), &app.origins, &app.hosts);
+    let mut response = match surface {
+        Some(_) if is_refused(&app, &request, caller) => refused(&path),
+        Some(_) if caller == Caller::Listed && is_preflight(&request) => preflight(),
+        Some(_) => body::pack(&headers, run(&path, request, next).await).await,
+        None => run(&path, request, next).await,
+    };
+    if surface.is_some() && !app.origins.is_empty() {
+        allow(&headers, caller, response.headers_mut());
+    }
+    let nosniff = HeaderValue::from_static("nosniff");
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+    app.metrics
+        .answered(surface.unwrap_or("dashboard"), response.status());
+    response
+}
+
+async fn run(path: &str, request: Request, next: Next) -> Response {
+    AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| {
+            tracing::error!(path, "a request handler panicked");
+            error::panicked(path)
+        })
+}
+
+fn is_refused(app: &App, request: &Request, caller: Caller) -> bool {
+    match caller {
+        Caller::Stranger => true,
+        Caller::Program => {
+            may_be_rebound(request.headers(), request.uri(), &app.hosts)
+            // A page cannot post without an `Origin`, but it can read.
+            && matches!(*request.method(), Method::GET | Method::HEAD)
+        }
+        Caller::Own | Caller::Listed => false,
+    }
+}
+
+fn refused(path: &str) -> Response {
+    let status = Status::permission_denied(
+        "pages of other sites may not use this gateway; MODASH_GATEWAY_CORS_ORIGINS lists sites \
+         that may, MODASH_GATEWAY_ALLOWED_HOSTS the gateway's own names",
+    );
+    error::refusal(path, StatusCode::FORBIDDEN, &status)
+}
+
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request
+            .headers()
+            .contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn preflight() -> Response {
+    let headers: [(HeaderName, HeaderValue); 3] = [
+        (
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET, POST, OPTIONS"),
+        ),
+        (
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static(ALLOWED_HEADERS),
+        ),
+        (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200")),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+/// Lets a listed site read the answer, whatever it is.
+fn allow(request: &HeaderMap, caller: Caller, headers: &mut HeaderMap) {
+    headers.append(VARY, HeaderValue::from_static("origin"));
+    if let (Caller::Listed, Some(origin)) = (caller, request.get(ORIGIN)) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static(EXPOSED_HEADERS),
+        );
+    }
+}

@@ -1,0 +1,38 @@
+//! What every request handler needs. Clones share it.
+
+use std::sync::Arc;
+
+use modash_runtime::Shutdown;
+use tokio::sync::Semaphore;
+
+use crate::{
+    analytics::Analytics,
+    assets::Assets,
+    contract::Contract,
+    events::Hub,
+    hosts::{Hosts, Origins},
+    metrics::GatewayMetrics,
+};
+
+/// Everything behind the URL table.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    /// The methods and their messages.
+    pub(crate) contract: Contract,
+    /// The way to analytics.
+    pub(crate) analytics: Analytics,
+    /// Live events of all streams.
+    pub(crate) hub: Hub,
+    /// Files of the dashboard.
+    pub(crate) assets: Arc<Assets>,
+    /// Other sites that may use the gateway.
+    pub(crate) origins: Arc<Origins>,
+    /// Names of the gateway.
+    pub(crate) hosts: Arc<Hosts>,
+    /// Places for calls that are passed on.
+    pub(crate) passed_on: Arc<Semaphore>,
+    /// What is counted.
+    pub(crate) metrics: GatewayMetrics,
+    /// Ends the streams.
+    pub(crate) shutdown: Shutdown,
+}
