@@ -135,7 +135,7 @@ fn ask_id(flag: &str, name: &str) -> Option<u32> {
         .parse::<i64>()
         .ok()?;
     // macOS has accounts such as nobody with the number -2.
-    output.status.success().then(|| number as u32)
+    output.status.success().then_some(number as u32)
 }
 
 #[cfg(test)]
