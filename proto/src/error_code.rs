@@ -70,9 +70,8 @@ mod tests {
 
     #[test]
     fn every_code_has_the_http_status_of_the_connect_protocol() {
-        let expected = [
-            200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401,
-        ];
+        let expected =
+            [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
         for (number, status) in expected.into_iter().enumerate() {
             let code = ErrorCode::from(Code::from(i32::try_from(number).unwrap()));
             assert_eq!(code.http_status(), status, "{}", code.name());

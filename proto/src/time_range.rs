@@ -42,10 +42,7 @@ impl TimeRange {
     /// The range of equal length just before this one.
     #[must_use]
     pub fn previous(self) -> Self {
-        Self {
-            start: self.start - self.length(),
-            end: self.start,
-        }
+        Self { start: self.start - self.length(), end: self.start }
     }
 
     /// Time between start and end.
@@ -86,10 +83,7 @@ mod tests {
     #[test]
     fn an_inverted_or_empty_range_is_refused() {
         for (start, end) in [(10, 5), (5, 5)] {
-            let wire = v1::TimeRange {
-                start: Some(at(start)),
-                end: Some(at(end)),
-            };
+            let wire = v1::TimeRange { start: Some(at(start)), end: Some(at(end)) };
             let (field, _) = TimeRange::from_wire(Some(&wire), now()).unwrap_err();
             assert_eq!(field, "range.end");
         }
@@ -97,10 +91,7 @@ mod tests {
 
     #[test]
     fn a_time_out_of_range_is_refused() {
-        let wire = v1::TimeRange {
-            start: Some(at(i64::MAX)),
-            end: None,
-        };
+        let wire = v1::TimeRange { start: Some(at(i64::MAX)), end: None };
         let (field, _) = TimeRange::from_wire(Some(&wire), now()).unwrap_err();
         assert_eq!(field, "range.start");
     }

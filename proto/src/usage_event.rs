@@ -28,11 +28,7 @@ impl UsageEvent {
     /// The first field that makes it unstorable.
     pub fn check(&self) -> Result<(), InvalidEvent> {
         let require = |holds, field, problem| {
-            if holds {
-                Ok(())
-            } else {
-                Err(InvalidEvent { field, problem })
-            }
+            if holds { Ok(()) } else { Err(InvalidEvent { field, problem }) }
         };
         require(
             self.event_id.len() == 36 && uuid::Uuid::try_parse(&self.event_id).is_ok(),
@@ -45,10 +41,7 @@ impl UsageEvent {
             "must have 1 to 128 bytes",
         )?;
         require(
-            self.started_at
-                .as_ref()
-                .and_then(micros_from_timestamp)
-                .is_some(),
+            self.started_at.as_ref().and_then(micros_from_timestamp).is_some(),
             "started_at",
             "is missing or out of range",
         )?;
@@ -78,10 +71,7 @@ impl UsageEvent {
             histogram.indexes.len() == histogram.counts.len()
                 && histogram.indexes.iter().all(|index| *index < 1024)
                 && histogram.indexes.is_sorted_by(|a, b| a < b)
-                && histogram
-                    .counts
-                    .iter()
-                    .all(|count| *count <= MAX_COUNT >> 12)
+                && histogram.counts.iter().all(|count| *count <= MAX_COUNT >> 12)
         });
         require(histogram_fits, "token_gaps", "is not a valid histogram")
     }
@@ -227,20 +217,10 @@ mod tests {
             ("started_at", |event| event.started_at = None),
             ("path", |event| event.path = "a".repeat(513)),
             ("model", |event| event.model = Some("a\0b".into())),
-            ("prompt_tokens", |event| {
-                event.prompt_tokens = Some(u64::MAX)
-            }),
-            ("duration", |event| {
-                event.duration = Some(Duration {
-                    seconds: -1,
-                    nanos: 0,
-                })
-            }),
+            ("prompt_tokens", |event| event.prompt_tokens = Some(u64::MAX)),
+            ("duration", |event| event.duration = Some(Duration { seconds: -1, nanos: 0 })),
             ("token_gaps", |event| {
-                event.token_gaps = Some(LogHistogram {
-                    indexes: vec![2, 1],
-                    counts: vec![1, 1],
-                });
+                event.token_gaps = Some(LogHistogram { indexes: vec![2, 1], counts: vec![1, 1] });
             }),
         ];
         for (field, spoil) in cases {
@@ -253,24 +233,15 @@ mod tests {
     #[test]
     fn times_survive_both_conversions_to_the_microsecond() {
         for micros in [0, 1, -1, 1_764_000_000_123_456, -62_135_596_800_000_000] {
-            assert_eq!(
-                micros_from_timestamp(&timestamp_from_micros(micros)),
-                Some(micros)
-            );
+            assert_eq!(micros_from_timestamp(&timestamp_from_micros(micros)), Some(micros));
         }
-        assert_eq!(
-            micros_from_duration(&duration_from_micros(1_234_567)),
-            Some(1_234_567)
-        );
+        assert_eq!(micros_from_duration(&duration_from_micros(1_234_567)), Some(1_234_567));
         assert_eq!(micros_from_duration(&duration_from_micros(-5)), Some(0));
     }
 
     #[test]
     fn an_unknown_enum_value_of_a_newer_peer_is_unspecified() {
-        let event = UsageEvent {
-            outcome: 999,
-            ..valid()
-        };
+        let event = UsageEvent { outcome: 999, ..valid() };
         assert_eq!(event.check(), Ok(()));
         assert_eq!(event.known_outcome(), Outcome::Unspecified);
     }

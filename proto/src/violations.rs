@@ -19,9 +19,7 @@ impl Violations {
 
     /// Notes the error of a check, if it is one, and gives its value otherwise.
     pub fn check<T, E: ToString>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
-        result
-            .map_err(|error| self.add(field, error.to_string()))
-            .ok()
+        result.map_err(|error| self.add(field, error.to_string())).ok()
     }
 
     /// Ok if nothing was found.
@@ -43,11 +41,7 @@ impl Violations {
         for (field, description) in self.found {
             details.add_bad_request_violation(field, description);
         }
-        Err(Status::with_error_details(
-            Code::InvalidArgument,
-            message,
-            details,
-        ))
+        Err(Status::with_error_details(Code::InvalidArgument, message, details))
     }
 }
 
@@ -61,10 +55,7 @@ mod tests {
         violations.add("page", "must be at least 1");
         violations.add("page_size", "must be from 1 to 100");
         let status = violations.into_result().unwrap_err();
-        assert_eq!(
-            status.message(),
-            "page: must be at least 1; page_size: must be from 1 to 100"
-        );
+        assert_eq!(status.message(), "page: must be at least 1; page_size: must be from 1 to 100");
         let details = status.get_details_bad_request().unwrap();
         assert_eq!(details.field_violations.len(), 2);
         assert_eq!(details.field_violations[1].field, "page_size");

@@ -20,11 +20,7 @@ pub fn bucket_of(value: f64) -> u32 {
     // `log` may be off by one ulp at a bound, which moves a value by one bucket
     // at a bound where both are equally near.
     let index = (value.ln() / GROWTH.ln()).ceil();
-    if index >= f64::from(BUCKETS) {
-        BUCKETS - 1
-    } else {
-        index as u32
-    }
+    if index >= f64::from(BUCKETS) { BUCKETS - 1 } else { index as u32 }
 }
 
 /// The value that stands for a bucket: within 2 % of all its values.
@@ -81,9 +77,7 @@ impl Histogram {
     /// Number of values counted.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.buckets
-            .iter()
-            .fold(0, |sum, entry| sum.saturating_add(entry.1))
+        self.buckets.iter().fold(0, |sum, entry| sum.saturating_add(entry.1))
     }
 
     /// Whether nothing was counted.

@@ -1,1 +1,18 @@
-//! Under construction.
+//! All of modash in one process: the same proxy, analytics and gateway that run
+//! apart elsewhere, with a private database when none is given.
+//!
+//! `settings` says what to run, `database` brings the database, `all_in_one`
+//! starts the services in the order in which data flows back, and stops them in
+//! the order in which it flows; `demo` adds a simulated LLM server and traffic;
+//! `banner` says where everything is.
+
+mod all_in_one;
+mod banner;
+mod client_key_secret;
+mod database;
+mod demo;
+mod local_server;
+mod settings;
+
+pub use all_in_one::run;
+pub use settings::{Config, Error, Settings};

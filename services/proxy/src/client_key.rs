@@ -23,16 +23,8 @@ impl Fingerprinter {
 
     /// 16 hexadecimal digits.
     pub(crate) fn fingerprint(&self, credential: &[u8]) -> String {
-        let digest = self
-            .mac
-            .clone()
-            .chain_update(credential)
-            .finalize()
-            .into_bytes();
-        digest[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let digest = self.mac.clone().chain_update(credential).finalize().into_bytes();
+        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -42,10 +34,7 @@ mod tests {
 
     #[test]
     fn a_key_has_one_fingerprint_for_each_secret() {
-        let (one, other) = (
-            Fingerprinter::new(Some(b"one")),
-            Fingerprinter::new(Some(b"two")),
-        );
+        let (one, other) = (Fingerprinter::new(Some(b"one")), Fingerprinter::new(Some(b"two")));
         let fingerprint = one.fingerprint(b"sk-1");
         assert_eq!(fingerprint.len(), 16);
         assert_eq!(one.fingerprint(b"sk-1"), fingerprint);

@@ -81,11 +81,7 @@ impl Shared {
     /// A request ended: out of the table, into the queue. Never waits.
     pub(crate) fn end(&self, id: Uuid) {
         Counters::add(&self.counters.finished);
-        let exchange = self
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
+        let exchange = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         if let Some(exchange) = exchange
             && self.finished.push(exchange).is_err()
         {
@@ -95,19 +91,13 @@ impl Shared {
 
     /// The requests in flight.
     pub(crate) fn in_flight(&self) -> Vec<Arc<Exchange>> {
-        let table = self
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let table = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         table.values().cloned().collect()
     }
 
     /// Number of requests in flight.
     pub(crate) fn in_flight_count(&self) -> usize {
-        self.in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The oldest finished request that was not fetched.

@@ -80,16 +80,9 @@ impl Emitter {
             }
         };
         shutdown.request();
-        if shutdown
-            .finish("hand-over of usage events to analytics", empty)
-            .await
-            .is_none()
-        {
+        if shutdown.finish("hand-over of usage events to analytics", empty).await.is_none() {
             let events = self.spool().pending();
-            tracing::error!(
-                events,
-                "usage events are lost: analytics did not take them in time"
-            );
+            tracing::error!(events, "usage events are lost: analytics did not take them in time");
         }
         stream.abort();
     }

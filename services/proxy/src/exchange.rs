@@ -108,9 +108,7 @@ pub(crate) struct Glimpse {
 impl Exchange {
     /// Begins with the request head.
     pub(crate) fn begin(head: &Parts, upstream: Arc<str>) -> Self {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let meter = catch_unwind(AssertUnwindSafe(|| {
             Meter::new(&head.method, &head.uri, &head.headers, Limits::default())
         }))
@@ -151,9 +149,7 @@ impl Exchange {
 
     /// A piece of the request body passed.
     pub(crate) fn request_data(&self, bytes: &[u8]) {
-        self.progress
-            .request_bytes
-            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.progress.request_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.observe(|meter| meter.request_data(bytes));
     }
 
@@ -181,9 +177,7 @@ impl Exchange {
     /// A piece of the response body passed.
     pub(crate) fn response_data(&self, bytes: &[u8]) {
         let at = self.started.elapsed();
-        self.progress
-            .response_bytes
-            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.progress.response_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.observe(|meter| {
             meter.response_data(bytes, at);
             self.progress.note_content(meter);
@@ -221,22 +215,11 @@ impl Exchange {
             Ending::ClientClosed | Ending::UpstreamBroke if had_all => Ending::Complete,
             _ => ending,
         };
-        let body_end = if ending == Ending::Complete {
-            BodyEnd::Complete
-        } else {
-            BodyEnd::Broken
-        };
+        let body_end = if ending == Ending::Complete { BodyEnd::Complete } else { BodyEnd::Broken };
         let reading = meter.and_then(|meter| {
             catch_unwind(AssertUnwindSafe(|| meter.finish(body_end, duration))).ok()
         });
-        Some(Finished {
-            ending,
-            duration,
-            status,
-            connect,
-            upstream_head,
-            reading,
-        })
+        Some(Finished { ending, duration, status, connect, upstream_head, reading })
     }
 
     /// Whether metering failed by a defect.
@@ -279,10 +262,8 @@ impl Progress {
         }
         if self.content_events.swap(events, Ordering::Relaxed) == 0 {
             let first = meter.first_content_at().unwrap_or_default().as_micros();
-            self.first_token.store(
-                u64::try_from(first).unwrap_or(u64::MAX).max(1),
-                Ordering::Relaxed,
-            );
+            self.first_token
+                .store(u64::try_from(first).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
             self.set_phase(RequestPhase::Streaming);
         }
     }
@@ -301,11 +282,7 @@ impl Running {
     pub(crate) fn begin(exchange: Exchange, shared: Arc<Shared>) -> Self {
         let exchange = Arc::new(exchange);
         shared.begin(&exchange);
-        Self {
-            exchange,
-            shared,
-            ended: false,
-        }
+        Self { exchange, shared, ended: false }
     }
 
     /// The exchange.

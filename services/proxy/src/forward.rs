@@ -96,9 +96,7 @@ async fn unmetered(
             remove_hop_by_hop(&mut head.headers);
             Response::from_parts(head, Either::Left(ResponseTap::new(body, None, checkout)))
         }
-        Err(failure) => failure
-            .response("gateway", &pool.base().to_string())
-            .map(Either::Right),
+        Err(failure) => failure.response("gateway", &pool.base().to_string()).map(Either::Right),
     }
 }
 

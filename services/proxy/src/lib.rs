@@ -76,22 +76,11 @@ impl Proxy {
         let upstream = config.upstream.clone().ok_or(Error::NoUpstream)?;
         let tls = Tls::new(config.upstream_config.ca_file.as_deref()).map_err(Error::Tls)?;
         let listeners = Listeners::bind(config.listen, config.threads)
-            .map_err(|error| BindError::new("proxy", "PORT", config.listen, error))?;
+            .map_err(|error| BindError::new("proxy", "PORT", config.listen, &error))?;
         tracing::info!(address = %listeners.address, purpose = "proxy", %upstream, "listening");
         warn_if_exposed("proxy", listeners.address);
-        let admin = bind(
-            "proxy admin",
-            "MODASH_PROXY_ADMIN_LISTEN",
-            config.admin_listen,
-        )
-        .await?;
-        Ok(Self {
-            config,
-            upstream,
-            tls,
-            listeners,
-            admin,
-        })
+        let admin = bind("proxy admin", "MODASH_PROXY_ADMIN_LISTEN", config.admin_listen).await?;
+        Ok(Self { config, upstream, tls, listeners, admin })
     }
 
     /// Where applications reach it.
@@ -113,12 +102,8 @@ impl Proxy {
     /// If a thread cannot be started.
     pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
         let config = self.config;
-        let cores: Vec<_> = self
-            .listeners
-            .listeners
-            .iter()
-            .map(|_| Arc::new(Shared::new()))
-            .collect();
+        let cores: Vec<_> =
+            self.listeners.listeners.iter().map(|_| Arc::new(Shared::new())).collect();
         let fingerprinter = Fingerprinter::new(config.client_key_secret.as_deref());
         let emitter = Arc::new(Emitter::new(
             EmitConfig {
@@ -150,13 +135,7 @@ impl Proxy {
                     &config.upstream_config,
                 );
                 let core = Arc::new(Core { router, shared });
-                spawn_core(
-                    number,
-                    core,
-                    intake,
-                    config.header_timeout,
-                    context.shutdown.clone(),
-                )
+                spawn_core(number, core, intake, config.header_timeout, context.shutdown.clone())
             })
             .collect::<io::Result<Vec<_>>>()
             .map_err(Error::Thread)?;
@@ -188,23 +167,18 @@ fn spawn_core(
     header_timeout: Duration,
     shutdown: Shutdown,
 ) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new()
-        .name(format!("modash-core-{number}"))
-        .spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-            {
-                Ok(runtime) => runtime,
-                Err(error) => return tracing::error!(%error, "a core cannot start"),
-            };
-            runtime.block_on(async {
-                tokio::spawn(close_old_connections(core.clone()));
-                if let Err(error) = listener::serve(core, intake, header_timeout, shutdown).await {
-                    tracing::error!(%error, "a core stopped");
-                }
-            });
-        })
+    std::thread::Builder::new().name(format!("modash-core-{number}")).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(%error, "a core cannot start"),
+        };
+        runtime.block_on(async {
+            tokio::spawn(close_old_connections(core.clone()));
+            if let Err(error) = listener::serve(core, intake, header_timeout, shutdown).await {
+                tracing::error!(%error, "a core stopped");
+            }
+        });
+    })
 }
 
 async fn close_old_connections(core: Arc<Core>) {

@@ -38,19 +38,14 @@ impl Listeners {
         // With SO_REUSEPORT a second modash would silently share the port; a
         // plain socket finds out whether it is free.
         let address = listen(address, false)?.local_addr()?;
-        let listeners = (0..count)
-            .map(|_| listen(address, true))
-            .collect::<io::Result<Vec<_>>>()?;
+        let listeners =
+            (0..count).map(|_| listen(address, true)).collect::<io::Result<Vec<_>>>()?;
         Ok(Self { address, listeners })
     }
 }
 
 fn listen(address: SocketAddr, share_port: bool) -> io::Result<StdListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if share_port {
         socket.set_reuse_port(true)?;
@@ -124,9 +119,7 @@ pub(crate) async fn serve(
                 async move { Ok::<_, std::convert::Infallible>(forward(core, request).await) }
             })
         };
-        let connection = server
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
+        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -135,11 +128,7 @@ pub(crate) async fn serve(
         });
     }
     drop((listener, intake));
-    if shutdown
-        .finish("requests in flight", graceful.shutdown())
-        .await
-        .is_none()
-    {
+    if shutdown.finish("requests in flight", graceful.shutdown()).await.is_none() {
         name_stragglers(&core);
     }
     Ok(())
@@ -177,21 +166,19 @@ pub(crate) fn hand_out(listener: StdListener, cores: usize) -> io::Result<Vec<In
         })
         .unzip();
     listener.set_nonblocking(false)?;
-    std::thread::Builder::new()
-        .name("modash-acceptor".into())
-        .spawn(move || {
-            for (stream, sender) in listener.incoming().zip(senders.iter().cycle()) {
-                let handed: Option<StdStream> = stream.ok();
-                let Some(stream) = handed else { continue };
-                if stream.set_nonblocking(true).is_err() {
-                    continue;
-                }
-                // A core that has stopped takes no more.
-                if sender.blocking_send(stream).is_err() {
-                    return;
-                }
+    std::thread::Builder::new().name("modash-acceptor".into()).spawn(move || {
+        for (stream, sender) in listener.incoming().zip(senders.iter().cycle()) {
+            let handed: Option<StdStream> = stream.ok();
+            let Some(stream) = handed else { continue };
+            if stream.set_nonblocking(true).is_err() {
+                continue;
             }
-        })?;
+            // A core that has stopped takes no more.
+            if sender.blocking_send(stream).is_err() {
+                return;
+            }
+        }
+    })?;
     Ok(intakes)
 }
 
@@ -210,9 +197,6 @@ mod tests {
             assert_eq!(listener.local_addr().unwrap(), first.address);
         }
         let second = Listeners::bind(first.address, 3);
-        assert_eq!(
-            second.err().map(|error| error.kind()),
-            Some(io::ErrorKind::AddrInUse)
-        );
+        assert_eq!(second.err().map(|error| error.kind()), Some(io::ErrorKind::AddrInUse));
     }
 }

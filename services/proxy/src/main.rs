@@ -25,10 +25,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let mut mistakes = Mistakes::default();
-    let (proxy, process) = (
-        cli.proxy.check(&mut mistakes),
-        cli.process.check(&mut mistakes),
-    );
+    let (proxy, process) = (cli.proxy.check(&mut mistakes), cli.process.check(&mut mistakes));
     if let Some(proxy) = &proxy {
         mistakes.require(
             proxy.upstream.is_some(),

@@ -37,16 +37,8 @@ impl Collector for ProxyMetrics {
                 "Client connections accepted",
                 sum(|core| core.counters.connections.load(Ordering::Relaxed)),
             ),
-            (
-                "requests_started",
-                "Metered requests whose head arrived",
-                stats.started,
-            ),
-            (
-                "requests_finished",
-                "Metered requests that ended",
-                stats.finished,
-            ),
+            ("requests_started", "Metered requests whose head arrived", stats.started),
+            ("requests_finished", "Metered requests that ended", stats.finished),
             (
                 "requests_refused",
                 "Requests that were not forwarded",
@@ -57,30 +49,18 @@ impl Collector for ProxyMetrics {
                 "Requests whose metering failed by a defect",
                 sum(|core| core.counters.metering_failures.load(Ordering::Relaxed)),
             ),
-            (
-                "events_sent",
-                "Usage events handed to a stream, repeats included",
-                stats.sent,
-            ),
+            ("events_sent", "Usage events handed to a stream, repeats included", stats.sent),
             (
                 "events_acknowledged",
                 "Usage events committed or rejected by analytics",
                 stats.acknowledged,
             ),
-            (
-                "events_rejected",
-                "Usage events refused by analytics for good",
-                stats.rejected,
-            ),
-            (
-                "events_dropped",
-                "Usage events given up because a limit was reached",
-                stats.dropped,
-            ),
+            ("events_rejected", "Usage events refused by analytics for good", stats.rejected),
+            ("events_dropped", "Usage events given up because a limit was reached", stats.dropped),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
-            let name = format!("modash_proxy_{name}");
+            let name = format!("proxy_{name}");
             counter.encode(encoder.encode_descriptor(
                 &name,
                 help,
@@ -89,25 +69,13 @@ impl Collector for ProxyMetrics {
             )?)?;
         }
         let gauges = [
-            (
-                "requests_in_flight",
-                "Requests in flight",
-                sum(|core| core.in_flight_count() as u64),
-            ),
-            (
-                "events_queued",
-                "Usage events that were not sent yet",
-                stats.queued,
-            ),
-            (
-                "events_spooled",
-                "Usage events that were not acknowledged yet",
-                stats.spooled,
-            ),
+            ("requests_in_flight", "Requests in flight", sum(|core| core.in_flight_count() as u64)),
+            ("events_queued", "Usage events that were not sent yet", stats.queued),
+            ("events_spooled", "Usage events that were not acknowledged yet", stats.spooled),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            let name = format!("modash_proxy_{name}");
+            let name = format!("proxy_{name}");
             gauge.encode(encoder.encode_descriptor(&name, help, None, gauge.metric_type())?)?;
         }
         Ok(())

@@ -16,12 +16,8 @@ const CREDENTIAL_HEADERS: [HeaderName; 4] = [
 ];
 
 /// Headers that name a session or conversation.
-const SESSION_HEADERS: [&str; 4] = [
-    "x-modash-session",
-    "x-session-id",
-    "session_id",
-    "x-claude-code-session-id",
-];
+const SESSION_HEADERS: [&str; 4] =
+    ["x-modash-session", "x-session-id", "session_id", "x-claude-code-session-id"];
 
 /// Headers that carry a tag: this and the tag's name.
 const TAG_PREFIX: &str = "x-modash-tag-";
@@ -77,10 +73,7 @@ fn credential(headers: &HeaderMap, query: Option<&str>) -> Option<Box<[u8]>> {
     }
     // Gemini's way.
     let query = query?;
-    query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("key="))
-        .map(|key| key.as_bytes().into())
+    query.split('&').find_map(|pair| pair.strip_prefix("key=")).map(|key| key.as_bytes().into())
 }
 
 /// `openai-python` of `OpenAI-Python/1.2 (linux) x/3`: the first product, in
@@ -88,9 +81,7 @@ fn credential(headers: &HeaderMap, query: Option<&str>) -> Option<Box<[u8]>> {
 fn family(user_agent: &str) -> Option<Box<str>> {
     let mut parts = user_agent.split([' ', '/']);
     let product = parts.next().filter(|product| !product.is_empty())?;
-    let language = parts
-        .next()
-        .filter(|next| next.starts_with(|c: char| c.is_ascii_alphabetic()));
+    let language = parts.next().filter(|next| next.starts_with(|c: char| c.is_ascii_alphabetic()));
     let family = match language {
         Some(language) if user_agent[product.len()..].starts_with('/') => {
             format!("{product}-{language}")
@@ -119,12 +110,7 @@ fn tags(headers: &HeaderMap) -> Vec<(Box<str>, Box<str>)> {
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get(name)?
-        .to_str()
-        .ok()
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
+    headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// The beginning of a text, cut between characters.
@@ -156,10 +142,7 @@ mod tests {
         for place in places {
             assert_eq!(place.credential.as_deref(), Some(&b"sk-1"[..]));
         }
-        assert_eq!(
-            facts("/?monkey=1", &[("authorization", "Bearer ")]).credential,
-            None
-        );
+        assert_eq!(facts("/?monkey=1", &[("authorization", "Bearer ")]).credential, None);
     }
 
     #[test]
@@ -183,13 +166,10 @@ mod tests {
 
     #[test]
     fn tags_are_capped_in_number_and_length() {
-        let headers: Vec<(String, String)> = (0..20)
-            .map(|n| (format!("x-modash-tag-t{n}"), "v".repeat(200)))
-            .collect();
-        let headers: Vec<(&str, &str)> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let headers: Vec<(String, String)> =
+            (0..20).map(|n| (format!("x-modash-tag-t{n}"), "v".repeat(200))).collect();
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let tags = facts("/", &headers).tags;
         assert_eq!(tags.len(), MAX_TAGS);
         assert!(tags.iter().all(|(_, value)| value.len() == MAX_TEXT));

@@ -46,10 +46,7 @@ impl Router {
     ) -> Self {
         let pool = |base| Arc::new(Pool::new(base, tls.clone(), config.connect_timeout));
         Self {
-            default: Upstream {
-                name: DEFAULT.into(),
-                pool: pool(default),
-            },
+            default: Upstream { name: DEFAULT.into(), pool: pool(default) },
             named: named
                 .iter()
                 .map(|(name, base)| Upstream {
@@ -64,9 +61,7 @@ impl Router {
     /// All pools, to close what is old in them.
     pub(crate) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
         let upstreams = std::iter::once(&self.default).chain(&self.named);
-        upstreams
-            .map(|upstream| &upstream.pool)
-            .chain(&self.gateway)
+        upstreams.map(|upstream| &upstream.pool).chain(&self.gateway)
     }
 
     /// Where a request goes.
@@ -87,28 +82,16 @@ impl Router {
         if let Some(pool) = &self.gateway
             && is_for_gateway(path)
         {
-            let target = pool
-                .base()
-                .target(path_and_query)
-                .ok_or(Refusal::BadTarget)?;
+            let target = pool.base().target(path_and_query).ok_or(Refusal::BadTarget)?;
             return Ok(Route::Gateway(pool, target));
         }
         for upstream in &self.named {
             if let Some(rest) = without_name(path_and_query, &upstream.name) {
-                let target = upstream
-                    .pool
-                    .base()
-                    .target(&rest?)
-                    .ok_or(Refusal::BadTarget)?;
+                let target = upstream.pool.base().target(&rest?).ok_or(Refusal::BadTarget)?;
                 return Ok(Route::Upstream(upstream, target));
             }
         }
-        let target = self
-            .default
-            .pool
-            .base()
-            .target(path_and_query)
-            .ok_or(Refusal::BadTarget)?;
+        let target = self.default.pool.base().target(path_and_query).ok_or(Refusal::BadTarget)?;
         Ok(Route::Upstream(&self.default, target))
     }
 }
@@ -137,10 +120,7 @@ mod tests {
     use std::time::Duration;
 
     fn router() -> Router {
-        let config = UpstreamConfig {
-            connect_timeout: Duration::from_secs(1),
-            ca_file: None,
-        };
+        let config = UpstreamConfig { connect_timeout: Duration::from_secs(1), ca_file: None };
         Router::new(
             "http://default/base".parse().unwrap(),
             &[("openai".to_owned(), "http://named".parse().unwrap())],
@@ -151,11 +131,7 @@ mod tests {
     }
 
     fn way(method: &str, uri: &str) -> String {
-        let request = http::Request::builder()
-            .method(method)
-            .uri(uri)
-            .body(())
-            .unwrap();
+        let request = http::Request::builder().method(method).uri(uri).body(()).unwrap();
         match router().route(&request.into_parts().0) {
             Ok(Route::Healthz) => "healthz".into(),
             Ok(Route::Gateway(_, target)) => format!("gateway {target}"),
@@ -176,10 +152,7 @@ mod tests {
                 "gateway /modash.v1.AnalyticsService/Subscribe",
             ),
             ("/rpcx", "default /base/rpcx"),
-            (
-                "/v1/chat/completions?a=%2F",
-                "default /base/v1/chat/completions?a=%2F",
-            ),
+            ("/v1/chat/completions?a=%2F", "default /base/v1/chat/completions?a=%2F"),
             ("/openai/v1/models", "openai /v1/models"),
             ("/openai?x=1", "openai /?x=1"),
             ("/openai", "openai /"),

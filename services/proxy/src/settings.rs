@@ -43,19 +43,11 @@ pub struct ProxySettings {
 
     /// Analytics services that take the usage events, separated by commas; the
     /// next one is tried when one cannot be reached
-    #[arg(
-        long,
-        env = "MODASH_PROXY_ANALYTICS_URL",
-        default_value = "http://127.0.0.1:4007"
-    )]
+    #[arg(long, env = "MODASH_PROXY_ANALYTICS_URL", default_value = "http://127.0.0.1:4007")]
     proxy_analytics_url: Checked<AnalyticsUrls>,
 
     /// Address of /livez, /readyz and /metrics
-    #[arg(
-        long,
-        env = "MODASH_PROXY_ADMIN_LISTEN",
-        default_value = "127.0.0.1:4015"
-    )]
+    #[arg(long, env = "MODASH_PROXY_ADMIN_LISTEN", default_value = "127.0.0.1:4015")]
     proxy_admin_listen: Checked<SocketAddr>,
 
     /// Threads that forward, each with a listener and upstream connections of
@@ -68,19 +60,11 @@ pub struct ProxySettings {
     proxy_replica_id: Option<String>,
 
     /// How long a connection to an upstream may take to open
-    #[arg(
-        long,
-        env = "MODASH_PROXY_CONNECT_TIMEOUT_SECONDS",
-        default_value = "10"
-    )]
+    #[arg(long, env = "MODASH_PROXY_CONNECT_TIMEOUT_SECONDS", default_value = "10")]
     proxy_connect_timeout_seconds: Checked<Seconds>,
 
     /// How long a client may take to send a request head
-    #[arg(
-        long,
-        env = "MODASH_PROXY_HEADER_TIMEOUT_SECONDS",
-        default_value = "30"
-    )]
+    #[arg(long, env = "MODASH_PROXY_HEADER_TIMEOUT_SECONDS", default_value = "30")]
     proxy_header_timeout_seconds: Checked<Seconds>,
 
     /// File of further certificate authorities for upstreams (PEM), beside those
@@ -133,19 +117,19 @@ impl ProxySettings {
     /// Checks the settings and notes every mistake. A missing upstream is left to
     /// the caller.
     pub fn check(self, mistakes: &mut Mistakes) -> Option<ProxyConfig> {
-        let port = self.port.check("PORT", mistakes);
-        let host = self.proxy_host.check("MODASH_PROXY_HOST", mistakes);
-        let upstream = optional(self.upstream_url, "UPSTREAM_URL", mistakes);
+        let port = self.port.check_as("a port from 0 (any free one) to 65535", "PORT", mistakes);
+        let host = self.proxy_host.check_as(
+            "an IP address such as 127.0.0.1 or ::",
+            "MODASH_PROXY_HOST",
+            mistakes,
+        );
+        let upstream = Checked::check_optional(self.upstream_url, "UPSTREAM_URL", mistakes);
         let named = mistakes_of("MODASH_PROXY_UPSTREAMS", mistakes, || {
             named_upstreams(&self.proxy_upstreams)
         });
-        let gateway = optional(self.gateway_url, "GATEWAY_URL", mistakes);
-        let analytics = self
-            .proxy_analytics_url
-            .check("MODASH_PROXY_ANALYTICS_URL", mistakes);
-        let admin = self
-            .proxy_admin_listen
-            .check("MODASH_PROXY_ADMIN_LISTEN", mistakes);
+        let gateway = Checked::check_optional(self.gateway_url, "GATEWAY_URL", mistakes);
+        let analytics = self.proxy_analytics_url.check("MODASH_PROXY_ANALYTICS_URL", mistakes);
+        let admin = self.proxy_admin_listen.check("MODASH_PROXY_ADMIN_LISTEN", mistakes);
         let threads = self.proxy_threads.check("MODASH_PROXY_THREADS", mistakes);
         let connect = self
             .proxy_connect_timeout_seconds
@@ -153,12 +137,8 @@ impl ProxySettings {
         let header = self
             .proxy_header_timeout_seconds
             .check("MODASH_PROXY_HEADER_TIMEOUT_SECONDS", mistakes);
-        let spool = self
-            .proxy_spool_events
-            .check("MODASH_PROXY_SPOOL_EVENTS", mistakes);
-        let replica_id = self
-            .proxy_replica_id
-            .unwrap_or_else(|| default_replica_id(port));
+        let spool = self.proxy_spool_events.check("MODASH_PROXY_SPOOL_EVENTS", mistakes);
+        let replica_id = self.proxy_replica_id.unwrap_or_else(|| default_replica_id(port));
         mistakes.require(
             (1..=128).contains(&replica_id.len()),
             "MODASH_PROXY_REPLICA_ID",
@@ -184,17 +164,6 @@ impl ProxySettings {
     }
 }
 
-/// An absent setting is fine; a wrong one is noted.
-fn optional<T>(
-    setting: Option<Checked<T>>,
-    name: &str,
-    mistakes: &mut Mistakes,
-) -> Option<Option<T>> {
-    setting.map_or(Some(None), |setting| {
-        setting.check(name, mistakes).map(Some)
-    })
-}
-
 fn mistakes_of<T>(
     name: &str,
     mistakes: &mut Mistakes,
@@ -204,16 +173,9 @@ fn mistakes_of<T>(
 }
 
 fn default_replica_id(port: Option<u16>) -> String {
-    let host = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let host: String = host.chars().take(64).collect();
-    format!(
-        "{}-{}",
-        if host.is_empty() { "proxy" } else { &host },
-        port.unwrap_or(0)
-    )
+    format!("{}-{}", if host.is_empty() { "proxy" } else { &host }, port.unwrap_or(0))
 }
 
 /// A number of threads; 0 stands for the number of cores.
@@ -225,9 +187,7 @@ impl FromStr for Threads {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse() {
-            Ok(0) => Ok(Self(
-                std::thread::available_parallelism().map_or(1, usize::from),
-            )),
+            Ok(0) => Ok(Self(std::thread::available_parallelism().map_or(1, usize::from))),
             Ok(count @ 1..=1024) => Ok(Self(count)),
             _ => Err("must be a number from 0 (one for each core) to 1024"),
         }

@@ -49,10 +49,7 @@ impl Body for RequestTap {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if let Some(exchange) = &self.exchange {
-            if let Some(data) = frame
-                .as_ref()
-                .and_then(|frame| frame.as_ref().ok()?.data_ref())
-            {
+            if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
                 exchange.request_data(data);
             }
             if frame.is_none() || self.body.is_end_stream() {
@@ -82,11 +79,7 @@ pub(crate) struct ResponseTap {
 impl ResponseTap {
     /// Without an exchange the body only passes.
     pub(crate) fn new(body: Incoming, running: Option<Running>, checkout: Checkout) -> Self {
-        let mut tap = Self {
-            body,
-            running,
-            checkout: Some(checkout),
-        };
+        let mut tap = Self { body, running, checkout: Some(checkout) };
         if tap.body.is_end_stream() {
             tap.complete();
         }
@@ -96,11 +89,7 @@ impl ResponseTap {
     /// The body ended as its framing said.
     fn complete(&mut self) {
         let request_ended = self.running.as_ref().is_none_or(|running| {
-            running
-                .exchange()
-                .progress
-                .request_ended
-                .load(Ordering::Acquire)
+            running.exchange().progress.request_ended.load(Ordering::Acquire)
         });
         if let Some(checkout) = self.checkout.take()
             && request_ended

@@ -23,10 +23,7 @@ pub(crate) struct EventMaker {
 
 impl EventMaker {
     pub(crate) fn new(replica_id: String, fingerprinter: Fingerprinter) -> Self {
-        Self {
-            replica_id,
-            fingerprinter,
-        }
+        Self { replica_id, fingerprinter }
     }
 
     /// The event of an exchange that ended; `None` if it was made before.
@@ -226,14 +223,8 @@ fn wire(duration: Duration) -> prost_types::Duration {
 /// The live form of requests that ended, for those that were shown as running.
 pub(crate) fn ended(event: &UsageEvent) -> LiveRequest {
     let started_at = event.started_at.as_ref().map(|start| {
-        let after = event
-            .first_token
-            .as_ref()
-            .and_then(modash_proto::micros_from_duration);
-        (
-            modash_proto::micros_from_timestamp(start).unwrap_or(0),
-            after,
-        )
+        let after = event.first_token.as_ref().and_then(modash_proto::micros_from_duration);
+        (modash_proto::micros_from_timestamp(start).unwrap_or(0), after)
     });
     LiveRequest {
         event_id: event.event_id.clone(),
@@ -243,10 +234,7 @@ pub(crate) fn ended(event: &UsageEvent) -> LiveRequest {
         upstream: event.upstream.clone(),
         dialect: event.dialect.clone(),
         operation: event.operation,
-        model: event
-            .model
-            .clone()
-            .or_else(|| event.model_requested.clone()),
+        model: event.model.clone().or_else(|| event.model_requested.clone()),
         stream: event.stream,
         client_key: event.client_key.clone(),
         user: event.user.clone(),

@@ -13,7 +13,6 @@ pub struct BindError {
     /// Where it should have listened.
     pub address: SocketAddr,
     advice: String,
-    source: io::Error,
 }
 
 impl BindError {
@@ -24,9 +23,9 @@ impl BindError {
         purpose: &'static str,
         setting: &'static str,
         address: SocketAddr,
-        source: io::Error,
+        error: &io::Error,
     ) -> Self {
-        let advice = match source.kind() {
+        let advice = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 format!("the port is taken; stop what uses it, or choose another with {setting}")
             }
@@ -36,14 +35,9 @@ impl BindError {
             io::ErrorKind::AddrNotAvailable => {
                 format!("this machine has no such address; choose another with {setting}")
             }
-            _ => format!("{source}; {setting} chooses another"),
+            _ => format!("{error}; {setting} chooses another"),
         };
-        Self {
-            purpose,
-            address,
-            advice,
-            source,
-        }
+        Self { purpose, address, advice }
     }
 }
 
@@ -58,7 +52,7 @@ pub async fn bind(
 ) -> Result<TcpListener, BindError> {
     let listener = TcpListener::bind(address)
         .await
-        .map_err(|source| BindError::new(purpose, setting, address, source))?;
+        .map_err(|error| BindError::new(purpose, setting, address, &error))?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, purpose, "listening");
     }
@@ -81,9 +75,7 @@ mod tests {
     async fn a_taken_port_is_reported_with_the_setting_that_moves_it() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let first = bind("proxy", "PORT", any).await.unwrap();
-        let error = bind("proxy", "PORT", first.local_addr().unwrap())
-            .await
-            .unwrap_err();
+        let error = bind("proxy", "PORT", first.local_addr().unwrap()).await.unwrap_err();
         let text = error.to_string();
         assert!(text.contains("taken") && text.contains("PORT"), "{text}");
     }

@@ -14,9 +14,7 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self {
-            registry: Arc::new(Mutex::new(Registry::with_prefix("modash"))),
-        }
+        Self { registry: Arc::new(Mutex::new(Registry::with_prefix("modash"))) }
     }
 }
 
@@ -58,10 +56,6 @@ mod tests {
         let metrics = Metrics::default();
         let requests: Counter = metrics.register("proxy_requests", "Requests", Counter::default());
         requests.inc_by(3);
-        assert!(
-            metrics.text().contains("modash_proxy_requests_total 3"),
-            "{}",
-            metrics.text()
-        );
+        assert!(metrics.text().contains("modash_proxy_requests_total 3"), "{}", metrics.text());
     }
 }

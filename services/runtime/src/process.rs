@@ -43,14 +43,8 @@ impl ProcessSettings {
     pub fn check(self, mistakes: &mut Mistakes) -> Option<ProcessConfig> {
         let log = self.log.check("MODASH_LOG", mistakes);
         let log_format = self.log_format.check("MODASH_LOG_FORMAT", mistakes);
-        let grace_period = self
-            .grace_period_seconds
-            .check("MODASH_GRACE_PERIOD_SECONDS", mistakes);
-        Some(ProcessConfig {
-            log: log?,
-            log_format: log_format?,
-            grace_period: grace_period?.0,
-        })
+        let grace_period = self.grace_period_seconds.check("MODASH_GRACE_PERIOD_SECONDS", mistakes);
+        Some(ProcessConfig { log: log?, log_format: log_format?, grace_period: grace_period?.0 })
     }
 }
 
@@ -103,10 +97,7 @@ where
 {
     let filter = EnvFilter::new(&config.log.0);
     telemetry::start(filter, config.log_format);
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(program, &format!("cannot start threads: {error}")),
     };
@@ -130,10 +121,9 @@ where
 
 /// Asks for a stop at the first signal; returns at the second.
 async fn stop_signals(shutdown: &Shutdown) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         tracing::warn!("signals cannot be received; only a kill will stop this process");
         return std::future::pending().await;
     };

@@ -27,10 +27,7 @@ impl Readiness {
     pub fn hold(&self, name: impl Into<String>) -> Hold {
         let name = name.into();
         self.change(|held| *held.entry(name.clone()).or_default() += 1);
-        Hold {
-            readiness: self.clone(),
-            name,
-        }
+        Hold { readiness: self.clone(), name }
     }
 
     /// What is waited for; empty when ready.

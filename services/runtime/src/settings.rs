@@ -29,15 +29,26 @@ where
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(
-            text.trim()
-                .parse()
-                .map_err(|error: T::Err| error.to_string()),
-        ))
+        Ok(Self(text.trim().parse().map_err(|error: T::Err| error.to_string())))
     }
 }
 
 impl<T> Checked<T> {
+    /// The same, where the parser's own error would not help: `expected` says
+    /// what the setting must be.
+    pub fn check_as(self, expected: &str, name: &str, mistakes: &mut Mistakes) -> Option<T> {
+        self.0.map_err(|_| mistakes.add(name, format!("must be {expected}"))).ok()
+    }
+
+    /// An absent setting is fine; a wrong one is noted.
+    pub fn check_optional(
+        setting: Option<Self>,
+        name: &str,
+        mistakes: &mut Mistakes,
+    ) -> Option<Option<T>> {
+        setting.map_or(Some(None), |setting| setting.check(name, mistakes).map(Some))
+    }
+
     /// The value; a mistake is noted under the setting's environment name.
     pub fn check(self, name: &str, mistakes: &mut Mistakes) -> Option<T> {
         self.0.map_err(|error| mistakes.add(name, error)).ok()
@@ -108,25 +119,18 @@ pub fn parse<S: clap::Parser>() -> Result<S, ExitCode> {
         return Err(ExitCode::from(USAGE_EXIT_CODE));
     }
     // An empty variable is how compose files and shells say "not set".
-    let empty: Vec<OsString> = std::env::vars_os()
-        .filter(|(_, value)| value.is_empty())
-        .map(|(name, _)| name)
-        .collect();
+    let empty: Vec<OsString> =
+        std::env::vars_os().filter(|(_, value)| value.is_empty()).map(|(name, _)| name).collect();
     let command = S::command().mut_args(|arg| match arg.get_env() {
         Some(name) if empty.iter().any(|empty| empty == name) => arg.env(None::<&str>),
         _ => arg,
     });
-    command
-        .try_get_matches()
-        .and_then(|mut matches| S::from_arg_matches_mut(&mut matches))
-        .map_err(|error| {
+    command.try_get_matches().and_then(|mut matches| S::from_arg_matches_mut(&mut matches)).map_err(
+        |error| {
             let _ = error.print();
-            ExitCode::from(if error.use_stderr() {
-                USAGE_EXIT_CODE
-            } else {
-                0
-            })
-        })
+            ExitCode::from(if error.use_stderr() { USAGE_EXIT_CODE } else { 0 })
+        },
+    )
 }
 
 /// A duration given in seconds, fractions allowed: more than 0 and at most a
@@ -176,10 +180,7 @@ mod tests {
         assert_eq!(wait.check("WAIT_SECONDS", &mut mistakes), None);
         assert_eq!(good.check("OTHER", &mut mistakes), Some(80));
         let text = mistakes.to_string();
-        assert!(
-            text.contains("PORT:") && text.contains("WAIT_SECONDS:"),
-            "{text}"
-        );
+        assert!(text.contains("PORT:") && text.contains("WAIT_SECONDS:"), "{text}");
         assert_eq!(mistakes.report("modash"), ExitCode::from(64));
     }
 

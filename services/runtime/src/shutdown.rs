@@ -19,11 +19,7 @@ impl Shutdown {
     /// is.
     #[must_use]
     pub fn new(grace: Duration) -> Self {
-        Self {
-            token: CancellationToken::new(),
-            grace,
-            deadline: Arc::default(),
-        }
+        Self { token: CancellationToken::new(), grace, deadline: Arc::default() }
     }
 
     /// Asks all parts to stop. The grace period begins with the first call.
@@ -52,9 +48,9 @@ impl Shutdown {
     /// Time left of the grace period; all of it before a stop was asked for.
     #[must_use]
     pub fn time_left(&self) -> Duration {
-        self.deadline.get().map_or(self.grace, |deadline| {
-            deadline.saturating_duration_since(Instant::now())
-        })
+        self.deadline
+            .get()
+            .map_or(self.grace, |deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Runs the part `name` to its end, which once a stop was asked for has to

@@ -54,10 +54,7 @@ struct Told {
 impl LiveView {
     /// A new stream is told everything first.
     pub(super) fn new() -> Self {
-        Self {
-            told: HashMap::new(),
-            snapshot_due: Instant::now(),
-        }
+        Self { told: HashMap::new(), snapshot_due: Instant::now() }
     }
 
     /// What changed since the last update; `None` if nothing did.

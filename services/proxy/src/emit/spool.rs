@@ -122,10 +122,7 @@ mod tests {
     fn spool_of(events: usize, limit: usize) -> Spool {
         let mut spool = Spool::new(limit);
         for number in 1..=events {
-            let event = UsageEvent {
-                event_id: number.to_string(),
-                ..UsageEvent::default()
-            };
+            let event = UsageEvent { event_id: number.to_string(), ..UsageEvent::default() };
             spool.append(Arc::new(event));
         }
         spool

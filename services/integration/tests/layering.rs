@@ -1,0 +1,130 @@
+//! Which crate may know which: held against `cargo metadata`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use serde_json::Value;
+
+/// A crate and the members of the workspace that its code may use.
+const ALLOWED: [(&str, &[&str]); 12] = [
+    ("modash-proto", &[]),
+    ("modash-runtime", &[]),
+    ("modash-histogram", &[]),
+    ("modash-metering", &["modash-histogram"]),
+    ("modash-proxy", &["modash-histogram", "modash-metering", "modash-proto", "modash-runtime"]),
+    ("modash-analytics", &["modash-histogram", "modash-proto", "modash-runtime"]),
+    ("modash-gateway", &["modash-proto", "modash-runtime"]),
+    ("modash-embedded-postgres", &[]),
+    ("modash-simulator", &["modash-histogram", "modash-runtime"]),
+    (
+        "modash",
+        &[
+            "modash-analytics",
+            "modash-embedded-postgres",
+            "modash-gateway",
+            "modash-proxy",
+            "modash-runtime",
+            "modash-simulator",
+        ],
+    ),
+    ("modash-test-support", &["modash-embedded-postgres", "modash-proto"]),
+    ("modash-integration", &["modash-embedded-postgres", "modash-proto", "modash-test-support"]),
+];
+
+/// A library and the only crates whose code may use it.
+const RESERVED: [(&str, &[&str]); 6] = [
+    ("sqlx", &["modash-analytics"]),
+    ("prost-reflect", &["modash-gateway"]),
+    ("axum", &["modash-gateway", "modash-runtime"]),
+    (
+        "hyper",
+        &[
+            "modash-gateway",
+            "modash-proxy",
+            "modash-simulator",
+            "modash-test-support",
+            "modash-integration",
+        ],
+    ),
+    (
+        "tonic",
+        &[
+            "modash-proto",
+            "modash-proxy",
+            "modash-analytics",
+            "modash-gateway",
+            "modash-integration",
+        ],
+    ),
+    ("crossbeam-queue", &["modash-proxy"]),
+];
+
+/// Crates that only tests may use.
+const FOR_TESTS: [&str; 2] = ["modash-test-support", "modash-integration"];
+
+type Dependencies = BTreeMap<String, BTreeSet<String>>;
+
+/// Normal dependencies of every member of the workspace.
+fn dependencies() -> Dependencies {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages
+        .iter()
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().unwrap();
+            let normal = dependencies.iter().filter(|dependency| dependency["kind"].is_null());
+            (name(package), normal.map(name).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn every_crate_knows_only_what_the_design_allows() {
+    let found = dependencies();
+    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.into_iter().collect();
+    assert_eq!(
+        found.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        allowed.keys().copied().collect::<BTreeSet<_>>(),
+        "a crate came or went: decide what it may know"
+    );
+    for (name, dependencies) in &found {
+        for dependency in dependencies.iter().filter(|dependency| found.contains_key(*dependency)) {
+            assert!(
+                allowed[name.as_str()].contains(&dependency.as_str()),
+                "{name} must not know {dependency}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_reserved_library_stays_with_its_crates() {
+    for (name, dependencies) in dependencies() {
+        for (library, users) in RESERVED {
+            assert!(
+                !dependencies.contains(library) || users.contains(&name.as_str()),
+                "{name} must not use {library}"
+            );
+        }
+    }
+}
+
+#[test]
+fn test_crates_are_used_by_tests_only() {
+    for (name, dependencies) in dependencies() {
+        for test_crate in FOR_TESTS {
+            assert!(
+                !dependencies.contains(test_crate) || FOR_TESTS.contains(&name.as_str()),
+                "{name} must not use {test_crate} outside its tests"
+            );
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What a person reads when everything runs: where it is, and what to try.
+
+use std::{fmt, io::Write as _, net::SocketAddr};
+
+/// Addresses of the running parts.
+pub(crate) struct Banner {
+    pub(crate) dashboard: SocketAddr,
+    pub(crate) proxy: SocketAddr,
+    pub(crate) analytics: SocketAddr,
+    pub(crate) upstream: String,
+    pub(crate) database: String,
+    pub(crate) demo: bool,
+}
+
+impl Banner {
+    /// Writes it to standard output; a closed one is not our problem.
+    pub(crate) fn show(&self) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(self.to_string().as_bytes());
+        let _ = out.flush();
+    }
+}
+
+impl fmt::Display for Banner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (dashboard, proxy) = (reachable(self.dashboard), reachable(self.proxy));
+        writeln!(f, "\nmodash is ready{}\n", if self.demo { " (demo)" } else { "" })?;
+        writeln!(f, "  dashboard  http://{dashboard}")?;
+        writeln!(f, "  proxy      http://{proxy}  ->  {}", self.upstream)?;
+        writeln!(f, "  analytics  {} (gRPC with reflection)", reachable(self.analytics))?;
+        writeln!(f, "  database   {}\n", self.database)?;
+        writeln!(f, "Use the proxy as the base URL of your application, or try it:\n")?;
+        writeln!(f, "  curl http://{proxy}/v1/chat/completions \\")?;
+        writeln!(f, "    -H 'content-type: application/json' \\")?;
+        writeln!(
+            f,
+            "    -d '{{\"model\":\"qwen3-8b\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n"
+        )
+    }
+}
+
+/// An address for a browser: not "all addresses", but one of them.
+fn reachable(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_banner_has_the_addresses_and_a_ready_made_curl_line() {
+        let banner = Banner {
+            dashboard: ([127, 0, 0, 1], 4006).into(),
+            proxy: ([0, 0, 0, 0], 4005).into(),
+            analytics: ([127, 0, 0, 1], 4007).into(),
+            upstream: "http://127.0.0.1:1234".into(),
+            database: "somewhere".into(),
+            demo: false,
+        };
+        let text = banner.to_string();
+        assert!(text.contains("dashboard  http://127.0.0.1:4006\n"), "{text}");
+        assert!(text.contains("curl http://localhost:4005/v1/chat/completions"), "{text}");
+    }
+}

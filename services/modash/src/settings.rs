@@ -1,0 +1,123 @@
+//! Settings of the all-in-one process: those of all services, and where its
+//! data is.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use modash_analytics::{AnalyticsConfig, AnalyticsSettings};
+use modash_embedded_postgres::default_data_directory;
+use modash_gateway::{GatewayConfig, GatewaySettings};
+use modash_proxy::{ProxyConfig, ProxySettings};
+use modash_runtime::{BindError, Mistakes};
+
+/// Settings as given by flags and environment.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "All in one")]
+pub struct Settings {
+    /// Show modash with a simulated LLM server and traffic, in a data directory
+    /// of its own
+    #[arg(long)]
+    demo: bool,
+
+    /// Directory of the private database, used when DATABASE_URL is not set
+    /// [default: /var/lib/modash for root, else ~/.local/share/modash]
+    #[arg(long, env = "MODASH_DATA_DIRECTORY")]
+    data_directory: Option<PathBuf>,
+
+    /// Directory of PostgreSQL's programs for the private database; looked for
+    /// if not set
+    #[arg(long, env = "MODASH_POSTGRES_BINARIES")]
+    postgres_binaries: Option<PathBuf>,
+
+    #[command(flatten)]
+    proxy: ProxySettings,
+    #[command(flatten)]
+    gateway: GatewaySettings,
+    #[command(flatten)]
+    analytics: AnalyticsSettings,
+}
+
+/// Checked settings.
+#[derive(Debug)]
+pub struct Config {
+    /// With a simulated server and traffic.
+    pub demo: bool,
+    /// Where the private database is, if there is one.
+    pub data_directory: PathBuf,
+    /// Where PostgreSQL's programs are; `None`: looked for.
+    pub postgres_binaries: Option<PathBuf>,
+    /// The proxy.
+    pub proxy: ProxyConfig,
+    /// The gateway.
+    pub gateway: GatewayConfig,
+    /// Analytics.
+    pub analytics: AnalyticsConfig,
+}
+
+/// Why modash could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A port is taken, or the like.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The private database.
+    #[error(transparent)]
+    Postgres(#[from] modash_embedded_postgres::Error),
+    /// The private database ended on its own.
+    #[error("the private database ended unexpectedly; its log is {0}")]
+    PostgresEnded(PathBuf),
+    /// The proxy.
+    #[error(transparent)]
+    Proxy(#[from] modash_proxy::Error),
+    /// Analytics.
+    #[error(transparent)]
+    Analytics(#[from] modash_analytics::Error),
+    /// The gateway.
+    #[error(transparent)]
+    Gateway(#[from] modash_gateway::Error),
+    /// The simulated server.
+    #[error(transparent)]
+    Simulator(#[from] modash_simulator::SimulatorError),
+    /// The simulated traffic.
+    #[error(transparent)]
+    Traffic(#[from] modash_simulator::TrafficError),
+    /// A service ended by a defect.
+    #[error("a service ended by a defect; its message is above")]
+    Panicked,
+    /// An address of our own that is no URL.
+    #[error("an address cannot be used: {0}")]
+    Address(String),
+}
+
+impl Settings {
+    /// Checks the settings and notes every mistake.
+    pub fn check(self, mistakes: &mut Mistakes) -> Option<Config> {
+        let (proxy, gateway, analytics) = (
+            self.proxy.check(mistakes),
+            self.gateway.check(mistakes),
+            self.analytics.check(mistakes),
+        );
+        let data_directory = self.data_directory.or_else(default_data_directory);
+        mistakes.require(
+            data_directory.is_some(),
+            "MODASH_DATA_DIRECTORY",
+            "is not set and there is no home directory; name a directory for the database",
+        );
+        let mut analytics = analytics?;
+        let mut data_directory = data_directory?;
+        if self.demo {
+            // No demo row may ever mix with real ones.
+            analytics.database_url = None;
+            analytics.read_database_url = None;
+            data_directory = data_directory.join("demo");
+        }
+        Some(Config {
+            demo: self.demo,
+            data_directory,
+            postgres_binaries: self.postgres_binaries,
+            proxy: proxy?,
+            gateway: gateway?,
+            analytics,
+        })
+    }
+}
