@@ -14,9 +14,12 @@ use crate::{
     DATABASE, Error, Lifetime, account::Account, binaries::Binaries, directory::DataDirectory,
 };
 
-/// How long the server of a killed modash gets to finish its own shutdown: its
-/// guard ends it by force before.
+/// How long the server of a killed modash gets to finish its shutdown: its guard
+/// ends it by force before.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long such a server gets to begin with it.
+const GUARD_LIMIT: Duration = Duration::from_secs(5);
 
 /// Makes sure that there is a cluster of the programs' version and that no
 /// server runs on it.
@@ -109,7 +112,17 @@ fn clear_stale(cluster: &Path) -> Result<(), Error> {
         if !is_server(process) {
             break;
         }
-        if waiting_since.elapsed() > SHUTDOWN_LIMIT {
+        // The last line is the server's state.
+        let stopping = text
+            .lines()
+            .last()
+            .is_some_and(|line| line.trim() == "stopping");
+        let limit = if stopping {
+            SHUTDOWN_LIMIT
+        } else {
+            GUARD_LIMIT
+        };
+        if waiting_since.elapsed() > limit {
             return Err(Error::ServerRunning {
                 path: cluster.to_owned(),
                 process,

@@ -51,7 +51,9 @@ pub enum Lifetime {
     /// Kept and durable: a commit survives a power cut.
     Kept,
     /// For tests: nothing is synced to disk, and the data directory is removed
-    /// when the server has stopped, also after a kill of this process.
+    /// when the server has stopped, also after a kill of this process. As root
+    /// it stays, empty, where PostgreSQL's account may not remove it, unlike
+    /// in /tmp.
     Throwaway,
 }
 
