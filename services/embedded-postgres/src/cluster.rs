@@ -41,9 +41,9 @@ pub(crate) fn prepare(
         Err(error) if error.kind() == io::ErrorKind::NotFound && !cluster.exists() => {
             create(directory, binaries, account, lifetime)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotACluster {
-            path: cluster.clone(),
-        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::NotACluster { path: cluster.clone() })
+        }
         Err(source) => Err(Error::io("read", cluster.join("PG_VERSION"))(source)),
     }
 }
@@ -63,12 +63,7 @@ fn create(
     let mut command = account.command(&binaries.directory.join("initdb"));
     command.arg("--pgdata").arg(&unfinished);
     // Trust is for whoever can enter the socket's directory: the account, root.
-    command.args([
-        "--username",
-        DATABASE,
-        "--auth-local=trust",
-        "--auth-host=reject",
-    ]);
+    command.args(["--username", DATABASE, "--auth-local=trust", "--auth-host=reject"]);
     command.args(["--encoding=UTF8", "--locale=C", "--no-instructions"]);
     // The same order of strings and the same letters on every system; older
     // versions have no locale of their own, and C orders strings the same way.
@@ -78,15 +73,10 @@ fn create(
     if lifetime == Lifetime::Throwaway {
         command.arg("--no-sync");
     }
-    let output = command
-        .output()
-        .map_err(Error::io("run", binaries.directory.join("initdb")))?;
+    let output = command.output().map_err(Error::io("run", binaries.directory.join("initdb")))?;
     if !output.status.success() {
         let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Error::Program {
-            program: "initdb",
-            output,
-        });
+        return Err(Error::Program { program: "initdb", output });
     }
     fs::rename(&unfinished, &directory.cluster).map_err(Error::io("create", &directory.cluster))
 }
@@ -102,31 +92,17 @@ fn clear_stale(cluster: &Path) -> Result<(), Error> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(Error::io("read", file)(source)),
         };
-        let Some(process) = text
-            .lines()
-            .next()
-            .and_then(|line| line.trim().parse().ok())
-        else {
+        let Some(process) = text.lines().next().and_then(|line| line.trim().parse().ok()) else {
             break;
         };
         if !is_server(process) {
             break;
         }
         // The last line is the server's state.
-        let stopping = text
-            .lines()
-            .last()
-            .is_some_and(|line| line.trim() == "stopping");
-        let limit = if stopping {
-            SHUTDOWN_LIMIT
-        } else {
-            GUARD_LIMIT
-        };
+        let stopping = text.lines().last().is_some_and(|line| line.trim() == "stopping");
+        let limit = if stopping { SHUTDOWN_LIMIT } else { GUARD_LIMIT };
         if waiting_since.elapsed() > limit {
-            return Err(Error::ServerRunning {
-                path: cluster.to_owned(),
-                process,
-            });
+            return Err(Error::ServerRunning { path: cluster.to_owned(), process });
         }
         thread::sleep(Duration::from_millis(10));
     }
@@ -152,9 +128,7 @@ fn is_server(process: u32) -> bool {
     }
     let command = fs::read_to_string(format!("/proc/{process}/cmdline")).or_else(|_| {
         let mut ps = std::process::Command::new("ps");
-        let output = ps
-            .args(["-o", "command=", "-p", &process.to_string()])
-            .output()?;
+        let output = ps.args(["-o", "command=", "-p", &process.to_string()]).output()?;
         Ok::<_, io::Error>(String::from_utf8_lossy(&output.stdout).into_owned())
     });
     command.is_ok_and(|command| command.contains("postgres"))

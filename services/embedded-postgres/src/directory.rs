@@ -75,13 +75,9 @@ fn prepare(root: &Path, account: &Account) -> Result<(), Error> {
         Err(source) => return Err(Error::io("read", root)(source)),
     };
     // A directory of somebody's other files must not change its owner and mode.
-    let used = entries
-        .as_mut()
-        .is_some_and(|entries| entries.next().is_some());
+    let used = entries.as_mut().is_some_and(|entries| entries.next().is_some());
     if used && !root.join("lock").exists() {
-        return Err(Error::NotACluster {
-            path: root.to_owned(),
-        });
+        return Err(Error::NotACluster { path: root.to_owned() });
     }
     fs::create_dir_all(root).map_err(Error::io("create", root))?;
     fs::set_permissions(root, Permissions::from_mode(0o700))
@@ -90,10 +86,7 @@ fn prepare(root: &Path, account: &Account) -> Result<(), Error> {
     if account.can_write(root) {
         return Ok(());
     }
-    Err(Error::Unreachable {
-        account: account.name(),
-        path: root.to_owned(),
-    })
+    Err(Error::Unreachable { account: account.name(), path: root.to_owned() })
 }
 
 fn lock(root: &Path) -> Result<File, Error> {
@@ -112,10 +105,7 @@ fn lock(root: &Path) -> Result<File, Error> {
             let mut process = String::new();
             let _ = file.read_to_string(&mut process);
             let process = process.trim().to_owned();
-            return Err(Error::InUse {
-                path: root.to_owned(),
-                process,
-            });
+            return Err(Error::InUse { path: root.to_owned(), process });
         }
         Err(TryLockError::Error(source)) => return Err(Error::io("lock", path)(source)),
     }
@@ -135,11 +125,7 @@ fn sockets(root: &Path, account: &Account) -> Result<PathBuf, Error> {
     }
     let mut hasher = DefaultHasher::new();
     root.hash(&mut hasher);
-    let short = PathBuf::from(format!(
-        "/tmp/modash-{}-{:016x}",
-        account.uid(),
-        hasher.finish()
-    ));
+    let short = PathBuf::from(format!("/tmp/modash-{}-{:016x}", account.uid(), hasher.finish()));
     match DirBuilder::new().mode(0o700).create(&short) {
         Ok(()) => account.own(&short)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -148,10 +134,7 @@ fn sockets(root: &Path, account: &Account) -> Result<PathBuf, Error> {
     // Everybody may write to /tmp: what is there must be a directory of ours.
     let found = fs::symlink_metadata(&short).map_err(Error::io("look at", &short))?;
     if !found.is_dir() || found.uid() != account.uid() || found.mode() & 0o077 != 0 {
-        return Err(Error::ForeignOwner {
-            path: short,
-            owner: found.uid(),
-        });
+        return Err(Error::ForeignOwner { path: short, owner: found.uid() });
     }
     Ok(short)
 }

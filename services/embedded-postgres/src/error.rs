@@ -169,11 +169,7 @@ impl Error {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 
@@ -181,8 +177,6 @@ fn places(found: &[(PathBuf, String)]) -> String {
     if found.is_empty() {
         return "nothing was there".to_owned();
     }
-    let lines = found
-        .iter()
-        .map(|(path, reason)| format!("{}: {reason}", path.display()));
+    let lines = found.iter().map(|(path, reason)| format!("{}: {reason}", path.display()));
     lines.collect::<Vec<_>>().join("; ")
 }

@@ -33,17 +33,9 @@ impl Guard {
         let shell = Path::new("/bin/sh");
         let mut guard = account.command(shell);
         guard.args(["-c", include_str!("guard.sh"), "modash-postgres-guard"]);
-        guard.arg(if remove_afterwards {
-            directory.root.as_os_str()
-        } else {
-            "".as_ref()
-        });
+        guard.arg(if remove_afterwards { directory.root.as_os_str() } else { "".as_ref() });
         guard.arg(command.get_program()).args(command.get_args());
-        guard
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log);
+        guard.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         let mut child = guard.spawn().map_err(Error::io("run", shell))?;
         let lifeline = child.stdin.take();
         let (sender, ended) = watch::channel(false);
@@ -53,11 +45,7 @@ impl Guard {
             }
             sender.send_replace(true);
         });
-        Ok(Self {
-            lifeline,
-            waiter: Some(waiter),
-            ended,
-        })
+        Ok(Self { lifeline, waiter: Some(waiter), ended })
     }
 
     /// Whether the server has ended.

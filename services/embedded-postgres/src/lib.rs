@@ -61,20 +61,13 @@ impl Config {
     /// A kept cluster in `data_dir`, with the programs looked for.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            data_dir: data_dir.into(),
-            binaries: None,
-            lifetime: Lifetime::Kept,
-        }
+        Self { data_dir: data_dir.into(), binaries: None, lifetime: Lifetime::Kept }
     }
 
     /// A cluster for tests in `data_dir`.
     #[must_use]
     pub fn throwaway(data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            lifetime: Lifetime::Throwaway,
-            ..Self::new(data_dir)
-        }
+        Self { lifetime: Lifetime::Throwaway, ..Self::new(data_dir) }
     }
 }
 

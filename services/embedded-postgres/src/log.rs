@@ -32,9 +32,7 @@ impl LogLimit {
                 move_when_large(&log, LIMIT);
             }
         });
-        Self {
-            _until_dropped: sender,
-        }
+        Self { _until_dropped: sender }
     }
 }
 

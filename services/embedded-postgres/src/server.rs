@@ -65,12 +65,7 @@ impl EmbeddedPostgres {
         let command = server_command(&binaries, &directory, config.lifetime);
         let remove_afterwards = config.lifetime == Lifetime::Throwaway;
         let guard = Guard::start(&command, &account, &directory, remove_afterwards)?;
-        let server = Self {
-            guard,
-            _log: log,
-            directory,
-            binaries,
-        };
+        let server = Self { guard, _log: log, directory, binaries };
         server.wait_until_ready()?;
         tracing::debug!(
             version = %server.binaries.version,
@@ -91,10 +86,7 @@ impl EmbeddedPostgres {
     /// [`EmbeddedPostgres::url`] of another database of this server.
     #[must_use]
     pub fn url_of(&self, database: &str) -> String {
-        format!(
-            "postgresql://{DATABASE}@{}/{database}",
-            percent_encoded(&self.directory.sockets)
-        )
+        format!("postgresql://{DATABASE}@{}/{database}", percent_encoded(&self.directory.sockets))
     }
 
     /// The server's Unix socket.
@@ -134,10 +126,7 @@ impl EmbeddedPostgres {
     /// # Errors
     /// When the name is no plain identifier or the server refuses.
     pub fn drop_database(&self, name: &str) -> Result<(), Error> {
-        self.execute(&format!(
-            "DROP DATABASE IF EXISTS {} WITH (FORCE)",
-            checked_name(name)?
-        ))
+        self.execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", checked_name(name)?))
     }
 
     /// Returns when the server has ended, which it does by itself only when it
@@ -181,17 +170,11 @@ impl EmbeddedPostgres {
             }
             if self.guard.has_ended() {
                 let output = tail(&self.directory.log);
-                return Err(Error::Program {
-                    program: "postgres",
-                    output,
-                });
+                return Err(Error::Program { program: "postgres", output });
             }
             if started.elapsed() > START_LIMIT {
                 let output = tail(&self.directory.log);
-                return Err(Error::NotReady {
-                    seconds: START_LIMIT.as_secs(),
-                    output,
-                });
+                return Err(Error::NotReady { seconds: START_LIMIT.as_secs(), output });
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -202,11 +185,7 @@ impl EmbeddedPostgres {
 /// the files of the day on which the cluster was made.
 fn server_command(binaries: &Binaries, directory: &DataDirectory, lifetime: Lifetime) -> Command {
     let mut command = Command::new(binaries.directory.join("postgres"));
-    command
-        .arg("-D")
-        .arg(&directory.cluster)
-        .arg("-k")
-        .arg(&directory.sockets);
+    command.arg("-D").arg(&directory.cluster).arg("-k").arg(&directory.sockets);
     let always = [
         "listen_addresses=",
         "port=5432",
@@ -227,12 +206,9 @@ fn server_command(binaries: &Binaries, directory: &DataDirectory, lifetime: Life
     let by_lifetime: &[&str] = match lifetime {
         Lifetime::Kept => &["max_connections=60"],
         // Many tests at a time, none of which looks for its data after a crash.
-        Lifetime::Throwaway => &[
-            "max_connections=200",
-            "fsync=off",
-            "synchronous_commit=off",
-            "full_page_writes=off",
-        ],
+        Lifetime::Throwaway => {
+            &["max_connections=200", "fsync=off", "synchronous_commit=off", "full_page_writes=off"]
+        }
     };
     for setting in always.iter().chain(by_lifetime) {
         command.args(["-c", setting]);
@@ -269,10 +245,7 @@ mod tests {
 
     #[test]
     fn a_path_becomes_the_host_of_a_url() {
-        assert_eq!(
-            percent_encoded(Path::new("/tmp/a b/ü")),
-            "%2Ftmp%2Fa%20b%2F%C3%BC"
-        );
+        assert_eq!(percent_encoded(Path::new("/tmp/a b/ü")), "%2Ftmp%2Fa%20b%2F%C3%BC");
     }
 
     #[test]

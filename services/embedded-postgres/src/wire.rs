@@ -94,9 +94,7 @@ impl Connection {
         self.0.read_exact(&mut head)?;
         let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
         if !(4..=LONGEST_MESSAGE).contains(&length) {
-            return Err(io::Error::other(
-                "the server sent a message of impossible length",
-            ));
+            return Err(io::Error::other("the server sent a message of impossible length"));
         }
         let mut body = vec![0; length - 4];
         self.0.read_exact(&mut body)?;
@@ -107,15 +105,8 @@ impl Connection {
 /// Fields of an error are a letter, a text and a zero each.
 fn refusal(body: &[u8]) -> Failure {
     let field = |letter: u8| {
-        let found = body
-            .split(|byte| *byte == 0)
-            .find(|field| field.first() == Some(&letter));
-        found.map_or_else(String::new, |field| {
-            String::from_utf8_lossy(&field[1..]).into_owned()
-        })
+        let found = body.split(|byte| *byte == 0).find(|field| field.first() == Some(&letter));
+        found.map_or_else(String::new, |field| String::from_utf8_lossy(&field[1..]).into_owned())
     };
-    Failure::Refused {
-        code: field(b'C'),
-        message: field(b'M'),
-    }
+    Failure::Refused { code: field(b'C'), message: field(b'M') }
 }

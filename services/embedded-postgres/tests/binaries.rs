@@ -1,5 +1,7 @@
 //! Programs from every source run the same database.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod support;
 
 use std::{
@@ -15,12 +17,7 @@ use support::{is_root, place};
 
 async fn serves(config: Config) -> u32 {
     let server = EmbeddedPostgres::start(config).await.unwrap();
-    PgConnection::connect(&server.url())
-        .await
-        .unwrap()
-        .ping()
-        .await
-        .unwrap();
+    PgConnection::connect(&server.url()).await.unwrap().ping().await.unwrap();
     server.major_version()
 }
 
@@ -33,10 +30,7 @@ async fn an_installed_postgresql_does_as_well() {
     for version in versions {
         let place = place();
         let binaries = Some(version.unwrap().path());
-        let config = Config {
-            binaries,
-            ..Config::new(place.path().join("data"))
-        };
+        let config = Config { binaries, ..Config::new(place.path().join("data")) };
         assert!(serves(config).await >= 15);
     }
 }
@@ -50,19 +44,8 @@ async fn as_root_programs_that_the_account_cannot_reach_are_copied_once() {
     let (closed, place) = (tempfile::tempdir().unwrap(), place());
     fs::set_permissions(closed.path(), Permissions::from_mode(0o700)).unwrap();
     let hidden = closed.path().join("native");
-    assert!(
-        Command::new("cp")
-            .arg("-RP")
-            .arg(package)
-            .arg(&hidden)
-            .status()
-            .unwrap()
-            .success()
-    );
-    let config = Config {
-        binaries: Some(hidden),
-        ..Config::new(place.path().join("data"))
-    };
+    assert!(Command::new("cp").arg("-RP").arg(package).arg(&hidden).status().unwrap().success());
+    let config = Config { binaries: Some(hidden), ..Config::new(place.path().join("data")) };
     let copied = || {
         let entries = fs::read_dir(place.path().join("data/binaries")).unwrap();
         entries

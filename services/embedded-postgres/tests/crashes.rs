@@ -1,6 +1,8 @@
 //! Whatever dies: the server never outlives its owner, and the next start finds
 //! its data.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod support;
 
 use std::{fs, os::unix::fs::chown, path::Path};
@@ -28,9 +30,7 @@ async fn a_killed_owner_takes_its_server_along() {
     assert!(is_alive(server));
     owner.kill();
     wait_for("the server ends", || !is_alive(server));
-    wait_for("it ends in order", || {
-        !data_dir.join("cluster/postmaster.pid").exists()
-    });
+    wait_for("it ends in order", || !data_dir.join("cluster/postmaster.pid").exists());
 }
 
 #[tokio::test]
@@ -40,9 +40,7 @@ async fn a_start_right_after_the_kill_waits_for_the_old_server() {
     let mut owner = Owner::start(&data_dir, Lifetime::Kept, None);
     execute(&owner.url, "CREATE TABLE kept ()").await;
     owner.kill();
-    let server = EmbeddedPostgres::start(Config::new(&data_dir))
-        .await
-        .unwrap();
+    let server = EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap();
     execute(&server.url(), "SELECT FROM kept").await;
 }
 
@@ -68,17 +66,13 @@ async fn an_interrupt_from_the_terminal_does_not_reach_the_server() {
 async fn a_killed_server_is_noticed_and_the_next_one_recovers() {
     let place = place();
     let data_dir = place.path().join("data");
-    let server = EmbeddedPostgres::start(Config::new(&data_dir))
-        .await
-        .unwrap();
+    let server = EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap();
     execute(&server.url(), "CREATE TABLE kept ()").await;
     signal(server_process(&data_dir), Signal::KILL);
     server.ended().await;
     drop(server);
     assert!(data_dir.join("cluster/postmaster.pid").exists());
-    let server = EmbeddedPostgres::start(Config::new(&data_dir))
-        .await
-        .unwrap();
+    let server = EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap();
     execute(&server.url(), "SELECT FROM kept").await;
 }
 
@@ -86,11 +80,7 @@ async fn a_killed_server_is_noticed_and_the_next_one_recovers() {
 async fn a_stale_lock_is_cleared_even_if_its_number_belongs_to_somebody_else_now() {
     let place = place();
     let data_dir = place.path().join("data");
-    EmbeddedPostgres::start(Config::new(&data_dir))
-        .await
-        .unwrap()
-        .stop()
-        .await;
+    EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
     let dead = {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
@@ -101,18 +91,10 @@ async fn a_stale_lock_is_cleared_even_if_its_number_belongs_to_somebody_else_now
             &data_dir,
             &format!("{process}\n/elsewhere\n1\n5432\n/elsewhere\n\n1 1\nready\n"),
         );
-        EmbeddedPostgres::start(Config::new(&data_dir))
-            .await
-            .unwrap()
-            .stop()
-            .await;
+        EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
     }
     leave_lock(&data_dir, "");
-    EmbeddedPostgres::start(Config::new(&data_dir))
-        .await
-        .unwrap()
-        .stop()
-        .await;
+    EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
 }
 
 /// As a killed server of the same account leaves it.
@@ -128,22 +110,10 @@ fn leave_lock(data_dir: &Path, text: &str) {
 async fn an_interrupted_first_start_leaves_no_half_cluster() {
     let place = place();
     let data_dir = place.path().join("data");
-    EmbeddedPostgres::start(Config::new(&data_dir))
-        .await
-        .unwrap()
-        .stop()
-        .await;
-    fs::rename(
-        data_dir.join("cluster"),
-        data_dir.join("cluster.unfinished"),
-    )
-    .unwrap();
+    EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
+    fs::rename(data_dir.join("cluster"), data_dir.join("cluster.unfinished")).unwrap();
     fs::remove_file(data_dir.join("cluster.unfinished/PG_VERSION")).unwrap();
-    EmbeddedPostgres::start(Config::new(&data_dir))
-        .await
-        .unwrap()
-        .stop()
-        .await;
+    EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
     assert!(!data_dir.join("cluster.unfinished").exists());
 }
 
@@ -151,44 +121,29 @@ async fn an_interrupted_first_start_leaves_no_half_cluster() {
 async fn a_server_whose_guard_was_killed_is_named_and_left_alone() {
     let place = place();
     let data_dir = place.path().join("data");
-    let server = EmbeddedPostgres::start(Config::new(&data_dir))
-        .await
-        .unwrap();
+    let server = EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap();
     let process = server_process(&data_dir);
     for child in children_of_guard(process) {
         signal(child, Signal::KILL);
     }
     server.ended().await;
     drop(server);
-    let error = EmbeddedPostgres::start(Config::new(&data_dir))
-        .await
-        .unwrap_err();
+    let error = EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap_err();
     assert!(
         matches!(error, Error::ServerRunning { process: named, .. } if named == process.unsigned_abs())
     );
     assert!(is_alive(process));
     signal(process, Signal::INT);
-    EmbeddedPostgres::start(Config::new(&data_dir))
-        .await
-        .unwrap()
-        .stop()
-        .await;
+    EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
 }
 
 /// The guard and its watcher: all of the server's process group but the server
 /// and its own children.
 fn children_of_guard(server: i32) -> Vec<i32> {
-    let output = std::process::Command::new("ps")
-        .args(["-A", "-o", "pid=,pgid=,comm="])
-        .output();
-    let group = getpgid(Pid::from_raw(server))
-        .unwrap()
-        .as_raw_nonzero()
-        .to_string();
+    let output = std::process::Command::new("ps").args(["-A", "-o", "pid=,pgid=,comm="]).output();
+    let group = getpgid(Pid::from_raw(server)).unwrap().as_raw_nonzero().to_string();
     let text = String::from_utf8(output.unwrap().stdout).unwrap();
-    let lines = text
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let guards = lines.filter(|line| line[1] == group && line[2].ends_with("sh"));
     guards.map(|line| line[0].parse().unwrap()).collect()
 }

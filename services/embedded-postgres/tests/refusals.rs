@@ -1,6 +1,8 @@
 //! What cannot work is refused in words that say what to do, and nothing is
 //! touched.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod support;
 
 use std::{
@@ -34,11 +36,7 @@ async fn a_cluster_of_another_major_version_is_left_as_it_is() {
     let place = place();
     let data_dir = place.path().join("data");
     let config = Config::new(&data_dir);
-    EmbeddedPostgres::start(config.clone())
-        .await
-        .unwrap()
-        .stop()
-        .await;
+    EmbeddedPostgres::start(config.clone()).await.unwrap().stop().await;
     let version = data_dir.join("cluster/PG_VERSION");
     fs::write(&version, "14\n").unwrap();
     let before = listing(&data_dir.join("cluster"));
@@ -54,11 +52,7 @@ fn listing(directory: &Path) -> Vec<(String, u64, i64)> {
     for entry in fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
         let metadata = entry.metadata().unwrap();
-        found.push((
-            entry.path().display().to_string(),
-            metadata.len(),
-            metadata.mtime_nsec(),
-        ));
+        found.push((entry.path().display().to_string(), metadata.len(), metadata.mtime_nsec()));
         if metadata.is_dir() {
             found.extend(listing(&entry.path()));
         }
@@ -82,11 +76,7 @@ async fn a_directory_of_other_files_keeps_its_owner_and_mode() {
 async fn a_damaged_cluster_is_reported_with_the_servers_own_words() {
     let place = place();
     let data_dir = place.path().join("data");
-    EmbeddedPostgres::start(Config::new(&data_dir))
-        .await
-        .unwrap()
-        .stop()
-        .await;
+    EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
     fs::remove_file(data_dir.join("cluster/global/pg_control")).unwrap();
     let error = refusal(Config::new(&data_dir)).await;
     assert!(error.to_string().contains("pg_control"), "{error}");
@@ -96,29 +86,16 @@ async fn a_damaged_cluster_is_reported_with_the_servers_own_words() {
 async fn a_directory_without_programs_is_refused_by_name() {
     let place = place();
     let binaries = Some(place.path().join("nothing"));
-    let error = refusal(Config {
-        binaries,
-        ..Config::new(place.path().join("data"))
-    })
-    .await;
+    let error = refusal(Config { binaries, ..Config::new(place.path().join("data")) }).await;
     let text = error.to_string();
-    assert!(
-        text.contains("MODASH_POSTGRES_BINARIES") && text.contains("nothing"),
-        "{text}"
-    );
+    assert!(text.contains("MODASH_POSTGRES_BINARIES") && text.contains("nothing"), "{text}");
 }
 
 #[tokio::test]
 async fn programs_that_are_too_old_or_broken_are_refused_with_the_reason() {
     for (script, reason) in [
-        (
-            "echo 'postgres (PostgreSQL) 14.9'",
-            "version 14.9 is older than 15",
-        ),
-        (
-            "echo 'cannot load libpq' >&2; exit 127",
-            "cannot load libpq",
-        ),
+        ("echo 'postgres (PostgreSQL) 14.9'", "version 14.9 is older than 15"),
+        ("echo 'cannot load libpq' >&2; exit 127", "cannot load libpq"),
         ("echo hello", "not understood: hello"),
     ] {
         let place = place();
@@ -128,11 +105,7 @@ async fn programs_that_are_too_old_or_broken_are_refused_with_the_reason() {
             fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
         }
         let binaries = Some(place.path().to_owned());
-        let error = refusal(Config {
-            binaries,
-            ..Config::new(place.path().join("data"))
-        })
-        .await;
+        let error = refusal(Config { binaries, ..Config::new(place.path().join("data")) }).await;
         assert!(error.to_string().contains(reason), "{error}");
     }
 }
@@ -167,8 +140,5 @@ async fn as_root_a_directory_that_the_account_cannot_enter_is_refused_with_advic
     fs::set_permissions(closed.path(), Permissions::from_mode(0o700)).unwrap();
     let error = refusal(Config::new(closed.path().join("data"))).await;
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
-    assert!(
-        error.to_string().contains("MODASH_DATA_DIRECTORY"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("MODASH_DATA_DIRECTORY"), "{error}");
 }

@@ -77,22 +77,14 @@ impl Answer {
     /// No answer: the connection ends when the request is there.
     #[must_use]
     pub fn hang_up() -> Self {
-        Self {
-            manner: Manner::HangUp,
-            ..Self::new(500)
-        }
+        Self { manner: Manner::HangUp, ..Self::new(500) }
     }
 
     /// 101 to `protocol`, then every byte comes back.
     #[must_use]
     pub fn echo_upgrade(protocol: &str) -> Self {
-        let switching = Self {
-            manner: Manner::Echo,
-            ..Self::new(101)
-        };
-        switching
-            .header("connection", "Upgrade")
-            .header("upgrade", protocol)
+        let switching = Self { manner: Manner::Echo, ..Self::new(101) };
+        switching.header("connection", "Upgrade").header("upgrade", protocol)
     }
 
     /// Adds a header; the same name may come more than once.
@@ -102,8 +94,7 @@ impl Answer {
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let name: HeaderName = name.parse().expect("a header name");
-        self.headers
-            .append(name, HeaderValue::from_str(value).expect("a header value"));
+        self.headers.append(name, HeaderValue::from_str(value).expect("a header value"));
         self
     }
 

@@ -34,9 +34,7 @@ impl TestDatabase {
             move || server.create_database(&name)
         };
         let created = tokio::task::spawn_blocking(create).await;
-        created
-            .expect("creating a database panicked")
-            .unwrap_or_else(|error| panic!("{error}"));
+        created.expect("creating a database panicked").unwrap_or_else(|error| panic!("{error}"));
         Self { name, server }
     }
 
@@ -70,15 +68,10 @@ impl Drop for TestDatabase {
 }
 
 async fn start() -> EmbeddedPostgres {
-    let place = tempfile::Builder::new()
-        .prefix("modash-test-")
-        .tempdir()
-        .unwrap_or_else(|error| {
-            panic!("no temporary directory: {error}");
-        });
+    let place = tempfile::Builder::new().prefix("modash-test-").tempdir().unwrap_or_else(|error| {
+        panic!("no temporary directory: {error}");
+    });
     // The guard removes it, also after a kill.
     let config = Config::throwaway(place.keep());
-    EmbeddedPostgres::start(config)
-        .await
-        .unwrap_or_else(|error| panic!("{error}"))
+    EmbeddedPostgres::start(config).await.unwrap_or_else(|error| panic!("{error}"))
 }

@@ -13,9 +13,7 @@ use uuid::Uuid;
 /// (20 of them cached), 50 completion tokens, 800 ms.
 #[must_use]
 pub fn event() -> UsageEvent {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     event_at(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
 }
 
@@ -62,10 +60,7 @@ pub fn stream_event() -> UsageEvent {
         last_token: Some(duration_from_micros(800_000)),
         content_events: 50,
         // 14.3 ms: 1.04^243 < 14,300 <= 1.04^244.
-        token_gaps: Some(LogHistogram {
-            indexes: vec![244],
-            counts: vec![49],
-        }),
+        token_gaps: Some(LogHistogram { indexes: vec![244], counts: vec![49] }),
         prefill_tokens_per_second: Some(800.0),
         decode_tokens_per_second: Some(70.0),
         speed_source: SpeedSource::Measured.into(),
@@ -97,11 +92,7 @@ mod tests {
 
     #[test]
     fn every_built_event_can_be_stored() {
-        for event in [
-            event(),
-            stream_event(),
-            failed_event(Outcome::HttpError, Some(500)),
-        ] {
+        for event in [event(), stream_event(), failed_event(Outcome::HttpError, Some(500))] {
             assert_eq!(event.check(), Ok(()));
         }
     }

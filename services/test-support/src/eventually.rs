@@ -22,11 +22,7 @@ impl Verdict for bool {
     type Success = ();
 
     fn verdict(self) -> Result<(), String> {
-        if self {
-            Ok(())
-        } else {
-            Err("false".to_owned())
-        }
+        if self { Ok(()) } else { Err("false".to_owned()) }
     }
 }
 
@@ -68,10 +64,7 @@ where
         let mut wait = Duration::from_millis(1);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match tokio::time::timeout(left, attempt())
-                .await
-                .map(Verdict::verdict)
-            {
+            match tokio::time::timeout(left, attempt()).await.map(Verdict::verdict) {
                 Ok(Ok(success)) => return success,
                 Ok(Err(failure)) => last = failure,
                 Err(_) => {}

@@ -45,10 +45,8 @@ pub struct Received {
 
 impl Received {
     pub(crate) fn new(parts: &Parts, raw_head: Bytes, connection: usize) -> Self {
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or_else(|| parts.uri.to_string(), ToString::to_string);
+        let target =
+            parts.uri.path_and_query().map_or_else(|| parts.uri.to_string(), ToString::to_string);
         Self {
             method: parts.method.clone(),
             target,
@@ -76,11 +74,7 @@ impl Received {
 
     /// Returns when the body is at least `length` bytes long.
     pub async fn body_reached(&self, length: usize) {
-        let _ = self
-            .body
-            .subscribe()
-            .wait_for(|body| body.bytes.len() >= length)
-            .await;
+        let _ = self.body.subscribe().wait_for(|body| body.bytes.len() >= length).await;
     }
 
     /// Trailers of the request, if it has ended with any.
@@ -103,8 +97,7 @@ impl Received {
     }
 
     pub(crate) fn add_body(&self, bytes: &[u8]) {
-        self.body
-            .send_modify(|body| body.bytes.extend_from_slice(bytes));
+        self.body.send_modify(|body| body.bytes.extend_from_slice(bytes));
     }
 
     pub(crate) fn add_trailers(&self, trailers: HeaderMap) {

@@ -65,20 +65,13 @@ impl Relay {
     /// # Panics
     /// Without a free port.
     pub async fn start(target: impl Into<Target>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("no free port");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("no free port");
         let address = listener.local_addr().expect("a listener has an address");
         let flow = watch::Sender::new(Flow::Open);
         let accepted = Arc::new(AtomicUsize::new(0));
         let accept = accept(listener, target.into(), flow.clone(), accepted.clone());
         let acceptor = tokio::spawn(accept).abort_handle();
-        Self {
-            address,
-            flow,
-            accepted,
-            acceptor,
-        }
+        Self { address, flow, accepted, acceptor }
     }
 
     /// Where to connect.
@@ -179,10 +172,7 @@ async fn pump(
     loop {
         let length = from.read(&mut buffer).await?;
         // Fails only when the relay is gone.
-        let flow = *flow
-            .wait_for(|flow| *flow != Flow::Stalled)
-            .await
-            .map_err(io::Error::other)?;
+        let flow = *flow.wait_for(|flow| *flow != Flow::Stalled).await.map_err(io::Error::other)?;
         if let Flow::Slow(delay) = flow {
             tokio::time::sleep(delay).await;
         }

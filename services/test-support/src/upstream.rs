@@ -63,27 +63,16 @@ impl FakeUpstream {
     /// # Panics
     /// Without a free port.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("no free port");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("no free port");
         let address = listener.local_addr().expect("a listener has an address");
         let otherwise = Answer::json("{}");
-        let script = Script {
-            next: VecDeque::new(),
-            otherwise,
-            taken: 0,
-            connections: 0,
-        };
+        let script = Script { next: VecDeque::new(), otherwise, taken: 0, connections: 0 };
         let state = Arc::new(State {
             script: Mutex::new(script),
             requests: watch::Sender::new(Vec::new()),
         });
         let acceptor = tokio::spawn(accept(listener, state.clone())).abort_handle();
-        Self {
-            address,
-            state,
-            acceptor,
-        }
+        Self { address, state, acceptor }
     }
 
     /// Where it listens.
@@ -151,10 +140,7 @@ impl State {
 
     fn take_answer(&self) -> Answer {
         let mut script = self.script();
-        script
-            .next
-            .pop_front()
-            .unwrap_or_else(|| script.otherwise.clone())
+        script.next.pop_front().unwrap_or_else(|| script.otherwise.clone())
     }
 }
 
@@ -173,25 +159,17 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 
 async fn serve(stream: TcpStream, connection: usize, state: Arc<State>) {
     let raw = Raw::default();
-    let stream = Recorder {
-        stream,
-        raw: raw.clone(),
-    };
+    let stream = Recorder { stream, raw: raw.clone() };
     let mut server = auto::Builder::new(TokioExecutor::new());
     // Only what the script says, in the script's order.
-    server
-        .http1()
-        .auto_date_header(false)
-        .preserve_header_case(true);
+    server.http1().auto_date_header(false).preserve_header_case(true);
     server.http2().auto_date_header(false);
     let service = service_fn(|request| {
         let (state, raw) = (state.clone(), raw.clone());
         async move { answer(request, connection, &state, &raw).await }
     });
     // A broken connection is what some tests want; the test sees its own end.
-    let _ = server
-        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        .await;
+    let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
 }
 
 async fn answer(
@@ -204,9 +182,7 @@ async fn answer(
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let received = Received::new(&parts, raw.take_head(), connection);
-    state
-        .requests
-        .send_modify(|requests| requests.push(received.clone()));
+    state.requests.send_modify(|requests| requests.push(received.clone()));
     // Made now, so that a client that leaves before the head is seen too.
     let (sender, body_of_answer) = ScriptedBody::new(&answer, received.clone());
     let reading = tokio::spawn(read(body, received, raw.clone()));
@@ -290,14 +266,7 @@ impl ScriptedBody {
         let due = if bodiless { Some(0) } else { length };
         // One: a chunk is taken only when the one before has left.
         let (sender, frames) = mpsc::channel(1);
-        (
-            sender,
-            Self {
-                frames,
-                received,
-                due,
-            },
-        )
+        (sender, Self { frames, received, due })
     }
 }
 
@@ -324,11 +293,7 @@ impl Body for ScriptedBody {
 
 impl Drop for ScriptedBody {
     fn drop(&mut self) {
-        self.received.end_answer(if self.due == Some(0) {
-            End::Whole
-        } else {
-            End::Broken
-        });
+        self.received.end_answer(if self.due == Some(0) { End::Whole } else { End::Broken });
     }
 }
 
@@ -375,9 +340,7 @@ impl AsyncRead for Recorder {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.raw
-            .bytes()
-            .extend_from_slice(&buffer.filled()[before..]);
+        self.raw.bytes().extend_from_slice(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }

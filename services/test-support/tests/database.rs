@@ -1,5 +1,7 @@
 //! Databases of tests: real, separate, and reachable through a line to cut.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::time::Duration;
 
 use modash_test_support::{Relay, TestDatabase, eventually};
@@ -13,17 +15,9 @@ async fn connect(url: &str) -> PgConnection {
 async fn two_databases_share_nothing() {
     let (one, two) = (TestDatabase::create().await, TestDatabase::create().await);
     let mut in_one = connect(&one.url()).await;
-    sqlx::query("CREATE TABLE only_here ()")
-        .execute(&mut in_one)
-        .await
-        .unwrap();
+    sqlx::query("CREATE TABLE only_here ()").execute(&mut in_one).await.unwrap();
     let mut in_two = connect(&two.url()).await;
-    assert!(
-        sqlx::query("SELECT FROM only_here")
-            .execute(&mut in_two)
-            .await
-            .is_err()
-    );
+    assert!(sqlx::query("SELECT FROM only_here").execute(&mut in_two).await.is_err());
 }
 
 #[tokio::test]
@@ -44,10 +38,7 @@ async fn a_cut_line_breaks_the_client_and_a_restored_one_takes_new_ones() {
     let mut client = connect(&url).await;
     client.ping().await.unwrap();
     relay.cut();
-    eventually(Duration::from_secs(10), async || {
-        PgConnection::connect(&url).await.is_err()
-    })
-    .await;
+    eventually(Duration::from_secs(10), async || PgConnection::connect(&url).await.is_err()).await;
     assert!(client.ping().await.is_err());
     relay.restore();
     connect(&url).await.ping().await.unwrap();

@@ -1,5 +1,7 @@
 //! The line: open, stalled, cut, restored.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::time::Duration;
 
 use modash_test_support::Relay;

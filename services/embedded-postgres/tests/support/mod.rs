@@ -27,10 +27,7 @@ pub(crate) fn is_root() -> bool {
 
 /// A directory such as /tmp: every account can make and remove its own there.
 pub(crate) fn place() -> TempDir {
-    let place = tempfile::Builder::new()
-        .prefix("modash-postgres-")
-        .tempdir()
-        .unwrap();
+    let place = tempfile::Builder::new().prefix("modash-postgres-").tempdir().unwrap();
     fs::set_permissions(place.path(), Permissions::from_mode(0o1777)).unwrap();
     place
 }
@@ -67,10 +64,7 @@ impl Owner {
     pub(crate) fn start(data_dir: &Path, lifetime: Lifetime, account: Option<(u32, u32)>) -> Self {
         let mut command = Command::new(program_for_all(data_dir));
         command.args(["--exact", "owner", "--ignored", "--nocapture"]);
-        command
-            .env(DIRECTORY, data_dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        command.env(DIRECTORY, data_dir).stdin(Stdio::piped()).stdout(Stdio::piped());
         if lifetime == Lifetime::Throwaway {
             command.env(THROWAWAY, "yes");
         }
@@ -82,10 +76,7 @@ impl Owner {
         let url = lines
             .map_while(Result::ok)
             .find_map(|line| line.split_once("ready: ").map(|(_, url)| url.to_owned()));
-        Self {
-            url: url.expect("the child has no database"),
-            child,
-        }
+        Self { url: url.expect("the child has no database"), child }
     }
 
     /// As the system does when memory runs out.
@@ -102,10 +93,14 @@ impl Drop for Owner {
     }
 }
 
-/// The test program where another account can run it.
+/// The test program where another account can run it. Copied by another process:
+/// a program that this one had open for writing could not be run while a thread
+/// starts a child.
 fn program_for_all(data_dir: &Path) -> PathBuf {
     let program = data_dir.parent().unwrap().join("owner");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut copy = Command::new("cp");
+    copy.arg(std::env::current_exe().unwrap()).arg(&program);
+    assert!(copy.status().unwrap().success());
     program
 }
 
@@ -115,11 +110,7 @@ pub(crate) fn run_as_owner() {
         return;
     };
     let throwaway = std::env::var_os(THROWAWAY).is_some();
-    let config = if throwaway {
-        Config::throwaway(data_dir)
-    } else {
-        Config::new(data_dir)
-    };
+    let config = if throwaway { Config::throwaway(data_dir) } else { Config::new(data_dir) };
     let server = EmbeddedPostgres::start_blocking(&config).unwrap();
     println!("ready: {}", server.url());
     // Until the test closes the pipe or kills this process.
