@@ -1,1 +1,273 @@
-//! Under construction.
+//! Analytics: receives usage events from proxies, stores them in PostgreSQL, and
+//! answers questions about them by gRPC and grpc-web. The only owner of SQL.
+//!
+//! The way of an event: `ingest` (a stream of a proxy) → `ingest/queue` →
+//! `ingest/commit` → `store` (rows) → acknowledgement, and `live` (readers are
+//! told). The way of a question: `query` (arguments) → `store` (a statement) →
+//! `query` (the answer in the form of the contract).
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use chrono::Utc;
+use modash_runtime::{Admin, BindError, ServiceContext, warn_if_exposed};
+use tokio::{net::TcpListener, task::JoinError, time::Instant};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+mod config;
+mod deadline;
+mod error;
+mod filter;
+mod health;
+mod ingest;
+mod live;
+mod metrics;
+mod query;
+mod server;
+mod store;
+
+pub use config::{AnalyticsConfig, AnalyticsSettings, DatabaseUrl};
+pub use health::check_health;
+pub use server::ServeError;
+pub use store::{Error as StoreError, PrepareError};
+
+use error::LimitedLog;
+use ingest::{Committer, Ingest, queue};
+use live::Live;
+use metrics::{IngestMetrics, QueryMetrics};
+use query::Queries;
+use store::Store;
+
+/// Writers that commit at the same time: one gathers while the other commits.
+const WRITERS: usize = 2;
+
+/// How often partitions are made ahead and dropped.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Longest pause between attempts to reach the database at start.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why analytics could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No database was given.
+    #[error("DATABASE_URL is not set")]
+    NoDatabaseUrl,
+    /// A listener could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A listener has no address.
+    #[error("a listener has no address")]
+    Listener(#[source] std::io::Error),
+    /// The database was not ready in time, or never will be.
+    #[error("the database {database} is not ready after {} s", waited.as_secs())]
+    Database {
+        /// Where it is, without credentials.
+        database: String,
+        /// For how long it was tried.
+        waited: Duration,
+        /// What was wrong last.
+        #[source]
+        cause: PrepareError,
+    },
+    /// The server failed.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// Analytics with its listeners bound.
+#[derive(Debug)]
+pub struct Analytics {
+    config: AnalyticsConfig,
+    database_url: DatabaseUrl,
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    address: SocketAddr,
+    admin_address: SocketAddr,
+}
+
+impl Analytics {
+    /// Binds both listeners.
+    ///
+    /// # Errors
+    /// If a listener cannot be bound, or the configuration has no database.
+    pub async fn bind(config: AnalyticsConfig) -> Result<Self, Error> {
+        let database_url = config.database_url.clone().ok_or(Error::NoDatabaseUrl)?;
+        let listener =
+            modash_runtime::bind("analytics", "MODASH_ANALYTICS_LISTEN", config.listen).await?;
+        let admin_listener = modash_runtime::bind(
+            "analytics admin",
+            "MODASH_ANALYTICS_ADMIN_LISTEN",
+            config.admin_listen,
+        )
+        .await?;
+        let address = listener.local_addr().map_err(Error::Listener)?;
+        let admin_address = admin_listener.local_addr().map_err(Error::Listener)?;
+        warn_if_exposed("analytics", address);
+        Ok(Self { config, database_url, listener, admin_listener, address, admin_address })
+    }
+
+    /// Where gRPC and grpc-web are served.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Serves until a stop is asked for. Calls are answered at once; until the
+    /// database is ready, queries are UNAVAILABLE and events wait. Stops in the
+    /// order of the data: streams, writers, subscriptions, listener.
+    ///
+    /// # Errors
+    /// If the database is not ready in time, or a server fails.
+    pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
+        let shutdown = context.shutdown.clone();
+        let hold = context.readiness.hold("database");
+        let admin = Admin {
+            metrics: context.metrics.clone(),
+            readiness: context.readiness.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let admin = spawn(admin.run(self.admin_listener));
+
+        let store = Arc::new(Store::new(self.database_url.clone(), &self.config));
+        let live = Arc::new(Live::new());
+        let (queue, writers) = queue();
+        let ingest_metrics = IngestMetrics::new(&context.metrics);
+        let committer = Committer::new(
+            Arc::clone(&store),
+            Arc::clone(&live),
+            queue.clone(),
+            ingest_metrics.clone(),
+        );
+        let ingest = Ingest::new(
+            Arc::clone(&store),
+            Arc::clone(&live),
+            queue,
+            ingest_metrics,
+            shutdown.clone(),
+        );
+        let queries = Queries::new(
+            Arc::clone(&store),
+            Arc::clone(&live),
+            QueryMetrics::new(&context.metrics),
+            self.config.query_timeout,
+        );
+
+        let committing: Vec<_> =
+            (0..WRITERS).map(|_| spawn(committer.clone().run(writers.clone()))).collect();
+        let _upkeep = spawn(upkeep(Arc::clone(&store), Arc::clone(&live)));
+        let stop_listening = CancellationToken::new();
+        let mut serving = spawn(server::serve(
+            self.listener,
+            ingest.clone(),
+            queries,
+            stop_listening.clone().cancelled_owned(),
+        ));
+        let preparing = async {
+            prepare(&store, &self.database_url, self.config.database_wait).await?;
+            drop(hold);
+            std::future::pending::<Result<(), Error>>().await
+        };
+        tokio::select! {
+            () = shutdown.requested() => {}
+            served = &mut serving => return served_early(served),
+            result = preparing => result?,
+        }
+
+        shutdown.finish("ingest streams", ingest.ended()).await;
+        for writer in committing {
+            shutdown.finish("ingest writers", writer).await;
+        }
+        shutdown.finish("subscriptions", live.end_subscriptions()).await;
+        stop_listening.cancel();
+        let served = shutdown.finish("analytics listener", serving).await;
+        shutdown.finish("database connections", store.close()).await;
+        drop(admin);
+        served.map_or(Ok(()), served_early)
+    }
+}
+
+/// A task that ends with whoever waits for it.
+fn spawn<T: Send + 'static>(
+    task: impl Future<Output = T> + Send + 'static,
+) -> AbortOnDropHandle<T> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+/// The result of the server's task.
+fn served_early(served: Result<Result<(), ServeError>, JoinError>) -> Result<(), Error> {
+    match served {
+        Ok(result) => Ok(result?),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Applies all migrations, waiting for the database as at start.
+///
+/// # Errors
+/// If the database is not ready in time, or a migration fails.
+pub async fn migrate(config: AnalyticsConfig) -> Result<(), Error> {
+    let url = config.database_url.clone().ok_or(Error::NoDatabaseUrl)?;
+    let store = Store::new(url.clone(), &config);
+    prepare(&store, &url, config.database_wait).await?;
+    store.close().await;
+    Ok(())
+}
+
+/// Waits for the database and brings it up to date.
+async fn prepare(store: &Store, url: &DatabaseUrl, wait: Duration) -> Result<(), Error> {
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(100);
+    let log = LimitedLog::default();
+    loop {
+        let cause = match store.prepare().await {
+            Ok(()) => {
+                tracing::info!(database = %url, "the database is ready");
+                return Ok(());
+            }
+            Err(cause) => cause,
+        };
+        let waited = begun.elapsed();
+        if !cause.is_transient() || waited >= wait {
+            return Err(Error::Database { database: url.to_string(), waited, cause });
+        }
+        log.write(|_| {
+            tracing::warn!(
+                database = %url,
+                error = cause.detail(),
+                seconds_left = (wait - waited).as_secs(),
+                "waiting for the database"
+            );
+        });
+        tokio::time::sleep(pause.min(wait - waited)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Ends what was not heard of each second; keeps the partitions as they should
+/// be.
+async fn upkeep(store: Arc<Store>, live: Arc<Live>) {
+    let expire = async {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            second.tick().await;
+            live.expire();
+        }
+    };
+    let partitions = async {
+        store.prepared().await;
+        loop {
+            tokio::time::sleep(UPKEEP_INTERVAL).await;
+            if let Err(error) = store.maintain(Utc::now()).await {
+                tracing::warn!(error = error.detail(), "upkeep of partitions failed; trying again");
+            }
+        }
+    };
+    tokio::join!(expire, partitions);
+}

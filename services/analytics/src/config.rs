@@ -1,0 +1,205 @@
+//! Settings of analytics: where it listens, which database it uses, how long it
+//! keeps requests. Checked before any socket is opened.
+
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use clap::Args;
+use modash_runtime::{Checked, Mistakes, Seconds, redact};
+use sqlx::postgres::PgConnectOptions;
+
+/// Settings of analytics, as given.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Analytics")]
+pub struct AnalyticsSettings {
+    /// Address of gRPC and grpc-web
+    #[arg(long, env = "MODASH_ANALYTICS_LISTEN", default_value = "127.0.0.1:4007")]
+    analytics_listen: Checked<SocketAddr>,
+
+    /// Address of /livez, /readyz and /metrics of analytics
+    #[arg(long, env = "MODASH_ANALYTICS_ADMIN_LISTEN", default_value = "127.0.0.1:4017")]
+    analytics_admin_listen: Checked<SocketAddr>,
+
+    /// PostgreSQL 15 or later, for example
+    /// postgresql://modash:modash@localhost:5433/modash
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<Checked<DatabaseUrl>>,
+
+    /// Read replica that answers queries; without it DATABASE_URL does
+    #[arg(long, env = "MODASH_ANALYTICS_READ_DATABASE_URL", hide_env_values = true)]
+    analytics_read_database_url: Option<Checked<DatabaseUrl>>,
+
+    /// How long to wait for the database at start
+    #[arg(long, env = "MODASH_ANALYTICS_DATABASE_WAIT_SECONDS", default_value = "60")]
+    analytics_database_wait_seconds: Checked<Seconds>,
+
+    /// Days for which single requests are kept: 1 to 3650
+    #[arg(long, env = "MODASH_ANALYTICS_RETENTION_DAYS", default_value = "30")]
+    analytics_retention_days: Checked<u32>,
+
+    /// How long one query may take
+    #[arg(long, env = "MODASH_ANALYTICS_QUERY_TIMEOUT_SECONDS", default_value = "10")]
+    analytics_query_timeout_seconds: Checked<Seconds>,
+
+    /// Most database connections for queries: 1 to 1000
+    #[arg(long, env = "MODASH_ANALYTICS_QUERY_CONNECTIONS", default_value = "8")]
+    analytics_query_connections: Checked<u32>,
+}
+
+/// Checked settings of analytics.
+#[derive(Debug, Clone)]
+pub struct AnalyticsConfig {
+    /// Address of gRPC and grpc-web.
+    pub listen: SocketAddr,
+    /// Address of the admin server.
+    pub admin_listen: SocketAddr,
+    /// The database. `None` until somebody provides one; needed to bind.
+    pub database_url: Option<DatabaseUrl>,
+    /// Where queries go; `None`: to the database.
+    pub read_database_url: Option<DatabaseUrl>,
+    /// How long to wait for the database at start.
+    pub database_wait: Duration,
+    /// Days for which single requests are kept.
+    pub retention_days: u32,
+    /// How long one query may take.
+    pub query_timeout: Duration,
+    /// Most database connections for queries.
+    pub query_connections: u32,
+}
+
+impl AnalyticsSettings {
+    /// Checks the settings and notes every mistake. A missing `DATABASE_URL` is
+    /// none: whoever has no database of their own notes it.
+    pub fn check(self, mistakes: &mut Mistakes) -> Option<AnalyticsConfig> {
+        let listen = self.analytics_listen.check("MODASH_ANALYTICS_LISTEN", mistakes);
+        let admin_listen =
+            self.analytics_admin_listen.check("MODASH_ANALYTICS_ADMIN_LISTEN", mistakes);
+        let database_url = optional(self.database_url, "DATABASE_URL", mistakes);
+        let read_database_url = optional(
+            self.analytics_read_database_url,
+            "MODASH_ANALYTICS_READ_DATABASE_URL",
+            mistakes,
+        );
+        let database_wait = self
+            .analytics_database_wait_seconds
+            .check("MODASH_ANALYTICS_DATABASE_WAIT_SECONDS", mistakes);
+        let retention_days =
+            self.analytics_retention_days.check("MODASH_ANALYTICS_RETENTION_DAYS", mistakes);
+        mistakes.require(
+            retention_days.is_none_or(|days| (1..=3650).contains(&days)),
+            "MODASH_ANALYTICS_RETENTION_DAYS",
+            "must be from 1 to 3650",
+        );
+        let query_timeout = self
+            .analytics_query_timeout_seconds
+            .check("MODASH_ANALYTICS_QUERY_TIMEOUT_SECONDS", mistakes);
+        let query_connections =
+            self.analytics_query_connections.check("MODASH_ANALYTICS_QUERY_CONNECTIONS", mistakes);
+        mistakes.require(
+            query_connections.is_none_or(|count| (1..=1000).contains(&count)),
+            "MODASH_ANALYTICS_QUERY_CONNECTIONS",
+            "must be from 1 to 1000",
+        );
+        Some(AnalyticsConfig {
+            listen: listen?,
+            admin_listen: admin_listen?,
+            database_url: database_url?,
+            read_database_url: read_database_url?,
+            database_wait: database_wait?.0,
+            retention_days: retention_days?,
+            query_timeout: query_timeout?.0,
+            query_connections: query_connections?,
+        })
+    }
+}
+
+fn optional<T>(
+    setting: Option<Checked<T>>,
+    name: &str,
+    mistakes: &mut Mistakes,
+) -> Option<Option<T>> {
+    match setting {
+        None => Some(None),
+        Some(setting) => setting.check(name, mistakes).map(Some),
+    }
+}
+
+/// URL of a PostgreSQL database; its debug and display forms have no secrets.
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    options: PgConnectOptions,
+    shown: String,
+}
+
+impl DatabaseUrl {
+    /// How to connect.
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        self.options.clone()
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const ADVICE: &str = "must be a URL such as postgresql://user:password@host:5432/database";
+        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+            return Err(ADVICE);
+        }
+        // The driver's own error may repeat the URL with its password.
+        let options = text.parse().map_err(|_| ADVICE)?;
+        Ok(Self { options, shown: redact(text) })
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        analytics: AnalyticsSettings,
+    }
+
+    fn check(arguments: &[&str]) -> (Option<AnalyticsConfig>, String) {
+        let mut mistakes = Mistakes::default();
+        let arguments = [&["program"], arguments].concat();
+        let config = Program::parse_from(arguments).analytics.check(&mut mistakes);
+        (config, mistakes.to_string())
+    }
+
+    #[test]
+    fn all_mistakes_are_noted_at_once_and_none_repeats_a_password() {
+        let (config, mistakes) = check(&[
+            "--analytics-listen=nowhere",
+            "--database-url=mysql://user:secret@host/db",
+            "--analytics-retention-days=0",
+            "--analytics-query-connections=many",
+        ]);
+        assert!(config.is_none());
+        for name in ["LISTEN", "DATABASE_URL", "RETENTION_DAYS", "QUERY_CONNECTIONS"] {
+            assert!(mistakes.contains(name), "{name} is missing in {mistakes}");
+        }
+        assert!(!mistakes.contains("secret"), "{mistakes}");
+    }
+
+    #[test]
+    fn a_database_url_is_shown_without_its_password() {
+        let url: DatabaseUrl = "postgresql://modash:secret@db:5433/modash".parse().unwrap();
+        assert_eq!(format!("{url} {url:?}").matches("secret").count(), 0);
+        assert_eq!(url.to_string(), "postgresql://db:5433/modash");
+    }
+}

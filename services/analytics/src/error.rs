@@ -1,0 +1,113 @@
+//! The one place where errors become gRPC statuses: a caller learns what to do,
+//! the log learns what happened.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tonic::Status;
+
+use crate::store;
+
+/// What keeps a call from its answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The caller's mistake, or an answer that is ready.
+    Status(Box<Status>),
+    /// The database.
+    Store(store::Error),
+    /// The deadline passed.
+    Deadline,
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Failure {
+    /// What the caller gets: no SQL, no host, no secret.
+    pub(crate) fn into_status(self) -> Status {
+        match self {
+            Self::Status(status) => *status,
+            Self::Deadline | Self::Store(store::Error::Timeout) => {
+                Status::deadline_exceeded("the answer took too long; try a shorter range")
+            }
+            Self::Store(store::Error::NotPrepared) => {
+                Status::unavailable("the database is not ready yet; try again")
+            }
+            Self::Store(store::Error::Unreachable(_)) => {
+                Status::unavailable("the database is not reachable; try again")
+            }
+            Self::Store(store::Error::Conflict(_)) => {
+                Status::unavailable("the database is busy; try again")
+            }
+            Self::Store(store::Error::Value(_) | store::Error::Other(_)) => {
+                Status::internal("the database could not answer; the log of analytics says why")
+            }
+        }
+    }
+}
+
+/// Lets a message through at most once in five seconds, with the number of those
+/// that were held back, so that an outage does not flood the log.
+#[derive(Debug, Default)]
+pub(crate) struct LimitedLog {
+    state: Mutex<(Option<Instant>, u64)>,
+}
+
+impl LimitedLog {
+    const INTERVAL: Duration = Duration::from_secs(5);
+
+    /// Calls `log` with the number of messages held back before, if it is time.
+    pub(crate) fn write(&self, log: impl FnOnce(u64)) {
+        let now = Instant::now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0.is_some_and(|last| now.duration_since(last) < Self::INTERVAL) {
+            state.1 += 1;
+            return;
+        }
+        log(std::mem::take(&mut state.1));
+        state.0 = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::Code;
+
+    #[test]
+    fn an_error_of_the_database_says_what_to_do_and_not_where_it_is() {
+        let io = std::io::Error::other("10.0.0.7:5432 password=secret");
+        let cases = [
+            (store::Error::Unreachable(sqlx::Error::Io(io)), Code::Unavailable),
+            (store::Error::Timeout, Code::DeadlineExceeded),
+            (store::Error::Other(sqlx::Error::Protocol("SELECT secret".into())), Code::Internal),
+        ];
+        for (error, code) in cases {
+            let status = Failure::from(error).into_status();
+            assert_eq!(status.code(), code);
+            for word in ["secret", "10.0.0.7", "SELECT"] {
+                assert!(!status.message().contains(word), "{}", status.message());
+            }
+        }
+    }
+
+    #[test]
+    fn repeated_messages_are_held_back_and_counted() {
+        let log = LimitedLog::default();
+        let mut written = Vec::new();
+        (0..4).for_each(|_| log.write(|held_back| written.push(held_back)));
+        assert_eq!(written, [0]);
+        assert_eq!(log.state.lock().unwrap().1, 3);
+    }
+}

@@ -1,0 +1,81 @@
+//! IngestService: the streams of the proxies. Each stream checks and queues what
+//! arrives; the writers commit it for all streams together; each stream then
+//! acknowledges, in the order of arrival.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures_util::Stream;
+use modash_proto::v1::{
+    StreamUsageRequest, StreamUsageResponse, ingest_service_server::IngestService,
+};
+use modash_runtime::Shutdown;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{live::Live, metrics::IngestMetrics, store::Store};
+
+mod commit;
+mod queue;
+mod stream;
+
+pub(crate) use commit::Committer;
+pub(crate) use queue::{Queue, queue};
+
+/// Answers that wait for the network of one proxy.
+const ANSWERS: usize = 64;
+
+/// Receives usage events.
+#[derive(Debug, Clone)]
+pub(crate) struct Ingest {
+    store: Arc<Store>,
+    live: Arc<Live>,
+    queue: Queue,
+    metrics: IngestMetrics,
+    shutdown: Shutdown,
+    streams: TaskTracker,
+}
+
+impl Ingest {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        live: Arc<Live>,
+        queue: Queue,
+        metrics: IngestMetrics,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self { store, live, queue, metrics, shutdown, streams: TaskTracker::new() }
+    }
+
+    /// Once a stop was asked for: waits until every stream has acknowledged what
+    /// it took in, and closes the queue.
+    pub(crate) async fn ended(&self) {
+        self.streams.close();
+        self.streams.wait().await;
+        self.queue.close();
+    }
+}
+
+#[tonic::async_trait]
+impl IngestService for Ingest {
+    type StreamUsageStream =
+        Pin<Box<dyn Stream<Item = Result<StreamUsageResponse, Status>> + Send>>;
+
+    async fn stream_usage(
+        &self,
+        request: Request<Streaming<StreamUsageRequest>>,
+    ) -> Result<Response<Self::StreamUsageStream>, Status> {
+        if self.shutdown.is_requested() {
+            return Err(Status::unavailable("analytics is stopping; try again"));
+        }
+        let (answers, receiver) = mpsc::channel(ANSWERS);
+        let ingest = self.clone();
+        self.streams.spawn(async move {
+            ingest.metrics.streams.inc();
+            ingest.run_stream(request.into_inner(), answers).await;
+            ingest.metrics.streams.dec();
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}

@@ -1,0 +1,250 @@
+//! One stream of one proxy: hello, then batches with contiguous sequence
+//! numbers, reports of what runs, and counters.
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+use modash_proto::{
+    MAX_EVENTS_PER_BATCH, duration_from_micros,
+    v1::{
+        Ack, EventBatch, Hello, Reject, SlowDown, StreamUsageRequest, StreamUsageResponse,
+        stream_usage_request::Message as Up, stream_usage_response::Message as Down,
+    },
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tonic::{Status, Streaming};
+
+use super::{
+    Ingest,
+    queue::{Batch, LateReject},
+};
+use crate::store::{Misplaced, Refused, Row};
+
+/// Batches of one stream that wait for their commit.
+const UNACKNOWLEDGED_BATCHES: usize = 64;
+
+/// How long a proxy is asked to pause, and how often at most.
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_INTERVAL: Duration = Duration::from_secs(1);
+
+type Answers = mpsc::Sender<Result<StreamUsageResponse, Status>>;
+
+impl Drop for Intake<'_> {
+    fn drop(&mut self) {
+        self.ingest.metrics.forget_replica(&self.replica_id);
+    }
+}
+
+/// A batch that was queued: what to say once it is committed.
+struct Awaited {
+    /// Highest sequence number of the batch.
+    last_sequence: u64,
+    /// Events that were refused at once.
+    rejects: Vec<Reject>,
+    committed: oneshot::Receiver<Vec<LateReject>>,
+}
+
+/// What a stream remembers.
+struct Intake<'a> {
+    ingest: &'a Ingest,
+    replica_id: Arc<str>,
+    next_sequence: u64,
+    awaited: mpsc::Sender<Awaited>,
+    answers: Answers,
+    paused_at: Option<Instant>,
+}
+
+impl Ingest {
+    /// Serves a stream to its end.
+    pub(super) async fn run_stream(
+        &self,
+        mut incoming: Streaming<StreamUsageRequest>,
+        answers: Answers,
+    ) {
+        let (awaited, acknowledge) = mpsc::channel(UNACKNOWLEDGED_BATCHES);
+        let acknowledging = acknowledge_in_order(acknowledge, answers.clone());
+        let taking_in = async {
+            let taken = self.take_in(&mut incoming, awaited, answers.clone());
+            tokio::select! {
+                result = taken => result,
+                () = self.shutdown.requested() => {
+                    Err(Status::unavailable("analytics is stopping; try again"))
+                }
+            }
+        };
+        // Taking in drops its end of the channel: what was queued is still
+        // acknowledged before the stream ends.
+        let (result, ()) = tokio::join!(taking_in, acknowledging);
+        if let Err(status) = result {
+            let _ = answers.send(Err(status)).await;
+        }
+    }
+
+    async fn take_in(
+        &self,
+        incoming: &mut Streaming<StreamUsageRequest>,
+        awaited: mpsc::Sender<Awaited>,
+        answers: Answers,
+    ) -> Result<(), Status> {
+        let Some(hello) = incoming.message().await? else { return Ok(()) };
+        let hello = check_hello(hello)?;
+        tracing::info!(
+            replica = hello.replica_id,
+            version = hello.version,
+            next_sequence = hello.next_sequence,
+            "proxy connected"
+        );
+        let mut intake = Intake {
+            ingest: self,
+            replica_id: hello.replica_id.into(),
+            next_sequence: hello.next_sequence,
+            awaited,
+            answers,
+            paused_at: None,
+        };
+        loop {
+            let message = tokio::select! {
+                message = incoming.message() => message?,
+                // The proxy is gone, which reading alone may not tell.
+                () = intake.answers.closed() => return Ok(()),
+            };
+            match message.map(|message| message.message) {
+                None => return Ok(()),
+                Some(Some(Up::Batch(batch))) => {
+                    if intake.take_batch(batch).await?.is_break() {
+                        return Ok(());
+                    }
+                }
+                Some(Some(Up::Live(update))) => self.live.update(&intake.replica_id, update),
+                Some(Some(Up::Stats(stats))) => {
+                    self.metrics.replica_stats(&intake.replica_id, &stats);
+                }
+                Some(Some(Up::Hello(_))) => {
+                    return Err(Status::invalid_argument("hello must be the first message only"));
+                }
+                // A message that a newer proxy added.
+                Some(None) => {}
+            }
+        }
+    }
+}
+
+#[allow(clippy::result_large_err, reason = "the status ends the stream")]
+fn check_hello(request: StreamUsageRequest) -> Result<Hello, Status> {
+    match request.message {
+        Some(Up::Hello(hello)) if (1..=128).contains(&hello.replica_id.len()) => Ok(hello),
+        Some(Up::Hello(_)) => {
+            Err(Status::invalid_argument("hello.replica_id: must have 1 to 128 characters"))
+        }
+        _ => Err(Status::invalid_argument("the first message must be hello")),
+    }
+}
+
+impl Intake<'_> {
+    /// Checks and queues a batch; waits while the queue is full, and so does the
+    /// proxy then.
+    async fn take_batch(&mut self, batch: EventBatch) -> Result<ControlFlow<()>, Status> {
+        if batch.first_sequence != self.next_sequence {
+            return Err(Status::invalid_argument(format!(
+                "batch.first_sequence: must be {}, the one after the last event, and is {}",
+                self.next_sequence, batch.first_sequence
+            )));
+        }
+        if batch.events.len() > MAX_EVENTS_PER_BATCH {
+            return Err(Status::invalid_argument(format!(
+                "batch.events: must be at most {MAX_EVENTS_PER_BATCH}"
+            )));
+        }
+        if batch.events.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        self.next_sequence += batch.events.len() as u64;
+        self.ingest.metrics.received.inc_by(batch.events.len() as u64);
+        let (batch, awaited) = self.check_batch(batch);
+        // The order of answers is that of this channel.
+        if self.awaited.send(awaited).await.is_err()
+            || self.ingest.queue.push(batch).await.is_none()
+        {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.ask_for_a_pause();
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Tells what can be stored from what never can.
+    fn check_batch(&self, batch: EventBatch) -> (Batch, Awaited) {
+        let mut rows = Vec::with_capacity(batch.events.len());
+        let mut refused = Vec::new();
+        let mut rejects = Vec::new();
+        let mut sequence = batch.first_sequence;
+        for event in batch.events {
+            match Row::new(event) {
+                Ok(row) => match self.ingest.store.place(row.started_at) {
+                    Ok(()) => rows.push((row, sequence)),
+                    Err(misplaced) => {
+                        self.count_reject(match misplaced {
+                            Misplaced::TooOld => "too_old",
+                            Misplaced::TooNew => "too_new",
+                        });
+                        let event_id = row.event.event_id;
+                        rejects.push(Reject { sequence, event_id, reason: misplaced.to_string() });
+                    }
+                },
+                Err((event, reason)) => {
+                    self.count_reject("invalid");
+                    let event_id = event.event_id.clone();
+                    rejects.push(Reject { sequence, event_id, reason: reason.clone() });
+                    refused.push(Refused { event, reason });
+                }
+            }
+            sequence += 1;
+        }
+        let (committed, receiver) = oneshot::channel();
+        let awaited = Awaited { last_sequence: sequence - 1, rejects, committed: receiver };
+        (Batch { rows, refused, committed }, awaited)
+    }
+
+    fn count_reject(&self, reason: &'static str) {
+        self.ingest.metrics.rejected.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    fn ask_for_a_pause(&mut self) {
+        let just_asked = self.paused_at.is_some_and(|at| at.elapsed() < PAUSE_INTERVAL);
+        if self.ingest.queue.is_long() && !just_asked {
+            self.paused_at = Some(Instant::now());
+            let pause = i64::try_from(PAUSE.as_micros()).unwrap_or(i64::MAX);
+            let slow_down = SlowDown { pause: Some(duration_from_micros(pause)) };
+            // It is advice: a proxy that does not read it slows down anyhow.
+            let _ = self.answers.try_send(response(Down::SlowDown(slow_down)));
+        }
+    }
+}
+
+/// Answers each batch when it is committed, the first one first. Ends with the
+/// first batch that will not be committed: its events stay with the proxy.
+async fn acknowledge_in_order(mut awaited: mpsc::Receiver<Awaited>, answers: Answers) {
+    while let Some(batch) = awaited.recv().await {
+        let Ok(late) = batch.committed.await else { return };
+        let late = late.into_iter().map(|late| Reject {
+            sequence: late.sequence,
+            event_id: late.event_id,
+            reason: late.reason,
+        });
+        let mut rejects: Vec<Reject> = batch.rejects.into_iter().chain(late).collect();
+        rejects.sort_unstable_by_key(|reject| reject.sequence);
+        let rejects = rejects.into_iter().map(Down::Reject);
+        let ack = Down::Ack(Ack { sequence: batch.last_sequence });
+        for answer in rejects.chain([ack]) {
+            if answers.send(response(answer)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[allow(clippy::result_large_err, reason = "the item type of the stream")]
+fn response(message: Down) -> Result<StreamUsageResponse, Status> {
+    Ok(StreamUsageResponse { message: Some(message) })
+}

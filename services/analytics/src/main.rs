@@ -1,0 +1,73 @@
+//! The process `modash-analytics`: serves, applies migrations, or asks a running
+//! one for its health.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use modash_analytics::{Analytics, AnalyticsConfig, AnalyticsSettings};
+use modash_runtime::{Mistakes, ProcessConfig, ProcessSettings};
+
+const PROGRAM: &str = "modash-analytics";
+
+/// Stores usage events and answers questions about them by gRPC.
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version)]
+struct Settings {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    process: ProcessSettings,
+    #[command(flatten)]
+    analytics: AnalyticsSettings,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Apply the migrations and exit
+    Migrate,
+    /// Ask the running process whether it is ready; for container images
+    Healthcheck,
+}
+
+fn main() -> ExitCode {
+    let settings: Settings = match modash_runtime::parse() {
+        Ok(settings) => settings,
+        Err(exit_code) => return exit_code,
+    };
+    let mut mistakes = Mistakes::default();
+    let process = settings.process.check(&mut mistakes);
+    let analytics = settings.analytics.check(&mut mistakes);
+    let needs_database = !matches!(settings.command, Some(Command::Healthcheck));
+    let has_database = analytics.as_ref().is_none_or(|config| config.database_url.is_some());
+    mistakes.require(
+        has_database || !needs_database,
+        "DATABASE_URL",
+        "is not set; for example postgresql://modash:modash@localhost:5433/modash",
+    );
+    let (Some(process), Some(analytics), true) = (process, analytics, mistakes.is_empty()) else {
+        return mistakes.report(PROGRAM);
+    };
+    match settings.command {
+        None => serve(process, analytics),
+        Some(Command::Migrate) => {
+            modash_runtime::run(PROGRAM, process, |_| modash_analytics::migrate(analytics))
+        }
+        Some(Command::Healthcheck) => healthcheck(&analytics),
+    }
+}
+
+fn serve(process: ProcessConfig, config: AnalyticsConfig) -> ExitCode {
+    modash_runtime::run(PROGRAM, process, |context| async {
+        Box::pin(Analytics::bind(config).await?.run(context)).await
+    })
+}
+
+fn healthcheck(config: &AnalyticsConfig) -> ExitCode {
+    match modash_analytics::check_health(config.admin_listen) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            let _ = writeln!(std::io::stderr(), "{PROGRAM}: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

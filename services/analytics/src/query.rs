@@ -1,0 +1,152 @@
+//! AnalyticsService: one method for each question. Each checks its arguments,
+//! asks the store, and puts the rows into the form of the contract.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use modash_proto::v1::{
+    Dimension, ModelBreakdownRequest, ModelBreakdownResponse, Outcome, RecentRequestsRequest,
+    RecentRequestsResponse, SubscribeRequest, SubscribeResponse, ThroughputTimeseriesRequest,
+    ThroughputTimeseriesResponse, UsageSummaryRequest, UsageSummaryResponse,
+    UsageTimeseriesRequest, UsageTimeseriesResponse, analytics_service_server::AnalyticsService,
+};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status};
+
+use crate::{
+    deadline,
+    error::{Failure, LimitedLog},
+    live::Live,
+    metrics::QueryMetrics,
+    store::{self, Grouping, Store},
+};
+
+mod arguments;
+mod grid;
+mod model_breakdown;
+mod percentiles;
+mod recent_requests;
+mod throughput_timeseries;
+mod usage_summary;
+mod usage_timeseries;
+
+/// Answers questions.
+#[derive(Debug)]
+pub(crate) struct Queries {
+    store: Arc<Store>,
+    live: Arc<Live>,
+    metrics: QueryMetrics,
+    timeout: Duration,
+    log: LimitedLog,
+}
+
+impl Queries {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        live: Arc<Live>,
+        metrics: QueryMetrics,
+        timeout: Duration,
+    ) -> Self {
+        Self { store, live, metrics, timeout, log: LimitedLog::default() }
+    }
+
+    /// Runs the work of a call within its deadline, counts it, and turns what
+    /// went wrong into a status.
+    async fn answer<Q, A, W>(
+        &self,
+        method: &'static str,
+        request: Request<Q>,
+        work: impl FnOnce(Q) -> W,
+    ) -> Result<Response<A>, Status>
+    where
+        W: Future<Output = Result<A, Failure>>,
+    {
+        let begun = Instant::now();
+        let asked = deadline::from_metadata(request.metadata()).unwrap_or(Duration::MAX);
+        // A statement is cancelled by the database just before.
+        let limit = asked.min(self.timeout + Duration::from_millis(500));
+        let answer = tokio::time::timeout(limit, Box::pin(work(request.into_inner())))
+            .await
+            .unwrap_or(Err(Failure::Deadline))
+            .map_err(|failure| self.status(method, failure));
+        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        self.metrics.answered(method, code, begun.elapsed());
+        answer.map(Response::new)
+    }
+
+    fn status(&self, method: &'static str, failure: Failure) -> Status {
+        if let Failure::Store(error) = &failure
+            && !matches!(error, store::Error::NotPrepared)
+        {
+            self.log.write(|held_back| {
+                tracing::error!(method, error = error.detail(), held_back, "query failed");
+            });
+        }
+        failure.into_status()
+    }
+}
+
+#[tonic::async_trait]
+impl AnalyticsService for Queries {
+    async fn usage_summary(
+        &self,
+        request: Request<UsageSummaryRequest>,
+    ) -> Result<Response<UsageSummaryResponse>, Status> {
+        self.answer("UsageSummary", request, |request| self.answer_usage_summary(request)).await
+    }
+
+    async fn usage_timeseries(
+        &self,
+        request: Request<UsageTimeseriesRequest>,
+    ) -> Result<Response<UsageTimeseriesResponse>, Status> {
+        self.answer("UsageTimeseries", request, |request| self.answer_usage_timeseries(request))
+            .await
+    }
+
+    async fn throughput_timeseries(
+        &self,
+        request: Request<ThroughputTimeseriesRequest>,
+    ) -> Result<Response<ThroughputTimeseriesResponse>, Status> {
+        self.answer("ThroughputTimeseries", request, |request| {
+            self.answer_throughput_timeseries(request)
+        })
+        .await
+    }
+
+    async fn model_breakdown(
+        &self,
+        request: Request<ModelBreakdownRequest>,
+    ) -> Result<Response<ModelBreakdownResponse>, Status> {
+        self.answer("ModelBreakdown", request, |request| self.answer_model_breakdown(request)).await
+    }
+
+    async fn recent_requests(
+        &self,
+        request: Request<RecentRequestsRequest>,
+    ) -> Result<Response<RecentRequestsResponse>, Status> {
+        self.answer("RecentRequests", request, |request| self.answer_recent_requests(request)).await
+    }
+
+    type SubscribeStream = ReceiverStream<Result<SubscribeResponse, Status>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let deadline = deadline::from_metadata(request.metadata());
+        let open = self.metrics.subscribers.clone();
+        self.live.subscribe(request.into_inner(), deadline, open).map(Response::new)
+    }
+}
+
+/// The value of a group, from the text of the statements: outcomes are numbers
+/// there and names of the contract here.
+fn group_key(grouping: &Grouping, key: &str) -> String {
+    match grouping {
+        Grouping::Dimension(Dimension::Outcome) => {
+            let outcome = key.parse().ok().and_then(|number: i32| Outcome::try_from(number).ok());
+            outcome.map_or_else(|| key.to_owned(), |outcome| outcome.as_str_name().to_owned())
+        }
+        _ => key.to_owned(),
+    }
+}

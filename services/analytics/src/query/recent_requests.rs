@@ -1,0 +1,108 @@
+//! Single requests, newest first: by page number, or after the last one seen.
+
+use chrono::{DateTime, Utc};
+use modash_proto::{
+    micros_from_timestamp,
+    v1::{RecentRequestsRequest, RecentRequestsResponse, UsageEvent},
+};
+use tonic::Status;
+use uuid::Uuid;
+
+use super::{Queries, arguments::Arguments};
+use crate::{
+    error::Failure,
+    store::{Page, Position},
+};
+
+impl Queries {
+    pub(super) async fn answer_recent_requests(
+        &self,
+        request: RecentRequestsRequest,
+    ) -> Result<RecentRequestsResponse, Failure> {
+        let mut arguments = Arguments::new(request.range.as_ref(), request.filter, "", Utc::now());
+        if request.page == 0 {
+            arguments.violations.add("page", "must be at least 1");
+        }
+        if !(1..=100).contains(&request.page_size) {
+            arguments.violations.add("page_size", "must be from 1 to 100");
+        }
+        let after = match request.page_token.as_str() {
+            "" => None,
+            token => arguments
+                .violations
+                .check("page_token", position(token).ok_or("must be the token of an answer")),
+        };
+        arguments.violations.into_result()?;
+        let range = arguments.range.ok_or_else(|| Status::internal("no range"))?;
+        let selection = self.store.select(range, &arguments.filter).await?;
+        let size = i64::from(request.page_size);
+        // One more than asked for tells whether there is another page.
+        let page = Page {
+            limit: size + 1,
+            offset: if after.is_some() { 0 } else { (i64::from(request.page) - 1) * size },
+            after,
+        };
+        let (mut rows, total) = tokio::try_join!(
+            self.store.recent_requests(&selection, page),
+            self.store.count_requests(&selection),
+        )?;
+        let is_last = rows.len() <= request.page_size as usize;
+        rows.truncate(request.page_size as usize);
+        let next_page_token =
+            if is_last { None } else { rows.last().and_then(token) }.unwrap_or_default();
+        Ok(RecentRequestsResponse {
+            rows,
+            total: total.cast_unsigned(),
+            page: request.page,
+            page_size: request.page_size,
+            next_page_token,
+        })
+    }
+}
+
+/// The token for the page after this request: its start in microseconds and its
+/// id, hexadecimal.
+fn token(last: &UsageEvent) -> Option<String> {
+    let micros = micros_from_timestamp(last.started_at.as_ref()?)?;
+    let id = Uuid::try_parse(&last.event_id).ok()?;
+    Some(format!("{:016x}{}", micros.cast_unsigned(), id.simple()))
+}
+
+fn position(token: &str) -> Option<Position> {
+    let (micros, id) = token.split_at_checked(16).filter(|(_, id)| id.len() == 32)?;
+    let micros = u64::from_str_radix(micros, 16).ok()?.cast_signed();
+    let in_contract = micros_from_timestamp(&modash_proto::timestamp_from_micros(micros))?;
+    Some(Position {
+        started_at: DateTime::from_timestamp_micros(in_contract)?,
+        id: Uuid::try_parse(id).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use modash_proto::timestamp_from_micros;
+
+    #[test]
+    fn a_token_leads_back_to_its_request() {
+        let id = Uuid::now_v7();
+        for micros in [1_764_000_000_123_456, 0, -1] {
+            let event = UsageEvent {
+                event_id: id.to_string(),
+                started_at: Some(timestamp_from_micros(micros)),
+                ..UsageEvent::default()
+            };
+            let found = position(&token(&event).unwrap()).unwrap();
+            assert_eq!((found.started_at.timestamp_micros(), found.id), (micros, id));
+        }
+    }
+
+    #[test]
+    fn a_token_that_was_not_given_out_is_refused() {
+        let long = "f".repeat(48);
+        for token in ["x", "ü", "0123456789abcdef", &long[..47], "7fffffffffffffff"] {
+            assert_eq!(position(token), None, "{token}");
+        }
+        assert_eq!(position(&format!("7{}", "f".repeat(47))), None);
+    }
+}

@@ -1,0 +1,128 @@
+//! Connections: one pool for writing, one for reading, so that neither starves
+//! the other; migrations; and the wait for a database that is not there yet.
+
+use std::time::Duration;
+
+use sqlx::{
+    Connection as _, PgConnection, PgPool,
+    migrate::MigrateError,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::Error;
+use crate::config::DatabaseUrl;
+
+/// How long to wait for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long one statement of ingest may take.
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the database is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// It cannot be reached, or turned the connection down.
+    #[error(transparent)]
+    Connect(Error),
+    /// A migration failed.
+    #[error("migration {version} failed")]
+    Migration {
+        /// Its number.
+        version: i64,
+        /// Why.
+        source: Error,
+    },
+    /// The migrations that were applied are not those of this binary.
+    #[error("the migrations do not fit the database")]
+    Migrations(#[source] MigrateError),
+}
+
+impl PrepareError {
+    /// What happened, for the log.
+    pub(crate) fn detail(&self) -> String {
+        match self {
+            Self::Connect(error) => error.detail(),
+            Self::Migration { source, .. } => format!("{self}: {}", source.detail()),
+            Self::Migrations(error) => format!("{self}: {error}"),
+        }
+    }
+
+    /// Whether the same again may succeed.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect(_) => true,
+            Self::Migration { source, .. } => {
+                matches!(source, Error::Unreachable(_) | Error::Conflict(_))
+            }
+            Self::Migrations(_) => false,
+        }
+    }
+}
+
+impl From<MigrateError> for PrepareError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(error) => Self::Connect(error.into()),
+            MigrateError::ExecuteMigration(error, version) => {
+                Self::Migration { version, source: error.into() }
+            }
+            error => Self::Migrations(error),
+        }
+    }
+}
+
+/// Connects and applies the migrations of the top-level folder `migrations/`,
+/// one process at a time.
+pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
+    let mut migrator = sqlx::migrate!("../../migrations");
+    // A newer binary may have been here; its migrations do not hurt this one
+    // (migrations/README.md).
+    migrator.set_ignore_missing(true);
+    let options = url.options().application_name("modash-analytics migrate");
+    let connect = PgConnection::connect_with(&options);
+    let mut connection = tokio::time::timeout(ACQUIRE_TIMEOUT, connect)
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        .map_err(|error| PrepareError::Connect(error.into()))?;
+    let result = migrator.run(&mut connection).await;
+    // Its lock goes with the connection, whether or not it closes nicely.
+    let _ = connection.close().await;
+    result.map_err(PrepareError::from)
+}
+
+/// The pool of ingest. Connects when first used.
+pub(super) fn write_pool(url: &DatabaseUrl, connections: u32) -> PgPool {
+    pool(url, connections, "modash-analytics ingest", WRITE_TIMEOUT, "off")
+}
+
+/// The pool of the queries: no statement of theirs changes anything or runs
+/// longer than `timeout`.
+pub(super) fn read_pool(url: &DatabaseUrl, connections: u32, timeout: Duration) -> PgPool {
+    pool(url, connections, "modash-analytics queries", timeout, "on")
+}
+
+fn pool(
+    url: &DatabaseUrl,
+    connections: u32,
+    name: &'static str,
+    statement_timeout: Duration,
+    read_only: &'static str,
+) -> PgPool {
+    let options: PgConnectOptions = url.options().application_name(name);
+    let timeout = statement_timeout.as_millis().to_string();
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(move |connection, _| {
+            let timeout = timeout.clone();
+            Box::pin(async move {
+                sqlx::query(include_str!("queries/configure_connection.sql"))
+                    .bind(timeout)
+                    .bind(read_only)
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options)
+}

@@ -1,0 +1,55 @@
+//! Keeps the newest events that could not be stored, for whoever looks into it.
+
+use modash_proto::v1::UsageEvent;
+use prost::Message as _;
+use sqlx::{PgConnection, types::Uuid};
+
+use super::Error;
+
+/// An event that can never be stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    /// The event.
+    pub(crate) event: UsageEvent,
+    /// What is wrong with it, for a person.
+    pub(crate) reason: String,
+}
+
+/// Longest event, encoded, that is kept whole: beyond it its end is cut.
+const MAX_EVENT_BYTES: usize = 16 * 1024;
+
+/// Adds events and drops the oldest beyond 10,000.
+pub(super) async fn add(connection: &mut PgConnection, refused: &[Refused]) -> Result<(), Error> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = refused.iter().map(|_| Uuid::now_v7()).collect();
+    let replicas: Vec<String> =
+        refused.iter().map(|refused| storable(&refused.event.replica_id)).collect();
+    let event_ids: Vec<String> =
+        refused.iter().map(|refused| storable(&refused.event.event_id)).collect();
+    let reasons: Vec<&str> = refused.iter().map(|refused| refused.reason.as_str()).collect();
+    let events: Vec<Vec<u8>> = refused
+        .iter()
+        .map(|refused| {
+            let mut bytes = refused.event.encode_to_vec();
+            bytes.truncate(MAX_EVENT_BYTES);
+            bytes
+        })
+        .collect();
+    sqlx::query(include_str!("queries/insert_quarantine.sql"))
+        .bind(ids)
+        .bind(replicas)
+        .bind(event_ids)
+        .bind(reasons)
+        .bind(events)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(include_str!("queries/trim_quarantine.sql")).execute(connection).await?;
+    Ok(())
+}
+
+/// At most 256 characters, without those that PostgreSQL has no place for.
+fn storable(text: &str) -> String {
+    text.chars().filter(|character| *character != '\0').take(256).collect()
+}

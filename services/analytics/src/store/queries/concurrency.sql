@@ -1,0 +1,53 @@
+-- Requests in flight in a range ($1, $2) by bucket and group, mean and maximum;
+-- requests that began before the range count while they run. Parameters as in
+-- throughput_timeseries.sql. A request of more than a day is not looked for.
+WITH spans AS MATERIALIZED (
+    SELECT coalesce(CASE $7::smallint
+               WHEN 1 THEN s.model
+               WHEN 2 THEN s.upstream
+               WHEN 3 THEN r.outcome::text
+               WHEN 4 THEN s.client_key
+               WHEN 5 THEN s.user_name
+               WHEN 100 THEN s.tags ->> $8::text
+           END, '') AS key,
+           greatest(r.started_at, $1) AS began,
+           least(r.started_at + r.duration_us * interval '1 microsecond', $2) AS ended
+    FROM requests r
+    JOIN series s ON s.series_id = r.series_id
+    WHERE r.started_at >= $1::timestamptz - interval '1 day' AND r.started_at < $2
+      -- the second half is the index requests_long
+      AND (r.started_at >= $1::timestamptz - interval '10 minutes'
+           OR r.duration_us > 600000000)
+      AND r.duration_us > 0
+      AND r.started_at + r.duration_us * interval '1 microsecond' > $1
+      AND ($3::bigint[] IS NULL OR r.series_id = ANY ($3))
+      AND ($4::smallint[] IS NULL OR r.outcome = ANY ($4))
+      AND ($5::text[] IS NULL OR r.session = ANY ($5))
+),
+-- +1 where a request begins, -1 where it ends; 0 where a bucket begins, so that
+-- it has what then runs
+changes AS (
+    SELECT key, began AS at, 1 AS change FROM spans WHERE key = ANY ($9::text[])
+    UNION ALL
+    SELECT key, ended, -1 FROM spans WHERE key = ANY ($9::text[])
+    UNION ALL
+    SELECT key, greatest(at, $1), 0
+    FROM unnest($9::text[]) AS key, unnest($6::timestamptz[]) AS at
+),
+levels AS (
+    SELECT key,
+           at,
+           sum(sum(change)) OVER by_key AS running,
+           lead(at, 1, $2) OVER by_key AS until
+    FROM changes
+    GROUP BY key, at
+    WINDOW by_key AS (PARTITION BY key ORDER BY at)
+)
+SELECT key,
+       width_bucket(at, $6::timestamptz[]) AS bucket,
+       max(running)::bigint AS most,
+       sum(running * extract(epoch FROM until - at))::float8
+           / extract(epoch FROM max(until) - min(at))::float8 AS mean
+FROM levels
+WHERE at < $2
+GROUP BY key, bucket

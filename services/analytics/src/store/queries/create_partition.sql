@@ -1,0 +1,2 @@
+-- Makes the partition of a day unless it is there.
+SELECT create_requests_partition($1)

@@ -1,0 +1,17 @@
+-- Single requests of a selection ($1 to $5), newest first: at most $6, after
+-- leaving out $7, or those after the position ($8, $9).
+SELECT r.*, s.model, s.upstream, s.dialect, s.operation, s.stream, s.client_key,
+       s.user_name, s.user_agent_family, s.tags
+FROM (
+    SELECT *
+    FROM requests r
+    WHERE r.started_at >= $1 AND r.started_at < $2
+      AND ($3::bigint[] IS NULL OR r.series_id = ANY ($3))
+      AND ($4::smallint[] IS NULL OR r.outcome = ANY ($4))
+      AND ($5::text[] IS NULL OR r.session = ANY ($5))
+      AND ($8::timestamptz IS NULL OR (r.started_at, r.event_id) < ($8, $9::uuid))
+    ORDER BY r.started_at DESC, r.event_id DESC
+    LIMIT $6::bigint OFFSET $7::bigint
+) r
+JOIN series s ON s.series_id = r.series_id
+ORDER BY r.started_at DESC, r.event_id DESC

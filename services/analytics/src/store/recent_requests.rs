@@ -1,0 +1,129 @@
+//! Single requests, newest first, as the events that they came as.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use modash_proto::{
+    duration_from_micros, timestamp_from_micros,
+    v1::{LogHistogram, UsageEvent},
+};
+use sqlx::{
+    Row as _,
+    postgres::PgRow,
+    types::{Json, Uuid},
+};
+
+use super::{Error, Selection, Store, insert_requests::unpack_histogram};
+
+/// A place in the order of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) id: Uuid,
+}
+
+/// Which requests of a selection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    /// At most so many.
+    pub(crate) limit: i64,
+    /// After leaving out so many.
+    pub(crate) offset: i64,
+    /// Only those after this one.
+    pub(crate) after: Option<Position>,
+}
+
+impl Store {
+    /// Requests of a selection, newest first.
+    pub(crate) async fn recent_requests(
+        &self,
+        selection: &Selection,
+        page: Page,
+    ) -> Result<Vec<UsageEvent>, Error> {
+        let rows = selection
+            .query(include_str!("queries/recent_requests.sql"))
+            .bind(page.limit)
+            .bind(page.offset)
+            .bind(page.after.map(|after| after.started_at))
+            .bind(page.after.map(|after| after.id))
+            .fetch_all(self.reader()?)
+            .await?;
+        Ok(rows.iter().map(event).collect::<Result<_, _>>()?)
+    }
+
+    /// How many requests a selection has.
+    pub(crate) async fn count_requests(&self, selection: &Selection) -> Result<i64, Error> {
+        let statement = include_str!("queries/count_requests.sql");
+        let (count,) = selection.query_as(statement).fetch_one(self.reader()?).await?;
+        Ok(count)
+    }
+}
+
+fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
+    let count = |column: &str| -> Result<Option<u64>, sqlx::Error> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(i64::cast_unsigned))
+    };
+    let duration = |column: &str| -> Result<Option<prost_types::Duration>, sqlx::Error> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(duration_from_micros))
+    };
+    let code = |column: &str| row.try_get::<i16, _>(column).map(i32::from);
+    let started_at: DateTime<Utc> = row.try_get("started_at")?;
+    let tags: Json<HashMap<String, String>> = row.try_get("tags")?;
+    let status: Option<i16> = row.try_get("status")?;
+    let gaps: Option<&[u8]> = row.try_get("token_gaps")?;
+    Ok(UsageEvent {
+        event_id: row.try_get::<Uuid, _>("event_id")?.to_string(),
+        replica_id: row.try_get("replica_id")?,
+        started_at: Some(timestamp_from_micros(started_at.timestamp_micros())),
+        upstream: row.try_get("upstream")?,
+        dialect: row.try_get("dialect")?,
+        operation: code("operation")?,
+        method: row.try_get("method")?,
+        path: row.try_get("path")?,
+        model_requested: row.try_get("model_requested")?,
+        stream: row.try_get("stream")?,
+        user_agent_family: row.try_get("user_agent_family")?,
+        client_key: row.try_get("client_key")?,
+        user: row.try_get("user_name")?,
+        session: row.try_get("session")?,
+        tags: tags.0,
+        status: status.map(|status| status.cast_unsigned().into()),
+        model: row.try_get("model")?,
+        response_id: row.try_get("response_id")?,
+        finish_reason: row.try_get("finish_reason")?,
+        service_tier: row.try_get("service_tier")?,
+        outcome: code("outcome")?,
+        error_type: row.try_get("error_type")?,
+        usage_source: code("usage_source")?,
+        prompt_tokens: count("prompt_tokens")?,
+        cached_prompt_tokens: count("cached_prompt_tokens")?,
+        cache_write_tokens: count("cache_write_tokens")?,
+        completion_tokens: count("completion_tokens")?,
+        reasoning_tokens: count("reasoning_tokens")?,
+        audio_prompt_tokens: count("audio_prompt_tokens")?,
+        audio_completion_tokens: count("audio_completion_tokens")?,
+        total_tokens: count("total_tokens")?,
+        billed_prompt_tokens: count("billed_prompt_tokens")?,
+        billed_completion_tokens: count("billed_completion_tokens")?,
+        search_units: row.try_get("search_units")?,
+        billed_audio: duration("billed_audio_us")?,
+        upstream_cost_usd: row.try_get("upstream_cost_usd")?,
+        connect: duration("connect_us")?,
+        upstream_head: duration("upstream_head_us")?,
+        first_token: duration("first_token_us")?,
+        last_token: duration("last_token_us")?,
+        duration: duration("duration_us")?,
+        content_events: count("content_events")?.unwrap_or_default(),
+        token_gaps: gaps.map(histogram),
+        prefill_tokens_per_second: row.try_get("prefill_tokens_per_second")?,
+        decode_tokens_per_second: row.try_get("decode_tokens_per_second")?,
+        speed_source: code("speed_source")?,
+        request_bytes: count("request_bytes")?.unwrap_or_default(),
+        response_bytes: count("response_bytes")?.unwrap_or_default(),
+    })
+}
+
+fn histogram(packed: &[u8]) -> LogHistogram {
+    let (indexes, counts) = unpack_histogram(packed).unzip();
+    LogHistogram { indexes, counts }
+}
