@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
 
 use crate::{
     dialect::{self, Dialect},
@@ -43,10 +43,9 @@ impl Answer {
         let query = uri.query().unwrap_or_default();
         let turn = Turn::read(dialect, uri.path(), query, wishes, body, given);
         let refusal = match wishes.status.filter(|status| *status >= 400) {
-            Some(status) => Some(Refusal {
-                status,
-                message: "The simulated server was asked to fail.".into(),
-            }),
+            Some(status) => {
+                Some(Refusal { status, message: "The simulated server was asked to fail.".into() })
+            }
             None => turn.as_ref().err().cloned(),
         };
         match (turn, refusal) {
@@ -89,10 +88,7 @@ impl Answer {
     fn error(dialect: Dialect, refusal: &Refusal, wishes: &Wishes, given: Given) -> Self {
         let error = dialect.error(refusal.status, &refusal.message);
         let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if matches!(refusal.status, 429 | 503 | 529) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }
@@ -103,10 +99,7 @@ impl Answer {
             headers,
             transcript: Arc::new(Transcript::plain(text, wishes.fault, &error, None)),
             stream: false,
-            pace: Pace {
-                delay: wishes.delay.unwrap_or(given.pace.delay),
-                ..given.pace
-            },
+            pace: Pace { delay: wishes.delay.unwrap_or(given.pace.delay), ..given.pace },
             generation: Duration::ZERO,
             told: None,
         }
@@ -138,7 +131,8 @@ const PREBUILT_ENTRIES: usize = 16;
 
 #[derive(Debug)]
 struct Entry {
-    uri: Uri,
+    /// With its query, but without the authority that HTTP/2 adds.
+    path: Option<PathAndQuery>,
     wishes: Wishes,
     body: Bytes,
     answer: Arc<Answer>,
@@ -155,9 +149,11 @@ impl Prebuilt {
         build: impl FnOnce() -> Answer,
     ) -> Arc<Answer> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = entries
-            .iter()
-            .find(|entry| entry.body == body && entry.uri == *uri && entry.wishes == *wishes);
+        let found = entries.iter().find(|entry| {
+            entry.body == body
+                && entry.path.as_ref() == uri.path_and_query()
+                && entry.wishes == *wishes
+        });
         if let Some(entry) = found {
             return entry.answer.clone();
         }
@@ -166,7 +162,7 @@ impl Prebuilt {
         }
         let answer = Arc::new(build());
         let entry = Entry {
-            uri: uri.clone(),
+            path: uri.path_and_query().cloned(),
             wishes: wishes.clone(),
             body: body.clone(),
             answer,

@@ -174,9 +174,5 @@ impl Body for AnswerBody {
 
 /// Time before the head of a response.
 pub(crate) fn time_before_head(stream: bool, pace: Pace, generation: Duration) -> Duration {
-    if stream {
-        pace.delay
-    } else {
-        pace.delay + generation
-    }
+    if stream { pace.delay } else { pace.delay + generation }
 }

@@ -1,5 +1,7 @@
 //! The command line of `modash-simulator`: which part to run, and with what.
 
+mod load;
+
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
@@ -27,7 +29,21 @@ enum Command {
     Serve(ServeArgs),
     /// Send a gentle stream of varied requests, such as people make in a day
     Traffic(TrafficArgs),
+    /// Send one request again and again, and report latency, throughput and what it cost
+    #[command(after_help = LOAD_HELP)]
+    Load(Box<load::LoadArgs>),
 }
+
+const LOAD_HELP: &str = "\
+With --rate, latency counts from when a request was due, so that a server that
+stalls does not hide the requests which could not be sent meanwhile; the line
+\"uncorrected\" counts from the sending.
+Exit code 0 if every request was answered (with the expected bytes, if asked).
+Example, one proxy against the server behind it:
+  modash-simulator serve --prebuilt &
+  modash-simulator load --stream --rate 500 -H 'x-simulate-output-tokens: 200' \\
+    --url http://127.0.0.1:4005/v1/chat/completions \\
+    --expect-from http://127.0.0.1:4010/v1/chat/completions --pid $(pgrep modash-proxy)";
 
 const SERVE_HELP: &str = "\
 A prompt has as many tokens as words, an answer as many words as tokens.
@@ -113,6 +129,16 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve(args) => serve(&args, process, mistakes),
         Command::Traffic(args) => traffic(args, process, &mistakes),
+        Command::Load(args) => {
+            let plan = args.plan(&mut mistakes);
+            start(process, &mistakes, |context| async move {
+                match plan {
+                    Some(plan) => args.run(plan, context).await,
+                    // Each missing plan has left a mistake, which is reported.
+                    None => Ok(()),
+                }
+            })
+        }
     }
 }
 

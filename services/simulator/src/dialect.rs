@@ -57,9 +57,7 @@ impl Dialect {
             (":streamGenerateContent", Dialect::GeminiGenerate),
         ];
         let path = path.trim_end_matches('/');
-        ENDS.iter()
-            .find(|(end, _)| path.ends_with(end))
-            .map(|(_, dialect)| *dialect)
+        ENDS.iter().find(|(end, _)| path.ends_with(end)).map(|(_, dialect)| *dialect)
     }
 
     /// The name that modash uses for it.
@@ -84,9 +82,7 @@ impl Dialect {
         let flag = body.get("stream").and_then(Value::as_bool);
         match self {
             Self::OllamaChat | Self::OllamaGenerate => flag != Some(false),
-            Self::GeminiGenerate => path
-                .trim_end_matches('/')
-                .ends_with(":streamGenerateContent"),
+            Self::GeminiGenerate => path.trim_end_matches('/').ends_with(":streamGenerateContent"),
             Self::OpenAiEmbeddings | Self::OllamaEmbed | Self::AnthropicCountTokens => false,
             _ => flag == Some(true),
         }
@@ -94,10 +90,7 @@ impl Dialect {
 
     /// The model that a request names; `None` if it has to and does not.
     pub(crate) fn model(self, path: &str, body: &Value) -> Option<String> {
-        let named = body
-            .get("model")
-            .and_then(Value::as_str)
-            .filter(|model| !model.is_empty());
+        let named = body.get("model").and_then(Value::as_str).filter(|model| !model.is_empty());
         match self {
             Self::GeminiGenerate => {
                 let last = path.rsplit('/').next().unwrap_or_default();
@@ -154,9 +147,7 @@ impl Dialect {
 
 /// The answer to a turn, in the words of its dialect.
 pub(crate) fn answer(turn: &Turn, wishes: &Wishes) -> Transcript {
-    let error = turn
-        .dialect
-        .error(turn.dialect.busy_status(), "The simulated server failed.");
+    let error = turn.dialect.error(turn.dialect.busy_status(), "The simulated server failed.");
     if !turn.stream {
         let text = plain(turn).text();
         return Transcript::plain(text, wishes.fault, &error, wishes.body_bytes);
@@ -214,14 +205,8 @@ mod tests {
             ("/api/generate", "ollama-generate"),
             ("/api/embed", "ollama-embed"),
             ("/completion", "llamacpp-completion"),
-            (
-                "/v1beta/models/gemini-2.5-pro:generateContent",
-                "gemini-generate",
-            ),
-            (
-                "/v1beta/models/gemini-2.5-pro:streamGenerateContent",
-                "gemini-generate",
-            ),
+            ("/v1beta/models/gemini-2.5-pro:generateContent", "gemini-generate"),
+            ("/v1beta/models/gemini-2.5-pro:streamGenerateContent", "gemini-generate"),
         ] {
             assert_eq!(Dialect::of(path).map(Dialect::name), Some(name), "{path}");
         }

@@ -15,6 +15,7 @@ mod answer;
 mod body;
 mod cli;
 mod dialect;
+mod load;
 mod server;
 mod stats;
 mod tokens;
@@ -25,6 +26,10 @@ mod wire;
 mod wishes;
 
 pub use cli::run as run_command;
+pub use load::{
+    Arrival, Check, Failures, Latency, LoadError, LoadPlan, LoadReport, ProcessUse, Processes,
+    Progress,
+};
 pub use server::{Simulator, SimulatorConfig, SimulatorError};
 pub use stats::{ModelTotals, Snapshot, Stats};
 pub use traffic::{Traffic, TrafficConfig, TrafficError};

@@ -114,11 +114,7 @@ impl Simulator {
             prebuilt: Prebuilt::default(),
             requests: AtomicU64::new(0),
         };
-        Ok(Self {
-            listener,
-            address,
-            server: Arc::new(server),
-        })
+        Ok(Self { listener, address, server: Arc::new(server) })
     }
 
     /// Where it listens.
@@ -169,9 +165,7 @@ impl Simulator {
             while connections.try_join_next().is_some() {}
         }
         drop(self.listener);
-        shutdown
-            .finish("simulated LLM server", graceful.shutdown())
-            .await;
+        shutdown.finish("simulated LLM server", graceful.shutdown()).await;
     }
 }
 
@@ -218,11 +212,7 @@ impl Server {
             return Ok(json(status, object.text(), Some(tally)));
         }
         let Some(dialect) = Dialect::of(path).filter(|_| request.method() == Method::POST) else {
-            return Ok(json(
-                StatusCode::NOT_FOUND,
-                not_found(path).text(),
-                Some(tally),
-            ));
+            return Ok(json(StatusCode::NOT_FOUND, not_found(path).text(), Some(tally)));
         };
         self.answer(dialect, request, tally).await
     }
@@ -266,9 +256,7 @@ impl Server {
 
     fn given(&self) -> Given {
         let number = self.requests.fetch_add(1, Relaxed);
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Given {
             pace: self.config.pace,
             output_tokens: self.config.output_tokens,
@@ -285,15 +273,10 @@ fn not_found(path: &str) -> Object {
 
 fn json(status: StatusCode, text: String, tally: Option<Tally>) -> Response<AnswerBody> {
     let transcript = Transcript::plain(text, None, &Object::default(), None);
-    let mut response = Response::new(AnswerBody::new(
-        Arc::new(transcript),
-        Pace::default(),
-        tally,
-    ));
+    let mut response = Response::new(AnswerBody::new(Arc::new(transcript), Pace::default(), tally));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -108,11 +108,7 @@ impl Stats {
     /// Counts the begin of a request.
     pub(crate) fn start(&self) -> Tally {
         self.shared.started.fetch_add(1, Relaxed);
-        Tally {
-            stats: self.clone(),
-            told: None,
-            end: End::Abandoned,
-        }
+        Tally { stats: self.clone(), told: None, end: End::Abandoned }
     }
 }
 
@@ -126,10 +122,7 @@ pub(crate) struct Told {
 
 impl From<&Turn> for Told {
     fn from(turn: &Turn) -> Self {
-        let mut totals = ModelTotals {
-            responses: 1,
-            ..ModelTotals::default()
-        };
+        let mut totals = ModelTotals { responses: 1, ..ModelTotals::default() };
         if turn.announces_usage() {
             totals.prompt_tokens = turn.prompt_tokens;
             totals.cached_prompt_tokens = turn.cached_tokens;
@@ -138,11 +131,7 @@ impl From<&Turn> for Told {
         } else {
             totals.responses_without_usage = 1;
         }
-        Self {
-            model: turn.model.clone(),
-            dialect: turn.dialect.name(),
-            totals,
-        }
+        Self { model: turn.model.clone(), dialect: turn.dialect.name(), totals }
     }
 }
 
@@ -184,11 +173,7 @@ impl Drop for Tally {
         match self.end {
             End::Completed => {
                 if let Some(told) = self.told.take() {
-                    shared
-                        .totals
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .add(&told);
+                    shared.totals.lock().unwrap_or_else(PoisonError::into_inner).add(&told);
                 }
                 shared.completed.fetch_add(1, Relaxed);
             }
@@ -207,8 +192,7 @@ impl Totals {
         *self.dialects.entry(told.dialect).or_default() += 1;
         // Names are cloned once for each model, not once for each response.
         if !self.models.contains_key(&told.model) {
-            self.models
-                .insert(told.model.clone(), ModelTotals::default());
+            self.models.insert(told.model.clone(), ModelTotals::default());
         }
         let Some(sum) = self.models.get_mut(&told.model) else {
             return;

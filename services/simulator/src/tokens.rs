@@ -52,11 +52,7 @@ const WORDS: [&str; 24] = [
 /// prompt members of a request body; a number in place of text (a token id)
 /// counts as one.
 pub(crate) fn in_prompt(body: &Value) -> u64 {
-    PROMPT_MEMBERS
-        .iter()
-        .filter_map(|member| body.get(member))
-        .map(in_text)
-        .sum()
+    PROMPT_MEMBERS.iter().filter_map(|member| body.get(member)).map(in_text).sum()
 }
 
 fn in_text(value: &Value) -> u64 {
@@ -64,11 +60,9 @@ fn in_text(value: &Value) -> u64 {
         Value::String(text) => text.split_whitespace().count() as u64,
         Value::Number(_) => 1,
         Value::Array(items) => items.iter().map(in_text).sum(),
-        Value::Object(members) => TEXT_MEMBERS
-            .iter()
-            .filter_map(|member| members.get(*member))
-            .map(in_text)
-            .sum(),
+        Value::Object(members) => {
+            TEXT_MEMBERS.iter().filter_map(|member| members.get(*member)).map(in_text).sum()
+        }
         Value::Null | Value::Bool(_) => 0,
     }
 }
@@ -77,11 +71,7 @@ fn in_text(value: &Value) -> u64 {
 /// the beginning.
 pub(crate) fn piece(index: u64) -> String {
     let word = WORDS[(index % WORDS.len() as u64) as usize];
-    if index == 0 {
-        word.to_owned()
-    } else {
-        format!(" {word}")
-    }
+    if index == 0 { word.to_owned() } else { format!(" {word}") }
 }
 
 #[cfg(test)]
@@ -91,10 +81,7 @@ mod tests {
 
     #[test]
     fn a_prompt_has_as_many_tokens_as_words_in_all_its_texts() {
-        assert_eq!(
-            in_prompt(&json!({"messages": [{"role": "user", "content": "one two"}]})),
-            2
-        );
+        assert_eq!(in_prompt(&json!({"messages": [{"role": "user", "content": "one two"}]})), 2);
         let parts = json!({
             "system": [{"type": "text", "text": "be  brief"}],
             "messages": [{"role": "user", "content": [
@@ -105,10 +92,7 @@ mod tests {
         assert_eq!(in_prompt(&parts), 5);
         assert_eq!(in_prompt(&json!({"input": ["a b", "c"]})), 3);
         assert_eq!(in_prompt(&json!({"input": [[1, 2], [3]]})), 3);
-        assert_eq!(
-            in_prompt(&json!({"contents": [{"parts": [{"text": "a b c"}]}]})),
-            3
-        );
+        assert_eq!(in_prompt(&json!({"contents": [{"parts": [{"text": "a b c"}]}]})), 3);
         assert_eq!(in_prompt(&json!({"model": "m"})), 0);
     }
 }

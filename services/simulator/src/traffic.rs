@@ -88,10 +88,7 @@ impl Traffic {
         if !(rate.is_finite() && rate > 0.0) || config.day.is_zero() {
             return Err(TrafficError::Rate);
         }
-        Ok(Self {
-            config,
-            client: Client::new(target.as_str()),
-        })
+        Ok(Self { config, client: Client::new(target.as_str()) })
     }
 
     /// Sends requests until a stop is asked for; running ones are then given up.
@@ -158,11 +155,7 @@ fn hour(elapsed: Duration, day: Duration) -> f64 {
 fn busyness(hour: f64) -> f64 {
     let hump = |middle: f64, width: f64| {
         let distance = (hour - middle).abs().min(24.0 - (hour - middle).abs());
-        if distance >= width {
-            0.0
-        } else {
-            (1.0 + (PI * distance / width).cos()) / 2.0
-        }
+        if distance >= width { 0.0 } else { (1.0 + (PI * distance / width).cos()) / 2.0 }
     };
     (0.33 + 0.67 * (hump(10.5, 4.0) + hump(15.5, 5.0))).min(1.0)
 }
@@ -186,10 +179,8 @@ mod tests {
             assert!(Traffic::new(TrafficConfig::to(target)).is_err(), "{target}");
         }
         assert!(Traffic::new(TrafficConfig::to("http://127.0.0.1:4005")).is_ok());
-        let still = TrafficConfig {
-            peak_requests_per_second: 0.0,
-            ..TrafficConfig::to("http://h")
-        };
+        let still =
+            TrafficConfig { peak_requests_per_second: 0.0, ..TrafficConfig::to("http://h") };
         assert!(Traffic::new(still).is_err());
     }
 }

@@ -53,10 +53,7 @@ impl Writer {
 
     /// Adds a server-sent event with a name.
     pub(crate) fn named(&mut self, name: &str, object: &Object, token: bool) {
-        self.push(
-            &format!("event: {name}\ndata: {}\n\n", object.text()),
-            token,
-        );
+        self.push(&format!("event: {name}\ndata: {}\n\n", object.text()), token);
     }
 
     /// Adds a line of JSON.
@@ -79,11 +76,7 @@ impl Writer {
         };
         // Something always comes before it goes wrong.
         let middle = middle.max(1).min(self.events.len());
-        let cut = if middle == 0 {
-            0
-        } else {
-            self.events[middle - 1].0
-        };
+        let cut = if middle == 0 { 0 } else { self.events[middle - 1].0 };
         match fault? {
             Fault::Malformed => {
                 self.break_event(middle);
@@ -113,9 +106,7 @@ impl Writer {
     /// Index of the event with the token of this number, from 0.
     fn nth_token(&self, number: usize) -> usize {
         let mut tokens = self.events.iter().enumerate().filter(|(_, event)| event.1);
-        tokens
-            .nth(number)
-            .map_or(self.events.len(), |(index, _)| index)
+        tokens.nth(number).map_or(self.events.len(), |(index, _)| index)
     }
 
     fn truncate(&mut self, events: usize, bytes: usize) {
@@ -128,11 +119,7 @@ impl Writer {
         let Some((end, _)) = self.events.get(index).copied() else {
             return;
         };
-        let start = if index == 0 {
-            0
-        } else {
-            self.events[index - 1].0
-        };
+        let start = if index == 0 { 0 } else { self.events[index - 1].0 };
         let event = &self.text[start..end];
         let ending = event.trim_end_matches('\n').len();
         let keep = event.floor_char_boundary(ending / 2);
@@ -151,25 +138,10 @@ impl Writer {
         burst: bool,
     ) -> Transcript {
         let mut steps = Vec::with_capacity(self.events.len() + 2);
-        let events = if burst {
-            bursts(&self.events)
-        } else {
-            self.events
-        };
-        steps.extend(
-            events
-                .into_iter()
-                .map(|(end, token)| Step::Send { end, token }),
-        );
+        let events = if burst { bursts(&self.events) } else { self.events };
+        steps.extend(events.into_iter().map(|(end, token)| Step::Send { end, token }));
         steps.extend(last);
-        fill(
-            Transcript {
-                text: self.text.into(),
-                steps,
-                length: None,
-            },
-            body_bytes,
-        )
+        fill(Transcript { text: self.text.into(), steps, length: None }, body_bytes)
     }
 }
 
@@ -215,14 +187,7 @@ impl Transcript {
             }
         };
         let length = Some(text.len() as u64);
-        let mut transcript = fill(
-            Self {
-                text: text.into(),
-                steps,
-                length,
-            },
-            body_bytes,
-        );
+        let mut transcript = fill(Self { text: text.into(), steps, length }, body_bytes);
         if transcript.length == Some(0) {
             transcript.steps.clear();
         }
@@ -253,10 +218,7 @@ fn fill(mut transcript: Transcript, body_bytes: Option<u64>) -> Transcript {
                     steps.push(Step::Fill(missing));
                 }
                 // The rest of the event with the mark has waited already.
-                steps.push(Step::Send {
-                    end: end - mark,
-                    token: token && filled,
-                });
+                steps.push(Step::Send { end: end - mark, token: token && filled });
                 filled = true;
             }
             other => steps.push(other),

@@ -99,48 +99,27 @@ impl Turn {
         body: &[u8],
         given: Given,
     ) -> Result<Self, Refusal> {
-        let refuse = |message: &str| Refusal {
-            status: 400,
-            message: message.to_owned(),
-        };
+        let refuse = |message: &str| Refusal { status: 400, message: message.to_owned() };
         let body: Value = serde_json::from_slice(body)
             .map_err(|error| refuse(&format!("the body is not JSON: {error}")))?;
         let stream = dialect.wants_stream(path, &body);
-        if body
-            .get("stream_options")
-            .is_some_and(|options| !options.is_null())
-            && !stream
-        {
-            return Err(refuse(
-                "stream_options is only allowed when stream is enabled",
-            ));
+        if body.get("stream_options").is_some_and(|options| !options.is_null()) && !stream {
+            return Err(refuse("stream_options is only allowed when stream is enabled"));
         }
         let asked_model = dialect
             .model(path, &body)
             .ok_or_else(|| refuse("you must provide a model parameter"))?;
-        let stream_option = |name: &str| {
-            body.pointer(&format!("/stream_options/{name}"))
-                .and_then(Value::as_bool)
-        };
+        let stream_option =
+            |name: &str| body.pointer(&format!("/stream_options/{name}")).and_then(Value::as_bool);
         let tool = wishes.tool_call.clone().or_else(|| forced_tool(&body));
-        let prompt_tokens = wishes
-            .prompt_tokens
-            .unwrap_or_else(|| tokens::in_prompt(&body));
+        let prompt_tokens = wishes.prompt_tokens.unwrap_or_else(|| tokens::in_prompt(&body));
         let cached_tokens = wishes.cached_tokens.unwrap_or(0).min(prompt_tokens);
-        let cache_write_tokens = wishes
-            .cache_write_tokens
-            .unwrap_or(0)
-            .min(prompt_tokens - cached_tokens);
+        let cache_write_tokens =
+            wishes.cache_write_tokens.unwrap_or(0).min(prompt_tokens - cached_tokens);
         let (output_tokens, finish) = output(wishes, &body, given.output_tokens);
         let reasoning_tokens = wishes
             .reasoning_tokens
-            .unwrap_or_else(|| {
-                if asks_for_thinking(&body) {
-                    output_tokens / 4
-                } else {
-                    0
-                }
-            })
+            .unwrap_or_else(|| if asks_for_thinking(&body) { output_tokens / 4 } else { 0 })
             .min(output_tokens);
         Ok(Self {
             dialect,
@@ -156,15 +135,9 @@ impl Turn {
             cache_write_tokens,
             output_tokens,
             reasoning_tokens,
-            finish: if tool.is_some() && finish == Finish::Stop {
-                Finish::Tool
-            } else {
-                finish
-            },
+            finish: if tool.is_some() && finish == Finish::Stop { Finish::Tool } else { finish },
             tool,
-            timings: wishes
-                .timings
-                .unwrap_or(body.get("timings_per_token").is_some()),
+            timings: wishes.timings.unwrap_or(body.get("timings_per_token").is_some()),
             pace: Pace {
                 delay: wishes.delay.unwrap_or(given.pace.delay),
                 prefill: wishes.prefill.unwrap_or(given.pace.prefill),
@@ -291,8 +264,5 @@ fn forced_tool(body: &Value) -> Option<String> {
         return None;
     }
     let tool = body.get("tools")?.get(0)?;
-    tool.pointer("/function/name")
-        .or_else(|| tool.get("name"))?
-        .as_str()
-        .map(str::to_owned)
+    tool.pointer("/function/name").or_else(|| tool.get("name"))?.as_str().map(str::to_owned)
 }

@@ -78,10 +78,7 @@ impl Wishes {
         for (name, value) in headers {
             if let Some(name) = name.as_str().strip_prefix("x-simulate-") {
                 let value = value.to_str().unwrap_or_default();
-                wishes.set(name, value).map_err(|reason| BadWish {
-                    name: name.into(),
-                    reason,
-                })?;
+                wishes.set(name, value).map_err(|reason| BadWish { name: name.into(), reason })?;
             }
         }
         Ok(wishes)
@@ -90,10 +87,7 @@ impl Wishes {
     fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
         match name {
             "status" => {
-                let status = value
-                    .parse()
-                    .ok()
-                    .filter(|status| (200..=599).contains(status));
+                let status = value.parse().ok().filter(|status| (200..=599).contains(status));
                 self.status = Some(status.ok_or("must be a status from 200 to 599")?);
             }
             "fault" => {
@@ -125,8 +119,7 @@ impl Wishes {
 }
 
 fn count(text: &str) -> Result<u64, &'static str> {
-    text.parse()
-        .map_err(|_| "must be a whole number of 0 or more")
+    text.parse().map_err(|_| "must be a whole number of 0 or more")
 }
 
 fn boolean(text: &str) -> Result<bool, &'static str> {
@@ -148,23 +141,14 @@ mod tests {
 
     fn read(name: &'static str, value: &'static str) -> Result<Wishes, BadWish> {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         Wishes::read(&headers)
     }
 
     #[test]
     fn wishes_are_read_and_other_headers_are_ignored() {
-        assert_eq!(
-            read("x-simulate-output-tokens", "7").unwrap().output_tokens,
-            Some(7)
-        );
-        assert_eq!(
-            read("x-simulate-fault", "stall").unwrap().fault,
-            Some(Fault::Stall)
-        );
+        assert_eq!(read("x-simulate-output-tokens", "7").unwrap().output_tokens, Some(7));
+        assert_eq!(read("x-simulate-fault", "stall").unwrap().fault, Some(Fault::Stall));
         let wishes = read("x-simulate-token-interval-ms", "0.5").unwrap();
         assert_eq!(wishes.token_interval, Some(Duration::from_micros(500)));
         assert_eq!(read("authorization", "x").unwrap(), Wishes::default());

@@ -38,12 +38,7 @@ pub(super) fn stream(turn: &Turn, writer: &mut Writer) {
         "usage": with_cache_split(turn, usage(turn, turn.output_tokens.min(1)))
             .member("service_tier", "standard"),
     };
-    named(
-        writer,
-        "message_start",
-        object! { "message": message },
-        false,
-    );
+    named(writer, "message_start", object! { "message": message }, false);
     let mut index = 0;
     if turn.reasoning_tokens > 0 {
         let block = object! { "type": "thinking", "thinking": "", "signature": "" };
@@ -110,30 +105,15 @@ fn named(writer: &mut Writer, name: &str, members: Object, token: bool) {
 }
 
 fn start(writer: &mut Writer, index: u64, block: Object) {
-    named(
-        writer,
-        "content_block_start",
-        object! { "index": index, "content_block": block },
-        false,
-    );
+    named(writer, "content_block_start", object! { "index": index, "content_block": block }, false);
 }
 
 fn block_delta(writer: &mut Writer, index: u64, delta: Object, token: bool) {
-    named(
-        writer,
-        "content_block_delta",
-        object! { "index": index, "delta": delta },
-        token,
-    );
+    named(writer, "content_block_delta", object! { "index": index, "delta": delta }, token);
 }
 
 fn stop(writer: &mut Writer, index: u64) {
-    named(
-        writer,
-        "content_block_stop",
-        object! { "index": index },
-        false,
-    );
+    named(writer, "content_block_stop", object! { "index": index }, false);
 }
 
 fn ping(writer: &mut Writer) {

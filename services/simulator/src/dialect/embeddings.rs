@@ -21,10 +21,8 @@ pub(super) fn openai(turn: &Turn) -> Object {
             let vector = vector(turn, index);
             let item = object! { "object": "embedding", "index": index };
             if base64 {
-                let bytes: Vec<u8> = vector
-                    .iter()
-                    .flat_map(|value| (*value as f32).to_le_bytes())
-                    .collect();
+                let bytes: Vec<u8> =
+                    vector.iter().flat_map(|value| (*value as f32).to_le_bytes()).collect();
                 item.member("embedding", STANDARD.encode(bytes))
             } else {
                 item.member("embedding", vector)
@@ -41,13 +39,9 @@ pub(super) fn openai(turn: &Turn) -> Object {
 
 /// Ollama's answer.
 pub(super) fn ollama(turn: &Turn) -> Object {
-    let vectors: Vec<Vec<f64>> = (0..inputs(&turn.body))
-        .map(|index| vector(turn, index))
-        .collect();
-    object! { "model": &turn.model, "embeddings": vectors }.maybe(
-        "prompt_eval_count",
-        (turn.prompt_tokens > 0).then_some(turn.prompt_tokens),
-    )
+    let vectors: Vec<Vec<f64>> = (0..inputs(&turn.body)).map(|index| vector(turn, index)).collect();
+    object! { "model": &turn.model, "embeddings": vectors }
+        .maybe("prompt_eval_count", (turn.prompt_tokens > 0).then_some(turn.prompt_tokens))
 }
 
 /// Number of inputs: texts or lists of token ids; a single list of ids is one.
@@ -63,7 +57,5 @@ fn inputs(body: &Value) -> u64 {
 fn vector(turn: &Turn, input: u64) -> Vec<f64> {
     let wished = turn.body.get("dimensions").and_then(Value::as_u64);
     let length = wished.unwrap_or(DIMENSIONS).min(MAX_DIMENSIONS);
-    (0..length)
-        .map(|index| ((input * 7 + index * 13) % 101) as f64 / 101.0 - 0.5)
-        .collect()
+    (0..length).map(|index| ((input * 7 + index * 13) % 101) as f64 / 101.0 - 0.5).collect()
 }

@@ -17,13 +17,7 @@ pub(super) fn plain(turn: &Turn) -> Object {
         Some(name) => call(name),
         None => object! { "text": turn.text() },
     });
-    chunk(
-        turn,
-        parts,
-        true,
-        turn.visible_tokens(),
-        turn.reasoning_tokens,
-    )
+    chunk(turn, parts, true, turn.visible_tokens(), turn.reasoning_tokens)
 }
 
 /// A stream; without `alt=sse` the same chunks are elements of an array.
@@ -52,10 +46,7 @@ pub(super) fn stream(turn: &Turn, writer: &mut Writer) {
     match &turn.tool {
         Some(name) => {
             visible = turn.visible_tokens();
-            push(
-                &chunk(turn, vec![call(name)], false, visible, thoughts),
-                true,
-            );
+            push(&chunk(turn, vec![call(name)], false, visible, thoughts), true);
         }
         None => {
             for piece in turn.visible_pieces() {
@@ -110,10 +101,7 @@ fn chunk(turn: &Turn, parts: Vec<Object>, last: bool, visible: u64, thoughts: u6
         .maybe("cachedContentTokenCount", some(turn.cached_tokens))
         .maybe("candidatesTokenCount", some(visible))
         .maybe("thoughtsTokenCount", some(thoughts))
-        .maybe(
-            "totalTokenCount",
-            some(turn.prompt_tokens + visible + thoughts),
-        );
+        .maybe("totalTokenCount", some(turn.prompt_tokens + visible + thoughts));
     object! {
         "candidates": [candidate], "usageMetadata": usage, "modelVersion": &turn.model,
         "responseId": turn.id("gen-"),

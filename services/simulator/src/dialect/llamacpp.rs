@@ -18,11 +18,7 @@ pub(super) fn plain(turn: &Turn) -> Object {
 
 /// A stream without `[DONE]`; the last event has `stop: true`.
 pub(super) fn stream(turn: &Turn, writer: &mut Writer) {
-    for (index, piece) in turn
-        .reasoning_pieces()
-        .chain(turn.visible_pieces())
-        .enumerate()
-    {
+    for (index, piece) in turn.reasoning_pieces().chain(turn.visible_pieces()).enumerate() {
         let event = object! {
             "index": 0_u64, "content": piece, "tokens": EmptyArray, "stop": false,
             "id_slot": 0_u64, "tokens_predicted": index as u64 + 1,
@@ -73,11 +69,7 @@ pub(super) fn timings(turn: &Turn) -> Object {
 }
 
 fn last(turn: &Turn, content: &str) -> Object {
-    let stop_type = if turn.finish == Finish::Length {
-        "limit"
-    } else {
-        "eos"
-    };
+    let stop_type = if turn.finish == Finish::Length { "limit" } else { "eos" };
     object! {
         "index": 0_u64, "content": content, "tokens": EmptyArray, "id_slot": 0_u64,
         "stop": true, "model": &turn.model, "tokens_predicted": turn.output_tokens,

@@ -10,15 +10,8 @@ use crate::{
 
 /// A plain answer.
 pub(super) fn plain(turn: &Turn) -> Object {
-    let text = if turn.tool.is_some() {
-        String::new()
-    } else {
-        turn.text()
-    };
-    last(
-        turn,
-        said(turn, &text, turn.reasoning().as_deref(), tool_calls(turn)),
-    )
+    let text = if turn.tool.is_some() { String::new() } else { turn.text() };
+    last(turn, said(turn, &text, turn.reasoning().as_deref(), tool_calls(turn)))
 }
 
 /// A stream of lines.
@@ -61,10 +54,7 @@ fn said(
 }
 
 fn tool_calls(turn: &Turn) -> Option<Vec<Object>> {
-    let name = turn
-        .tool
-        .as_ref()
-        .filter(|_| turn.dialect == Dialect::OllamaChat)?;
+    let name = turn.tool.as_ref().filter(|_| turn.dialect == Dialect::OllamaChat)?;
     let function = object! { "name": name, "arguments": object! { "query": "tokens" } };
     Some(vec![object! { "function": function }])
 }
@@ -83,19 +73,12 @@ fn last(turn: &Turn, said: Object) -> Object {
         some(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     };
     let decode = turn.generation_time().saturating_sub(turn.pace.prefill);
-    let reason = if turn.finish == Finish::Length {
-        "length"
-    } else {
-        "stop"
-    };
+    let reason = if turn.finish == Finish::Length { "length" } else { "stop" };
     head(turn)
         .and(said)
         .member("done", true)
         .member("done_reason", reason)
-        .maybe(
-            "total_duration",
-            nanoseconds(turn.pace.delay + turn.generation_time()),
-        )
+        .maybe("total_duration", nanoseconds(turn.pace.delay + turn.generation_time()))
         .maybe("prompt_eval_count", some(turn.prompt_tokens))
         .maybe("prompt_eval_duration", nanoseconds(turn.pace.prefill))
         .maybe("eval_count", some(turn.output_tokens))
@@ -113,11 +96,7 @@ fn timestamp(seconds: u64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")

@@ -46,20 +46,14 @@ pub(super) fn stream(turn: &Turn, writer: &mut Writer) {
     let mut number = 0;
     for piece in turn.reasoning_pieces() {
         number += 1;
-        writer.data(
-            &chunk(turn, number, object! { "reasoning_content": piece }, None),
-            true,
-        );
+        writer.data(&chunk(turn, number, object! { "reasoning_content": piece }, None), true);
     }
     if let Some(name) = &turn.tool {
         let call = object! {
             "index": 0_u64, "id": call_id(turn), "type": "function",
             "function": object! { "name": name, "arguments": "" },
         };
-        writer.data(
-            &chunk(turn, 0, object! { "tool_calls": [call] }, None),
-            false,
-        );
+        writer.data(&chunk(turn, 0, object! { "tool_calls": [call] }, None), false);
     }
     for piece in turn.visible_pieces() {
         number += 1;
@@ -74,9 +68,7 @@ pub(super) fn stream(turn: &Turn, writer: &mut Writer) {
     let mut last = chunk(turn, number + 1, Object::default(), Some(finish(turn)));
     if turn.include_usage {
         writer.data(&last, false);
-        last = head(turn)
-            .member("choices", EmptyArray)
-            .member("usage", usage(turn));
+        last = head(turn).member("choices", EmptyArray).member("usage", usage(turn));
     }
     // llama.cpp puts its timings on the last chunk, whichever that is.
     last = last.maybe("timings", turn.timings.then(|| timings(turn)));
@@ -110,9 +102,7 @@ fn end(turn: &Turn, object: Object) -> Object {
     if turn.timings {
         object.member("system_fingerprint", "b6500-simulated")
     } else {
-        object
-            .member("service_tier", "default")
-            .member("system_fingerprint", "fp_simulated")
+        object.member("service_tier", "default").member("system_fingerprint", "fp_simulated")
     }
 }
 

@@ -17,18 +17,14 @@ pub(super) fn plain(turn: &Turn) -> Object {
 /// A stream: tokens, finish, usage if asked for, `[DONE]`.
 pub(super) fn stream(turn: &Turn, writer: &mut Writer) {
     let chunk = |choice: Object| {
-        head(turn)
-            .member("choices", [choice])
-            .maybe("usage", turn.include_usage.then_some(Null))
+        head(turn).member("choices", [choice]).maybe("usage", turn.include_usage.then_some(Null))
     };
     for piece in turn.reasoning_pieces().chain(turn.visible_pieces()) {
         writer.data(&chunk(choice(&piece, None)), true);
     }
     writer.data(&chunk(choice("", Some(finish(turn)))), false);
     if turn.include_usage {
-        let last = head(turn)
-            .member("choices", EmptyArray)
-            .member("usage", usage(turn));
+        let last = head(turn).member("choices", EmptyArray).member("usage", usage(turn));
         writer.data(&last, false);
     }
     writer.event("data: [DONE]\n\n");
@@ -46,9 +42,5 @@ fn choice(text: &str, finish: Option<&str>) -> Object {
 }
 
 fn finish(turn: &Turn) -> &'static str {
-    if turn.finish == Finish::Length {
-        "length"
-    } else {
-        "stop"
-    }
+    if turn.finish == Finish::Length { "length" } else { "stop" }
 }

@@ -14,10 +14,7 @@ pub(super) fn plain(turn: &Turn) -> Object {
 
 /// A stream of events.
 pub(super) fn stream(turn: &Turn, writer: &mut Writer) {
-    let mut events = Events {
-        writer,
-        sequence: 0,
-    };
+    let mut events = Events { writer, sequence: 0 };
     let begun = object! { "response": response(turn, false, "") };
     events.push("response.created", begun.clone(), false);
     events.push("response.in_progress", begun, false);
@@ -30,11 +27,7 @@ pub(super) fn stream(turn: &Turn, writer: &mut Writer) {
         Some(name) => call(turn, name, output_index, &mut events),
         None => message(turn, output_index, &mut events),
     };
-    let end = if turn.finish == Finish::Length {
-        "incomplete"
-    } else {
-        "completed"
-    };
+    let end = if turn.finish == Finish::Length { "incomplete" } else { "completed" };
     let done = object! { "response": response(turn, true, &text) };
     events.push(&format!("response.{end}"), done, false);
 }
@@ -55,9 +48,7 @@ struct Events<'a> {
 
 impl Events<'_> {
     fn push(&mut self, kind: &str, members: Object, token: bool) {
-        let event = object! { "type": kind }
-            .and(members)
-            .member("sequence_number", self.sequence);
+        let event = object! { "type": kind }.and(members).member("sequence_number", self.sequence);
         self.sequence += 1;
         self.writer.named(kind, &event, token);
     }
@@ -97,25 +88,15 @@ fn message(turn: &Turn, output_index: u64, events: &mut Events<'_>) -> String {
     };
     let added = object! { "output_index": output_index, "item": begun };
     events.push("response.output_item.added", added, false);
-    events.push(
-        "response.content_part.added",
-        place().member("part", text_part("")),
-        false,
-    );
+    events.push("response.content_part.added", place().member("part", text_part("")), false);
     for piece in turn.visible_pieces() {
-        let delta = place()
-            .member("delta", piece)
-            .member("logprobs", EmptyArray);
+        let delta = place().member("delta", piece).member("logprobs", EmptyArray);
         events.push("response.output_text.delta", delta, true);
     }
     let text = turn.text().replace(FILLER_MARK, "");
     let done = place().member("text", &text).member("logprobs", EmptyArray);
     events.push("response.output_text.done", done, false);
-    events.push(
-        "response.content_part.done",
-        place().member("part", text_part(&text)),
-        false,
-    );
+    events.push("response.content_part.done", place().member("part", text_part(&text)), false);
     let item = object! { "output_index": output_index, "item": message_item(turn, &text) };
     events.push("response.output_item.done", item, false);
     text

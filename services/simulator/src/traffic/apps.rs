@@ -47,9 +47,7 @@ struct App {
     decode_rate: f64,
 }
 
-const PEOPLE: &[&str] = &[
-    "amara", "björn", "chiara", "dmitri", "emeka", "fatima", "grace", "hiro",
-];
+const PEOPLE: &[&str] = &["amara", "björn", "chiara", "dmitri", "emeka", "fatima", "grace", "hiro"];
 
 const APPS: [App; 8] = [
     App {
@@ -228,9 +226,7 @@ impl Plan {
     /// A stream of 20 to 60 seconds.
     pub(super) fn long(random: &mut StdRng) -> Self {
         let streaming = |app: &&App| app.streamed > 0.0;
-        let app = std::iter::repeat_with(|| app(random))
-            .find(streaming)
-            .unwrap_or(&APPS[0]);
+        let app = std::iter::repeat_with(|| app(random)).find(streaming).unwrap_or(&APPS[0]);
         let slow = random.random_range(14.0..24.0);
         let output = (slow * 20.0, slow * 60.0);
         let mut draw = numbers(app, output, random);
@@ -240,24 +236,17 @@ impl Plan {
 }
 
 fn app(random: &mut StdRng) -> &'static App {
-    APPS.choose_weighted(random, |app| app.weight)
-        .unwrap_or(&APPS[0])
+    APPS.choose_weighted(random, |app| app.weight).unwrap_or(&APPS[0])
 }
 
 fn numbers(app: &App, output: (f64, f64), random: &mut StdRng) -> Draw {
     let prompt = between(app.prompt, random);
     let output = between(output, random);
     // Every other request continues what the cache knows.
-    let cached = if random.random_bool(0.6) {
-        app.cached * random.random_range(0.5..1.0)
-    } else {
-        0.0
-    };
-    let reasoning = if random.random_bool(0.5) {
-        app.reasoning * random.random_range(0.3..1.0)
-    } else {
-        0.0
-    };
+    let cached =
+        if random.random_bool(0.6) { app.cached * random.random_range(0.5..1.0) } else { 0.0 };
+    let reasoning =
+        if random.random_bool(0.5) { app.reasoning * random.random_range(0.3..1.0) } else { 0.0 };
     let speed = app.decode_rate * random.random_range(0.7..1.2);
     Draw {
         stream: true,
@@ -289,15 +278,9 @@ fn plan(app: &App, draw: &Draw, random: &mut StdRng) -> Plan {
         ("x-simulate-cached-tokens", draw.cached.to_string()),
         ("x-simulate-output-tokens", draw.output.to_string()),
         ("x-simulate-reasoning-tokens", draw.reasoning.to_string()),
-        (
-            "x-simulate-delay-ms",
-            milliseconds(random.random_range(0.005..0.06)),
-        ),
+        ("x-simulate-delay-ms", milliseconds(random.random_range(0.005..0.06))),
         ("x-simulate-prefill-ms", milliseconds(prefill.min(6.0))),
-        (
-            "x-simulate-token-interval-ms",
-            milliseconds(draw.interval.as_secs_f64()),
-        ),
+        ("x-simulate-token-interval-ms", milliseconds(draw.interval.as_secs_f64())),
     ];
     headers.push(match app.api {
         Api::Anthropic => ("x-api-key", app.key.to_owned()),
@@ -310,12 +293,7 @@ fn plan(app: &App, draw: &Draw, random: &mut StdRng) -> Plan {
         _ => {}
     }
     let (path, body) = request(app, draw, user);
-    Plan {
-        path,
-        headers,
-        body: body.text(),
-        leaves_after: None,
-    }
+    Plan { path, headers, body: body.text(), leaves_after: None }
 }
 
 const QUESTION: &str = "What moved since yesterday, and why?";
@@ -347,22 +325,15 @@ fn request(app: &App, draw: &Draw, user: &str) -> (String, Object) {
                 "stream": draw.stream, "metadata": object! { "user_id": user },
             },
         ),
-        Api::Ollama => (
-            "/api/chat",
-            object! { "model": model, "messages": messages(), "stream": draw.stream },
-        ),
+        Api::Ollama => {
+            ("/api/chat", object! { "model": model, "messages": messages(), "stream": draw.stream })
+        }
         Api::Gemini => {
-            let method = if draw.stream {
-                "streamGenerateContent?alt=sse"
-            } else {
-                "generateContent"
-            };
+            let method =
+                if draw.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
             let part = object! { "text": QUESTION };
             let contents = [object! { "role": "user", "parts": [part] }];
-            return (
-                format!("/v1beta/models/{model}:{method}"),
-                object! { "contents": contents },
-            );
+            return (format!("/v1beta/models/{model}:{method}"), object! { "contents": contents });
         }
     };
     (path.to_owned(), body)
@@ -390,10 +361,7 @@ mod tests {
                 .headers
                 .iter()
                 .map(|(name, value)| {
-                    (
-                        HeaderName::from_static(name),
-                        HeaderValue::try_from(value).unwrap(),
-                    )
+                    (HeaderName::from_static(name), HeaderValue::try_from(value).unwrap())
                 })
                 .collect();
             Wishes::read(&headers).unwrap();

@@ -51,10 +51,7 @@ impl Client {
             Ok(response) => response,
             Err(error) if error.is_connect() => {
                 if !self.unreachable.swap(true, Relaxed) {
-                    tracing::warn!(
-                        target = self.base,
-                        "the target of the traffic is unreachable"
-                    );
+                    tracing::warn!(target = self.base, "the target of the traffic is unreachable");
                 }
                 return tokio::time::sleep(UNREACHABLE_PAUSE).await;
             }
