@@ -1,54 +1,55 @@
-//! The dialects by name, and what their operations are.
+//! The table of dialects. Its order is that of spec section 4: the first row
+//! whose route matches a request is its dialect.
 
-/// Wire dialect of an exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    /// OpenAI chat completions.
-    OpenAiChat,
-    /// OpenAI legacy completions.
-    OpenAiCompletions,
-    /// OpenAI Responses.
-    OpenAiResponses,
-    /// OpenAI embeddings.
-    OpenAiEmbeddings,
-    /// OpenAI transcriptions and translations.
-    OpenAiAudioTranscription,
-    /// OpenAI speech.
-    OpenAiAudioSpeech,
-    /// OpenAI images.
-    OpenAiImages,
-    /// OpenAI moderations.
-    OpenAiModerations,
-    /// OpenAI realtime over WebSocket.
-    OpenAiRealtime,
-    /// Anthropic messages.
-    AnthropicMessages,
+use crate::dialects::{anthropic, openai, unknown};
+use crate::target::{Route, Target};
+use crate::wire::Wire;
+
+macro_rules! dialects {
+    ($($(#[$doc:meta])* $name:ident = $wire:path;)*) => {
+        /// Wire dialect of an exchange.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Dialect { $($(#[$doc])* $name),* }
+
+        impl Dialect {
+            /// All dialects, in the order in which they are tried.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// What the dialect is made of.
+            pub(crate) fn wire(self) -> &'static Wire {
+                match self { $(Self::$name => &$wire),* }
+            }
+        }
+    };
+}
+
+dialects! {
+    /// OpenAI chat completions, and every server that copies them.
+    OpenAiChat = openai::CHAT;
     /// Anthropic token counting.
-    AnthropicCountTokens,
-    /// Gemini and Vertex content generation.
-    GeminiGenerate,
-    /// Amazon Bedrock converse.
-    BedrockConverse,
-    /// Amazon Bedrock invoke.
-    BedrockInvoke,
-    /// Ollama chat.
-    OllamaChat,
-    /// Ollama generate.
-    OllamaGenerate,
-    /// Ollama embed.
-    OllamaEmbed,
-    /// LM Studio native chat.
-    LmStudioChat,
-    /// Cohere chat.
-    CohereChat,
-    /// Reranking of several vendors.
-    Rerank,
-    /// llama.cpp native completion.
-    LlamaCppCompletion,
-    /// Text Generation Inference.
-    TgiGenerate,
+    AnthropicCountTokens = anthropic::COUNT_TOKENS;
+    /// Anthropic messages.
+    AnthropicMessages = anthropic::MESSAGES;
+    /// OpenAI legacy completions.
+    OpenAiCompletions = openai::COMPLETIONS;
     /// None of these.
-    Unknown,
+    Unknown = unknown::UNKNOWN;
+}
+
+impl Dialect {
+    /// Stable id, as recorded: `openai-chat`, ..., `unknown`.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        self.wire().id
+    }
+
+    /// The dialect of a request by its target.
+    pub(crate) fn of(target: &Target<'_>) -> (Self, Route) {
+        Self::ALL
+            .iter()
+            .find_map(|dialect| Some((*dialect, (dialect.wire().route)(target)?)))
+            .unwrap_or((Self::Unknown, Route::default()))
+    }
 }
 
 /// What a request asks for.
@@ -76,36 +77,4 @@ pub enum Operation {
     CountTokens,
     /// Anything else.
     Other,
-}
-
-impl Dialect {
-    /// Stable id, as recorded: `openai-chat`, ..., `unknown`.
-    #[must_use]
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::OpenAiChat => "openai-chat",
-            Self::OpenAiCompletions => "openai-completions",
-            Self::OpenAiResponses => "openai-responses",
-            Self::OpenAiEmbeddings => "openai-embeddings",
-            Self::OpenAiAudioTranscription => "openai-audio-transcription",
-            Self::OpenAiAudioSpeech => "openai-audio-speech",
-            Self::OpenAiImages => "openai-images",
-            Self::OpenAiModerations => "openai-moderations",
-            Self::OpenAiRealtime => "openai-realtime",
-            Self::AnthropicMessages => "anthropic-messages",
-            Self::AnthropicCountTokens => "anthropic-count-tokens",
-            Self::GeminiGenerate => "gemini-generate",
-            Self::BedrockConverse => "bedrock-converse",
-            Self::BedrockInvoke => "bedrock-invoke",
-            Self::OllamaChat => "ollama-chat",
-            Self::OllamaGenerate => "ollama-generate",
-            Self::OllamaEmbed => "ollama-embed",
-            Self::LmStudioChat => "lmstudio-chat",
-            Self::CohereChat => "cohere-chat",
-            Self::Rerank => "rerank",
-            Self::LlamaCppCompletion => "llamacpp-completion",
-            Self::TgiGenerate => "tgi-generate",
-            Self::Unknown => "unknown",
-        }
-    }
 }

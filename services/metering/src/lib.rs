@@ -3,10 +3,21 @@
 //! `Reading` comes out. Memory is bounded whatever the bytes are, and results do
 //! not depend on how they are cut into pieces.
 
+mod decode;
 mod dialect;
+mod dialects;
+mod frame;
+mod json;
 mod limits;
 mod meter;
+mod reader;
 mod reading;
+mod record;
+mod request;
+mod response;
+mod target;
+mod verdict;
+mod wire;
 
 pub use dialect::{Dialect, Operation};
 pub use limits::Limits;

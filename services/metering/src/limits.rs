@@ -13,16 +13,16 @@ pub struct Limits {
     pub value_bytes: usize,
     /// Bytes of one stream event or frame. A longer event is not read.
     pub event_bytes: usize,
-    /// Decoded bytes of a request or response body that are read.
+    /// Bytes of one AWS frame, which has to be held until its checksum is known.
+    pub frame_bytes: usize,
+    /// Decoded bytes of a compressed body that are read.
     pub decoded_bytes: u64,
-    /// Decoded bytes that one encoded byte may give, once 1 MiB were decoded.
+    /// Decoded bytes that one encoded byte may give, once 8 MiB were decoded.
     pub expansion: u64,
     /// Largest window that a compressed body may ask for.
     pub window_bytes: usize,
     /// Realtime responses kept one by one; the sums hold the others too.
     pub realtime_records: usize,
-    /// Choices of which counts are kept apart.
-    pub choices: usize,
 }
 
 impl Default for Limits {
@@ -32,11 +32,11 @@ impl Default for Limits {
             key_bytes: 128,
             value_bytes: 512,
             event_bytes: 64 << 20,
-            decoded_bytes: 4 << 30,
-            expansion: 2_000,
-            window_bytes: 8 << 20,
+            frame_bytes: 1 << 20,
+            decoded_bytes: 1 << 30,
+            expansion: 100,
+            window_bytes: 16 << 20,
             realtime_records: 64,
-            choices: 128,
         }
     }
 }

@@ -4,135 +4,216 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, Uri};
-use modash_histogram::Histogram;
 
 use crate::dialect::{Dialect, Operation};
 use crate::limits::Limits;
-use crate::reading::{BodyEnd, Outcome, Reading, Tokens, UsageSource};
+use crate::reading::{BodyEnd, Reading, SpeedSource, Tokens};
+use crate::record::{Record, keep_last};
+use crate::request::Request;
+use crate::response::{Asked, Response};
+use crate::target::{Ask, Route, Target};
+use crate::verdict::Verdict;
 
 /// Meters one exchange from a copy of both directions. Never panics on any bytes.
 #[derive(Debug)]
 pub struct Meter {
-    empty: bool,
-    status: Option<StatusCode>,
+    dialect: Dialect,
+    route: Route,
+    request: Request,
+    response: Option<Response>,
+    /// The request's names as text, once known.
+    model_requested: Option<String>,
+    user: Option<String>,
+    head: bool,
+    limits: Limits,
 }
 
 impl Meter {
     /// A meter for the request with this head.
     #[must_use]
-    pub fn new(_method: &Method, _uri: &Uri, _headers: &HeaderMap, _limits: Limits) -> Self {
+    pub fn new(method: &Method, uri: &Uri, headers: &HeaderMap, limits: Limits) -> Self {
+        let (dialect, mut route) = Dialect::of(&Target::new(uri.path(), uri.query()));
+        let model_from_path = route.model.take();
+        let mut model_requested = None;
+        keep_last(&mut model_requested, model_from_path.as_deref().map(str::as_bytes), 256);
         Self {
-            empty: true,
-            status: None,
+            dialect,
+            route,
+            request: Request::new(headers, &limits),
+            response: None,
+            model_requested,
+            user: None,
+            head: method == Method::HEAD,
+            limits,
         }
     }
 
     /// A piece of the request body as it crossed the wire.
-    pub fn request_data(&mut self, _bytes: &[u8]) {}
+    pub fn request_data(&mut self, bytes: &[u8]) {
+        // What a client sends over an upgraded connection is no body.
+        if self.response.as_ref().is_some_and(|response| {
+            response.status == StatusCode::SWITCHING_PROTOCOLS
+        }) {
+            return;
+        }
+        self.request.push(bytes);
+        keep_last(&mut self.model_requested, self.request.model(), 256);
+        keep_last(&mut self.user, self.request.user(), 128);
+    }
 
     /// The request body has ended.
-    pub fn request_end(&mut self) {}
+    pub fn request_end(&mut self) {
+        self.request.end();
+    }
 
-    /// The response head; an informational one (1xx, except 101) is not one.
-    pub fn response_head(&mut self, status: StatusCode, _headers: &HeaderMap) {
-        self.status = Some(status);
+    /// The response head. Informational ones (1xx, except 101) may be left out.
+    pub fn response_head(&mut self, status: StatusCode, headers: &HeaderMap) {
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        self.response = Some(Response::new(status, headers, self.dialect.wire(), &self.limits));
     }
 
     /// A piece of the response body as it crossed the wire; `at` is the time
     /// since the request head arrived.
-    pub fn response_data(&mut self, bytes: &[u8], _at: Duration) {
-        self.empty &= bytes.is_empty();
+    pub fn response_data(&mut self, bytes: &[u8], at: Duration) {
+        let asked = self.asked();
+        if let Some(response) = &mut self.response {
+            response.push(bytes, at, asked);
+        }
     }
 
-    /// The trailers of the response.
-    pub fn response_trailers(&mut self, _trailers: &HeaderMap) {}
+    /// The trailers of the response. No API reports usage in them.
+    pub fn response_trailers(&mut self, trailers: &HeaderMap) {
+        let _ = trailers;
+    }
+
+    fn asked(&self) -> Asked {
+        let stream = self.stream();
+        let told = matches!(self.route.ask, Ask::Yes | Ask::No);
+        Asked { stream, unsure: !stream && !told && !self.request.is_conclusive() }
+    }
+
+    fn record(&self) -> Option<&Record> {
+        self.response.as_ref().map(|response| &response.tap.reader.record)
+    }
 
     /// Wire dialect as known so far.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        Dialect::Unknown
+        self.record().and_then(|record| record.dialect).unwrap_or(self.dialect)
     }
 
     /// What the caller asked for.
     #[must_use]
     pub fn operation(&self) -> Operation {
-        Operation::Other
+        self.route.operation.unwrap_or_else(|| self.dialect().wire().operation)
     }
 
     /// Model named by the request, once read.
     #[must_use]
     pub fn model_requested(&self) -> Option<&str> {
-        None
+        self.model_requested.as_deref()
     }
 
     /// Model named by the response so far, else the requested one.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        None
+        let answered = self.record().and_then(|record| record.model.as_deref());
+        answered.or(self.model_requested())
     }
 
     /// Whether the request asks for a stream, as known so far.
     #[must_use]
     pub fn stream(&self) -> bool {
-        false
+        self.request.stream(self.route.ask)
     }
 
     /// End user named by the request body, once read.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
-        None
+        self.user.as_deref()
     }
 
     /// Stream events with generated content so far.
     #[must_use]
     pub fn content_events(&self) -> u64 {
-        0
+        self.record().map_or(0, |record| record.clock.events)
     }
 
     /// Time of the first of them.
     #[must_use]
     pub fn first_content_at(&self) -> Option<Duration> {
-        None
+        self.record().and_then(|record| record.clock.first)
     }
 
     /// Whether the terminal mark of the dialect, or the end of a whole document,
     /// was seen: a client that leaves now had everything.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        false
+        self.response.as_ref().is_some_and(Response::is_complete)
     }
 
     /// Ends the exchange; `at` is the time since the request head arrived.
     #[must_use]
-    pub fn finish(self, _end: BodyEnd, _at: Duration) -> Reading {
+    pub fn finish(mut self, end: BodyEnd, at: Duration) -> Reading {
+        let asked = self.asked();
+        let broken = end == BodyEnd::Broken;
+        let verdict = match &mut self.response {
+            Some(response) => response.conclude(broken, self.head, at, asked),
+            None => Verdict::without_response(broken),
+        };
+        let (dialect, operation) = (self.dialect(), self.operation());
+        let record = self.response.map(|response| response.tap.reader.record).unwrap_or_default();
+        let speeds = speeds(&record, &verdict.tokens);
+        let session = record.session.unwrap_or_default();
+        let first = session.responses.first().and_then(|response| response.response_id.clone());
         Reading {
-            dialect: Dialect::Unknown,
-            operation: Operation::Other,
-            model_requested: None,
-            model: None,
-            stream: false,
-            user: None,
-            tokens: Tokens::default(),
-            source: UsageSource::NotReported,
-            finish_reason: None,
-            response_id: None,
-            service_tier: None,
-            error_type: None,
-            outcome: if self.empty {
-                Outcome::Empty
-            } else {
-                Outcome::Complete
-            },
-            first_content_at: None,
-            last_content_at: None,
-            first_visible_at: None,
-            content_events: 0,
-            gaps: Histogram::default(),
-            prefill_tokens_per_second: None,
-            decode_tokens_per_second: None,
-            speed_source: None,
-            realtime: Vec::new(),
-            first_token_offset: None,
+            dialect,
+            operation,
+            model: record.model.or_else(|| self.model_requested.clone()),
+            model_requested: self.model_requested,
+            stream: asked.stream,
+            user: self.user,
+            tokens: verdict.tokens,
+            source: verdict.source,
+            finish_reason: record.finish_reason,
+            response_id: first.or(record.response_id),
+            service_tier: record.service_tier.or(verdict.tier),
+            error_type: verdict.error_type,
+            outcome: verdict.outcome,
+            first_content_at: record.clock.first,
+            last_content_at: record.clock.last,
+            first_visible_at: record.clock.first_visible,
+            content_events: record.clock.events,
+            gaps: record.clock.gaps,
+            prefill_tokens_per_second: speeds.0,
+            decode_tokens_per_second: speeds.1,
+            speed_source: speeds.2,
+            realtime: if verdict.socket { session.responses } else { Vec::new() },
+            first_token_offset: record.clock.offset,
         }
     }
+}
+
+/// Prefill and decode rates (design section 5): those that the upstream
+/// measured, else those of the stream. Never one figure for both.
+fn speeds(record: &Record, tokens: &Tokens) -> (Option<f64>, Option<f64>, Option<SpeedSource>) {
+    let told = record.speeds;
+    if told.prefill.is_some() || told.decode.is_some() {
+        return (told.prefill, told.decode, Some(SpeedSource::Upstream));
+    }
+    let (Some(first), Some(last)) = (record.clock.first, record.clock.last) else {
+        return (None, None, None);
+    };
+    let per_second = |count: u64, time: Duration| {
+        (count > 0 && !time.is_zero()).then(|| count as f64 / time.as_secs_f64())
+    };
+    let fresh = tokens.prompt.map(|all| all.saturating_sub(tokens.cached_prompt.unwrap_or(0)));
+    let prefill = fresh.and_then(|fresh| per_second(fresh, first));
+    let decode = tokens
+        .completion
+        .and_then(|completion| per_second(completion.saturating_sub(1), last.saturating_sub(first)));
+    let source = (prefill.is_some() || decode.is_some()).then_some(SpeedSource::Measured);
+    (prefill, decode, source)
 }

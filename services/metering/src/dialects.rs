@@ -1,0 +1,5 @@
+//! One file for each family of dialects.
+
+pub(crate) mod anthropic;
+pub(crate) mod openai;
+pub(crate) mod unknown;

@@ -1,0 +1,558 @@
+//! The incremental scanner: one JSON value, in pieces cut anywhere. It checks
+//! the whole grammar, so that values count only if all of the JSON is well
+//! formed, and it holds the open containers and one string at most.
+
+use crate::json::shape::{DEAD, Keep, Place, ROOT, Shape};
+use crate::json::slots::{self, Slots, Value};
+use crate::json::text::plain;
+use crate::limits::Limits;
+
+/// The JSON is not well formed, or nests deeper than the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// Bytes of one number that are kept; longer ones are no counts.
+const NUMBER: usize = 64;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    /// A value must come.
+    Value,
+    /// The first element or `]`.
+    FirstElement,
+    /// The first key or `}`.
+    FirstKey,
+    /// A key must come.
+    Key,
+    /// `:` must come.
+    Colon,
+    /// `,` or the end of the container.
+    After,
+    /// Inside a string.
+    String(Use),
+    /// After a backslash.
+    Escape(Use),
+    /// Inside `\uXXXX`: digits seen and their value.
+    Unicode(Use, u8, u16),
+    /// Inside a number.
+    Number(Digits),
+    /// Inside `true`, `false` or `null`: what is missing.
+    Literal(&'static [u8], Value),
+    /// The value has ended.
+    Done,
+    /// Malformed.
+    Failed,
+}
+
+/// What a string is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Key,
+    Keep,
+    Length,
+    Skip,
+}
+
+/// Where in a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Digits {
+    Minus,
+    Zero,
+    Whole,
+    Point,
+    Fraction,
+    Exponent,
+    Sign,
+    Power,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    place: Place,
+    array: bool,
+    count: u32,
+}
+
+/// Scans one JSON value.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    state: State,
+    /// Place of the value that comes or is being read.
+    place: Place,
+    frames: Vec<Frame>,
+    /// A key, string or number that did not lie in one piece as it is.
+    scratch: Vec<u8>,
+    /// Bytes of the string so far.
+    length: u64,
+    /// First half of a surrogate pair.
+    surrogate: Option<u16>,
+    nesting: usize,
+    key_bytes: usize,
+    value_bytes: usize,
+}
+
+impl Scanner {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            state: State::Value,
+            place: ROOT,
+            frames: Vec::new(),
+            scratch: Vec::new(),
+            length: 0,
+            surrogate: None,
+            nesting: limits.nesting.clamp(1, 512),
+            key_bytes: limits.key_bytes,
+            value_bytes: limits.value_bytes,
+        }
+    }
+
+    /// The next value begins.
+    pub(crate) fn reset(&mut self) {
+        self.state = State::Value;
+        self.place = ROOT;
+        self.frames.clear();
+        self.scratch.clear();
+    }
+
+    /// Whether a whole value was seen.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Whether nothing but white space was seen.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.state == State::Value && self.frames.is_empty()
+    }
+
+    /// The input has ended, which ends a number too.
+    pub(crate) fn end(&mut self, shape: &Shape, slots: &mut Slots) -> Result<(), Malformed> {
+        if let State::Number(digits) = self.state {
+            self.number_end(digits, &[], shape, slots)?;
+        }
+        if self.is_done() { Ok(()) } else { self.fail() }
+    }
+
+    fn fail<T>(&mut self) -> Result<T, Malformed> {
+        self.state = State::Failed;
+        Err(Malformed)
+    }
+
+    /// Reads a piece. Returns how much of it belongs to the value: less than all
+    /// of it only if the value has ended.
+    pub(crate) fn feed(
+        &mut self,
+        bytes: &[u8],
+        shape: &Shape,
+        slots: &mut Slots,
+    ) -> Result<usize, Malformed> {
+        let mut at = 0;
+        while at < bytes.len() {
+            match self.state {
+                State::Done => return Ok(at),
+                State::Failed => return Err(Malformed),
+                State::String(kind) => at = self.string(kind, bytes, at, shape, slots)?,
+                State::Escape(kind) => {
+                    self.escape(kind, bytes[at])?;
+                    at += 1;
+                }
+                State::Unicode(kind, seen, value) => {
+                    self.unicode(kind, seen, value, bytes[at])?;
+                    at += 1;
+                }
+                State::Number(digits) => at = self.number(digits, bytes, at, shape, slots)?,
+                State::Literal(rest, value) => {
+                    at = self.literal(rest, value, bytes, at, shape, slots)?;
+                }
+                _ => {
+                    let byte = bytes[at];
+                    at += 1;
+                    if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                        continue;
+                    }
+                    match self.token(byte, shape, slots)? {
+                        Step::Next => {}
+                        // The byte belongs to the number.
+                        Step::Again => at -= 1,
+                    }
+                }
+            }
+        }
+        Ok(at)
+    }
+
+    /// One byte outside strings, numbers and literals.
+    #[inline]
+    fn token(&mut self, byte: u8, shape: &Shape, slots: &mut Slots) -> Result<Step, Malformed> {
+        match (self.state, byte) {
+            (State::FirstKey | State::Key, b'"') => self.begin_string(Use::Key),
+            (State::FirstKey, b'}') => self.close(false, shape, slots)?,
+            (State::Colon, b':') => self.state = State::Value,
+            (State::After, b',') => self.comma(shape),
+            (State::After, b'}') => self.close(false, shape, slots)?,
+            (State::After | State::FirstElement, b']') => self.close(true, shape, slots)?,
+            (State::Value | State::FirstElement, _) => return self.value(byte, shape),
+            _ => return self.fail(),
+        }
+        Ok(Step::Next)
+    }
+
+    /// The first byte of a value.
+    #[inline]
+    fn value(&mut self, byte: u8, shape: &Shape) -> Result<Step, Malformed> {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.count = frame.count.saturating_add(1);
+        }
+        match byte {
+            b'"' => {
+                let kind = match shape.node(self.place).slot {
+                    None => Use::Skip,
+                    Some((_, Keep::Value)) => Use::Keep,
+                    Some((_, Keep::Length)) => Use::Length,
+                };
+                self.begin_string(kind);
+            }
+            b'{' => {
+                self.open(false)?;
+                self.state = State::FirstKey;
+            }
+            b'[' => {
+                self.open(true)?;
+                self.place = shape.node(self.place).element;
+                self.state = State::FirstElement;
+            }
+            b'-' | b'0'..=b'9' => {
+                self.scratch.clear();
+                self.state = State::Number(Digits::Minus);
+                if byte != b'-' {
+                    return Ok(Step::Again);
+                }
+                self.scratch.push(byte);
+            }
+            b't' => self.state = State::Literal(b"rue", Value::Bool(true)),
+            b'f' => self.state = State::Literal(b"alse", Value::Bool(false)),
+            b'n' => self.state = State::Literal(b"ull", Value::Null),
+            _ => return self.fail(),
+        }
+        Ok(Step::Next)
+    }
+
+    fn open(&mut self, array: bool) -> Result<(), Malformed> {
+        if self.frames.len() >= self.nesting {
+            return self.fail();
+        }
+        self.frames.push(Frame { place: self.place, array, count: 0 });
+        Ok(())
+    }
+
+    #[inline]
+    fn comma(&mut self, shape: &Shape) {
+        let Some(frame) = self.frames.last() else { return };
+        if frame.array {
+            self.place = shape.node(frame.place).element;
+            self.state = State::Value;
+        } else {
+            self.state = State::Key;
+        }
+    }
+
+    #[inline]
+    fn close(&mut self, array: bool, shape: &Shape, slots: &mut Slots) -> Result<(), Malformed> {
+        match self.frames.pop() {
+            Some(frame) if frame.array == array => {
+                self.place = frame.place;
+                let value =
+                    if array { Value::Array(frame.count) } else { Value::Object(frame.count) };
+                self.scalar(value, shape, slots);
+                Ok(())
+            }
+            _ => self.fail(),
+        }
+    }
+
+    /// A value other than a string has ended.
+    #[inline]
+    fn scalar(&mut self, value: Value, shape: &Shape, slots: &mut Slots) {
+        if let Some((slot, _)) = shape.node(self.place).slot {
+            slots.set(slot, value);
+        }
+        self.value_end(shape, slots);
+    }
+
+    #[inline]
+    fn value_end(&mut self, shape: &Shape, slots: &mut Slots) {
+        let Some(frame) = self.frames.last() else {
+            self.state = State::Done;
+            return;
+        };
+        self.state = State::After;
+        if frame.array && self.place != DEAD {
+            let node = shape.node(self.place);
+            if let Some(fold) = node.fold {
+                fold(slots, u64::from(frame.count).saturating_sub(1));
+                slots.clear(node.below);
+            }
+        }
+    }
+
+    #[inline]
+    fn begin_string(&mut self, kind: Use) {
+        self.scratch.clear();
+        self.length = 0;
+        self.surrogate = None;
+        self.state = State::String(kind);
+    }
+
+    /// Inside a string, up to its end or the end of the piece.
+    #[inline]
+    fn string(
+        &mut self,
+        kind: Use,
+        bytes: &[u8],
+        mut at: usize,
+        shape: &Shape,
+        slots: &mut Slots,
+    ) -> Result<usize, Malformed> {
+        let run = plain(&bytes[at..]);
+        let text = &bytes[at..at + run];
+        at += run;
+        match bytes.get(at) {
+            Some(b'"') => {
+                if self.scratch.is_empty() && self.length == 0 {
+                    self.length = run as u64;
+                    self.string_end(kind, text, shape, slots);
+                } else {
+                    self.hold(kind, text);
+                    let scratch = std::mem::take(&mut self.scratch);
+                    self.string_end(kind, &scratch, shape, slots);
+                    self.scratch = scratch;
+                }
+                Ok(at + 1)
+            }
+            Some(b'\\') => {
+                self.hold(kind, text);
+                self.state = State::Escape(kind);
+                Ok(at + 1)
+            }
+            Some(_) => self.fail(),
+            None => {
+                self.hold(kind, text);
+                Ok(at)
+            }
+        }
+    }
+
+    /// Keeps a part of a string as far as it is wanted.
+    fn hold(&mut self, kind: Use, text: &[u8]) {
+        if text.is_empty() {
+            return;
+        }
+        self.surrogate = None;
+        self.length += text.len() as u64;
+        let room = match kind {
+            // One byte more than the limit tells that it was passed.
+            Use::Key => self.key_bytes + 1,
+            Use::Keep => self.value_bytes + 1,
+            Use::Length | Use::Skip => return,
+        };
+        let room = room.saturating_sub(self.scratch.len()).min(text.len());
+        self.scratch.extend_from_slice(&text[..room]);
+    }
+
+    #[inline]
+    fn string_end(&mut self, kind: Use, text: &[u8], shape: &Shape, slots: &mut Slots) {
+        match kind {
+            Use::Key => {
+                self.state = State::Colon;
+                let parent = self.frames.last().map_or(DEAD, |top| top.place);
+                self.place = DEAD;
+                if parent != DEAD && text.len() <= self.key_bytes {
+                    self.place = shape.child(parent, text);
+                    if self.place != DEAD {
+                        slots.clear(shape.node(self.place).below);
+                    }
+                }
+                return;
+            }
+            Use::Keep => {
+                if let Some((slot, _)) = shape.node(self.place).slot {
+                    slots.set_text(slot, cut(text, self.value_bytes));
+                }
+            }
+            Use::Length => {
+                if let Some((slot, _)) = shape.node(self.place).slot {
+                    slots.set(slot, Value::Length(self.length));
+                }
+            }
+            Use::Skip => {}
+        }
+        self.value_end(shape, slots);
+    }
+
+    fn escape(&mut self, kind: Use, byte: u8) -> Result<(), Malformed> {
+        let plain = match byte {
+            b'"' | b'\\' | b'/' => byte,
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                self.state = State::Unicode(kind, 0, 0);
+                return Ok(());
+            }
+            _ => return self.fail(),
+        };
+        self.hold(kind, &[plain]);
+        self.state = State::String(kind);
+        Ok(())
+    }
+
+    fn unicode(&mut self, kind: Use, seen: u8, value: u16, byte: u8) -> Result<(), Malformed> {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            _ => return self.fail(),
+        };
+        let value = value << 4 | u16::from(digit);
+        if seen < 3 {
+            self.state = State::Unicode(kind, seen + 1, value);
+            return Ok(());
+        }
+        self.state = State::String(kind);
+        self.unit(kind, value);
+        Ok(())
+    }
+
+    /// A whole UTF-16 unit. The first half of a pair counts as a replacement
+    /// character until its second half comes.
+    fn unit(&mut self, kind: Use, unit: u16) {
+        let pair = self.surrogate.filter(|_| (0xdc00..0xe000).contains(&unit));
+        let character = match pair {
+            Some(first) => {
+                self.length -= 3;
+                if self.scratch.ends_with("\u{fffd}".as_bytes()) {
+                    self.scratch.truncate(self.scratch.len() - 3);
+                }
+                let high = u32::from(first - 0xd800) << 10;
+                char::from_u32(0x10000 + high + u32::from(unit - 0xdc00))
+            }
+            None => char::from_u32(u32::from(unit)),
+        };
+        let mut buffer = [0; 4];
+        let text = character.unwrap_or('\u{fffd}').encode_utf8(&mut buffer);
+        self.hold(kind, text.as_bytes());
+        self.surrogate = (0xd800..0xdc00).contains(&unit).then_some(unit);
+    }
+
+    #[inline]
+    fn literal(
+        &mut self,
+        rest: &'static [u8],
+        value: Value,
+        bytes: &[u8],
+        at: usize,
+        shape: &Shape,
+        slots: &mut Slots,
+    ) -> Result<usize, Malformed> {
+        let length = rest.len().min(bytes.len() - at);
+        if bytes[at..at + length] != rest[..length] {
+            return self.fail();
+        }
+        if length < rest.len() {
+            self.state = State::Literal(&rest[length..], value);
+        } else {
+            self.scalar(value, shape, slots);
+        }
+        Ok(at + length)
+    }
+
+    /// Inside a number, up to its end or the end of the piece.
+    #[inline]
+    fn number(
+        &mut self,
+        mut digits: Digits,
+        bytes: &[u8],
+        start: usize,
+        shape: &Shape,
+        slots: &mut Slots,
+    ) -> Result<usize, Malformed> {
+        let mut at = start;
+        while let Some(byte) = bytes.get(at) {
+            let Some(next) = digits.next(*byte) else {
+                self.number_end(digits, &bytes[start..at], shape, slots)?;
+                return Ok(at);
+            };
+            digits = next;
+            at += 1;
+        }
+        self.state = State::Number(digits);
+        let room = (NUMBER + 1).saturating_sub(self.scratch.len()).min(at - start);
+        self.scratch.extend_from_slice(&bytes[start..start + room]);
+        Ok(at)
+    }
+
+    #[inline]
+    fn number_end(
+        &mut self,
+        digits: Digits,
+        text: &[u8],
+        shape: &Shape,
+        slots: &mut Slots,
+    ) -> Result<(), Malformed> {
+        if !digits.may_end() {
+            return self.fail();
+        }
+        if shape.node(self.place).slot.is_none() {
+            self.value_end(shape, slots);
+            return Ok(());
+        }
+        let value = if self.scratch.is_empty() {
+            slots::number(text)
+        } else {
+            self.scratch.extend_from_slice(&text[..text.len().min(NUMBER)]);
+            slots::number(&self.scratch)
+        };
+        let known = self.scratch.len() <= NUMBER && text.len() <= NUMBER;
+        self.scalar(if known { value } else { Value::Float(f64::NAN) }, shape, slots);
+        Ok(())
+    }
+}
+
+/// What to do after a byte.
+enum Step {
+    Next,
+    Again,
+}
+
+impl Digits {
+    #[inline]
+    fn next(self, byte: u8) -> Option<Self> {
+        Some(match (self, byte) {
+            (Self::Minus, b'0') => Self::Zero,
+            (Self::Minus, b'1'..=b'9') | (Self::Whole, b'0'..=b'9') => Self::Whole,
+            (Self::Zero | Self::Whole, b'.') => Self::Point,
+            (Self::Point | Self::Fraction, b'0'..=b'9') => Self::Fraction,
+            (Self::Zero | Self::Whole | Self::Fraction, b'e' | b'E') => Self::Exponent,
+            (Self::Exponent, b'+' | b'-') => Self::Sign,
+            (Self::Exponent | Self::Sign | Self::Power, b'0'..=b'9') => Self::Power,
+            _ => return None,
+        })
+    }
+
+    fn may_end(self) -> bool {
+        matches!(self, Self::Zero | Self::Whole | Self::Fraction | Self::Power)
+    }
+}
+
+/// The part of a string that fits, cut before a character that does not.
+pub(crate) fn cut(text: &[u8], limit: usize) -> &[u8] {
+    if text.len() <= limit {
+        return text;
+    }
+    let mut end = limit;
+    while end > 0 && text[end] & 0xc0 == 0x80 {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,0 +1,165 @@
+//! A table of paths, compiled to a trie. `a.b[].c` is member `c` of every
+//! element of array `b` of member `a`. A last segment that begins with `~` is
+//! never read: it is a place where a fold leaves its result, and it is cleared
+//! with its parent as if it were a member.
+
+use crate::json::slots::{Slot, Slots};
+
+/// Called when an array element has ended, with its index; afterwards all slots
+/// below the element are cleared.
+pub(crate) type Fold = fn(&mut Slots, u64);
+
+/// What is kept of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// The value; strings up to the limit.
+    Value,
+    /// Of strings, only their length. For generated text, which is never held.
+    Length,
+}
+
+/// One path of a shape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) path: &'static str,
+    pub(crate) keep: Keep,
+    pub(crate) fold: Option<Fold>,
+}
+
+/// Place in the trie; `DEAD` is anywhere outside it.
+pub(crate) type Place = u16;
+pub(crate) const DEAD: Place = 0;
+pub(crate) const ROOT: Place = 1;
+
+const BUCKETS: usize = 32;
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    key: Box<[u8]>,
+    /// Next child of the same parent and bucket.
+    next: Place,
+    children: [Place; BUCKETS],
+    /// Place of the elements, if this is an array of interest.
+    pub(crate) element: Place,
+    pub(crate) slot: Option<(Slot, Keep)>,
+    pub(crate) fold: Option<Fold>,
+    /// Slots at and below this place.
+    pub(crate) below: u128,
+}
+
+/// A compiled table of paths.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    nodes: Vec<Node>,
+    slots: usize,
+}
+
+impl Shape {
+    /// Compiles rows; the slot of a row is its index. At most 128 rows.
+    pub(crate) fn new<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+        let mut shape = Self { nodes: vec![Node::new(b""), Node::new(b"")], slots: 0 };
+        for row in rows {
+            shape.add(row);
+        }
+        shape
+    }
+
+    fn add(&mut self, row: &Row) {
+        let slot = self.slots;
+        self.slots += 1;
+        debug_assert!(slot < 128, "a shape has at most 128 rows");
+        let bit = 1_u128 << (slot & 127);
+        let mut place = ROOT;
+        self.node_mut(place).below |= bit;
+        for segment in row.path.split('.') {
+            let key = segment.trim_end_matches("[]");
+            if key.starts_with('~') {
+                return;
+            }
+            if !key.is_empty() {
+                place = self.child_or_new(place, key.as_bytes());
+                self.node_mut(place).below |= bit;
+            }
+            for _ in 0..(segment.len() - key.len()) / 2 {
+                place = self.element_or_new(place);
+                self.node_mut(place).below |= bit;
+            }
+        }
+        let node = self.node_mut(place);
+        node.slot = Some((slot, row.keep));
+        node.fold = row.fold;
+    }
+
+    fn child_or_new(&mut self, parent: Place, key: &[u8]) -> Place {
+        let found = self.child(parent, key);
+        if found != DEAD {
+            return found;
+        }
+        let place = self.push(key);
+        let bucket = bucket(key);
+        let next = std::mem::replace(&mut self.node_mut(parent).children[bucket], place);
+        self.node_mut(place).next = next;
+        place
+    }
+
+    fn element_or_new(&mut self, parent: Place) -> Place {
+        if self.node(parent).element == DEAD {
+            let place = self.push(b"");
+            self.node_mut(parent).element = place;
+        }
+        self.node(parent).element
+    }
+
+    fn push(&mut self, key: &[u8]) -> Place {
+        self.nodes.push(Node::new(key));
+        Place::try_from(self.nodes.len() - 1).unwrap_or(DEAD)
+    }
+
+    fn node_mut(&mut self, place: Place) -> &mut Node {
+        &mut self.nodes[usize::from(place)]
+    }
+
+    /// The node at a place.
+    pub(crate) fn node(&self, place: Place) -> &Node {
+        &self.nodes[usize::from(place)]
+    }
+
+    /// Place of a member, `DEAD` if it is of no interest.
+    pub(crate) fn child(&self, parent: Place, key: &[u8]) -> Place {
+        let mut place = self.node(parent).children[bucket(key)];
+        while place != DEAD {
+            let node = self.node(place);
+            if *node.key == *key {
+                return place;
+            }
+            place = node.next;
+        }
+        DEAD
+    }
+
+    /// Number of slots.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+}
+
+impl Node {
+    fn new(key: &[u8]) -> Self {
+        Self {
+            key: key.into(),
+            next: DEAD,
+            children: [DEAD; BUCKETS],
+            element: DEAD,
+            slot: None,
+            fold: None,
+            below: 0,
+        }
+    }
+}
+
+/// Length and outer bytes tell the keys of one object apart almost always.
+fn bucket(key: &[u8]) -> usize {
+    let first = usize::from(key.first().copied().unwrap_or(0));
+    let last = usize::from(key.last().copied().unwrap_or(0));
+    (key.len() + first + 3 * last) % BUCKETS
+}

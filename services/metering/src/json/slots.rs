@@ -1,0 +1,206 @@
+//! The values found in one document or event. They are pending until its JSON
+//! has ended as a whole; a repeated key clears what the earlier one left.
+
+use std::borrow::Cow;
+
+/// Index of a row of a shape.
+pub(crate) type Slot = usize;
+
+/// A value at a path of interest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    /// 0 to 2^63 - 1.
+    Integer(u64),
+    /// Any other number.
+    Float(f64),
+    /// A string, held in the arena.
+    Text { at: u32, len: u32 },
+    /// A string of which only the length was kept.
+    Length(u64),
+    /// An array with its number of elements.
+    Array(u32),
+    /// An object with its number of members.
+    Object(u32),
+}
+
+/// Strings of one event beyond this are held in a fresh arena without the dead ones.
+const ARENA: usize = 64 << 10;
+/// Capacity that an arena keeps between events.
+const KEPT: usize = 4 << 10;
+/// Largest integer up to which a float counts (2^53).
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Values by slot.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    present: u128,
+    values: Vec<Value>,
+    arena: Vec<u8>,
+}
+
+impl Slots {
+    pub(crate) fn new(slots: usize) -> Self {
+        Self { present: 0, values: vec![Value::Null; slots], arena: Vec::new() }
+    }
+
+    /// Forgets everything: the next event begins.
+    pub(crate) fn reset(&mut self) {
+        self.present = 0;
+        self.arena.clear();
+        if self.arena.capacity() > KEPT {
+            self.arena.shrink_to(KEPT);
+        }
+    }
+
+    /// Forgets the slots of a mask.
+    pub(crate) fn clear(&mut self, mask: u128) {
+        self.present &= !mask;
+    }
+
+    pub(crate) fn set(&mut self, slot: Slot, value: Value) {
+        self.values[slot] = value;
+        self.present |= 1 << slot;
+    }
+
+    pub(crate) fn set_text(&mut self, slot: Slot, text: &[u8]) {
+        if self.arena.len() + text.len() > ARENA {
+            self.compact();
+        }
+        let at = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
+        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        self.arena.extend_from_slice(text);
+        self.set(slot, Value::Text { at, len });
+    }
+
+    /// Copies a value, for folds.
+    pub(crate) fn copy(&mut self, from: Slot, to: Slot) {
+        match self.get(from) {
+            Some(value) => self.set(to, value),
+            None => self.clear(1 << to),
+        }
+    }
+
+    /// Adds to a counter, for folds.
+    pub(crate) fn add(&mut self, slot: Slot, count: u64) {
+        let sum = self.count(slot).unwrap_or(0).saturating_add(count);
+        self.set(slot, Value::Integer(sum));
+    }
+
+    fn compact(&mut self) {
+        let mut arena = Vec::new();
+        for slot in 0..self.values.len() {
+            if self.present & (1 << slot) == 0 {
+                continue;
+            }
+            if let Value::Text { at, len } = self.values[slot] {
+                let text = &self.arena[at as usize..at as usize + len as usize];
+                let at = u32::try_from(arena.len()).unwrap_or(u32::MAX);
+                arena.extend_from_slice(text);
+                self.values[slot] = Value::Text { at, len };
+            }
+        }
+        self.arena = arena;
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, slot: Slot) -> Option<Value> {
+        (self.present & (1 << slot) != 0).then(|| self.values[slot])
+    }
+
+    /// Present and not `null`.
+    pub(crate) fn some(&self, slot: Slot) -> bool {
+        !matches!(self.get(slot), None | Some(Value::Null))
+    }
+
+    /// A string, array or object that holds something.
+    pub(crate) fn filled(&self, slot: Slot) -> bool {
+        match self.get(slot) {
+            Some(Value::Text { len, .. } | Value::Array(len) | Value::Object(len)) => len > 0,
+            Some(Value::Length(len)) => len > 0,
+            _ => false,
+        }
+    }
+
+    /// Length of a string in bytes; 0 if it is none.
+    pub(crate) fn length(&self, slot: Slot) -> u64 {
+        match self.get(slot) {
+            Some(Value::Text { len, .. }) => u64::from(len),
+            Some(Value::Length(len)) => len,
+            _ => 0,
+        }
+    }
+
+    /// Bytes of a string that was kept.
+    pub(crate) fn bytes(&self, slot: Slot) -> Option<&[u8]> {
+        match self.get(slot)? {
+            Value::Text { at, len } => self.arena.get(at as usize..at as usize + len as usize),
+            _ => None,
+        }
+    }
+
+    /// A string that is not empty.
+    pub(crate) fn text(&self, slot: Slot) -> Option<&[u8]> {
+        self.bytes(slot).filter(|text| !text.is_empty())
+    }
+
+    /// Whether the slot holds this string.
+    pub(crate) fn is(&self, slot: Slot, text: &str) -> bool {
+        self.bytes(slot) == Some(text.as_bytes())
+    }
+
+    /// `true`, and nothing else.
+    pub(crate) fn is_true(&self, slot: Slot) -> bool {
+        self.get(slot) == Some(Value::Bool(true))
+    }
+
+    /// A count as of spec 1.1: integers, whole floats, digits in a string.
+    pub(crate) fn count(&self, slot: Slot) -> Option<u64> {
+        match self.get(slot)? {
+            Value::Integer(count) => Some(count),
+            Value::Float(number) => {
+                let whole = number.fract() == 0.0 && (0.0..=EXACT).contains(&number);
+                whole.then_some(number as u64)
+            }
+            Value::Text { .. } => digits(self.bytes(slot)?),
+            _ => None,
+        }
+    }
+
+    /// A number of 0 or more that is finite.
+    pub(crate) fn number(&self, slot: Slot) -> Option<f64> {
+        match self.get(slot)? {
+            Value::Integer(count) => Some(count as f64),
+            Value::Float(number) => (number.is_finite() && number >= 0.0).then_some(number),
+            _ => None,
+        }
+    }
+
+    /// A string, or a number as decimal text: how error codes come.
+    pub(crate) fn code(&self, slot: Slot) -> Option<Cow<'_, [u8]>> {
+        match self.get(slot)? {
+            Value::Integer(number) => Some(number.to_string().into_bytes().into()),
+            Value::Float(number) => Some(number.to_string().into_bytes().into()),
+            _ => self.text(slot).map(Cow::Borrowed),
+        }
+    }
+}
+
+/// 1 to 19 ASCII digits, up to 2^63 - 1.
+pub(crate) fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 19 || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = text.iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    (number <= i64::MAX as u64).then_some(number)
+}
+
+/// A JSON number that was found well-formed.
+pub(crate) fn number(text: &[u8]) -> Value {
+    if let Some(integer) = digits(text) {
+        return Value::Integer(integer);
+    }
+    let parsed = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    Value::Float(parsed.unwrap_or(f64::NAN))
+}

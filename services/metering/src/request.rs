@@ -1,0 +1,139 @@
+//! The request observer: finds model, stream and user in the body without
+//! holding it, through content codings, in JSON or in a multipart form.
+
+mod multipart;
+
+use http::{HeaderMap, header};
+
+use crate::decode::Decoder;
+use crate::json::{Scanner, Slots};
+use crate::limits::Limits;
+use crate::request::multipart::Multipart;
+use crate::target::Ask;
+use crate::wire::value;
+
+crate::wire::shape! { SHAPE ROWS {
+    MODEL = value("model");
+    STREAM = value("stream");
+    STREAM_FORMAT = value("stream_format");
+    USER = value("user");
+    USER_ID = value("metadata.user_id");
+    SAFETY_ID = value("safety_identifier");
+} }
+
+/// Observes one request body.
+#[derive(Debug)]
+pub(crate) struct Request {
+    decoder: Option<Box<Decoder>>,
+    body: Body,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Body {
+    Json { scanner: Scanner, slots: Slots, begun: bool },
+    Form(Box<Multipart>),
+    Unreadable,
+}
+
+impl Request {
+    pub(crate) fn new(headers: &HeaderMap, limits: &Limits) -> Self {
+        let decoder = Decoder::new(headers.get_all(header::CONTENT_ENCODING).iter(), limits);
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let body = match kind.and_then(multipart::boundary) {
+            Some(boundary) => Body::Form(Box::new(Multipart::new(boundary, limits))),
+            None => Body::Json {
+                scanner: Scanner::new(limits),
+                slots: Slots::new(SHAPE.slots()),
+                begun: false,
+            },
+        };
+        Self { decoder: decoder.map(Box::new), body, ended: false }
+    }
+
+    /// A piece of the body as it crossed the wire.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let body = &mut self.body;
+        match &mut self.decoder {
+            None => body.push(bytes),
+            Some(decoder) => {
+                if decoder.push(bytes, &mut |decoded| body.push(decoded)).is_err() {
+                    *body = Body::Unreadable;
+                    self.decoder = None;
+                }
+            }
+        }
+    }
+
+    /// The body has ended: nothing more will become known.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    pub(crate) fn model(&self) -> Option<&[u8]> {
+        match &self.body {
+            Body::Json { slots, .. } => slots.text(MODEL),
+            Body::Form(form) => form.model(),
+            Body::Unreadable => None,
+        }
+    }
+
+    pub(crate) fn user(&self) -> Option<&[u8]> {
+        match &self.body {
+            Body::Json { slots, .. } => {
+                slots.text(USER).or_else(|| slots.text(USER_ID)).or_else(|| slots.text(SAFETY_ID))
+            }
+            Body::Form(form) => form.user(),
+            Body::Unreadable => None,
+        }
+    }
+
+    /// Whether a stream is asked for, as far as the body was read.
+    pub(crate) fn stream(&self, ask: Ask) -> bool {
+        let (stream, refused, format) = match &self.body {
+            Body::Json { slots, .. } => (
+                slots.is_true(STREAM),
+                slots.get(STREAM) == Some(crate::json::Value::Bool(false)),
+                slots.is(STREAM_FORMAT, "sse"),
+            ),
+            Body::Form(form) => (form.stream(), false, false),
+            Body::Unreadable => (false, false, false),
+        };
+        match ask {
+            Ask::Member => stream,
+            Ask::Format => format,
+            Ask::UnlessFalse => !refused,
+            Ask::Yes => true,
+            Ask::No => false,
+        }
+    }
+
+    /// Whether it is certain that no stream is asked for.
+    pub(crate) fn is_conclusive(&self) -> bool {
+        let readable = match &self.body {
+            Body::Json { scanner, .. } => scanner.is_done(),
+            Body::Form(_) => true,
+            Body::Unreadable => false,
+        };
+        self.ended && readable
+    }
+}
+
+impl Body {
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Json { scanner, slots, begun } => {
+                let mut bytes = bytes;
+                if !*begun {
+                    bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+                    *begun = !bytes.is_empty();
+                }
+                if scanner.feed(bytes, &SHAPE, slots).is_err() {
+                    *self = Self::Unreadable;
+                }
+            }
+            Self::Form(form) => form.push(bytes),
+            Self::Unreadable => {}
+        }
+    }
+}

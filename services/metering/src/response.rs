@@ -1,0 +1,286 @@
+//! The response observer: undoes the codings of the copy, finds out how the body
+//! is framed, and passes its bytes to that framing.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+
+use crate::decode::Decoder;
+use crate::frame::{Array, Aws, Lines, Sse, WebSocket};
+use crate::limits::Limits;
+use crate::reader::{Ended, Reader};
+use crate::wire::{Framing, Wire};
+
+/// What the request says about the framing of its answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// A stream was asked for.
+    pub(crate) stream: bool,
+    /// Whether one was cannot be known (yet).
+    pub(crate) unsure: bool,
+}
+
+/// Observes one response.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    decoder: Option<Box<Decoder>>,
+    pub(crate) tap: Tap,
+    undecodable: bool,
+    /// Bytes as they crossed the wire.
+    bytes: u64,
+}
+
+/// The decoded side.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    pub(crate) reader: Reader,
+    framing: BodyFraming,
+    kind: MediaType,
+    /// Decoded bytes so far.
+    offset: u64,
+}
+
+#[derive(Debug)]
+enum BodyFraming {
+    /// Not known yet: the first bytes that are not blank, at most `PROBE`.
+    Unknown { status: StatusCode, head: Vec<u8> },
+    Sse(Box<Sse>),
+    Lines(Lines),
+    Array(Array),
+    Aws(Box<Aws>),
+    WebSocket(Box<WebSocket>),
+    Document,
+    Opaque,
+}
+
+/// Enough to know `event:` or `retry:`.
+const PROBE: usize = 6;
+/// Byte order mark.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MediaType {
+    /// JSON, or not said.
+    Json,
+    EventStream,
+    Lines,
+    AwsEventStream,
+    /// Audio, images, video, any bytes.
+    Opaque,
+    Other,
+}
+
+impl MediaType {
+    fn new(headers: &HeaderMap) -> Self {
+        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Self::Json };
+        let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        let kind = text.split(';').next().unwrap_or("").trim();
+        match kind {
+            "" => Self::Json,
+            "text/event-stream" => Self::EventStream,
+            "application/vnd.amazon.eventstream" => Self::AwsEventStream,
+            "application/octet-stream" => Self::Opaque,
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl"
+            | "application/stream+json" => Self::Lines,
+            _ if ["audio/", "image/", "video/"].iter().any(|start| kind.starts_with(start)) => {
+                Self::Opaque
+            }
+            _ if kind.ends_with("/json") || kind.ends_with("+json") => Self::Json,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Response {
+    pub(crate) fn new(
+        status: StatusCode,
+        headers: &HeaderMap,
+        wire: &'static Wire,
+        limits: &Limits,
+    ) -> Self {
+        let kind = MediaType::new(headers);
+        let facts = crate::wire::header_facts(status, headers);
+        let mut reader = Reader::new(wire, facts, *limits);
+        let framing = if status == StatusCode::SWITCHING_PROTOCOLS {
+            reader.record.session = Some(crate::record::Session::default());
+            let extensions = headers.get(header::SEC_WEBSOCKET_EXTENSIONS);
+            let extensions = extensions.and_then(|value| value.to_str().ok()).unwrap_or("");
+            BodyFraming::WebSocket(Box::new(WebSocket::new(extensions)))
+        } else {
+            match kind {
+                MediaType::AwsEventStream => {
+                    BodyFraming::Aws(Box::new(Aws::new(wire.framing, limits)))
+                }
+                MediaType::Opaque if status.as_u16() < 400 => BodyFraming::Opaque,
+                _ => BodyFraming::Unknown { status, head: Vec::new() },
+            }
+        };
+        let decoder = Decoder::new(headers.get_all(header::CONTENT_ENCODING).iter(), limits);
+        Self {
+            status,
+            decoder: decoder.map(Box::new),
+            tap: Tap { reader, framing, kind, offset: 0 },
+            undecodable: false,
+            bytes: 0,
+        }
+    }
+
+    /// A piece of the body as it crossed the wire.
+    pub(crate) fn push(&mut self, bytes: &[u8], at: Duration, asked: Asked) {
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        let tap = &mut self.tap;
+        match &mut self.decoder {
+            None => tap.push(bytes, at, asked),
+            Some(_) if self.undecodable || tap.is_done() => {}
+            Some(decoder) => {
+                let result = decoder.push(bytes, &mut |decoded| tap.push(decoded, at, asked));
+                self.undecodable = result.is_err();
+            }
+        }
+    }
+
+    /// Whether no byte of a body came.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Whether the copy could not be decoded or read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.undecodable || self.tap.reader.unread
+    }
+
+    /// Whether all of the answer was seen, whether or not the body has ended.
+    pub(crate) fn is_complete(&self) -> bool {
+        let tap = &self.tap;
+        match &tap.framing {
+            BodyFraming::Document => tap.reader.is_whole(),
+            BodyFraming::Array(array) => array.is_closed() && tap.reader.record.terminal,
+            BodyFraming::WebSocket(_) => !tap.reader.is_within(),
+            BodyFraming::Unknown { .. } | BodyFraming::Opaque => false,
+            _ => tap.reader.record.terminal,
+        }
+    }
+
+    /// The body has ended. Returns whether it is cut or cannot be read; `broken`
+    /// says that it did not end as its framing said.
+    pub(crate) fn finish(&mut self, broken: bool, at: Duration, asked: Asked) -> bool {
+        let tap = &mut self.tap;
+        tap.decide(at, asked, true);
+        let offset = tap.offset;
+        let reader = &mut tap.reader;
+        let (cut, stream) = match &mut tap.framing {
+            BodyFraming::Sse(sse) => {
+                let cut = sse.finish(at, offset, reader);
+                if sse.done {
+                    return self.undecodable;
+                }
+                (cut, true)
+            }
+            BodyFraming::Lines(lines) => (lines.finish(at, offset, reader), true),
+            BodyFraming::Array(array) => (!array.is_closed(), asked.stream),
+            BodyFraming::Aws(aws) => (aws.finish(), true),
+            BodyFraming::WebSocket(socket) => {
+                return socket.finish(at, offset, reader) || reader.is_within();
+            }
+            BodyFraming::Document => {
+                let ended = reader.end_document();
+                (ended != Ended::Whole && tap.kind != MediaType::Other, false)
+            }
+            BodyFraming::Opaque | BodyFraming::Unknown { .. } => (broken, false),
+        };
+        let open = stream && !tap.reader.record.terminal;
+        // A client may leave after the terminal mark, before the coding ends.
+        let ended = broken && stream && tap.reader.record.terminal;
+        let undecoded = self.decoder.as_ref().is_some_and(|decoder| !decoder.is_whole());
+        cut || open || self.undecodable || (undecoded && !ended)
+    }
+}
+
+impl Tap {
+    fn is_done(&self) -> bool {
+        matches!(&self.framing, BodyFraming::Sse(sse) if sse.done)
+    }
+
+    fn push(&mut self, bytes: &[u8], at: Duration, asked: Asked) {
+        let mut bytes = bytes;
+        if let BodyFraming::Unknown { head, .. } = &mut self.framing {
+            // White space before the body is keep-alive; a mark may follow it.
+            while let Some((byte, rest)) = bytes.split_first() {
+                let blank = head.is_empty() && byte.is_ascii_whitespace();
+                if !blank && head.len() >= PROBE {
+                    break;
+                }
+                if !blank {
+                    head.push(*byte);
+                }
+                self.offset += 1;
+                bytes = rest;
+                if head.as_slice() == BOM {
+                    head.clear();
+                }
+            }
+            self.decide(at, asked, false);
+        }
+        if !bytes.is_empty() {
+            self.frame(bytes, at);
+        }
+    }
+
+    /// Decides on the framing once enough was seen, or all.
+    fn decide(&mut self, at: Duration, asked: Asked, all: bool) {
+        let BodyFraming::Unknown { status, head } = &mut self.framing else { return };
+        // At the end what there is must do, unless there is nothing at all.
+        if (head.len() < PROBE && !all) || (all && self.offset == 0) {
+            return;
+        }
+        let status = *status;
+        let head = std::mem::take(head);
+        self.framing = self.framing_of(status, &head, asked);
+        if matches!(self.framing, BodyFraming::Array(_)) && !asked.stream {
+            self.reader.begin_list();
+        }
+        self.offset -= head.len() as u64;
+        self.frame(&head, at);
+    }
+
+    /// Spec 3, points 2 to 5.
+    fn framing_of(&self, status: StatusCode, head: &[u8], asked: Asked) -> BodyFraming {
+        let framing = self.reader.wire.framing;
+        let first = head.first().copied().unwrap_or(0);
+        if first == b'[' && framing == Framing::Array {
+            return BodyFraming::Array(Array::default());
+        }
+        if status.as_u16() >= 400 {
+            return BodyFraming::Document;
+        }
+        let fields: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
+        let looks = fields.iter().any(|field| head.starts_with(field));
+        let streams = asked.stream || self.kind == MediaType::EventStream || asked.unsure;
+        if looks && streams {
+            return BodyFraming::Sse(Box::new(Sse::new()));
+        }
+        let object = first == b'{' || first == b'[';
+        if asked.stream && object && (framing == Framing::Lines || self.kind == MediaType::Lines) {
+            return BodyFraming::Lines(Lines);
+        }
+        if self.kind == MediaType::EventStream && !object {
+            return BodyFraming::Sse(Box::new(Sse::new()));
+        }
+        BodyFraming::Document
+    }
+
+    fn frame(&mut self, bytes: &[u8], at: Duration) {
+        let (offset, reader) = (self.offset, &mut self.reader);
+        match &mut self.framing {
+            BodyFraming::Sse(sse) => sse.push(bytes, offset, at, reader),
+            BodyFraming::Lines(lines) => lines.push(bytes, offset, at, reader),
+            BodyFraming::Array(array) => array.push(bytes, offset, at, reader),
+            BodyFraming::Aws(aws) => aws.push(bytes, offset, at, reader),
+            BodyFraming::WebSocket(socket) => socket.push(bytes, offset, at, reader),
+            BodyFraming::Document => reader.feed_document(bytes),
+            BodyFraming::Unknown { .. } | BodyFraming::Opaque => {}
+        }
+        self.offset += bytes.len() as u64;
+    }
+}

@@ -1,0 +1,229 @@
+//! What a dialect is made of: how it is recognised, which paths of its JSON
+//! matter, what an event means, how totals are made. One static `Wire` each;
+//! docs/adding-a-dialect.md walks through one.
+
+use std::sync::LazyLock;
+
+use crate::json::{Row, Shape, Slots};
+use crate::reading::{Tokens, UsageSource};
+use crate::record::{Count, Record};
+use crate::dialect::Operation;
+use crate::target::{Route, Target};
+
+/// One dialect.
+pub(crate) struct Wire {
+    /// Stable id, as recorded.
+    pub(crate) id: &'static str,
+    /// What is asked for, unless the route says otherwise.
+    pub(crate) operation: Operation,
+    /// Whether a request is of this dialect, by its path and query.
+    pub(crate) route: fn(&Target<'_>) -> Option<Route>,
+    /// Paths of responses and events.
+    pub(crate) shape: &'static LazyLock<Shape>,
+    /// A whole event or document.
+    pub(crate) event: fn(&Event<'_>, &mut Record),
+    /// Totals, once the response has ended.
+    pub(crate) tokens: fn(&Record) -> Tokens,
+    /// How streams of this dialect are framed where they are not SSE.
+    pub(crate) framing: Framing,
+    /// `data: [DONE]` is the terminal mark.
+    pub(crate) done: bool,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.id)
+    }
+}
+
+/// Framing of streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// Server-sent events.
+    Sse,
+    /// One JSON object each line.
+    Lines,
+    /// SSE, or one JSON array whose elements are the events.
+    Array,
+    /// AWS event stream, payloads as they are.
+    Frames,
+    /// AWS event stream, events in base64 in the member `bytes`.
+    Wrapped,
+}
+
+/// One whole event or document.
+pub(crate) struct Event<'a> {
+    pub(crate) slots: &'a Slots,
+    /// Name of the event outside its JSON (SSE field, AWS header).
+    pub(crate) name: &'a [u8],
+    /// The body as a whole, not one event of a stream.
+    pub(crate) document: bool,
+    /// Response headers with counts or names.
+    pub(crate) headers: &'a Headers,
+}
+
+/// Facts that come in response headers.
+#[derive(Debug, Default)]
+pub(crate) struct Headers {
+    pub(crate) status: u16,
+    pub(crate) prompt: Option<u64>,
+    pub(crate) completion: Option<u64>,
+    pub(crate) tier: Option<String>,
+    pub(crate) error_type: Option<String>,
+}
+
+/// Paths that every shape begins with: errors come alike everywhere.
+pub(crate) const COMMON: &[Row] = &[
+    value("error"),
+    value("error.type"),
+    value("error.metadata.error_type"),
+    value("error.status"),
+    value("error.code"),
+    value("error_type"),
+    value("type"),
+    value("object"),
+    value("code"),
+    value("__type"),
+];
+pub(crate) const ERROR: usize = 0;
+pub(crate) const ERROR_TYPE: usize = 1;
+pub(crate) const ERROR_METADATA: usize = 2;
+pub(crate) const ERROR_STATUS: usize = 3;
+pub(crate) const ERROR_CODE: usize = 4;
+pub(crate) const TOP_ERROR_TYPE: usize = 5;
+pub(crate) const TYPE: usize = 6;
+pub(crate) const OBJECT: usize = 7;
+pub(crate) const CODE: usize = 8;
+pub(crate) const AWS_TYPE: usize = 9;
+
+/// A path whose value is kept.
+pub(crate) const fn value(path: &'static str) -> Row {
+    Row { path, keep: crate::json::Keep::Value, fold: None }
+}
+
+/// A path of generated text: only its length is kept.
+pub(crate) const fn length(path: &'static str) -> Row {
+    Row { path, keep: crate::json::Keep::Length, fold: None }
+}
+
+/// Elements of an array, with what to do when one has ended.
+pub(crate) const fn fold(path: &'static str, fold: crate::json::Fold) -> Row {
+    Row { path, keep: crate::json::Keep::Value, fold: Some(fold) }
+}
+
+/// Declares a table of paths and a constant with the slot of each. `after OTHER`
+/// puts the rows of another table first, whose constants then hold here too.
+macro_rules! shape {
+    ($shape:ident $rows:ident $(after $base:path)? { $($slot:ident = $row:expr;)* }) => {
+        // Only the discriminants are used: they number the rows.
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        enum Index { $($slot),* }
+        const FIRST: usize = $crate::wire::COMMON.len() $(+ $base.len())?;
+        $(
+            // A row may be there only to be counted or folded.
+            #[allow(dead_code)]
+            pub(super) const $slot: $crate::json::Slot = FIRST + Index::$slot as usize;
+        )*
+        #[allow(dead_code)] // Named only by tables that follow this one.
+        pub(super) const $rows: &[$crate::json::Row] = &[$($row),*];
+        pub(super) static $shape: std::sync::LazyLock<$crate::json::Shape> =
+            std::sync::LazyLock::new(|| {
+                $crate::json::Shape::new(
+                    $crate::wire::COMMON.iter()$(.chain($base))?.chain($rows),
+                )
+            });
+    };
+}
+pub(crate) use shape;
+
+/// The kind of an error object by the order of spec 2.2; `None` if no member
+/// names one.
+pub(crate) fn error_kind(slots: &Slots) -> Option<std::borrow::Cow<'_, [u8]>> {
+    let text = |slot| slots.text(slot).map(std::borrow::Cow::Borrowed);
+    text(ERROR_TYPE)
+        .or_else(|| text(ERROR_METADATA))
+        .or_else(|| text(ERROR_STATUS))
+        .or_else(|| slots.code(ERROR_CODE))
+        .or_else(|| text(TOP_ERROR_TYPE))
+        .or_else(|| slots.is(OBJECT, "error").then(|| text(TYPE)).flatten())
+}
+
+/// Marks the record if the event is an error: an `error` member, a type of
+/// `error`, the flat form of older servers, or the status says so.
+pub(crate) fn note_error(event: &Event<'_>, record: &mut Record) {
+    let slots = event.slots;
+    let flat = slots.is(TYPE, "error") || slots.is(OBJECT, "error");
+    let named = event.name == b"error" && !event.document;
+    if slots.filled(ERROR) || flat || named || event.headers.status >= 400 {
+        let code = || slots.is(TYPE, "error").then(|| slots.code(CODE)).flatten();
+        let aws = || {
+            let name = slots.text(AWS_TYPE)?.rsplit(|byte| *byte == b'#').next()?;
+            event.headers.error_type.is_none().then_some(std::borrow::Cow::Borrowed(name))
+        };
+        record.fail(error_kind(slots).or_else(code).or_else(aws).as_deref());
+    }
+}
+
+/// Takes what response headers say.
+pub(crate) fn header_facts(status: http::StatusCode, headers: &http::HeaderMap) -> Headers {
+    let text = |names: &[&str]| {
+        let value = names.iter().find_map(|name| headers.get(*name))?;
+        value.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
+    };
+    let count = |names: &[&str]| crate::json::digits(text(names)?.as_bytes());
+    let error = text(&["x-amzn-errortype"]).and_then(|value| value.split(':').next());
+    Headers {
+        status: status.as_u16(),
+        prompt: count(&["x-prompt-tokens", "x-amzn-bedrock-input-token-count"]),
+        completion: count(&["x-generated-tokens", "x-amzn-bedrock-output-token-count"]),
+        tier: text(&["x-amzn-bedrock-service-tier", "x-gemini-service-tier"]).map(str::to_owned),
+        error_type: error.filter(|kind| !kind.is_empty()).map(str::to_owned),
+    }
+}
+
+/// Prompt and completion, else what was reported (spec 2).
+pub(crate) fn total(prompt: Option<u64>, completion: Option<u64>, reported: Option<u64>) -> Option<u64> {
+    match (prompt, completion) {
+        (Some(prompt), Some(completion)) => Some(prompt.saturating_add(completion)),
+        _ => reported,
+    }
+}
+
+/// Counts that need no arithmetic: subsets are inside their totals.
+pub(crate) fn plain_tokens(record: &Record) -> Tokens {
+    let get = |kind| record.counts.get(kind);
+    Tokens {
+        prompt: get(Count::Prompt),
+        cached_prompt: get(Count::Cached),
+        cache_write: get(Count::CacheWrite),
+        completion: get(Count::Completion),
+        reasoning: get(Count::Reasoning),
+        audio_prompt: get(Count::AudioPrompt),
+        audio_completion: get(Count::AudioCompletion),
+        total: total(get(Count::Prompt), get(Count::Completion), get(Count::Total)),
+        billed_prompt: get(Count::BilledPrompt),
+        billed_completion: get(Count::BilledCompletion),
+        search_units: record.search_units,
+        billed_audio: record.audio_seconds.and_then(|seconds| {
+            std::time::Duration::try_from_secs_f64(seconds).ok()
+        }),
+        upstream_cost_usd: record.cost,
+    }
+}
+
+impl Tokens {
+    /// Whether anything at all was reported.
+    pub(crate) fn any(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// Where these counts come from, given how the response went.
+    pub(crate) fn source(&self, whole: bool, readable: bool) -> UsageSource {
+        match (self.any(), whole, readable) {
+            (true, true, _) => UsageSource::Upstream,
+            (true, false, _) => UsageSource::UpstreamPartial,
+            (false, _, true) => UsageSource::NotReported,
+            (false, _, false) => UsageSource::Unparseable,
+        }
+    }
+}
