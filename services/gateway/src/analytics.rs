@@ -81,10 +81,7 @@ impl Analytics {
         let mut client = Grpc::new(self.calls.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         let codec = DynamicCodec::new(method.output());
         let answer = async {
-            client
-                .ready()
-                .await
-                .map_err(|error| Status::from_error(error.into()))?;
+            client.ready().await.map_err(|error| Status::from_error(error.into()))?;
             client.unary(request, path, codec).await
         };
         match tokio::time::timeout(deadline, answer).await {
@@ -97,14 +94,9 @@ impl Analytics {
 
 /// Headers of the caller that analytics gets too.
 fn forwarded(headers: &HeaderMap) -> MetadataMap {
-    let pick = |name: HeaderName| {
-        headers
-            .get(&name)
-            .map(|value: &HeaderValue| (name, value.clone()))
-    };
-    let picked = [TRACEPARENT, TRACESTATE, AUTHORIZATION]
-        .into_iter()
-        .filter_map(pick);
+    let pick =
+        |name: HeaderName| headers.get(&name).map(|value: &HeaderValue| (name, value.clone()));
+    let picked = [TRACEPARENT, TRACESTATE, AUTHORIZATION].into_iter().filter_map(pick);
     MetadataMap::from_headers(picked.collect())
 }
 

@@ -34,9 +34,8 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 
 /// Paths that never show the page: a client of an interface must see that it
 /// asked in vain.
-const NOT_PAGES: [&str; 7] = [
-    "/rpc", "/events", "/v1", "/modash.", "/assets", "/healthz", "/metrics",
-];
+const NOT_PAGES: [&str; 7] =
+    ["/rpc", "/events", "/v1", "/modash.", "/assets", "/healthz", "/metrics"];
 
 /// Where the files come from.
 #[derive(Debug)]
@@ -61,10 +60,7 @@ impl Assets {
             whole
                 .map(|(name, content)| {
                     let (br, gzip) = (of(format!("{name}.br")), of(format!("{name}.gz")));
-                    (
-                        (*name).to_owned(),
-                        File::new(name, (*content).into(), br, gzip),
-                    )
+                    ((*name).to_owned(), File::new(name, (*content).into(), br, gzip))
                 })
                 .collect(),
         )
@@ -94,12 +90,9 @@ pub(crate) async fn serve(assets: &Assets, request: &Parts) -> Response {
     }
     match found {
         Some(file) => answer(&file, path, request),
-        None => (
-            StatusCode::NOT_FOUND,
-            [(CACHE_CONTROL, "no-cache")],
-            "not found\n",
-        )
-            .into_response(),
+        None => {
+            (StatusCode::NOT_FOUND, [(CACHE_CONTROL, "no-cache")], "not found\n").into_response()
+        }
     }
 }
 
@@ -118,11 +111,7 @@ fn answer(file: &File, path: &str, request: &Parts) -> Response {
     let mut response = Response::new(Body::empty());
     let out = response.headers_mut();
     let forever = path.starts_with("/assets/");
-    let cache = if forever {
-        "public, max-age=31536000, immutable"
-    } else {
-        "no-cache"
-    };
+    let cache = if forever { "public, max-age=31536000, immutable" } else { "no-cache" };
     out.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
     out.insert(VARY, HeaderValue::from_static("accept-encoding"));
     out.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
@@ -147,10 +136,7 @@ fn answer(file: &File, path: &str, request: &Parts) -> Response {
 }
 
 fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let values = headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values
         .flat_map(|value| value.split(','))
         .map(|known| known.trim().trim_start_matches("W/"))

@@ -69,32 +69,20 @@ fn unpack(body: &[u8]) -> Result<Bytes, BodyError> {
         .take(MAX_BODY_BYTES as u64 + 1)
         .read_to_end(&mut unpacked)
         .map_err(|_| BodyError::Compression)?;
-    if unpacked.len() > MAX_BODY_BYTES {
-        Err(BodyError::TooLarge)
-    } else {
-        Ok(unpacked.into())
-    }
+    if unpacked.len() > MAX_BODY_BYTES { Err(BodyError::TooLarge) } else { Ok(unpacked.into()) }
 }
 
 /// Packs a whole JSON answer if the client asks for it and it is worth it.
 pub(crate) async fn pack(headers: &HeaderMap, response: Response<Body>) -> Response<Body> {
-    let json = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .map(HeaderValue::as_bytes)
+    let json = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes)
         == Some(b"application/json");
     if !json {
         return response;
     }
     let (mut head, body) = response.into_parts();
-    head.headers
-        .append(VARY, HeaderValue::from_static("accept-encoding"));
+    head.headers.append(VARY, HeaderValue::from_static("accept-encoding"));
     // JSON answers are made whole, so this waits for nothing.
-    let Ok(body) = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-    else {
+    let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
         return Response::from_parts(head, Body::empty());
     };
     if body.len() < MIN_PACKED_BYTES || coding_quality(headers, "gzip") == 0 {
@@ -102,8 +90,7 @@ pub(crate) async fn pack(headers: &HeaderMap, response: Response<Body>) -> Respo
     }
     match gzip(&body) {
         Ok(packed) => {
-            head.headers
-                .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             head.headers.remove(CONTENT_LENGTH);
             Response::from_parts(head, Body::from(packed))
         }

@@ -40,8 +40,7 @@ impl Encoder for DynamicCodec {
     type Error = Status;
 
     fn encode(&mut self, item: DynamicMessage, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.encode(out)
-            .map_err(|error| Status::internal(error.to_string()))
+        item.encode(out).map_err(|error| Status::internal(error.to_string()))
     }
 }
 

@@ -17,19 +17,11 @@ pub struct GatewaySettings {
     gateway_listen: Checked<SocketAddr>,
 
     /// Where /livez, /readyz and /metrics of the gateway are
-    #[arg(
-        long,
-        env = "MODASH_GATEWAY_ADMIN_LISTEN",
-        default_value = "127.0.0.1:4016"
-    )]
+    #[arg(long, env = "MODASH_GATEWAY_ADMIN_LISTEN", default_value = "127.0.0.1:4016")]
     gateway_admin_listen: Checked<SocketAddr>,
 
     /// Where analytics is
-    #[arg(
-        long,
-        env = "MODASH_GATEWAY_ANALYTICS_URL",
-        default_value = "http://127.0.0.1:4007"
-    )]
+    #[arg(long, env = "MODASH_GATEWAY_ANALYTICS_URL", default_value = "http://127.0.0.1:4007")]
     gateway_analytics_url: Checked<AnalyticsUrl>,
 
     /// Origins of other sites whose pages may use the gateway, separated by
@@ -84,18 +76,10 @@ impl GatewaySettings {
     /// Checks the settings and notes every mistake.
     pub fn check(self, mistakes: &mut Mistakes) -> Option<GatewayConfig> {
         let listen = self.gateway_listen.check("MODASH_GATEWAY_LISTEN", mistakes);
-        let admin = self
-            .gateway_admin_listen
-            .check("MODASH_GATEWAY_ADMIN_LISTEN", mistakes);
-        let analytics = self
-            .gateway_analytics_url
-            .check("MODASH_GATEWAY_ANALYTICS_URL", mistakes);
-        let origins = self
-            .gateway_cors_origins
-            .check("MODASH_GATEWAY_CORS_ORIGINS", mistakes);
-        let hosts = self
-            .gateway_allowed_hosts
-            .check("MODASH_GATEWAY_ALLOWED_HOSTS", mistakes);
+        let admin = self.gateway_admin_listen.check("MODASH_GATEWAY_ADMIN_LISTEN", mistakes);
+        let analytics = self.gateway_analytics_url.check("MODASH_GATEWAY_ANALYTICS_URL", mistakes);
+        let origins = self.gateway_cors_origins.check("MODASH_GATEWAY_CORS_ORIGINS", mistakes);
+        let hosts = self.gateway_allowed_hosts.check("MODASH_GATEWAY_ALLOWED_HOSTS", mistakes);
         if let Some(folder) = &self.gateway_dashboard_dir {
             mistakes.require(
                 folder.join("index.html").is_file(),
@@ -158,13 +142,7 @@ mod tests {
     fn a_url_of_analytics_has_host_and_port_only() {
         let url: AnalyticsUrl = "http://analytics:4007/".parse().unwrap();
         assert_eq!(url.as_str(), "http://analytics:4007");
-        for wrong in [
-            "analytics:4007",
-            "ftp://a",
-            "http://u:p@a",
-            "http://a/base",
-            "http://a?x",
-        ] {
+        for wrong in ["analytics:4007", "ftp://a", "http://u:p@a", "http://a/base", "http://a?x"] {
             assert!(wrong.parse::<AnalyticsUrl>().is_err(), "{wrong}");
         }
     }

@@ -34,16 +34,12 @@ pub(crate) async fn serve(app: &App, name: &str, head: &Parts, body: axum::body:
     };
     if head.method != Method::POST {
         let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("POST"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
     if !is_json(&head.headers) {
         let mut response = StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
-        response
-            .headers_mut()
-            .insert(ACCEPT_POST, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(ACCEPT_POST, HeaderValue::from_static("application/json"));
         return response;
     }
     if method.is_server_streaming() {
@@ -53,22 +49,14 @@ pub(crate) async fn serve(app: &App, name: &str, head: &Parts, body: axum::body:
     }
     let answer = async {
         let deadline = deadline(&head.headers)?;
-        let body = body::read(&head.headers, body)
-            .await
-            .map_err(|error| status_of(&error))?;
+        let body = body::read(&head.headers, body).await.map_err(|error| status_of(&error))?;
         let message = decode(method.input(), &body)?;
-        let answer = app
-            .analytics
-            .call(&method, message, &head.headers, deadline)
-            .await?;
+        let answer = app.analytics.call(&method, message, &head.headers, deadline).await?;
         encode(&answer)
     };
     match answer.await {
         Ok(json) => {
-            let headers = [
-                (CONTENT_TYPE, "application/json"),
-                (CACHE_CONTROL, "no-store"),
-            ];
+            let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
             (headers, json).into_response()
         }
         Err(status) => error::response(&status),
@@ -82,24 +70,16 @@ pub(crate) fn unknown(name: &str) -> Response {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(MediaType::parse)
-        .is_some_and(|media_type| {
-            media_type.essence == "application/json"
-                && media_type.charset.is_none_or(|charset| charset == "utf-8")
-        })
+    headers.get(CONTENT_TYPE).and_then(MediaType::parse).is_some_and(|media_type| {
+        media_type.essence == "application/json"
+            && media_type.charset.is_none_or(|charset| charset == "utf-8")
+    })
 }
 
 /// The deadline of the call, also checking the version of the protocol.
 fn deadline(headers: &HeaderMap) -> Result<Duration, Status> {
-    if headers
-        .get(PROTOCOL_VERSION)
-        .is_some_and(|version| version != "1")
-    {
-        return Err(Status::invalid_argument(
-            "connect-protocol-version must be 1",
-        ));
+    if headers.get(PROTOCOL_VERSION).is_some_and(|version| version != "1") {
+        return Err(Status::invalid_argument("connect-protocol-version must be 1"));
     }
     let Some(timeout) = headers.get(TIMEOUT) else {
         return Ok(DEFAULT_DEADLINE);
@@ -139,8 +119,7 @@ fn decode(descriptor: MessageDescriptor, body: &[u8]) -> Result<DynamicMessage, 
         path if path == "." || !error.is_data() => refused(&format!("message {name}"), error),
         path => refused(&format!("field {name}.{path}"), error),
     })?;
-    json.end()
-        .map_err(|error| refused(&format!("message {name}"), error))?;
+    json.end().map_err(|error| refused(&format!("message {name}"), error))?;
     Ok(message)
 }
 
@@ -161,34 +140,22 @@ mod tests {
     fn refusal(body: &str) -> String {
         let contract = Contract::new().unwrap();
         let descriptor = contract.message("modash.v1.RecentRequestsRequest").unwrap();
-        decode(descriptor, body.as_bytes())
-            .unwrap_err()
-            .message()
-            .to_owned()
+        decode(descriptor, body.as_bytes()).unwrap_err().message().to_owned()
     }
 
     #[test]
     fn a_refusal_names_the_field() {
         let text = refusal(r#"{"filter":{"users":["a",1]}}"#);
-        assert!(
-            text.contains("modash.v1.RecentRequestsRequest.filter.users"),
-            "{text}"
-        );
+        assert!(text.contains("modash.v1.RecentRequestsRequest.filter.users"), "{text}");
         let text = refusal(r#"{"page":1,"pageSize":"x"}"#);
-        assert!(
-            text.contains("modash.v1.RecentRequestsRequest.pageSize"),
-            "{text}"
-        );
+        assert!(text.contains("modash.v1.RecentRequestsRequest.pageSize"), "{text}");
     }
 
     #[test]
     fn what_is_not_json_is_refused_as_message() {
         for body in ["", "{", "{} {}", "[]", "null1"] {
             let text = refusal(body);
-            assert!(
-                text.contains("message modash.v1.RecentRequestsRequest"),
-                "{body}: {text}"
-            );
+            assert!(text.contains("message modash.v1.RecentRequestsRequest"), "{body}: {text}");
         }
     }
 
@@ -199,10 +166,7 @@ mod tests {
             deadline(&headers)
         };
         assert_eq!(parse("1500").unwrap(), Duration::from_millis(1500));
-        assert_eq!(
-            parse("9999999999").unwrap(),
-            Duration::from_millis(9_999_999_999)
-        );
+        assert_eq!(parse("9999999999").unwrap(), Duration::from_millis(9_999_999_999));
         for wrong in ["", "12345678901", "-1", "1.5", "+1"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

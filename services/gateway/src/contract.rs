@@ -34,16 +34,10 @@ impl Contract {
     /// Reads the descriptors that come with the generated code.
     pub(crate) fn new() -> Result<Self, ContractError> {
         let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).map_err(ContractError::Broken)?;
-        let service = pool
-            .get_service_by_name(SERVICE)
-            .ok_or(ContractError::Missing(SERVICE))?;
-        let live_request = pool
-            .get_message_by_name(LIVE_REQUEST)
-            .ok_or(ContractError::Missing(LIVE_REQUEST))?;
-        Ok(Self {
-            service,
-            live_request,
-        })
+        let service = pool.get_service_by_name(SERVICE).ok_or(ContractError::Missing(SERVICE))?;
+        let live_request =
+            pool.get_message_by_name(LIVE_REQUEST).ok_or(ContractError::Missing(LIVE_REQUEST))?;
+        Ok(Self { service, live_request })
     }
 
     /// The method of this name, streaming ones included.

@@ -57,17 +57,10 @@ pub(crate) fn response(status: &Status) -> Response {
 /// The status as HTTP answer where the code does not tell the HTTP status.
 pub(crate) fn response_with(http: StatusCode, status: &Status) -> Response {
     let code = ErrorCode::from(status.code()).name();
-    let body = Body {
-        code,
-        message: status.message(),
-        details: details(status),
-    };
+    let body = Body { code, message: status.message(), details: details(status) };
     match serde_json::to_vec(&body) {
         Ok(body) => {
-            let headers = [
-                (CONTENT_TYPE, "application/json"),
-                (CACHE_CONTROL, "no-store"),
-            ];
+            let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
             (http, headers, body).into_response()
         }
         // The body holds nothing that has no JSON form.
@@ -76,16 +69,9 @@ pub(crate) fn response_with(http: StatusCode, status: &Status) -> Response {
 }
 
 fn details(status: &Status) -> Vec<Detail> {
-    let details = tonic_types::Status::decode(status.details())
-        .unwrap_or_default()
-        .details;
+    let details = tonic_types::Status::decode(status.details()).unwrap_or_default().details;
     let detail = |any: prost_types::Any| Detail {
-        name: any
-            .type_url
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
+        name: any.type_url.rsplit('/').next().unwrap_or_default().to_owned(),
         value: STANDARD_NO_PAD.encode(any.value),
     };
     details.into_iter().map(detail).collect()
@@ -94,25 +80,14 @@ fn details(status: &Status) -> Vec<Detail> {
 /// A refusal before any surface had the request, in the form that the clients
 /// of the path can read.
 pub(crate) fn refusal(path: &str, http: StatusCode, status: &Status) -> Response {
-    if is_rpc(path) {
-        rpc::refusal(http, status.message())
-    } else {
-        response_with(http, status)
-    }
+    if is_rpc(path) { rpc::refusal(http, status.message()) } else { response_with(http, status) }
 }
 
 /// What clients see of a panic.
 pub(crate) fn panicked(path: &str) -> Response {
-    let status = Status::new(
-        Code::Internal,
-        "internal error of the gateway; its log has more",
-    );
+    let status = Status::new(Code::Internal, "internal error of the gateway; its log has more");
     // `/rpc` speaks by frames alone, and its frames say 200.
-    let http = if is_rpc(path) {
-        StatusCode::OK
-    } else {
-        StatusCode::INTERNAL_SERVER_ERROR
-    };
+    let http = if is_rpc(path) { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
     refusal(path, http, &status)
 }
 

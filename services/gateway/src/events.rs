@@ -96,13 +96,7 @@ impl Hub {
     }
 
     fn with<T>(&self, use_it: impl FnOnce(&mut Log) -> T) -> T {
-        use_it(
-            &mut self
-                .shared
-                .log
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        use_it(&mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn push(&self, change: Change) {
@@ -123,17 +117,10 @@ impl Hub {
         }
         self.shared.metrics.subscribed.set(1);
         if all_new {
-            self.push(Change::Usage {
-                requests: None,
-                oldest_started_at: None,
-            });
+            self.push(Change::Usage { requests: None, oldest_started_at: None });
         }
         let requests = self.live(requests);
-        self.push(Change::Requests {
-            requests,
-            truncated: false,
-            snapshot: true,
-        });
+        self.push(Change::Requests { requests, truncated: false, snapshot: true });
     }
 
     /// Analytics is gone; whether it was there before.
@@ -154,18 +141,11 @@ impl Hub {
 
     fn requests_updated(&self, update: &RequestStateUpdated) {
         let requests = self.live(&update.requests);
-        self.push(Change::Requests {
-            requests,
-            truncated: update.truncated,
-            snapshot: false,
-        });
+        self.push(Change::Requests { requests, truncated: update.truncated, snapshot: false });
     }
 
     fn live(&self, requests: &[LiveRequest]) -> Vec<Live> {
-        requests
-            .iter()
-            .filter_map(|request| Live::new(&self.shared.descriptor, request))
-            .collect()
+        requests.iter().filter_map(|request| Live::new(&self.shared.descriptor, request)).collect()
     }
 
     /// Opens a stream at the newest event, or where the client left off.
@@ -183,14 +163,7 @@ impl Hub {
                 fold.add(event);
             }
             let (in_flight, truncated) = log.in_flight(MOST_REQUESTS);
-            Opening {
-                seq,
-                fold,
-                newest,
-                resumed: missed.is_some(),
-                in_flight,
-                truncated,
-            }
+            Opening { seq, fold, newest, resumed: missed.is_some(), in_flight, truncated }
         })
     }
 
@@ -248,23 +221,12 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
     };
     let opening = app.hub.open(last_event_id(&request).as_deref());
     let (out, frames) = mpsc::channel(BUFFERED_EVENTS);
-    for frame in [Some(Frame::retry()), app.hub.connected_frame(&opening)]
-        .into_iter()
-        .flatten()
-    {
+    for frame in [Some(Frame::retry()), app.hub.connected_frame(&opening)].into_iter().flatten() {
         // The channel is new and has room.
         let _ = out.try_send(frame);
     }
-    let Opening {
-        seq, fold, newest, ..
-    } = opening;
-    let stream = Stream {
-        hub: app.hub.clone(),
-        seq,
-        fold,
-        newest,
-        out,
-    };
+    let Opening { seq, fold, newest, .. } = opening;
+    let stream = Stream { hub: app.hub.clone(), seq, fold, newest, out };
     let counted = Counted::new(&app.metrics.event_streams);
     tokio::spawn(async move {
         let _until_the_end = (place, counted);
@@ -289,7 +251,5 @@ fn last_event_id(request: &Request) -> Option<String> {
     }
     let query = request.uri().query()?.as_bytes();
     let mut pairs = url::form_urlencoded::parse(query);
-    pairs
-        .find(|(name, _)| name == "lastEventId")
-        .map(|(_, id)| id.into_owned())
+    pairs.find(|(name, _)| name == "lastEventId").map(|(_, id)| id.into_owned())
 }

@@ -38,13 +38,8 @@ const NOT_PASSED_ON: [HeaderName; 8] = [
 
 /// Whether a content type is grpc-web, binary or text.
 pub(crate) fn is_grpc_web(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    value
-        .to_ascii_lowercase()
-        .starts_with(b"application/grpc-web")
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    value.to_ascii_lowercase().starts_with(b"application/grpc-web")
 }
 
 /// Passes a call on and its answer back.
@@ -78,11 +73,7 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
         )
     })?;
     let mut request = Request::new(tonic::body::Body::new(body));
-    *request.uri_mut() = head
-        .uri
-        .path()
-        .parse::<Uri>()
-        .map_err(|_| Status::internal("path"))?;
+    *request.uri_mut() = head.uri.path().parse::<Uri>().map_err(|_| Status::internal("path"))?;
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = without_connection(head.headers);
@@ -97,11 +88,7 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
     let until = app.shutdown.token().cancelled_owned();
     Ok(Response::from_parts(
         head,
-        Body::new(Passed {
-            body,
-            until: Box::pin(until),
-            _place: place,
-        }),
+        Body::new(Passed { body, until: Box::pin(until), _place: place }),
     ))
 }
 
@@ -140,10 +127,7 @@ impl http_body::Body for Passed {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             return Poll::Ready(frame);
         }
-        self.until
-            .as_mut()
-            .poll(context)
-            .map(|()| Some(Err(Status::unavailable("stopping"))))
+        self.until.as_mut().poll(context).map(|()| Some(Err(Status::unavailable("stopping"))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -59,22 +59,16 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
         allow(&headers, caller, response.headers_mut());
     }
     let nosniff = HeaderValue::from_static("nosniff");
-    response
-        .headers_mut()
-        .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
-    app.metrics
-        .answered(surface.unwrap_or("dashboard"), response.status());
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+    app.metrics.answered(surface.unwrap_or("dashboard"), response.status());
     response
 }
 
 async fn run(path: &str, request: Request, next: Next) -> Response {
-    AssertUnwindSafe(next.run(request))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| {
-            tracing::error!(path, "a request handler panicked");
-            error::panicked(path)
-        })
+    AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(path, "a request handler panicked");
+        error::panicked(path)
+    })
 }
 
 fn is_refused(app: &App, request: &Request, caller: Caller) -> bool {
@@ -99,21 +93,13 @@ fn refused(path: &str) -> Response {
 
 fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS
-        && request
-            .headers()
-            .contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn preflight() -> Response {
     let headers: [(HeaderName, HeaderValue); 3] = [
-        (
-            ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("GET, POST, OPTIONS"),
-        ),
-        (
-            ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static(ALLOWED_HEADERS),
-        ),
+        (ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS")),
+        (ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS)),
         (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200")),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()
@@ -124,9 +110,6 @@ fn allow(request: &HeaderMap, caller: Caller, headers: &mut HeaderMap) {
     headers.append(VARY, HeaderValue::from_static("origin"));
     if let (Caller::Listed, Some(origin)) = (caller, request.get(ORIGIN)) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(
-            ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static(EXPOSED_HEADERS),
-        );
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
     }
 }

@@ -33,9 +33,7 @@ impl FromStr for Origins {
             Ok(url) if url.origin().is_tuple() && matches!(url.path(), "/" | "") => {
                 Ok(url.origin().ascii_serialization())
             }
-            _ => Err(format!(
-                "{item:?} is not an origin such as https://tools.example.com"
-            )),
+            _ => Err(format!("{item:?} is not an origin such as https://tools.example.com")),
         };
         list(text).map(origin).collect::<Result<_, _>>().map(Self)
     }
@@ -47,18 +45,16 @@ impl FromStr for Hosts {
     fn from_str(text: &str) -> Result<Self, String> {
         let host = |item: &str| match Host::parse(item) {
             Ok(host) => Ok(host.to_string()),
-            Err(_) => Err(format!(
-                "{item:?} is not a host name (write it without scheme and port)"
-            )),
+            Err(_) => {
+                Err(format!("{item:?} is not a host name (write it without scheme and port)"))
+            }
         };
         list(text).map(host).collect::<Result<_, _>>().map(Self)
     }
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 /// Where a request comes from, as far as its head tells.
@@ -85,10 +81,8 @@ pub(crate) fn caller(headers: &HeaderMap, uri: &Uri, origins: &Origins, hosts: &
     if origins.contains(origin) {
         return Caller::Listed;
     }
-    let own = Url::parse(origin)
-        .ok()
-        .zip(host_header(headers, uri))
-        .is_some_and(|(origin, host)| {
+    let own =
+        Url::parse(origin).ok().zip(host_header(headers, uri)).is_some_and(|(origin, host)| {
             // Both sides lose the default port of the origin's scheme.
             let host = Url::parse(&format!("{}://{host}", origin.scheme()));
             host.is_ok_and(|host| {
@@ -128,9 +122,7 @@ impl Hosts {
 }
 
 fn host_header<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
-    let header = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
+    let header = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     header.or_else(|| uri.authority().map(http::uri::Authority::as_str))
 }
 
@@ -142,9 +134,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::ORIGIN, origin.parse().unwrap());
         headers.insert(header::HOST, host.parse().unwrap());
-        let origins = "https://tools.example.com, http://localhost:5173/"
-            .parse()
-            .unwrap();
+        let origins = "https://tools.example.com, http://localhost:5173/".parse().unwrap();
         let hosts = "modash.example.com".parse().unwrap();
         caller(&headers, &Uri::from_static("/rpc"), &origins, &hosts)
     }
@@ -154,47 +144,23 @@ mod tests {
         assert_eq!(who("http://localhost:4006", "localhost:4006"), Caller::Own);
         assert_eq!(who("http://127.0.0.1:4006", "127.0.0.1:4006"), Caller::Own);
         assert_eq!(who("http://[::1]:4006", "[::1]:4006"), Caller::Own);
-        assert_eq!(
-            who("https://modash.example.com", "modash.example.com"),
-            Caller::Own
-        );
-        assert_eq!(
-            who("https://modash.example.com", "modash.example.com:443"),
-            Caller::Own
-        );
+        assert_eq!(who("https://modash.example.com", "modash.example.com"), Caller::Own);
+        assert_eq!(who("https://modash.example.com", "modash.example.com:443"), Caller::Own);
     }
 
     #[test]
     fn another_port_site_or_a_rebound_name_is_a_stranger() {
-        assert_eq!(
-            who("http://localhost:3000", "localhost:4006"),
-            Caller::Stranger
-        );
-        assert_eq!(
-            who("http://evil.example", "localhost:4006"),
-            Caller::Stranger
-        );
-        assert_eq!(
-            who("http://evil.example:4006", "evil.example:4006"),
-            Caller::Stranger
-        );
+        assert_eq!(who("http://localhost:3000", "localhost:4006"), Caller::Stranger);
+        assert_eq!(who("http://evil.example", "localhost:4006"), Caller::Stranger);
+        assert_eq!(who("http://evil.example:4006", "evil.example:4006"), Caller::Stranger);
         assert_eq!(who("null", "localhost:4006"), Caller::Stranger);
     }
 
     #[test]
     fn a_listed_site_is_let_in() {
-        assert_eq!(
-            who("https://tools.example.com", "localhost:4006"),
-            Caller::Listed
-        );
-        assert_eq!(
-            who("http://localhost:5173", "localhost:4006"),
-            Caller::Listed
-        );
-        assert_eq!(
-            who("http://tools.example.com", "localhost:4006"),
-            Caller::Stranger
-        );
+        assert_eq!(who("https://tools.example.com", "localhost:4006"), Caller::Listed);
+        assert_eq!(who("http://localhost:5173", "localhost:4006"), Caller::Listed);
+        assert_eq!(who("http://tools.example.com", "localhost:4006"), Caller::Stranger);
     }
 
     #[test]
@@ -206,13 +172,9 @@ mod tests {
             may_be_rebound(&headers, &Uri::from_static("/events"), &hosts)
         };
         assert!(rebound("evil.example:4006"));
-        for fine in [
-            "localhost:4006",
-            "127.0.0.1",
-            "[::1]:4006",
-            "gateway:4006",
-            "modash.example.com",
-        ] {
+        for fine in
+            ["localhost:4006", "127.0.0.1", "[::1]:4006", "gateway:4006", "modash.example.com"]
+        {
             assert!(!rebound(fine), "{fine}");
         }
     }

@@ -55,20 +55,10 @@ impl Gateway {
     /// If an address is taken, not permitted or not of this machine.
     pub async fn bind(config: GatewayConfig) -> Result<Self, Error> {
         let listener = bind("gateway", "MODASH_GATEWAY_LISTEN", config.listen).await?;
-        let admin_listener = bind(
-            "gateway admin",
-            "MODASH_GATEWAY_ADMIN_LISTEN",
-            config.admin_listen,
-        )
-        .await?;
+        let admin_listener =
+            bind("gateway admin", "MODASH_GATEWAY_ADMIN_LISTEN", config.admin_listen).await?;
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
-        Ok(Self {
-            config,
-            listener,
-            admin_listener,
-            address,
-            admin_address,
-        })
+        Ok(Self { config, listener, admin_listener, address, admin_address })
     }
 
     /// Where the gateway listens.
@@ -89,21 +79,13 @@ impl Gateway {
     /// # Errors
     /// If the connection to analytics cannot be prepared or the listener fails.
     pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
-        let ServiceContext {
-            shutdown,
-            readiness,
-            metrics,
-        } = context;
+        let ServiceContext { shutdown, readiness, metrics } = context;
         let ready = readiness.hold("gateway");
         warn_if_exposed("gateway", self.address);
         let app = app(&self.config, &metrics, &shutdown)?;
 
         let mut parts = JoinSet::new();
-        let admin = Admin {
-            metrics,
-            readiness,
-            shutdown: shutdown.clone(),
-        };
+        let admin = Admin { metrics, readiness, shutdown: shutdown.clone() };
         parts.spawn(admin.run(self.admin_listener));
         parts.spawn(events::follow(app.hub.clone(), app.analytics.events()));
 

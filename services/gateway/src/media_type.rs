@@ -34,24 +34,15 @@ fn quality(
     name: &HeaderName,
     matches: impl Fn(&str) -> Option<u8>,
 ) -> Option<u16> {
-    let values = headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let items = values
-        .flat_map(|value| value.split(','))
-        .filter_map(|item| {
-            let mut parts = item.split(';').map(str::trim);
-            let rank = matches(&parts.next()?.to_ascii_lowercase())?;
-            let q = parts
-                .find_map(|parameter| parameter.strip_prefix("q="))
-                .map(str::parse::<f32>);
-            let q = q.map_or(1.0, |q| q.unwrap_or(0.0)).clamp(0.0, 1.0);
-            Some((rank, (q * 1000.0) as u16))
-        });
-    items
-        .max_by_key(|(rank, _)| *rank)
-        .map(|(_, quality)| quality)
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let items = values.flat_map(|value| value.split(',')).filter_map(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let rank = matches(&parts.next()?.to_ascii_lowercase())?;
+        let q = parts.find_map(|parameter| parameter.strip_prefix("q=")).map(str::parse::<f32>);
+        let q = q.map_or(1.0, |q| q.unwrap_or(0.0)).clamp(0.0, 1.0);
+        Some((rank, (q * 1000.0) as u16))
+    });
+    items.max_by_key(|(rank, _)| *rank).map(|(_, quality)| quality)
 }
 
 /// How much a client wants a content coding; 0 if it is not mentioned.
@@ -88,9 +79,8 @@ mod tests {
 
     #[test]
     fn a_charset_is_found_among_parameters() {
-        let parsed = MediaType::parse(&HeaderValue::from_static(
-            "Application/JSON; a=b; Charset=\"UTF-8\"",
-        ));
+        let parsed =
+            MediaType::parse(&HeaderValue::from_static("Application/JSON; a=b; Charset=\"UTF-8\""));
         let parsed = parsed.unwrap();
         assert_eq!(parsed.essence, "application/json");
         assert_eq!(parsed.charset.as_deref(), Some("utf-8"));
@@ -109,26 +99,11 @@ mod tests {
     #[test]
     fn accept_excludes_what_it_does_not_cover() {
         assert!(accepts(&HeaderMap::new(), "text/event-stream"));
-        for fine in [
-            "text/event-stream",
-            "*/*",
-            "text/*;q=0.5",
-            "application/json, */*;q=0.1",
-        ] {
-            assert!(
-                accepts(&headers(ACCEPT, fine), "text/event-stream"),
-                "{fine}"
-            );
+        for fine in ["text/event-stream", "*/*", "text/*;q=0.5", "application/json, */*;q=0.1"] {
+            assert!(accepts(&headers(ACCEPT, fine), "text/event-stream"), "{fine}");
         }
-        for excluded in [
-            "application/json",
-            "text/html",
-            "text/event-stream;q=0, */*",
-        ] {
-            assert!(
-                !accepts(&headers(ACCEPT, excluded), "text/event-stream"),
-                "{excluded}"
-            );
+        for excluded in ["application/json", "text/html", "text/event-stream;q=0, */*"] {
+            assert!(!accepts(&headers(ACCEPT, excluded), "text/event-stream"), "{excluded}");
         }
     }
 }

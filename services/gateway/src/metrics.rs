@@ -47,11 +47,7 @@ impl GatewayMetrics {
             "Streams of /events ended because the reader was too slow",
             self.slow_readers.clone(),
         );
-        metrics.register(
-            "gateway_events",
-            "Events made for /events",
-            self.events.clone(),
-        );
+        metrics.register("gateway_events", "Events made for /events", self.events.clone());
         metrics.register(
             "gateway_subscribed",
             "1 while live events arrive from analytics",
@@ -61,12 +57,7 @@ impl GatewayMetrics {
 
     /// Notes an answer.
     pub(crate) fn answered(&self, surface: &'static str, status: StatusCode) {
-        self.answers
-            .get_or_create(&Answer {
-                surface,
-                status: status.as_u16(),
-            })
-            .inc();
+        self.answers.get_or_create(&Answer { surface, status: status.as_u16() }).inc();
     }
 }
 

@@ -23,13 +23,14 @@ impl Mistakes {
         self.0.push(format!("{path}: {expected}"));
     }
 
+    /// Whether something about the field at `path` is noted.
+    pub(crate) fn mention(&self, path: &str) -> bool {
+        self.0.iter().any(|line| line.strip_prefix(path).is_some_and(|rest| rest.starts_with(':')))
+    }
+
     /// Ok if nothing is wrong, else all lines.
     pub(crate) fn into_result(self) -> Result<(), String> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(self.0.join("; "))
-        }
+        if self.0.is_empty() { Ok(()) } else { Err(self.0.join("; ")) }
     }
 }
 
@@ -80,11 +81,7 @@ fn one_of_each(
     for oneof in descriptor.oneofs().filter(|oneof| !oneof.is_synthetic()) {
         let names: Vec<_> = oneof
             .fields()
-            .filter(|field| {
-                object
-                    .get(field.json_name())
-                    .is_some_and(|json| !json.is_null())
-            })
+            .filter(|field| object.get(field.json_name()).is_some_and(|json| !json.is_null()))
             .map(|field| field.json_name().to_owned())
             .collect();
         if names.len() > 1 {
@@ -139,19 +136,12 @@ fn single(kind: &Kind, json: &Json, path: &str, mistakes: &mut Mistakes) -> Opti
             "google.protobuf.Timestamp" => timestamp(descriptor, json),
             _ => return Some(Value::Message(message(descriptor, json, path, mistakes))),
         },
-        Kind::Bool => json
-            .as_bool()
-            .map(Value::Bool)
-            .ok_or("true or false".to_owned()),
-        Kind::String => json
-            .as_str()
-            .map(|text| Value::String(text.to_owned()))
-            .ok_or("a string".to_owned()),
+        Kind::Bool => json.as_bool().map(Value::Bool).ok_or("true or false".to_owned()),
+        Kind::String => {
+            json.as_str().map(|text| Value::String(text.to_owned())).ok_or("a string".to_owned())
+        }
         Kind::Double => json.as_f64().map(Value::F64).ok_or("a number".to_owned()),
-        Kind::Float => json
-            .as_f64()
-            .map(|n| Value::F32(n as f32))
-            .ok_or("a number".to_owned()),
+        Kind::Float => json.as_f64().map(|n| Value::F32(n as f32)).ok_or("a number".to_owned()),
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => integer(json, Value::I32),
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => integer(json, Value::I64),
         Kind::Uint32 | Kind::Fixed32 => integer(json, Value::U32),
@@ -161,10 +151,7 @@ fn single(kind: &Kind, json: &Json, path: &str, mistakes: &mut Mistakes) -> Opti
             .and_then(|name| values.get_value_by_name(name))
             .map(|value| Value::EnumNumber(value.number()))
             .ok_or_else(|| {
-                let names: Vec<_> = values
-                    .values()
-                    .map(|value| value.name().to_owned())
-                    .collect();
+                let names: Vec<_> = values.values().map(|value| value.name().to_owned()).collect();
                 format!("one of {}", names.join(", "))
             }),
         // No request has bytes.
@@ -186,12 +173,7 @@ where
     let number = match json {
         Json::Number(number) => (number.as_i64().map(i128::from))
             .or_else(|| number.as_u64().map(i128::from))
-            .or_else(|| {
-                number
-                    .as_f64()
-                    .filter(|float| exact(*float))
-                    .map(|float| float as i128)
-            }),
+            .or_else(|| number.as_f64().filter(|float| exact(*float)).map(|float| float as i128)),
         _ => None,
     };
     number
@@ -241,11 +223,7 @@ fn timestamp(descriptor: &MessageDescriptor, json: &Json) -> Result<Value, Strin
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// A wrong value, short enough for a message.
@@ -270,15 +248,10 @@ mod tests {
     }
 
     fn read_as<M: prost::Message + Default>(name: &str, payload: &Json) -> Result<M, String> {
-        let descriptor = Contract::new()
-            .unwrap()
-            .message(&format!("modash.v1.{name}"))
-            .unwrap();
+        let descriptor = Contract::new().unwrap().message(&format!("modash.v1.{name}")).unwrap();
         let mut mistakes = Mistakes::default();
         let message = read(&descriptor, payload, &mut mistakes);
-        mistakes
-            .into_result()
-            .map(|()| message.transcode_to().unwrap())
+        mistakes.into_result().map(|()| message.transcode_to().unwrap())
     }
 
     #[test]
@@ -286,25 +259,9 @@ mod tests {
         let range =
             json!({"range": {"start": 1_795_441_353_618.25, "end": "2026-11-23T14:00:00Z"}});
         let range = summary(&range).unwrap().range.unwrap();
-        assert_eq!(
-            range.start,
-            Some(Timestamp {
-                seconds: 1_795_441_353,
-                nanos: 618_250_000
-            })
-        );
-        assert_eq!(
-            range.end,
-            Some(Timestamp {
-                seconds: 1_795_442_400,
-                nanos: 0
-            })
-        );
-        assert!(
-            summary(&json!({"range": {"start": 1e300}}))
-                .unwrap_err()
-                .contains("range.start")
-        );
+        assert_eq!(range.start, Some(Timestamp { seconds: 1_795_441_353, nanos: 618_250_000 }));
+        assert_eq!(range.end, Some(Timestamp { seconds: 1_795_442_400, nanos: 0 }));
+        assert!(summary(&json!({"range": {"start": 1e300}})).unwrap_err().contains("range.start"));
     }
 
     #[test]
@@ -313,10 +270,7 @@ mod tests {
         let request = summary(&payload).unwrap();
         assert_eq!(request.range, None);
         assert_eq!(request.filter, Some(v1::Filter::default()));
-        assert_eq!(
-            summary(&json!(null)).unwrap(),
-            v1::UsageSummaryRequest::default()
-        );
+        assert_eq!(summary(&json!(null)).unwrap(), v1::UsageSummaryRequest::default());
     }
 
     #[test]
@@ -326,18 +280,9 @@ mod tests {
         };
         assert_eq!(page(json!(1.0)).unwrap().page, 1);
         assert_eq!(page(json!(4_294_967_295_u32)).unwrap().page, 4_294_967_295);
-        for wrong in [
-            json!(1.5),
-            json!("1"),
-            json!(-1),
-            json!(4_294_967_296_u64),
-            json!(true),
-        ] {
+        for wrong in [json!(1.5), json!("1"), json!(-1), json!(4_294_967_296_u64), json!(true)] {
             let error = page(wrong.clone()).unwrap_err();
-            assert!(
-                error.starts_with("page: expected an integer"),
-                "{wrong}: {error}"
-            );
+            assert!(error.starts_with("page: expected an integer"), "{wrong}: {error}");
         }
     }
 
@@ -388,9 +333,6 @@ mod tests {
 
     #[test]
     fn a_payload_that_is_no_object_is_refused() {
-        assert_eq!(
-            summary(&json!([1])).unwrap_err(),
-            "payload: expected an object, got a list"
-        );
+        assert_eq!(summary(&json!([1])).unwrap_err(), "payload: expected an object, got a list");
     }
 }

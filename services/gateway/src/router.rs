@@ -27,10 +27,7 @@ pub(crate) fn router(app: App) -> Router {
 }
 
 async fn healthz() -> Response {
-    let headers = [
-        (CONTENT_TYPE, "application/json"),
-        (CACHE_CONTROL, "no-store"),
-    ];
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
     (headers, r#"{"status":"ok"}"#).into_response()
 }
 

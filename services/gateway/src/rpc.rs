@@ -57,9 +57,7 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
     if request.method() != Method::POST {
         let text = "calls are posted to this path";
         let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, text);
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("POST"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
     let (head, body) = request.into_parts();
@@ -131,10 +129,7 @@ fn syntax_error(body: &[u8], error: &serde_json::Error) -> Frame {
 fn lines(app: App, headers: HeaderMap, body: &[u8], media_type: &'static str) -> Response {
     let mut frames = Vec::new();
     let mut defect = None;
-    for line in body
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty())
-    {
+    for line in body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
         match serde_json::from_slice::<&RawValue>(line) {
             Ok(text) => match Incoming::read(text) {
                 Ok(frame) => frames.push(frame),
@@ -176,10 +171,7 @@ async fn answer(app: &App, headers: &HeaderMap, frame: Result<Incoming, Frame>) 
 fn array(frames: &[Frame]) -> Response {
     match serde_json::to_vec(frames) {
         Ok(body) => {
-            let headers = [
-                (CONTENT_TYPE, "application/json"),
-                (CACHE_CONTROL, "no-store"),
-            ];
+            let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
             (headers, body).into_response()
         }
         // Frames hold nothing that has no JSON form.

@@ -56,10 +56,8 @@ impl Serialize for Field<'_> {
                     kind => kind,
                 };
                 // Sorted, so that one message has one text.
-                let mut entries: Vec<_> = entries
-                    .iter()
-                    .map(|(key, value)| (text_of(key), value))
-                    .collect();
+                let mut entries: Vec<_> =
+                    entries.iter().map(|(key, value)| (text_of(key), value)).collect();
                 entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
                 let mut map = serializer.serialize_map(Some(entries.len()))?;
                 for (key, value) in entries {
@@ -90,10 +88,7 @@ impl Serialize for Single<'_> {
             Value::Bytes(value) => serializer.collect_str(&Base64Display::new(value, &STANDARD)),
             Value::Message(message) => View(message).serialize(serializer),
             Value::EnumNumber(number) => {
-                let name = self
-                    .1
-                    .as_enum()
-                    .and_then(|values| values.get_value(*number));
+                let name = self.1.as_enum().and_then(|values| values.get_value(*number));
                 match name {
                     Some(value) => serializer.serialize_str(value.name()),
                     // Of a newer contract than ours.
@@ -115,20 +110,10 @@ enum Milliseconds {
 }
 
 fn milliseconds(message: &DynamicMessage) -> Milliseconds {
-    let number = |name| {
-        message
-            .get_field_by_name(name)
-            .map(std::borrow::Cow::into_owned)
-    };
-    let seconds = number("seconds")
-        .and_then(|value| value.as_i64())
-        .unwrap_or_default();
-    let nanos = number("nanos")
-        .and_then(|value| value.as_i32())
-        .unwrap_or_default();
-    let micros = seconds
-        .saturating_mul(1_000_000)
-        .saturating_add(i64::from(nanos) / 1_000);
+    let number = |name| message.get_field_by_name(name).map(std::borrow::Cow::into_owned);
+    let seconds = number("seconds").and_then(|value| value.as_i64()).unwrap_or_default();
+    let nanos = number("nanos").and_then(|value| value.as_i32()).unwrap_or_default();
+    let micros = seconds.saturating_mul(1_000_000).saturating_add(i64::from(nanos) / 1_000);
     if micros % 1_000 == 0 {
         Milliseconds::Whole(micros / 1_000)
     } else {
@@ -155,10 +140,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     fn view(name: &str, message: &impl prost::Message) -> Json {
-        let descriptor = Contract::new()
-            .unwrap()
-            .message(&format!("modash.v1.{name}"))
-            .unwrap();
+        let descriptor = Contract::new().unwrap().message(&format!("modash.v1.{name}")).unwrap();
         let mut dynamic = DynamicMessage::new(descriptor);
         dynamic.transcode_from(message).unwrap();
         serde_json::to_value(View(&dynamic)).unwrap()
@@ -168,10 +150,7 @@ mod tests {
     fn every_field_is_there_and_unknown_ones_are_null() {
         let summary = view(
             "UsageSummaryResponse",
-            &v1::UsageSummaryResponse {
-                requests: 9_007_199_254_740_991,
-                ..Default::default()
-            },
+            &v1::UsageSummaryResponse { requests: 9_007_199_254_740_991, ..Default::default() },
         );
         assert_eq!(summary["requests"], json!(9_007_199_254_740_991_u64));
         assert_eq!(summary["failedRequests"], json!(0));
@@ -190,10 +169,7 @@ mod tests {
                     seconds: 1_795_441_353,
                     nanos: 618_000_000,
                 }),
-                duration: Some(prost_types::Duration {
-                    seconds: 1,
-                    nanos: 500_250_000,
-                }),
+                duration: Some(prost_types::Duration { seconds: 1, nanos: 500_250_000 }),
                 outcome: v1::Outcome::Ok.into(),
                 tags: [("team".to_owned(), "a".to_owned())].into(),
                 ..Default::default()

@@ -32,23 +32,13 @@ pub(crate) struct Form {
 impl File {
     /// A file with the packed forms that there are.
     pub(crate) fn new(name: &str, content: Bytes, br: Option<Bytes>, gzip: Option<Bytes>) -> Self {
-        let hash: String = Sha256::digest(&content)
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash: String =
+            Sha256::digest(&content).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let forms = [(IDENTITY, Some(content)), ("br", br), ("gzip", gzip)];
         let forms = forms.into_iter().filter_map(|(coding, content)| {
-            Some(Form {
-                coding,
-                etag: format!("\"{hash}-{coding}\""),
-                content: content?,
-            })
+            Some(Form { coding, etag: format!("\"{hash}-{coding}\""), content: content? })
         });
-        Self {
-            content_type: content_type(name),
-            forms: forms.collect(),
-        }
+        Self { content_type: content_type(name), forms: forms.collect() }
     }
 
     /// From a folder; `None` if there is no such file or its name leads out of
@@ -60,17 +50,9 @@ impl File {
             return None;
         }
         let read = async |suffix: &str| {
-            tokio::fs::read(folder.join(format!("{name}{suffix}")))
-                .await
-                .ok()
-                .map(Bytes::from)
+            tokio::fs::read(folder.join(format!("{name}{suffix}"))).await.ok().map(Bytes::from)
         };
-        Some(Self::new(
-            name,
-            read("").await?,
-            read(".br").await,
-            read(".gz").await,
-        ))
+        Some(Self::new(name, read("").await?, read(".br").await, read(".gz").await))
     }
 
     /// The form that a client likes best by the q-values of the codings; of
@@ -120,10 +102,7 @@ mod tests {
         let file = File::new("a.js", Bytes::from_static(b"xxx"), packed.clone(), packed);
         let chosen = |wishes: &[(&str, u16)]| {
             let wish = |coding: &str| {
-                wishes
-                    .iter()
-                    .find(|(name, _)| *name == coding)
-                    .map_or(0, |(_, quality)| *quality)
+                wishes.iter().find(|(name, _)| *name == coding).map_or(0, |(_, quality)| *quality)
             };
             file.best_form(wish).coding
         };
@@ -142,13 +121,9 @@ mod tests {
         std::fs::write(folder.path().join("secret.txt"), "s").unwrap();
         std::fs::write(inner.join("index.html"), "i").unwrap();
         assert!(File::read(&inner, "index.html").await.is_some());
-        for name in [
-            "../secret.txt",
-            "./index.html",
-            "x/../index.html",
-            "/etc/hostname",
-            "..\\secret.txt",
-        ] {
+        for name in
+            ["../secret.txt", "./index.html", "x/../index.html", "/etc/hostname", "..\\secret.txt"]
+        {
             assert!(File::read(&inner, name).await.is_none(), "{name}");
         }
     }

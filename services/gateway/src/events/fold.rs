@@ -52,19 +52,13 @@ struct Requests {
 impl Fold {
     /// Nothing waits; the client has seen up to number `seq`.
     pub(crate) fn new(seq: u64) -> Self {
-        Self {
-            last_seq: seq,
-            ..Self::default()
-        }
+        Self { last_seq: seq, ..Self::default() }
     }
 
     /// Adds a change to those that wait.
     pub(crate) fn add(&mut self, event: &Event) {
         match &event.change {
-            Change::Usage {
-                requests,
-                oldest_started_at,
-            } => {
+            Change::Usage { requests, oldest_started_at } => {
                 let first = self.usage.is_none();
                 let usage = self.usage.get_or_insert_default();
                 usage.seq = event.seq;
@@ -81,11 +75,7 @@ impl Fold {
                         .map(|(oldest, other)| oldest.min(other));
                 }
             }
-            Change::Requests {
-                requests,
-                truncated,
-                snapshot,
-            } => {
+            Change::Requests { requests, truncated, snapshot } => {
                 let waiting = self.requests.get_or_insert_default();
                 waiting.seq = event.seq;
                 waiting.now = event.now;
@@ -113,11 +103,7 @@ impl Fold {
             waits.then(|| sent.map_or_else(Instant::now, |sent| sent + interval))
         };
         let usage = due(self.usage.is_some(), self.usage_sent, USAGE_INTERVAL);
-        let requests = due(
-            self.requests.is_some(),
-            self.requests_sent,
-            REQUESTS_INTERVAL,
-        );
+        let requests = due(self.requests.is_some(), self.requests_sent, REQUESTS_INTERVAL);
         usage.into_iter().chain(requests).min()
     }
 
@@ -125,12 +111,8 @@ impl Fold {
     pub(crate) fn take(&mut self, instance: &str, now: Instant) -> Vec<Frame> {
         let is_due =
             |sent: Option<Instant>, interval| sent.is_none_or(|sent| now >= sent + interval);
-        let usage = self
-            .usage
-            .take_if(|_| is_due(self.usage_sent, USAGE_INTERVAL));
-        let requests = self
-            .requests
-            .take_if(|_| is_due(self.requests_sent, REQUESTS_INTERVAL));
+        let usage = self.usage.take_if(|_| is_due(self.usage_sent, USAGE_INTERVAL));
+        let requests = self.requests.take_if(|_| is_due(self.requests_sent, REQUESTS_INTERVAL));
         let usage_first = match (&usage, &requests) {
             (Some(usage), Some(requests)) => usage.seq < requests.seq,
             _ => true,

@@ -69,10 +69,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn live(request: &LiveRequest) -> Value {
-        let descriptor = Contract::new()
-            .unwrap()
-            .message("modash.v1.LiveRequest")
-            .unwrap();
+        let descriptor = Contract::new().unwrap().message("modash.v1.LiveRequest").unwrap();
         let live = Live::new(&descriptor, request).unwrap();
         serde_json::from_str(live.json.get()).unwrap()
     }
@@ -81,10 +78,7 @@ mod tests {
     fn a_request_has_the_keys_of_the_specification_and_those_of_the_message() {
         let seen = live(&LiveRequest {
             event_id: "01JD".to_owned(),
-            started_at: Some(prost_types::Timestamp {
-                seconds: 1_795_441_353,
-                nanos: 900_000_000,
-            }),
+            started_at: Some(prost_types::Timestamp { seconds: 1_795_441_353, nanos: 900_000_000 }),
             phase: RequestPhase::Streaming.into(),
             model: Some("qwen3-8b".to_owned()),
             content_events: 12,

@@ -68,10 +68,7 @@ pub(crate) struct Log {
 impl Log {
     /// Adds an event and gives it the next number.
     pub(crate) fn push(&mut self, change: Change) -> u64 {
-        if let Change::Requests {
-            requests, snapshot, ..
-        } = &change
-        {
+        if let Change::Requests { requests, snapshot, .. } = &change {
             if *snapshot {
                 self.in_flight.clear();
             }
@@ -88,12 +85,7 @@ impl Log {
             self.kept.pop_front();
         }
         let (now, made) = (milliseconds_since_1970(), Instant::now());
-        self.kept.push_back(Arc::new(Event {
-            seq: self.seq,
-            now,
-            change,
-            made,
-        }));
+        self.kept.push_back(Arc::new(Event { seq: self.seq, now, change, made }));
         self.seq
     }
 
@@ -111,10 +103,7 @@ impl Log {
     /// of their start, and whether there are more.
     pub(crate) fn in_flight(&self, most: usize) -> (Vec<Live>, bool) {
         let first = self.in_flight.len().saturating_sub(most);
-        (
-            self.in_flight.values().skip(first).cloned().collect(),
-            first > 0,
-        )
+        (self.in_flight.values().skip(first).cloned().collect(), first > 0)
     }
 
     /// Events after number `seq`; `None` if some of them are no longer kept.
@@ -145,9 +134,7 @@ impl Log {
 
 /// Time of day for people and clients.
 pub(crate) fn milliseconds_since_1970() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -156,18 +143,11 @@ mod tests {
     use super::*;
 
     fn usage() -> Change {
-        Change::Usage {
-            requests: None,
-            oldest_started_at: None,
-        }
+        Change::Usage { requests: None, oldest_started_at: None }
     }
 
     fn requests() -> Change {
-        Change::Requests {
-            requests: Vec::new(),
-            truncated: false,
-            snapshot: false,
-        }
+        Change::Requests { requests: Vec::new(), truncated: false, snapshot: false }
     }
 
     fn numbers(events: Option<Vec<Arc<Event>>>) -> Option<Vec<u64>> {

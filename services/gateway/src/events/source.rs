@@ -102,9 +102,7 @@ async fn follow(hub: &Hub, channel: &Channel, resync: bool) -> End {
 async fn next(messages: &mut Streaming<SubscribeResponse>) -> Result<Message, Status> {
     loop {
         match timeout(SILENCE, messages.message()).await {
-            Ok(Ok(Some(SubscribeResponse {
-                message: Some(message),
-            }))) => return Ok(message),
+            Ok(Ok(Some(SubscribeResponse { message: Some(message) }))) => return Ok(message),
             // Of a newer contract than ours.
             Ok(Ok(Some(SubscribeResponse { message: None }))) => {}
             Ok(Ok(None)) => return Err(Status::unavailable("the subscription ended")),

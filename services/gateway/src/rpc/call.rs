@@ -30,27 +30,15 @@ pub(crate) async fn run(app: &App, headers: &HeaderMap, request: Request) -> Opt
 }
 
 async fn guarded(call: impl Future<Output = Frame>) -> Frame {
-    AssertUnwindSafe(call)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| {
-            tracing::error!("a call panicked");
-            Frame::error("Error", "internal error of the gateway; its log has more")
-        })
+    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!("a call panicked");
+        Frame::error("Error", "internal error of the gateway; its log has more")
+    })
 }
 
 async fn answer(app: &App, headers: &HeaderMap, request: Request) -> Frame {
-    let Request {
-        dialect,
-        id,
-        tag,
-        payload,
-        ..
-    } = &request;
-    let method = app
-        .contract
-        .method(tag)
-        .filter(|method| !method.is_server_streaming());
+    let Request { dialect, id, tag, payload, .. } = &request;
+    let method = app.contract.method(tag).filter(|method| !method.is_server_streaming());
     let Some(method) = method else {
         return Frame::unknown_procedure(*dialect, id.clone(), tag);
     };
@@ -64,10 +52,7 @@ async fn answer(app: &App, headers: &HeaderMap, request: Request) -> Frame {
         Err(defect) => return Frame::failure(*dialect, id.clone(), Reason::Die { defect }),
     };
     let headers = headers_of(headers, &request);
-    let value = app
-        .analytics
-        .call(&method, message, &headers, DEADLINE)
-        .await;
+    let value = app.analytics.call(&method, message, &headers, DEADLINE).await;
     let value = value.and_then(|message| {
         serde_json::value::to_raw_value(&View(&message))
             .map_err(|error| Status::internal(format!("answer without JSON form: {error}")))
@@ -84,9 +69,7 @@ fn read_payload(
     payload: Option<&RawValue>,
 ) -> Result<DynamicMessage, String> {
     let payload: Value = payload
-        .map_or(Ok(Value::Null), |payload| {
-            serde_json::from_str(payload.get())
-        })
+        .map_or(Ok(Value::Null), |payload| serde_json::from_str(payload.get()))
         .map_err(|error| format!("payload: {error}"))?;
     let mut mistakes = Mistakes::default();
     let message = payload::read(&method.input(), &payload, &mut mistakes);
@@ -103,15 +86,10 @@ fn read_payload(
 fn require(message: &DynamicMessage, name: &str, most: u32, mistakes: &mut Mistakes) {
     use prost_reflect::ReflectMessage as _;
     let field = message.descriptor().get_field_by_json_name(name);
-    let value = field
-        .and_then(|field| message.get_field(&field).as_u32())
-        .unwrap_or_default();
-    if !(1..=most).contains(&value) {
-        let expected = if most == u32::MAX {
-            "1 or more".to_owned()
-        } else {
-            format!("from 1 to {most}")
-        };
+    let value = field.and_then(|field| message.get_field(&field).as_u32()).unwrap_or_default();
+    if !(1..=most).contains(&value) && !mistakes.mention(name) {
+        let expected =
+            if most == u32::MAX { "1 or more".to_owned() } else { format!("from 1 to {most}") };
         mistakes.add(name, format!("must be given and {expected}"));
     }
 }
@@ -149,17 +127,13 @@ fn failure(dialect: Dialect, id: Box<RawValue>, tag: &str, status: &Status) -> F
         | Code::AlreadyExists
         | Code::FailedPrecondition
         | Code::PermissionDenied
-        | Code::Unauthenticated => Reason::Die {
-            defect: refusal(status),
-        },
+        | Code::Unauthenticated => Reason::Die { defect: refusal(status) },
         _ => {
             let message = match status.message() {
                 "" => "usage data is unavailable; try again in a few seconds".to_owned(),
                 message => message.to_owned(),
             };
-            Reason::Fail {
-                error: DatabaseError { message },
-            }
+            Reason::Fail { error: DatabaseError { message } }
         }
     };
     Frame::failure(dialect, id, reason)
@@ -170,13 +144,10 @@ fn refusal(status: &Status) -> String {
     let Some(details) = status.get_details_bad_request() else {
         return status.message().to_owned();
     };
-    let lines = details.field_violations.iter().map(|violation| {
-        format!(
-            "{}: {}",
-            camel_case(&violation.field),
-            violation.description
-        )
-    });
+    let lines = details
+        .field_violations
+        .iter()
+        .map(|violation| format!("{}: {}", camel_case(&violation.field), violation.description));
     lines.collect::<Vec<_>>().join("; ")
 }
 
@@ -210,9 +181,6 @@ mod tests {
 
     #[test]
     fn fields_are_named_as_in_a_payload() {
-        assert_eq!(
-            camel_case("range.time_zone[1].page_size"),
-            "range.timeZone[1].pageSize"
-        );
+        assert_eq!(camel_case("range.time_zone[1].page_size"), "range.timeZone[1].pageSize");
     }
 }

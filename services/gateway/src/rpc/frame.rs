@@ -218,24 +218,17 @@ pub(crate) struct DatabaseError {
 impl Frame {
     /// A defect that is a text.
     pub(crate) fn defect(text: impl Into<String>) -> Self {
-        Self::Defect {
-            defect: Value::String(text.into()),
-        }
+        Self::Defect { defect: Value::String(text.into()) }
     }
 
     /// A defect that a client turns into an Error.
     pub(crate) fn error(name: &str, message: impl Into<String>) -> Self {
-        Self::Defect {
-            defect: serde_json::json!({"name": name, "message": message.into()}),
-        }
+        Self::Defect { defect: serde_json::json!({"name": name, "message": message.into()}) }
     }
 
     /// A success.
     pub(crate) fn success(request_id: Box<RawValue>, value: Box<RawValue>) -> Self {
-        Self::Exit {
-            request_id,
-            exit: Exit::Success { value },
-        }
+        Self::Exit { request_id, exit: Exit::Success { value } }
     }
 
     /// A failure in the form of the dialect.
@@ -244,10 +237,7 @@ impl Frame {
             Dialect::V3 => Cause::Tree(reason),
             Dialect::V4 => Cause::List([reason]),
         };
-        Self::Exit {
-            request_id,
-            exit: Exit::Failure { cause },
-        }
+        Self::Exit { request_id, exit: Exit::Failure { cause } }
     }
 
     /// No such procedure, as the dialect says it.
