@@ -20,6 +20,11 @@ export default defineConfig({
       "/healthz": backend,
     },
   },
-  build: { target: "es2023", chunkSizeWarningLimit: 250, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  build: {
+    target: "es2023",
+    chunkSizeWarningLimit: 250,
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
   test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
 });

@@ -2,8 +2,8 @@
 // one. A file of its own because the content security policy forbids inline
 // scripts.
 try {
-  var theme = localStorage.getItem("modash-theme");
+  const theme = localStorage.getItem("modash-theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
-} catch (_) {
+} catch {
   // Storage is off: the system's theme it is.
 }

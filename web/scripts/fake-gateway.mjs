@@ -28,22 +28,109 @@ const between = (low, high) => low + random() * (high - low);
 const pick = (items) => items[Math.floor(random() * items.length)];
 
 const MODELS = [
-  { name: "qwen3-coder-30b-a3b", weight: 34, prompt: 9_000, completion: 520, decode: 71, prefill: 2_400, upstream: "default", dialect: "openai-chat" },
-  { name: "claude-sonnet-4-5", weight: 22, prompt: 24_000, completion: 900, decode: 58, prefill: 9_000, upstream: "claude", dialect: "anthropic-messages", cached: 0.82 },
-  { name: "gpt-oss-120b", weight: 15, prompt: 3_100, completion: 760, decode: 44, prefill: 1_500, upstream: "default", dialect: "openai-chat" },
-  { name: "gemma-3-27b-it", weight: 9, prompt: 1_400, completion: 310, decode: 33, prefill: 1_100, upstream: "default", dialect: "openai-chat" },
-  { name: "gpt-5-mini", weight: 8, prompt: 5_200, completion: 640, decode: 96, prefill: 7_000, upstream: "openai", dialect: "openai-chat", cached: 0.4 },
-  { name: "llama-3.3-70b-instruct-q4_k_m", weight: 5, prompt: 1_900, completion: 420, decode: 17, prefill: 420, upstream: "default", dialect: "openai-chat", unreported: true },
-  { name: "mistral-small-3.2", weight: 4, prompt: 800, completion: 220, decode: 52, prefill: 1_900, upstream: "default", dialect: "openai-chat" },
-  { name: "text-embedding-3-large", weight: 6, prompt: 700, completion: 0, upstream: "openai", dialect: "openai-embeddings" },
-  { name: "claude-haiku-4-5", weight: 3, prompt: 2_600, completion: 300, decode: 120, prefill: 12_000, upstream: "claude", dialect: "anthropic-messages", cached: 0.5 },
+  {
+    name: "qwen3-coder-30b-a3b",
+    weight: 34,
+    prompt: 9_000,
+    completion: 520,
+    decode: 71,
+    prefill: 2_400,
+    upstream: "default",
+    dialect: "openai-chat",
+  },
+  {
+    name: "claude-sonnet-4-5",
+    weight: 22,
+    prompt: 24_000,
+    completion: 900,
+    decode: 58,
+    prefill: 9_000,
+    upstream: "claude",
+    dialect: "anthropic-messages",
+    cached: 0.82,
+  },
+  {
+    name: "gpt-oss-120b",
+    weight: 15,
+    prompt: 3_100,
+    completion: 760,
+    decode: 44,
+    prefill: 1_500,
+    upstream: "default",
+    dialect: "openai-chat",
+  },
+  {
+    name: "gemma-3-27b-it",
+    weight: 9,
+    prompt: 1_400,
+    completion: 310,
+    decode: 33,
+    prefill: 1_100,
+    upstream: "default",
+    dialect: "openai-chat",
+  },
+  {
+    name: "gpt-5-mini",
+    weight: 8,
+    prompt: 5_200,
+    completion: 640,
+    decode: 96,
+    prefill: 7_000,
+    upstream: "openai",
+    dialect: "openai-chat",
+    cached: 0.4,
+  },
+  {
+    name: "llama-3.3-70b-instruct-q4_k_m",
+    weight: 5,
+    prompt: 1_900,
+    completion: 420,
+    decode: 17,
+    prefill: 420,
+    upstream: "default",
+    dialect: "openai-chat",
+    unreported: true,
+  },
+  {
+    name: "mistral-small-3.2",
+    weight: 4,
+    prompt: 800,
+    completion: 220,
+    decode: 52,
+    prefill: 1_900,
+    upstream: "default",
+    dialect: "openai-chat",
+  },
+  {
+    name: "text-embedding-3-large",
+    weight: 6,
+    prompt: 700,
+    completion: 0,
+    upstream: "openai",
+    dialect: "openai-embeddings",
+  },
+  {
+    name: "claude-haiku-4-5",
+    weight: 3,
+    prompt: 2_600,
+    completion: 300,
+    decode: 120,
+    prefill: 12_000,
+    upstream: "claude",
+    dialect: "anthropic-messages",
+    cached: 0.5,
+  },
 ];
 const WEIGHT = MODELS.reduce((sum, model) => sum + model.weight, 0);
 const CLIENTS = ["9f2c41aa07be6d13", "41d0b7e2c95a8f66", "c7a88e1b2d3f4a50", "0be57712fa9c3e84", null];
 
 function pickModel() {
   let at = random() * WEIGHT;
-  return MODELS.find((model) => (at -= model.weight) <= 0) ?? MODELS[0];
+  for (const model of MODELS) {
+    at -= model.weight;
+    if (at <= 0) return model;
+  }
+  return MODELS[0];
 }
 
 /** UUIDv7: the time in front, as the proxy makes them. */
@@ -60,25 +147,64 @@ function plan(startedAt) {
   const stream = chat && random() < 0.86;
   const spread = Math.exp(between(-1.1, 1.1));
   const prompt = Math.round(model.prompt * spread);
-  const cached = model.cached ? Math.round(prompt * model.cached * between(0.6, 1)) : random() < 0.3 ? Math.round(prompt * 0.4) : 0;
+  const cached = model.cached
+    ? Math.round(prompt * model.cached * between(0.6, 1))
+    : random() < 0.3
+      ? Math.round(prompt * 0.4)
+      : 0;
   const completion = chat ? Math.max(2, Math.round(model.completion * Math.exp(between(-1.6, 1.2)))) : 0;
   const decode = chat ? model.decode * between(0.75, 1.12) : null;
-  const firstToken = chat ? 120 + ((prompt - cached) / model.prefill) * 1e3 * between(0.8, 1.4) + (random() < 0.06 ? between(800, 6_000) : 0) : between(40, 180);
+  const firstToken = chat
+    ? 120 +
+      ((prompt - cached) / model.prefill) * 1e3 * between(0.8, 1.4) +
+      (random() < 0.06 ? between(800, 6_000) : 0)
+    : between(40, 180);
   const luck = random();
   const outcome =
-    luck > 0.032 ? "OUTCOME_OK" : luck > 0.02 ? "OUTCOME_HTTP_ERROR" : luck > 0.011 ? "OUTCOME_CLIENT_CLOSED" : luck > 0.007 ? "OUTCOME_TRUNCATED" : luck > 0.003 ? "OUTCOME_UPSTREAM_TIMEOUT" : "OUTCOME_STREAM_ERROR";
+    luck > 0.032
+      ? "OUTCOME_OK"
+      : luck > 0.02
+        ? "OUTCOME_HTTP_ERROR"
+        : luck > 0.011
+          ? "OUTCOME_CLIENT_CLOSED"
+          : luck > 0.007
+            ? "OUTCOME_TRUNCATED"
+            : luck > 0.003
+              ? "OUTCOME_UPSTREAM_TIMEOUT"
+              : "OUTCOME_STREAM_ERROR";
   const refused = outcome === "OUTCOME_HTTP_ERROR" || outcome === "OUTCOME_UPSTREAM_TIMEOUT";
   const part = refused ? 0 : outcome === "OUTCOME_OK" ? 1 : between(0.1, 0.8);
   const decoding = chat && !refused ? (completion * part * 1e3) / decode : 0;
   const duration = outcome === "OUTCOME_HTTP_ERROR" ? between(30, 240) : firstToken + decoding;
   const unreported = (model.unreported && stream) || refused;
   const measured = stream && !refused && completion * part >= 2;
-  const source = refused || !chat && outcome !== "OUTCOME_OK" ? "USAGE_SOURCE_NOT_REPORTED" : unreported ? (random() < 0.7 ? "USAGE_SOURCE_ESTIMATED" : "USAGE_SOURCE_NOT_REPORTED") : part < 1 ? "USAGE_SOURCE_UPSTREAM_PARTIAL" : "USAGE_SOURCE_UPSTREAM";
+  const source =
+    refused || (!chat && outcome !== "OUTCOME_OK")
+      ? "USAGE_SOURCE_NOT_REPORTED"
+      : unreported
+        ? random() < 0.7
+          ? "USAGE_SOURCE_ESTIMATED"
+          : "USAGE_SOURCE_NOT_REPORTED"
+        : part < 1
+          ? "USAGE_SOURCE_UPSTREAM_PARTIAL"
+          : "USAGE_SOURCE_UPSTREAM";
   const counted = source !== "USAGE_SOURCE_NOT_REPORTED";
   const promptTokens = counted && source !== "USAGE_SOURCE_ESTIMATED" ? prompt : null;
   const completionTokens = counted ? Math.round(completion * part) : null;
-  const status = outcome === "OUTCOME_HTTP_ERROR" ? pick([429, 429, 400, 500, 503]) : outcome === "OUTCOME_UPSTREAM_TIMEOUT" ? 504 : 200;
-  const path = model.dialect === "anthropic-messages" ? "/claude/v1/messages" : chat ? (model.upstream === "openai" ? "/openai/v1/chat/completions" : "/v1/chat/completions") : "/openai/v1/embeddings";
+  const status =
+    outcome === "OUTCOME_HTTP_ERROR"
+      ? pick([429, 429, 400, 500, 503])
+      : outcome === "OUTCOME_UPSTREAM_TIMEOUT"
+        ? 504
+        : 200;
+  const path =
+    model.dialect === "anthropic-messages"
+      ? "/claude/v1/messages"
+      : chat
+        ? model.upstream === "openai"
+          ? "/openai/v1/chat/completions"
+          : "/v1/chat/completions"
+        : "/openai/v1/embeddings";
   return {
     eventId: uuid(startedAt),
     replicaId: "proxy-1",
@@ -98,7 +224,8 @@ function plan(startedAt) {
     status,
     model: model.name,
     responseId: refused ? null : `chatcmpl-${randomBytes(9).toString("base64url")}`,
-    finishReason: outcome === "OUTCOME_OK" ? (model.dialect === "anthropic-messages" ? "end_turn" : "stop") : null,
+    finishReason:
+      outcome === "OUTCOME_OK" ? (model.dialect === "anthropic-messages" ? "end_turn" : "stop") : null,
     serviceTier: null,
     outcome,
     errorType: status === 429 ? "rate_limit_error" : refused ? `http_${status}` : null,
@@ -141,7 +268,7 @@ function intensity(at) {
 const events = [];
 const began = Date.now();
 for (let at = began - 2 * DAY; at < began - 20_000; ) {
-  at += (-Math.log(1 - random()) * 16_000) / Math.max(intensity(at), 0.06);
+  at += (-Math.log(1 - random()) * 7_000) / Math.max(intensity(at), 0.06);
   if (at < began - 20_000) events.push(plan(at));
 }
 
@@ -159,8 +286,14 @@ const liveView = (request, now) => {
   const streaming = event.firstToken !== null && elapsed >= first;
   const share = streaming ? Math.min(1, (elapsed - first) / Math.max(1, event.duration - first)) : 0;
   const state = over
-    ? event.outcome === "OUTCOME_OK" ? "completed" : event.outcome === "OUTCOME_CLIENT_CLOSED" ? "cancelled" : "failed"
-    : streaming ? "streaming" : "queued";
+    ? event.outcome === "OUTCOME_OK"
+      ? "completed"
+      : event.outcome === "OUTCOME_CLIENT_CLOSED"
+        ? "cancelled"
+        : "failed"
+    : streaming
+      ? "streaming"
+      : "queued";
   return {
     id: event.eventId,
     state,
@@ -168,7 +301,13 @@ const liveView = (request, now) => {
     startedAt: event.startedAt,
     firstTokenAt: streaming ? event.startedAt + first : null,
     completionTokens: over ? event.completionTokens : null,
-    phase: over ? "REQUEST_PHASE_ENDED" : streaming ? "REQUEST_PHASE_STREAMING" : elapsed < 30 ? "REQUEST_PHASE_CONNECTING" : "REQUEST_PHASE_WAITING",
+    phase: over
+      ? "REQUEST_PHASE_ENDED"
+      : streaming
+        ? "REQUEST_PHASE_STREAMING"
+        : elapsed < 30
+          ? "REQUEST_PHASE_CONNECTING"
+          : "REQUEST_PHASE_WAITING",
     upstream: event.upstream,
     dialect: event.dialect,
     stream: event.stream,
@@ -193,7 +332,7 @@ function start(at = Date.now()) {
 setInterval(() => {
   if (mode === "empty" || mode === "down") return;
   const now = Date.now();
-  if (!quiet && running.size < 11 && random() < 0.14) start(now);
+  if (!quiet && running.size < 11 && random() < 0.05) start(now);
   const requests = [];
   let finished = 0;
   for (const [id, request] of running) {
@@ -213,7 +352,10 @@ setInterval(() => {
 const failed = (event) => event.outcome !== "OUTCOME_OK" && event.outcome !== "OUTCOME_CLIENT_CLOSED";
 const sum = (rows, key) => rows.reduce((total, row) => total + (row[key] ?? 0), 0);
 function percentile(rows, key, share) {
-  const values = rows.map((row) => row[key]).filter((value) => value !== null).sort((a, b) => a - b);
+  const values = rows
+    .map((row) => row[key])
+    .filter((value) => value !== null)
+    .sort((a, b) => a - b);
   return values.length === 0 ? null : values[Math.min(values.length - 1, Math.floor(values.length * share))];
 }
 const rangeOf = (payload) => {
@@ -226,16 +368,31 @@ function select(payload, { start, end } = rangeOf(payload)) {
   const allowed = (list, value) => !list?.length || list.includes(value);
   return events.filter(
     (event) =>
-      event.startedAt >= start && event.startedAt < end && allowed(filter.models, event.model) && allowed(filter.outcomes, event.outcome) &&
-      allowed(filter.clientKeys, event.clientKey) && allowed(filter.upstreams, event.upstream) && (filter.stream == null || filter.stream === event.stream),
+      event.startedAt >= start &&
+      event.startedAt < end &&
+      allowed(filter.models, event.model) &&
+      allowed(filter.outcomes, event.outcome) &&
+      allowed(filter.clientKeys, event.clientKey) &&
+      allowed(filter.upstreams, event.upstream) &&
+      (filter.stream == null || filter.stream === event.stream),
   );
 }
-const without = (rows) => rows.filter((row) => row.outcome === "OUTCOME_OK" && row.usageSource === "USAGE_SOURCE_NOT_REPORTED").length;
+const without = (rows) =>
+  rows.filter((row) => row.outcome === "OUTCOME_OK" && row.usageSource === "USAGE_SOURCE_NOT_REPORTED")
+    .length;
 
 function summary(payload, range) {
   const rows = select(payload, range);
-  const durations = (key) => ({ p50: percentile(rows, key, 0.5), p95: percentile(rows, key, 0.95), p99: percentile(rows, key, 0.99) });
-  const rates = (key) => ({ p5: percentile(rows, key, 0.05), p50: percentile(rows, key, 0.5), p95: percentile(rows, key, 0.95) });
+  const durations = (key) => ({
+    p50: percentile(rows, key, 0.5),
+    p95: percentile(rows, key, 0.95),
+    p99: percentile(rows, key, 0.99),
+  });
+  const rates = (key) => ({
+    p5: percentile(rows, key, 0.05),
+    p50: percentile(rows, key, 0.5),
+    p95: percentile(rows, key, 0.95),
+  });
   return {
     requests: rows.length,
     failedRequests: rows.filter(failed).length,
@@ -266,20 +423,38 @@ function buckets(payload) {
   const starts = [];
   for (let at = first; at < range.end; at += width) starts.push(at);
   const dimension = payload.groupBy?.dimension;
-  const key = { DIMENSION_MODEL: "model", DIMENSION_OUTCOME: "outcome", DIMENSION_CLIENT_KEY: "clientKey", DIMENSION_UPSTREAM: "upstream" }[dimension];
+  const key = {
+    DIMENSION_MODEL: "model",
+    DIMENSION_OUTCOME: "outcome",
+    DIMENSION_CLIENT_KEY: "clientKey",
+    DIMENSION_UPSTREAM: "upstream",
+  }[dimension];
   const groups = new Map();
   for (const event of select(payload)) {
     const name = key ? (event[key] ?? "") : "";
-    if (!groups.has(name)) groups.set(name, starts.map(() => []));
+    if (!groups.has(name))
+      groups.set(
+        name,
+        starts.map(() => []),
+      );
     groups.get(name)[Math.floor((event.startedAt - first) / width)]?.push(event);
   }
-  if (groups.size === 0 && !key) groups.set("", starts.map(() => []));
+  if (groups.size === 0 && !key)
+    groups.set(
+      "",
+      starts.map(() => []),
+    );
   const weight = ([, columns]) => columns.reduce((total, rows) => total + sum(rows, "totalTokens"), 0);
   const sorted = [...groups].sort((a, b) => weight(b) - weight(a));
   const top = sorted.slice(0, payload.top || 5);
   const rest = sorted.slice(payload.top || 5);
   const all = top.map(([name, columns]) => ({ name, other: false, columns }));
-  if (rest.length > 0) all.push({ name: "", other: true, columns: starts.map((_, at) => rest.flatMap(([, columns]) => columns[at])) });
+  if (rest.length > 0)
+    all.push({
+      name: "",
+      other: true,
+      columns: starts.map((_, at) => rest.flatMap(([, columns]) => columns[at])),
+    });
   return { starts, width, all, range };
 }
 
@@ -287,7 +462,8 @@ const PROCEDURES = {
   UsageSummary(payload) {
     const range = rangeOf(payload);
     const value = summary(payload, range);
-    if (payload.comparePrevious) value.previous = summary(payload, { start: 2 * range.start - range.end, end: range.start });
+    if (payload.comparePrevious)
+      value.previous = summary(payload, { start: 2 * range.start - range.end, end: range.start });
     return value;
   },
   UsageTimeseries(payload) {
@@ -301,7 +477,11 @@ const PROCEDURES = {
         other,
         requests: columns.map((rows) => rows.length),
         failedRequests: columns.map((rows) => rows.filter(failed).length),
-        ...Object.fromEntries(["promptTokens", "cachedPromptTokens", "completionTokens", "reasoningTokens", "totalTokens"].map((key) => [key, column(columns, key)])),
+        ...Object.fromEntries(
+          ["promptTokens", "cachedPromptTokens", "completionTokens", "reasoningTokens", "totalTokens"].map(
+            (key) => [key, column(columns, key)],
+          ),
+        ),
       })),
     };
   },
@@ -312,25 +492,29 @@ const PROCEDURES = {
     return {
       bucketSeconds: width / 1e3,
       bucketStarts: starts,
-      series: all.filter(({ other }) => !other).map(({ name, columns }) => ({
-        key: name,
-        tokensPerSecond: columns.map((rows) => (sum(rows, "completionTokens") * 1e3) / width),
-        decodeP5: at(columns, "decodeTokensPerSecond", 0.05),
-        decodeP50: at(columns, "decodeTokensPerSecond", 0.5),
-        decodeP95: at(columns, "decodeTokensPerSecond", 0.95),
-        prefillP50: at(columns, "prefillTokensPerSecond", 0.5),
-        timeToFirstTokenMsP50: at(columns, "firstToken", 0.5),
-        timeToFirstTokenMsP95: at(columns, "firstToken", 0.95),
-        timeToFirstTokenMsP99: at(columns, "firstToken", 0.99),
-        tokenGapMsP50: columns.map(() => null),
-        tokenGapMsP99: columns.map(() => null),
-        concurrencyMean: columns.map((rows) => sum(rows, "duration") / width),
-        concurrencyMax: columns.map((rows) => Math.min(rows.length, Math.ceil((sum(rows, "duration") / width) * 2.6))),
-        requests: columns.map((rows) => rows.length),
-        requestsWithDecode: having(columns, "decodeTokensPerSecond"),
-        requestsWithPrefill: having(columns, "prefillTokensPerSecond"),
-        requestsWithFirstToken: having(columns, "firstToken"),
-      })),
+      series: all
+        .filter(({ other }) => !other)
+        .map(({ name, columns }) => ({
+          key: name,
+          tokensPerSecond: columns.map((rows) => (sum(rows, "completionTokens") * 1e3) / width),
+          decodeP5: at(columns, "decodeTokensPerSecond", 0.05),
+          decodeP50: at(columns, "decodeTokensPerSecond", 0.5),
+          decodeP95: at(columns, "decodeTokensPerSecond", 0.95),
+          prefillP50: at(columns, "prefillTokensPerSecond", 0.5),
+          timeToFirstTokenMsP50: at(columns, "firstToken", 0.5),
+          timeToFirstTokenMsP95: at(columns, "firstToken", 0.95),
+          timeToFirstTokenMsP99: at(columns, "firstToken", 0.99),
+          tokenGapMsP50: columns.map(() => null),
+          tokenGapMsP99: columns.map(() => null),
+          concurrencyMean: columns.map((rows) => sum(rows, "duration") / width),
+          concurrencyMax: columns.map((rows) =>
+            Math.min(rows.length, Math.ceil((sum(rows, "duration") / width) * 2.6)),
+          ),
+          requests: columns.map((rows) => rows.length),
+          requestsWithDecode: having(columns, "decodeTokensPerSecond"),
+          requestsWithPrefill: having(columns, "prefillTokensPerSecond"),
+          requestsWithFirstToken: having(columns, "firstToken"),
+        })),
     };
   },
   ModelBreakdown(payload) {
@@ -356,18 +540,35 @@ const PROCEDURES = {
       timeToFirstTokenMsP50: percentile(own, "firstToken", 0.5),
       timeToFirstTokenMsP95: percentile(own, "firstToken", 0.95),
       lastSeenAt: Math.max(...own.map((row) => row.startedAt)),
-      sparkline: Array.from({ length: 24 }, (_, at) => own.filter((row) => Math.floor(((row.startedAt - start) / (end - start)) * 24) === at).length),
+      sparkline: Array.from(
+        { length: 24 },
+        (_, at) =>
+          own.filter((row) => Math.floor(((row.startedAt - start) / (end - start)) * 24) === at).length,
+      ),
     }));
-    const by = { MODEL_ORDER_TOTAL_TOKENS: "totalTokens", MODEL_ORDER_COMPLETION_TOKENS: "completionTokens", MODEL_ORDER_LAST_SEEN: "lastSeenAt", MODEL_ORDER_ERROR_SHARE: "errorShare" }[payload.order] ?? "requests";
+    const by =
+      {
+        MODEL_ORDER_TOTAL_TOKENS: "totalTokens",
+        MODEL_ORDER_COMPLETION_TOKENS: "completionTokens",
+        MODEL_ORDER_LAST_SEEN: "lastSeenAt",
+        MODEL_ORDER_ERROR_SHARE: "errorShare",
+      }[payload.order] ?? "requests";
     table.sort((a, b) => b[by] - a[by]);
     return { rows: table.slice(0, payload.limit || 100), total: table.length };
   },
   RecentRequests(payload) {
     const { page, pageSize } = payload;
-    if (!(page >= 1) || !(pageSize >= 1 && pageSize <= 100)) throw new Error("page must be >= 1 and pageSize 1 to 100");
+    if (!(page >= 1) || !(pageSize >= 1 && pageSize <= 100))
+      throw new Error("page must be >= 1 and pageSize 1 to 100");
     const rows = select(payload).sort((a, b) => b.startedAt - a.startedAt);
     const first = (page - 1) * pageSize;
-    return { rows: rows.slice(first, first + pageSize), total: rows.length, page, pageSize, nextPageToken: "" };
+    return {
+      rows: rows.slice(first, first + pageSize),
+      total: rows.length,
+      page,
+      pageSize,
+      nextPageToken: "",
+    };
   },
 };
 
@@ -388,7 +589,12 @@ function answer(frame) {
 
 // ---- HTTP ----
 
-const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const TYPES = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
 const SECURITY = {
   "content-security-policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -399,9 +605,12 @@ const SECURITY = {
 
 function serveFile(path, response) {
   let file = join(dist, normalize(path));
-  if (!file.startsWith(dist) || path === "/" || (!extname(path) && !existsSync(file))) file = join(dist, "index.html");
+  if (!file.startsWith(dist) || path === "/" || (!extname(path) && !existsSync(file)))
+    file = join(dist, "index.html");
   if (!existsSync(file)) return response.writeHead(404).end("not found, or not built: npm run build");
-  response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", ...SECURITY }).end(readFileSync(file));
+  response
+    .writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", ...SECURITY })
+    .end(readFileSync(file));
 }
 
 async function body(request) {
@@ -412,13 +621,15 @@ async function body(request) {
 
 const server = createServer(async (request, response) => {
   const { pathname } = new URL(request.url, "http://fake");
-  const json = (status, value) => response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
+  const json = (status, value) =>
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
   if (pathname.startsWith("/fake/")) {
     mode = pathname.slice(6);
     if (mode === "down") for (const stream of streams) stream.end();
     return json(200, { mode });
   }
-  if (mode === "down" && (pathname === "/rpc" || pathname === "/events")) return response.writeHead(500).end();
+  if (mode === "down" && (pathname === "/rpc" || pathname === "/events"))
+    return response.writeHead(500).end();
   if (pathname === "/healthz") return json(200, { status: "ok" });
   if (pathname === "/rpc") return json(200, answer(JSON.parse(await body(request))));
   if (pathname === "/v1/chat/completions") {
@@ -433,14 +644,28 @@ const server = createServer(async (request, response) => {
     return;
   }
   if (pathname === "/events") {
-    response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache, no-transform" });
+    response.writeHead(200, {
+      "content-type": "text/event-stream",
+      "cache-control": "no-cache, no-transform",
+    });
     streams.add(response);
     response.on("close", () => streams.delete(response));
     const requests = mode === "empty" ? [] : [...running.values()].map((one) => liveView(one, Date.now()));
-    const connected = { version: "0.0.0", instance: "fake", seq: sequence, resumed: false, now: Date.now(), requests };
-    response.write(`retry: 2000\n\nid: fake-${sequence}\nevent: connected\ndata: ${JSON.stringify(connected)}\n\n`);
+    const connected = {
+      version: "0.0.0",
+      instance: "fake",
+      seq: sequence,
+      resumed: false,
+      now: Date.now(),
+      requests,
+    };
+    response.write(
+      `retry: 2000\n\nid: fake-${sequence}\nevent: connected\ndata: ${JSON.stringify(connected)}\n\n`,
+    );
     return;
   }
   serveFile(pathname, response);
 });
-server.listen(port, "127.0.0.1", () => console.log(`fake gateway on http://127.0.0.1:${server.address().port}/`));
+server.listen(port, "127.0.0.1", () =>
+  console.log(`fake gateway on http://127.0.0.1:${server.address().port}/`),
+);

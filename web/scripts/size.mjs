@@ -23,7 +23,9 @@ for (const name of names) {
   if (atOnce) first += size;
   console.log(`${String(size).padStart(8)}  ${atOnce ? "first" : "later"}  ${name}`);
 }
-console.log(`${String(first).padStart(8)}  of ${FIRST} first page\n${String(total).padStart(8)}  of ${TOTAL} everything`);
+console.log(
+  `${String(first).padStart(8)}  of ${FIRST} first page\n${String(total).padStart(8)}  of ${TOTAL} everything`,
+);
 if (first > FIRST || total > TOTAL) {
   console.error("the dashboard is over its size budget");
   process.exit(1);

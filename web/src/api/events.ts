@@ -84,7 +84,8 @@ export function shareEvents(listener: Listener, snapshot: () => [Connection, Eve
       if (!holding) return;
       const [state, connected] = snapshot();
       channel.postMessage({ kind: "connection", state } satisfies Shared);
-      if (state === "open") channel.postMessage({ kind: "event", name: "connected", data: connected } satisfies Shared);
+      if (state === "open")
+        channel.postMessage({ kind: "event", name: "connected", data: connected } satisfies Shared);
     } else if (holding) return;
     else if (data.kind === "event") listener.event(data.name, data.data);
     else listener.connection(data.state);

@@ -9,7 +9,7 @@ export const LINGER_MS = 3_000;
 /** Span over which the rate of now is averaged. */
 const RATE_WINDOW_MS = 10_000;
 /** One sample each second is kept for the sparklines. */
-const SAMPLES = 60;
+export const SAMPLES = 60;
 
 /** A request on the page, with the moment it ended and its recent rates in tokens per second. */
 export interface Row extends LiveRequest {
@@ -19,6 +19,8 @@ export interface Row extends LiveRequest {
 
 export interface Live {
   connection: Connection;
+  /** There was a connection since the page was opened; else nothing is known of what runs. */
+  known: boolean;
   /** When the connection was lost, or the last event came; ms since 1970 by this machine's clock. */
   since: number;
   /** Server's clock minus this machine's. */
@@ -38,6 +40,7 @@ export const isRunning = (state: RequestState): boolean => state === "queued" ||
 export class LiveStore {
   private state: Live = {
     connection: "connecting",
+    known: false,
     since: Date.now(),
     clockOffset: 0,
     rows: [],
@@ -62,7 +65,7 @@ export class LiveStore {
     if (connection === this.state.connection) return;
     this.openedAt = connection === "open" ? Date.now() : null;
     this.progress = [];
-    this.publish({ connection, since: Date.now() });
+    this.publish({ connection, since: Date.now(), known: this.state.known || connection === "open" });
   }
 
   event(name: EventName, data: EventData): void {

@@ -38,6 +38,7 @@ export async function rpc<P extends Procedure>(
   const id = String(nextId++);
   const body = JSON.stringify({ _tag: "Request", id, tag, payload, headers: [] });
   let frames: unknown;
+  let status = 200;
   try {
     const response = await fetch("/rpc", {
       method: "POST",
@@ -45,13 +46,16 @@ export async function rpc<P extends Procedure>(
       body,
       signal: signal ?? null,
     });
+    status = response.status;
     frames = await response.json();
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
-    const unreadable = error instanceof SyntaxError;
-    throw new RpcError("transport", unreadable ? "The gateway's answer is unreadable." : "The gateway is not reachable.");
+    if (!(error instanceof SyntaxError)) throw new RpcError("transport", "The gateway is not reachable.");
   }
-  if (!Array.isArray(frames)) throw new RpcError("transport", "The gateway's answer is unreadable.");
+  if (!Array.isArray(frames)) {
+    const what = status === 200 ? "an answer that cannot be read" : `HTTP ${status}`;
+    throw new RpcError("transport", `The gateway answered with ${what}.`);
+  }
   return value(frames as Frame[], id) as Answer<P>;
 }
 
@@ -62,7 +66,8 @@ function value(frames: Frame[], id: string): unknown {
     if (frame._tag !== "Exit" || frame.requestId !== id || !frame.exit) continue;
     if (frame.exit._tag === "Success") return frame.exit.value;
     const cause = frame.exit.cause;
-    if (cause?._tag === "Fail") throw new RpcError("database", cause.error?.message ?? "Usage data is unavailable.");
+    if (cause?._tag === "Fail")
+      throw new RpcError("database", cause.error?.message ?? "Usage data is unavailable.");
     if (cause?._tag === "Die") throw new RpcError("refused", text(cause.defect));
     throw new RpcError("transport", "The gateway broke the call off.");
   }

@@ -9,10 +9,12 @@ export function useRpc<P extends Procedure>(
   tag: P,
   key: unknown[],
   payload: () => Payload<P>,
+  enabled = true,
 ): UseQueryResult<Answer<P>> {
   return useQuery<Answer<P>>({
     queryKey: [tag, ...key],
     queryFn: ({ signal }) => rpc(tag, payload(), signal),
+    enabled,
     placeholderData: keepPreviousData as never,
     retry: (failures, error) => failures < 1 && error instanceof RpcError && error.kind === "transport",
   });

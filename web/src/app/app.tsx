@@ -1,15 +1,20 @@
 // The frame: what governs all pages above, the page below, and the one place
 // where the event stream meets the queries.
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { Suspense, useEffect, useMemo, useState } from "react";
+import { lazy, Suspense, useEffect, useMemo, useState } from "react";
 import { Link, Route, Switch } from "wouter";
 import { startLive } from "../api/live.ts";
 import { PauseContext } from "../lib/view.ts";
 import styles from "./app.module.css";
+import { FilterChips } from "./filters.tsx";
 import { refresher } from "./refresh.ts";
 import { Overview } from "./routes/overview.tsx";
 import { TopBar } from "./top-bar.tsx";
 import { Unavailable } from "./unavailable.tsx";
+
+const Throughput = lazy(() => import("./routes/throughput.tsx"));
+const Models = lazy(() => import("./routes/models.tsx"));
+const Requests = lazy(() => import("./routes/requests.tsx"));
 
 const makeClient = () =>
   new QueryClient({
@@ -47,10 +52,14 @@ export function App({ client: given }: { client?: QueryClient }) {
         </a>
         <TopBar pausedAt={pausedAt} newer={newer > 0} onPause={pause} />
         <Unavailable />
+        <FilterChips />
         <main id="main" className={styles.main}>
           <Suspense fallback={<div style={{ minHeight: "80vh" }} />}>
             <Switch>
               <Route path="/" component={Overview} />
+              <Route path="/throughput" component={Throughput} />
+              <Route path="/models" component={Models} />
+              <Route path="/requests/:id?" component={Requests} />
               <Route>
                 <NotFound />
               </Route>

@@ -9,7 +9,7 @@ import styles from "./app.module.css";
 const STALE_MS = 30_000;
 
 export function Connection() {
-  const { connection, since } = useLive();
+  const { connection, known, since } = useLive();
   const now = useNow(1_000);
   const stale = connection === "lost" && now - since > STALE_MS;
   useEffect(() => {
@@ -20,7 +20,9 @@ export function Connection() {
       ? "Connected"
       : connection === "connecting"
         ? "Connecting…"
-        : `Reconnecting… data as of ${time(since)}`;
+        : known
+          ? `Reconnecting… data as of ${time(since)}`
+          : "Not connected, trying again…";
   return (
     <span className={styles.connection} role="status" data-state={connection}>
       <i />

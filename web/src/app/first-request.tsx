@@ -20,8 +20,8 @@ export function FirstRequest() {
     <section className={styles.panel} aria-labelledby="first-request">
       <h2 id="first-request">Waiting for the first request</h2>
       <p>
-        Nothing has passed through the proxy yet. Point an application's base URL at <code>{base}</code>, or send a
-        request by hand. It appears on this page at once.
+        Nothing has passed through the proxy yet. Point an application's base URL at <code>{base}</code>, or
+        send a request by hand. It appears on this page at once.
       </p>
       <div className={styles.line}>
         <code>{line}</code>

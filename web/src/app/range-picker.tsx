@@ -3,7 +3,15 @@ import { useState } from "react";
 import { Button, Select } from "../components/panel.tsx";
 import { Popover } from "../components/popover.tsx";
 import { zoneLabel } from "../lib/format.ts";
-import { absolute, DEFAULT_SPAN, PRESETS, parseSpan, resolve, type Span, spanLabel } from "../lib/time-range.ts";
+import {
+  absolute,
+  DEFAULT_SPAN,
+  PRESETS,
+  parseSpan,
+  resolve,
+  type Span,
+  spanLabel,
+} from "../lib/time-range.ts";
 import { useView } from "../lib/view.ts";
 import styles from "./range-picker.module.css";
 
@@ -33,7 +41,8 @@ export function RangePicker() {
   const step = (direction: -1 | 1) => {
     const { start, end } = resolve(span, Date.now());
     const by = (end - start) * direction;
-    if (end + by >= Date.now() - 1_000) return set(DEFAULT_SPAN.from === span.from ? DEFAULT_SPAN : liveSpan(end - start));
+    if (end + by >= Date.now() - 1_000)
+      return set(DEFAULT_SPAN.from === span.from ? DEFAULT_SPAN : liveSpan(end - start));
     set(absolute({ start: start + by, end: end + by }));
   };
   const wider = () => {
@@ -67,11 +76,25 @@ export function RangePicker() {
           />
         )}
       </Popover>
-      <Button quiet aria-label="One range on" title="One range on" disabled={span.to === "now"} onClick={() => step(1)}>
+      <Button
+        quiet
+        aria-label="One range on"
+        title="One range on"
+        disabled={span.to === "now"}
+        onClick={() => step(1)}
+      >
         ›
       </Button>
       <Button quiet aria-label="Twice the range" title="Twice the range" onClick={wider}>
-        <svg aria-hidden="true" width="14" height="14" viewBox="0 0 16 16" fill="none" stroke="currentColor" strokeWidth="1.5">
+        <svg
+          aria-hidden="true"
+          width="14"
+          height="14"
+          viewBox="0 0 16 16"
+          fill="none"
+          stroke="currentColor"
+          strokeWidth="1.5"
+        >
           <circle cx="7" cy="7" r="4.5" />
           <path d="M5 7h4M10.5 10.5 14 14" strokeLinecap="round" />
         </svg>
@@ -95,7 +118,9 @@ function Choices(props: {
     ["", `Browser (${browserZone})`],
     ["UTC", "UTC"],
     ...MORE_ZONES.map((zone) => [zone, zone] as const),
-    ...(props.zone && props.zone !== "UTC" && !MORE_ZONES.includes(props.zone) ? [[props.zone, props.zone] as const] : []),
+    ...(props.zone && props.zone !== "UTC" && !MORE_ZONES.includes(props.zone)
+      ? [[props.zone, props.zone] as const]
+      : []),
   ] as const;
   const submit = (event: React.FormEvent) => {
     event.preventDefault();
@@ -136,7 +161,12 @@ function Choices(props: {
       </ul>
       <div className={styles.zone}>
         <span className="muted">Times in</span>
-        <Select label="Time zone" value={props.zone ?? ""} options={zones} onChange={(zone) => props.onZone(zone || null)} />
+        <Select
+          label="Time zone"
+          value={props.zone ?? ""}
+          options={zones}
+          onChange={(zone) => props.onZone(zone || null)}
+        />
       </div>
     </form>
   );

@@ -4,22 +4,38 @@ import { useLive } from "../api/live.ts";
 import { Button } from "../components/panel.tsx";
 import { time } from "../lib/format.ts";
 import { setTheme, useTheme } from "../lib/theme.ts";
-import { FILTER_KEYS, useView } from "../lib/view.ts";
+import { keptParams, useView } from "../lib/view.ts";
 import styles from "./app.module.css";
 import { Connection } from "./connection.tsx";
+import { FilterButton } from "./filters.tsx";
 import { RangePicker } from "./range-picker.tsx";
 
-const PAGES = [["/", "Overview"]] as const;
+const PAGES = [
+  ["/", "Overview"],
+  ["/throughput", "Throughput"],
+  ["/models", "Models"],
+  ["/requests", "Requests"],
+] as const;
 
-export function TopBar(props: { pausedAt: number | null; newer: boolean; onPause: (paused: boolean) => void }) {
+export function TopBar(props: {
+  pausedAt: number | null;
+  newer: boolean;
+  onPause: (paused: boolean) => void;
+}) {
   const [location] = useLocation();
   const search = useSearch();
   const [view] = useView();
+  const kept = keptParams(search).toString();
   return (
     <header className={styles.bar}>
       <Link href="/" className={styles.brand} aria-label="modash">
         <svg aria-hidden="true" width="22" height="22" viewBox="0 0 32 32" fill="none" strokeWidth="3">
-          <path d="M4 22h4.5l3.5-14 5.5 17 4-12 2 9H28" stroke="currentColor" strokeLinecap="round" strokeLinejoin="round" />
+          <path
+            d="M4 22h4.5l3.5-14 5.5 17 4-12 2 9H28"
+            stroke="currentColor"
+            strokeLinecap="round"
+            strokeLinejoin="round"
+          />
         </svg>
         modash
       </Link>
@@ -27,7 +43,7 @@ export function TopBar(props: { pausedAt: number | null; newer: boolean; onPause
         {PAGES.map(([path, name]) => (
           <Link
             key={path}
-            href={path + keptSearch(search)}
+            href={kept ? `${path}?${kept}` : path}
             aria-current={(path === "/" ? location === "/" : location.startsWith(path)) ? "page" : undefined}
           >
             {name}
@@ -36,6 +52,7 @@ export function TopBar(props: { pausedAt: number | null; newer: boolean; onPause
       </nav>
       <div className={styles.controls}>
         <RangePicker />
+        <FilterButton />
         <LiveSwitch {...props} endsNow={view.span.to === "now"} />
       </div>
       <div className={styles.end}>
@@ -44,18 +61,6 @@ export function TopBar(props: { pausedAt: number | null; newer: boolean; onPause
       </div>
     </header>
   );
-}
-
-/** Range and filters go along to another page; its page number and the like do not. */
-function keptSearch(search: string): string {
-  const params = new URLSearchParams(search);
-  const kept = new URLSearchParams();
-  for (const key of ["from", "to", "tz", "compare", ...FILTER_KEYS]) {
-    const value = params.get(key);
-    if (value) kept.set(key, value);
-  }
-  const text = kept.toString();
-  return text && `?${text}`;
 }
 
 function LiveSwitch(props: {
@@ -77,7 +82,9 @@ function LiveSwitch(props: {
       onClick={() => props.onPause(on)}
     >
       <i data-on={on && connection === "open"} />
-      {props.pausedAt === null ? "Live" : `Paused at ${time(props.pausedAt)}${props.newer ? " · newer data" : ""}`}
+      {props.pausedAt === null
+        ? "Live"
+        : `Paused at ${time(props.pausedAt)}${props.newer ? " · newer data" : ""}`}
     </Button>
   );
 }
@@ -86,8 +93,21 @@ function ThemeButton() {
   const theme = useTheme();
   const other = theme === "dark" ? "light" : "dark";
   return (
-    <Button quiet aria-label={`Use the ${other} theme`} title={`Use the ${other} theme`} onClick={() => setTheme(other)}>
-      <svg aria-hidden="true" width="16" height="16" viewBox="0 0 16 16" fill="none" stroke="currentColor" strokeWidth="1.5">
+    <Button
+      quiet
+      aria-label={`Use the ${other} theme`}
+      title={`Use the ${other} theme`}
+      onClick={() => setTheme(other)}
+    >
+      <svg
+        aria-hidden="true"
+        width="16"
+        height="16"
+        viewBox="0 0 16 16"
+        fill="none"
+        stroke="currentColor"
+        strokeWidth="1.5"
+      >
         <circle cx="8" cy="8" r="6" />
         <path d="M8 2a6 6 0 0 1 0 12z" fill="currentColor" stroke="none" />
       </svg>

@@ -7,6 +7,8 @@ import styles from "./panel.module.css";
 
 export function Panel(props: {
   title: string;
+  /** A few words beside the title. */
+  note?: string;
   controls?: ReactNode;
   busy?: boolean;
   className?: string | undefined;
@@ -17,7 +19,10 @@ export function Panel(props: {
   return (
     <section className={classes} aria-labelledby={id}>
       <div className={styles.head}>
-        <h2 id={id}>{props.title}</h2>
+        <h2 id={id}>
+          {props.title}
+          {props.note ? <span className={styles.note}> {props.note}</span> : null}
+        </h2>
         {props.controls}
       </div>
       {props.children}
@@ -62,7 +67,11 @@ export function Failure(props: { what: string; error: Error; retry: () => void; 
   const known = props.error instanceof RpcError;
   const message = known ? props.error.message : "Something went wrong.";
   return (
-    <div role="alert" className={`${styles.state} ${styles.failed}`} style={props.stale ? { padding: 8 } : {}}>
+    <div
+      role="alert"
+      className={`${styles.state} ${styles.failed}`}
+      style={props.stale ? { padding: 8 } : {}}
+    >
       <div>
         <strong>Could not load {props.what}</strong>
         {props.stale ? " – these are older values. " : <br />}
@@ -85,12 +94,14 @@ export function Empty({ title, height, children }: { title: string; height?: num
   );
 }
 
-export function Button(
-  props: React.ComponentProps<"button"> & { quiet?: boolean },
-) {
+export function Button(props: React.ComponentProps<"button"> & { quiet?: boolean }) {
   const { quiet, className, ...rest } = props;
   return (
-    <button type="button" className={`${styles.button} ${quiet ? styles.quiet : ""} ${className ?? ""}`} {...rest} />
+    <button
+      type="button"
+      className={`${styles.button} ${quiet ? styles.quiet : ""} ${className ?? ""}`}
+      {...rest}
+    />
   );
 }
 
@@ -104,7 +115,12 @@ export function Segments<T extends string>(props: {
   return (
     <fieldset className={styles.segments} style={{ border: 0, margin: 0 }} aria-label={props.label}>
       {props.options.map(([value, text]) => (
-        <button key={value} type="button" aria-pressed={value === props.value} onClick={() => props.onChange(value)}>
+        <button
+          key={value}
+          type="button"
+          aria-pressed={value === props.value}
+          onClick={() => props.onChange(value)}
+        >
           {text}
         </button>
       ))}

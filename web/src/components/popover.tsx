@@ -1,7 +1,7 @@
 // A button with a native popover below it, kept inside the window.
-import { type ReactNode, useId, useRef } from "react";
-import styles from "./popover.module.css";
+import { type ReactNode, useId, useRef, useState } from "react";
 import { Button } from "./panel.tsx";
+import styles from "./popover.module.css";
 
 export function Popover(props: {
   label: ReactNode;
@@ -12,7 +12,9 @@ export function Popover(props: {
   const id = useId();
   const button = useRef<HTMLButtonElement>(null);
   const box = useRef<HTMLDivElement>(null);
+  const [open, setOpen] = useState(false);
   const place = (event: React.ToggleEvent<HTMLDivElement>) => {
+    setOpen(event.newState === "open");
     if (event.newState !== "open" || !button.current || !box.current) return;
     const { left, bottom } = button.current.getBoundingClientRect();
     const width = Math.min(360, innerWidth - 16);
@@ -33,7 +35,7 @@ export function Popover(props: {
         className={styles.popover}
         onBeforeToggle={place}
       >
-        {props.children(() => box.current?.hidePopover?.())}
+        {open ? props.children(() => box.current?.hidePopover()) : null}
       </div>
     </>
   );

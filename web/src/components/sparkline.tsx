@@ -5,11 +5,15 @@ export function Sparkline(props: {
   values: (number | null)[];
   color?: string;
   height?: number;
-  /** The largest value that the height stands for; else that of the values. */
+  /** The height stands for this much at least. */
   max?: number;
+  /** Places on the line; values that are fewer stand at its right end. */
+  places?: number;
   className?: string | undefined;
 }) {
-  const { values, color = "var(--c1)", height = 40 } = props;
+  const { color = "var(--c1)", height = 40 } = props;
+  const missing = Math.max(0, (props.places ?? 0) - props.values.length);
+  const values = [...Array<null>(missing).fill(null), ...props.values];
   const max = Math.max(props.max ?? 0, ...values.map((value) => value ?? 0));
   const width = Math.max(values.length - 1, 1);
   const y = (value: number) => (max > 0 ? height - 2 - (value / max) * (height - 4) : height - 2).toFixed(1);
@@ -28,6 +32,9 @@ export function Sparkline(props: {
       open = value === null ? null : open;
     }
   });
+  // A flat line of nothing says nothing.
+  if (max === 0 || values.every((value) => !value))
+    return <div className={props.className} style={{ height }} />;
   return (
     <svg
       aria-hidden="true"

@@ -1,37 +1,35 @@
-// A chart over time that everybody can read: the canvas for the eye, a text
+// A chart over time that everybody can read: the plot for the eye, a text
 // summary, arrow keys with values read out, and the same numbers as a table.
-import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
-import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
+import { useEffect, useId, useRef, useState } from "react";
 import { dateFormat, zoneLabel } from "../lib/format.ts";
-import { useTheme } from "../lib/theme.ts";
-import { columns, type PlotData, plotOptions } from "./plot.ts";
+import { type Line, Plot, type PlotProps, scales } from "./plot.tsx";
 import styles from "./time-chart.module.css";
 
-export interface TimeChartProps extends PlotData {
+export interface TimeChartProps extends Omit<PlotProps, "width"> {
   /** What the chart shows; its accessible name. */
   name: string;
-  kind: "bars" | "lines";
-  log?: boolean;
-  height: number;
-  /** A value as on the axis and in the legend. */
-  format: (value: number | null) => string;
-  /** Charts of one key share their cursor. */
-  syncKey?: string;
   /** Show the numbers as a table in place of the plot. */
   asTable?: boolean;
   /** What the legend shows while the cursor is elsewhere, one text for each line. */
   atRest?: string[];
   restLabel?: string;
+  /** The bucket under the cursor and how to move it: charts that share it move in step. */
+  cursor?: [number | null, (index: number | null) => void];
   onZoom: (start: number, end: number) => void;
 }
 
 export function TimeChart(props: TimeChartProps) {
-  const [index, setIndex] = useState<number | null>(null);
+  const own = useState<number | null>(null);
+  const [index, setIndex] = props.cursor ?? own;
+  const shown = index !== null && index < props.starts.length && !props.asTable ? index : null;
   return (
     <figure>
-      <Legend {...props} index={props.asTable ? null : index} />
-      {props.asTable ? <ValueTable {...props} /> : <Plot {...props} index={index} onCursor={setIndex} />}
+      <Legend {...props} index={shown} />
+      {props.asTable ? (
+        <ValueTable {...props} />
+      ) : (
+        <Interactive {...props} index={shown} onIndex={setIndex} />
+      )}
     </figure>
   );
 }
@@ -40,121 +38,135 @@ export function TimeChart(props: TimeChartProps) {
 function bucketLabel(props: TimeChartProps, index: number): string {
   const start = props.starts[index] ?? 0;
   const fine = props.bucketSeconds < 60 ? { second: "2-digit" as const } : {};
-  const format = dateFormat(props.zone, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", ...fine });
+  const format = dateFormat(props.zone, {
+    month: "short",
+    day: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    ...fine,
+  });
   return format.formatRange(start, start + props.bucketSeconds * 1e3);
 }
 
+const swatch = (line: Line, kind: "bars" | "lines") =>
+  kind === "bars" || line.thin ? (
+    <rect width="10" height="10" rx="2" fill={`var(${line.color})`} opacity={line.thin ? 0.3 : 1} />
+  ) : (
+    <path d="M0 5h16" stroke={`var(${line.color})`} strokeWidth="2" strokeDasharray={line.dash} />
+  );
+
 function Legend(props: TimeChartProps & { index: number | null }) {
-  const { index, lines } = props;
+  const { index, lines, kind, errors } = props;
   return (
     <figcaption className={styles.legend}>
       <span className={styles.at}>{index === null ? props.restLabel : bucketLabel(props, index)}</span>
       {lines.map((line, at) => (
         <span key={line.label} className={styles.key}>
-          <span
-            className={styles.swatch}
-            data-line={props.kind === "lines"}
-            style={{ background: `var(${line.color})`, opacity: line.thin ? 0.5 : 1 }}
-          />
+          <svg aria-hidden="true" width={kind === "bars" || line.thin ? 10 : 16} height="10">
+            {swatch(line, kind)}
+          </svg>
           {line.label}{" "}
           <strong>{index === null ? props.atRest?.[at] : props.format(line.values[index] ?? null)}</strong>
         </span>
       ))}
-      {props.errors ? (
+      {errors ? (
         <span className={styles.key}>
-          <span className={styles.swatch} data-line style={{ background: "var(--error)" }} />
+          <svg aria-hidden="true" width="10" height="10">
+            <rect y="4" width="10" height="3" fill="var(--error)" />
+          </svg>
           errors{" "}
-          <strong>{index === null ? sum(props.errors) : props.errors[index]}</strong>
+          <strong>{index === null ? errors.reduce((sum, value) => sum + value, 0) : errors[index]}</strong>
         </span>
       ) : null}
     </figcaption>
   );
 }
 
-const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
-
-function Plot(props: TimeChartProps & { index: number | null; onCursor: (index: number | null) => void }) {
-  const host = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot | null>(null);
-  const newest = useRef(props);
-  newest.current = props;
-  const theme = useTheme();
-  const help = useId();
+function Interactive(
+  props: TimeChartProps & { index: number | null; onIndex: (index: number | null) => void },
+) {
+  const { starts, bucketSeconds, index, height } = props;
+  const frame = useRef<HTMLDivElement>(null);
+  const [width, setWidth] = useState(0);
+  const [drag, setDrag] = useState<{ from: number; to: number } | null>(null);
   const [spoken, setSpoken] = useState("");
-  const stacked = props.kind === "bars";
-  // What needs a new plot; everything else is only new data.
-  const shape = JSON.stringify([
-    theme,
-    props.kind,
-    props.log,
-    props.height,
-    props.zone,
-    props.syncKey,
-    props.band,
-    props.lines.map(({ label, color, dash, thin }) => [label, color, dash, thin]),
-  ]);
+  const help = useId();
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `shape` stands for all that the options read
-  useLayoutEffect(() => {
-    const element = host.current;
-    if (!element) return;
-    const options = plotOptions(
-      {
-        data: () => newest.current,
-        cursor: (index) => newest.current.onCursor(index),
-        zoom: (start, end) => newest.current.onZoom(start, end),
-      },
-      { width: Math.max(element.clientWidth, 100), height: props.height },
-      { stacked, log: props.log ?? false, syncKey: props.syncKey, format: (value) => newest.current.format(value) },
-    );
-    const made = new uPlot(options, columns(newest.current, stacked), element);
-    plot.current = made;
-    const resize = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: props.height }));
-    resize.observe(element);
-    return () => {
-      resize.disconnect();
-      made.destroy();
-      plot.current = null;
-    };
-  }, [shape]);
+  useEffect(() => {
+    if (!frame.current || typeof ResizeObserver === "undefined") return;
+    const observer = new ResizeObserver(([entry]) => setWidth(Math.floor(entry?.contentRect.width ?? 0)));
+    observer.observe(frame.current);
+    return () => observer.disconnect();
+  }, []);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new plot has its data already
-  useEffect(() => plot.current?.setData(columns(props, stacked)), [props.lines, props.starts, props.range]);
-
-  const move = (event: React.KeyboardEvent) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const u = plot.current;
-    if (!u || (step === undefined && event.key !== "Escape")) return;
-    event.preventDefault();
-    if (step === undefined) {
-      u.setCursor({ left: -10, top: -10 });
-      return setSpoken("");
+  const { x, time, bottom } = scales({ ...props, width });
+  const place = (event: React.PointerEvent) =>
+    event.clientX - event.currentTarget.getBoundingClientRect().left;
+  const bucketAt = (at: number) => {
+    const shift = props.kind === "bars" ? 0 : (bucketSeconds * 1e3) / 2;
+    const found = starts.findLastIndex((start) => start <= at + shift);
+    return found < 0 ? null : found;
+  };
+  const move = (event: React.PointerEvent) => {
+    const here = place(event);
+    props.onIndex(bucketAt(time(here)));
+    if (drag) setDrag({ ...drag, to: here });
+  };
+  const end = () => {
+    if (drag && Math.abs(drag.to - drag.from) > 6) {
+      const [from, to] = [drag.from, drag.to].sort((a, b) => a - b).map(time);
+      if (from !== undefined && to !== undefined) props.onZoom(from, to);
     }
-    const last = props.starts.length - 1;
-    const index = Math.min(Math.max((props.index ?? (step > 0 ? -1 : last + 1)) + step, 0), last);
-    const middle = (props.starts[index] ?? 0) / 1e3 + (stacked ? props.bucketSeconds / 2 : 0);
-    u.setCursor({ left: u.valToPos(middle, "x"), top: 10 });
-    const values = props.lines.map((line) => `${line.label} ${props.format(line.values[index] ?? null)}`);
-    setSpoken(`${bucketLabel(props, index)}: ${values.join(", ")}`);
+    setDrag(null);
+  };
+  const key = (event: React.KeyboardEvent) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step === undefined) return event.key === "Escape" ? props.onIndex(null) : undefined;
+    event.preventDefault();
+    const last = starts.length - 1;
+    const next = Math.min(Math.max((index ?? (step > 0 ? -1 : last + 1)) + step, 0), last);
+    props.onIndex(next);
+    const values = props.lines.map((line) => `${line.label} ${props.format(line.values[next] ?? null)}`);
+    setSpoken(`${bucketLabel(props, next)}: ${values.join(", ")}`);
   };
 
   return (
     <>
       {/* biome-ignore lint/a11y/useSemanticElements: no element stands for a chart that is walked by keys */}
       <div
-        ref={host}
+        ref={frame}
         role="group"
         // biome-ignore lint/a11y/noNoninteractiveTabindex: the arrow keys move its cursor
         tabIndex={0}
         className={styles.frame}
-        style={{ height: props.height }}
+        style={{ height }}
         aria-label={`${props.name}. ${summary(props)}`}
         aria-describedby={help}
-        onKeyDown={move}
+        onKeyDown={key}
+        onPointerDown={(event) => {
+          if (event.button !== 0) return;
+          event.currentTarget.setPointerCapture?.(event.pointerId);
+          setDrag({ from: place(event), to: place(event) });
+        }}
+        onPointerMove={move}
+        onPointerUp={end}
+        onPointerCancel={() => setDrag(null)}
+        onPointerLeave={() => props.onIndex(null)}
       >
-        <span className={styles.zone} aria-hidden="true">
-          {zoneLabel(props.zone, props.range.end)}
-        </span>
+        {width > 0 ? <Plot {...plotProps(props)} width={width} /> : null}
+        {index !== null && width > 0 ? (
+          <Cursor props={props} x={x} bottom={bottom} index={index} width={width} />
+        ) : null}
+        {drag ? (
+          <i
+            className={styles.selection}
+            style={{
+              left: Math.min(drag.from, drag.to),
+              width: Math.abs(drag.to - drag.from),
+              height: bottom - 10,
+            }}
+          />
+        ) : null}
       </div>
       <span id={help} className="hidden">
         Left and right arrow keys move through the values.
@@ -166,12 +178,72 @@ function Plot(props: TimeChartProps & { index: number | null; onCursor: (index: 
   );
 }
 
+/** Only what the picture depends on, so that a moving cursor does not draw it anew. */
+function plotProps(props: TimeChartProps): Omit<PlotProps, "width"> {
+  const { kind, starts, bucketSeconds, lines, errors, band, range, zone, log, height, format } = props;
+  return {
+    ...{ kind, starts, bucketSeconds, lines, range, zone, height, format },
+    ...(errors ? { errors } : {}),
+    ...(band ? { band } : {}),
+    ...(log ? { log } : {}),
+  };
+}
+
+/** The bucket under the cursor: a column behind bars, a line with points over lines. */
+function Cursor(at: {
+  props: TimeChartProps;
+  x: (at: number) => number;
+  bottom: number;
+  index: number;
+  width: number;
+}) {
+  const { props, x, index, width } = at;
+  const start = props.starts[index] ?? 0;
+  const { y } = scales({ ...props, width });
+  const left = x(start);
+  return (
+    <svg aria-hidden="true" className={styles.cursor} width={width} height={props.height}>
+      {props.kind === "bars" ? (
+        <rect
+          x={left - 1}
+          y={10}
+          width={Math.max(x(start + props.bucketSeconds * 1e3) - left, 2)}
+          height={at.bottom - 10}
+          fill="var(--ink)"
+          opacity={0.08}
+        />
+      ) : (
+        <>
+          <path d={`M${left} 10V${at.bottom}`} stroke="var(--faint)" strokeDasharray="2 2" />
+          {props.lines.map((line) => {
+            const value = line.values[index] ?? null;
+            if (value === null || line.thin) return null;
+            return (
+              <circle
+                key={line.label}
+                cx={left}
+                cy={y(value)}
+                r={3.5}
+                fill={`var(${line.color})`}
+                stroke="var(--panel)"
+                strokeWidth={1.5}
+              />
+            );
+          })}
+        </>
+      )}
+    </svg>
+  );
+}
+
 /** Least, greatest and last value of each line, for those who cannot see it. */
 function summary(props: TimeChartProps): string {
   const texts = props.lines.map((line) => {
     const known = line.values.filter((value): value is number => value !== null);
     if (known.length === 0) return `${line.label}: no data`;
-    const [least, greatest, last] = [Math.min(...known), Math.max(...known), known.at(-1) ?? null].map(props.format);
+    const [least, greatest, last] = [Math.min(...known), Math.max(...known), known.at(-1) ?? null].map(
+      props.format,
+    );
     return `${line.label}: between ${least} and ${greatest}, last ${last}`;
   });
   return `${texts.join("; ")}.`;
@@ -180,8 +252,13 @@ function summary(props: TimeChartProps): string {
 function ValueTable(props: TimeChartProps) {
   const rows = props.starts.map((start, at) => ({ start, at })).reverse();
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
-    <section className={styles.table} style={{ height: props.height - 16 }} aria-label={props.name} tabIndex={0}>
+    <section
+      className={styles.table}
+      style={{ height: props.height - 16 }}
+      aria-label={props.name}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+      tabIndex={0}
+    >
       <table>
         <thead>
           <tr>

@@ -82,7 +82,10 @@ export function change(now: Maybe, before: Maybe): { text: string; arrow: string
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 /** A cached formatter for a zone; `undefined` is the browser's zone. */
-export function dateFormat(zone: string | undefined, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+export function dateFormat(
+  zone: string | undefined,
+  options: Intl.DateTimeFormatOptions,
+): Intl.DateTimeFormat {
   const key = `${zone}${JSON.stringify(options)}`;
   let format = formats.get(key);
   if (!format) {
@@ -116,10 +119,10 @@ export function ago(at: Maybe, now: number, zone?: string): string {
   return dateFormat(zone, { ...DATE, hour: "2-digit", minute: "2-digit" }).format(at);
 }
 
-/** Browsers write offsets as GMT+2; everybody here says UTC+2. */
+/** Browsers write offsets as GMT+2; here it is UTC+2, and UTC for none. */
 export function zoneLabel(zone: string | undefined, at: number): string {
   const part = dateFormat(zone, { timeZoneName: "shortOffset" })
     .formatToParts(at)
     .find(({ type }) => type === "timeZoneName");
-  return (part?.value ?? "UTC").replace("GMT", "UTC");
+  return (part?.value ?? "UTC").replace("GMT", "UTC").replace(/^UTC[+-]0$/, "UTC");
 }

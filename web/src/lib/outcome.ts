@@ -38,7 +38,10 @@ export const USAGE_SOURCES: Record<UsageSource, { text: string; meaning: string 
     text: "partial",
     meaning: "Reported by the upstream, but the answer broke off: a lower bound",
   },
-  USAGE_SOURCE_ESTIMATED: { text: "estimated", meaning: "Counted by modash on the stream; the prompt is unknown" },
+  USAGE_SOURCE_ESTIMATED: {
+    text: "estimated",
+    meaning: "Counted by modash on the stream; the prompt is unknown",
+  },
   USAGE_SOURCE_NOT_REPORTED: {
     text: "not reported",
     meaning: "The answer carried no usage. MODASH_PROXY_STREAM_USAGE=inject asks for it on streams",

@@ -1,5 +1,5 @@
 // Light or dark: the system's choice until a person chooses. theme.js sets a
-// kept choice before the first paint; charts ask here when to draw anew.
+// kept choice before the first paint.
 import { useSyncExternalStore } from "react";
 
 export type Theme = "light" | "dark";
@@ -35,16 +35,3 @@ function subscribe(listener: () => void): () => void {
 }
 
 export const useTheme = (): Theme => useSyncExternalStore(subscribe, currentTheme);
-
-let probe: HTMLElement | undefined;
-
-/** The colour of a custom property such as "--prompt" in the theme of now, for a canvas. */
-export function cssColor(name: string): string {
-  if (!probe) {
-    probe = document.createElement("i");
-    probe.hidden = true;
-    document.body.append(probe);
-  }
-  probe.style.color = `var(${name})`;
-  return getComputedStyle(probe).color;
-}

@@ -56,7 +56,9 @@ export const absolute = ({ start, end }: Moments): Span => ({
 });
 
 /** Bucket widths that divide days, so that neighbours line up whatever the range. */
-const WIDTHS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 604_800];
+const WIDTHS = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 604_800,
+];
 
 /** The narrowest width in seconds that gives at most `most` buckets. */
 export const bucketSeconds = ({ start, end }: Moments, most = 120): number =>
@@ -68,36 +70,42 @@ export function spanLabel(span: Span, zone: string | undefined): string {
   if (preset) return preset.label;
   if (span.to === "now" && spanOf(span.from)) return `Last ${span.from.slice(1)}`;
   const { start, end } = resolve(span, Date.now());
-  return dateFormat(zone, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }).formatRange(start, end);
+  return dateFormat(zone, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }).formatRange(
+    start,
+    end,
+  );
 }
 
 /** Midnight in a zone of the day `days` before the one that holds `at`. */
 function midnight(at: number, days: number, zone: string | undefined): number {
-  const parts = dateFormat(zone, { year: "numeric", month: "numeric", day: "numeric" }).formatToParts(at - days * DAY);
+  const parts = dateFormat(zone, { year: "numeric", month: "numeric", day: "numeric" }).formatToParts(
+    at - days * DAY,
+  );
   const part = (type: string) => Number(parts.find((p) => p.type === type)?.value);
   return wallTime(Date.UTC(part("year"), part("month") - 1, part("day")), zone);
 }
 
+/** Zone's clocks minus UTC at a moment, in ms. */
+export function zoneOffset(at: number, zone: string | undefined): number {
+  const parts = new Map<string, number>();
+  const format = dateFormat(zone, {
+    year: "numeric",
+    month: "numeric",
+    day: "numeric",
+    hour: "numeric",
+    minute: "numeric",
+    second: "numeric",
+  });
+  for (const { type, value } of format.formatToParts(at)) parts.set(type, Number(value));
+  const get = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? 0;
+  const wall = Date.UTC(get("year"), get("month") - 1, get("day"), get("hour"), get("minute"), get("second"));
+  return wall - Math.floor(at / 1e3) * 1e3;
+}
+
 /** The moment at which clocks of a zone show what `wall` shows in UTC. */
 export function wallTime(wall: number, zone: string | undefined): number {
-  const shown = (at: number) => {
-    const parts = new Map(
-      dateFormat(zone, {
-        year: "numeric",
-        month: "numeric",
-        day: "numeric",
-        hour: "numeric",
-        minute: "numeric",
-        second: "numeric",
-      })
-        .formatToParts(at)
-        .map(({ type, value }) => [type, Number(value)]),
-    );
-    const get = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? 0;
-    return Date.UTC(get("year"), get("month") - 1, get("day"), get("hour"), get("minute"), get("second"));
-  };
-  const first = wall - (shown(wall) - wall);
-  return first - (shown(first) - wall);
+  const first = wall - zoneOffset(wall, zone);
+  return wall - zoneOffset(first, zone);
 }
 
 /** What a person typed: "90m", "3d", "today", "yesterday", "2026-11-01 to 2026-11-07". Null: not understood. */

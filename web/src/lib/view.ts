@@ -90,6 +90,24 @@ export function useView(): [View, (change: Change, replace?: boolean) => void] {
   return [view, set];
 }
 
+/** The URL's query of now with one filter set: for links to other pages. */
+export function searchWith(key: FilterKey, values: string[]): string {
+  const params = keptParams(location.search);
+  params.set(key, join(values));
+  return params.toString();
+}
+
+/** Range, zone and filters go along to another page; its page number and the like do not. */
+export function keptParams(search: string): URLSearchParams {
+  const params = new URLSearchParams(search);
+  const kept = new URLSearchParams();
+  for (const key of ["from", "to", "tz", "compare", ...FILTER_KEYS]) {
+    const value = params.get(key);
+    if (value) kept.set(key, value);
+  }
+  return kept;
+}
+
 /** What every query of a view asks for. `key` is stable while the view is. */
 export interface Scope {
   key: unknown[];

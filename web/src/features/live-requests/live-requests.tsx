@@ -19,17 +19,23 @@ export function LiveRequests() {
   const rows = new Map(live.rows.map((row) => [row.id, row]));
   const hidden = live.inFlight - slots.current.filter((id) => id && rows.get(id)?.endedAt === null).length;
   return (
-    <Panel title="In flight now" controls={<Note live={live.inFlight} hidden={hidden} />}>
+    <Panel title="In flight now" controls={live.known ? <Note live={live.inFlight} hidden={hidden} /> : null}>
       {slots.current.length === 0 ? (
-        <Empty title={live.connection === "connecting" ? "Connecting…" : "Nothing is running"} height={300}>
-          {live.connection === "connecting" ? null : <span>Requests appear here the moment they reach the proxy.</span>}
+        <Empty title={live.known ? "Nothing is running" : "Not connected"} height={300}>
+          {live.known
+            ? "Requests appear here the moment they reach the proxy."
+            : "What runs now is not known."}
         </Empty>
       ) : (
         <ul className={styles.rows} style={{ minHeight: 300 }}>
-          {slots.current.map((id, at) => {
-            const row = id === null ? undefined : rows.get(id);
-            // biome-ignore lint/suspicious/noArrayIndexKey: a line keeps its place, whatever is on it
-            return row ? <Line key={row.id} row={row} offset={live.clockOffset} /> : <li key={`free ${at}`} />;
+          {Array.from({ length: MOST }, (_, at) => {
+            const row = rows.get(slots.current[at] ?? "");
+            return row ? (
+              <Line key={row.id} row={row} offset={live.clockOffset} />
+            ) : (
+              // biome-ignore lint/suspicious/noArrayIndexKey: a line keeps its place, whatever is on it
+              <li key={`free ${at}`} />
+            );
           })}
         </ul>
       )}
@@ -62,9 +68,16 @@ function Line({ row, offset }: { row: Row; offset: number }) {
   const waited = Math.min(elapsed, Math.max(0, (row.firstTokenAt ?? end) - row.startedAt));
   const { tone, text } = phase(row);
   const tokens = row.completionTokens ?? (row.contentEvents > 0 ? row.contentEvents : null);
-  const speed = row.firstTokenAt && end > row.firstTokenAt + 500 ? (row.contentEvents * 1e3) / (end - row.firstTokenAt) : null;
+  const speed =
+    row.firstTokenAt && end > row.firstTokenAt + 500
+      ? (row.contentEvents * 1e3) / (end - row.firstTokenAt)
+      : null;
   return (
-    <li className={styles.row} data-over={!running} style={running ? {} : { animationDuration: `${LINGER_MS}ms` }}>
+    <li
+      className={styles.row}
+      data-over={!running}
+      style={running ? {} : { animationDuration: `${LINGER_MS}ms` }}
+    >
       <span className={styles.phase}>
         <Status tone={tone} text={text} />
       </span>
@@ -72,7 +85,10 @@ function Line({ row, offset }: { row: Row; offset: number }) {
         <span className="cut" title={`${row.path} at ${row.upstream}`}>
           {row.model ?? "model not known yet"}
         </span>
-        <span className={`cut ${styles.client}`} title={row.clientKey ? "Fingerprint of the caller's key" : undefined}>
+        <span
+          className={`cut ${styles.client}`}
+          title={row.clientKey ? "Fingerprint of the caller's key" : undefined}
+        >
           {row.clientKey ? row.clientKey.slice(0, 8) : "no key"}
           {row.stream ? "" : " · not streamed"}
         </span>

@@ -8,7 +8,9 @@ export function assignSlots(before: (string | null)[], rows: Row[], most: number
   const slots = before.map((id) => (id !== null && present.has(id) ? id : null)).slice(0, most);
   const placed = new Set(slots);
   // Those that still run come first: a result must not keep a running request off the page.
-  const waiting = rows.filter((row) => !placed.has(row.id)).sort((a, b) => Number(a.endedAt !== null) - Number(b.endedAt !== null));
+  const waiting = rows
+    .filter((row) => !placed.has(row.id))
+    .sort((a, b) => Number(a.endedAt !== null) - Number(b.endedAt !== null));
   for (const row of waiting) {
     let at = slots.indexOf(null);
     if (at < 0) at = slots.length;

@@ -62,7 +62,12 @@ function Table({ rows }: { rows: ModelRow[] }) {
           <tr key={row.model}>
             <th scope="row" className={styles.name}>
               {row.model ? (
-                <button type="button" className="cut" title={`Only ${row.model}`} onClick={() => setView({ model: [row.model] })}>
+                <button
+                  type="button"
+                  className="cut"
+                  title={`Only ${row.model}`}
+                  onClick={() => setView({ model: [row.model] })}
+                >
                   {row.model}
                 </button>
               ) : (
@@ -75,7 +80,10 @@ function Table({ rows }: { rows: ModelRow[] }) {
             <td className="number" title={exact(row.totalTokens)}>
               {count(row.totalTokens)}
             </td>
-            <td className="number" title={`${exact(row.requests)}, ${percent(row.share)} of all; ${percent(row.errorShare)} failed`}>
+            <td
+              className="number"
+              title={`${exact(row.requests)}, ${percent(row.share)} of all; ${percent(row.errorShare)} failed`}
+            >
               {count(row.requests)}
             </td>
             <td className={`number ${styles.wide}`} title="Median time to first token">

@@ -69,7 +69,7 @@ export const COLUMNS: Column[] = [
   {
     id: "path",
     label: "Endpoint",
-    width: "176px",
+    width: "208px",
     cell: (event) => <span className="muted">{event.path}</span>,
     title: (event) => `${event.method} ${event.path}, ${event.dialect}${event.stream ? ", streamed" : ""}`,
   },
@@ -79,7 +79,7 @@ export const COLUMNS: Column[] = [
   {
     id: "usageSource",
     label: "Usage",
-    width: "104px",
+    width: "116px",
     cell: (event) => <span className="muted">{USAGE_SOURCES[event.usageSource].text}</span>,
     title: (event) => USAGE_SOURCES[event.usageSource].meaning,
   },

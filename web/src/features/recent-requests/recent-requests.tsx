@@ -5,6 +5,7 @@ import { exact } from "../../lib/format.ts";
 import { useNow } from "../../lib/use-now.ts";
 import { useView } from "../../lib/view.ts";
 import { COLUMNS } from "./columns.tsx";
+import { LastRequest } from "./last-request.tsx";
 import styles from "./recent-requests.module.css";
 import { useRecentRequests } from "./use-recent-requests.ts";
 
@@ -61,8 +62,11 @@ export function RecentRequests(props: {
       <QueryState query={query} what="requests" height={height}>
         {(data) =>
           data.rows.length === 0 ? (
-            <Empty title={page > 1 ? "There are no requests on this page" : "No requests in this range"} height={height}>
-              {page > 1 ? <Button onClick={() => go(1)}>To the newest</Button> : null}
+            <Empty
+              title={page > 1 ? "There are no requests on this page" : "No requests in this range"}
+              height={height}
+            >
+              {page > 1 ? <Button onClick={() => go(1)}>To the newest</Button> : <LastRequest />}
             </Empty>
           ) : (
             <Table rows={data.rows} columns={props.columns} onOpen={props.onOpen} minHeight={height} />
@@ -77,7 +81,9 @@ export function RecentRequests(props: {
 function position(page: number, size: number, total: number): string {
   if (total === 0) return "";
   const first = (page - 1) * size + 1;
-  return first > total ? `of ${exact(total)}` : `${exact(first)}–${exact(Math.min(first + size - 1, total))} of ${exact(total)}`;
+  return first > total
+    ? `of ${exact(total)}`
+    : `${exact(first)}–${exact(Math.min(first + size - 1, total))} of ${exact(total)}`;
 }
 
 function Table(props: {

@@ -11,7 +11,15 @@ export function UsageHint() {
   if (without + estimated === 0) return null;
   return (
     <p className={styles.hint} role="note">
-      <svg aria-hidden="true" width="16" height="16" viewBox="0 0 16 16" fill="none" stroke="currentColor" strokeWidth="1.5">
+      <svg
+        aria-hidden="true"
+        width="16"
+        height="16"
+        viewBox="0 0 16 16"
+        fill="none"
+        stroke="currentColor"
+        strokeWidth="1.5"
+      >
         <circle cx="8" cy="8" r="6.5" />
         <path d="M8 7.2v4M8 4.8v.2" strokeLinecap="round" />
       </svg>
@@ -27,8 +35,8 @@ export function UsageHint() {
             <strong>{count(estimated)}</strong> {estimated === 1 ? "is" : "are"} estimated
           </span>
         ) : null}
-        : their tokens are missing here or uncertain. To have upstreams report usage on every stream, start the proxy
-        with <code>MODASH_PROXY_STREAM_USAGE=inject</code>.
+        : their tokens are missing here or uncertain. To have upstreams report usage on every stream, start
+        the proxy with <code>MODASH_PROXY_STREAM_USAGE=inject</code>.
       </span>
     </p>
   );

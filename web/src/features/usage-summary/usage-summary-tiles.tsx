@@ -1,7 +1,7 @@
 // The five numbers on top: what was, and what is now. Each opens what is behind it.
 import type { ReactNode } from "react";
 import { Link } from "wouter";
-import { useLive } from "../../api/live.ts";
+import { SAMPLES, useLive } from "../../api/live.ts";
 import type { UsageSummary } from "../../api/types.ts";
 import { Failure } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
@@ -77,24 +77,30 @@ function SpeedTile({ median }: { median: number | null | undefined }) {
       value={tokensPerSecond !== null && tokensPerSecond < 0.05 ? "0" : rate(tokensPerSecond)}
       title="Decoded by all streams together, mean of the last 10 s"
       sub={`one request: median ${rate(median)}`}
-      chart={<Sparkline values={rateSamples} color="var(--completion)" />}
+      chart={<Sparkline values={rateSamples} color="var(--completion)" places={SAMPLES} />}
     />
   );
 }
 
 function InFlightTile() {
-  const { inFlight, inFlightSamples, rows, connection, clockOffset } = useLive();
+  const { inFlight, inFlightSamples, rows, known, clockOffset } = useLive();
   const now = useNow(1_000) + clockOffset;
   const oldest = rows.find((row) => row.endedAt === null);
   const waiting = rows.filter((row) => row.state === "queued").length;
   return (
     <Tile
       label="In flight"
-      value={connection === "connecting" ? UNKNOWN : count(inFlight)}
+      value={known ? count(inFlight) : UNKNOWN}
       title="Requests running now"
       tone={inFlight > 0 ? "running" : undefined}
-      sub={oldest ? `${waiting} waiting · oldest ${clock(now - oldest.startedAt)}` : "nothing is running"}
-      chart={<Sparkline values={inFlightSamples} color="var(--accent)" max={2} />}
+      sub={
+        oldest
+          ? `${waiting} waiting · oldest ${clock(now - oldest.startedAt)}`
+          : known
+            ? "nothing is running"
+            : "not connected"
+      }
+      chart={<Sparkline values={inFlightSamples} color="var(--accent)" max={2} places={SAMPLES} />}
     />
   );
 }
@@ -143,7 +149,10 @@ function TokenParts({ data }: { data: UsageSummary }) {
   const uncached = data.promptTokens - data.cachedPromptTokens;
   return (
     <>
-      <span className={styles.part} title={`${exact(uncached)} uncached, ${exact(data.cachedPromptTokens)} cached`}>
+      <span
+        className={styles.part}
+        title={`${exact(uncached)} uncached, ${exact(data.cachedPromptTokens)} cached`}
+      >
         <i style={{ background: "var(--prompt)" }} /> {count(data.promptTokens)} prompt
       </span>
       <span className={styles.part} title={exact(data.completionTokens)}>

@@ -1,5 +1,5 @@
-import { useRpc } from "../../api/use-rpc.ts";
 import type { Dimension } from "../../api/types.ts";
+import { useRpc } from "../../api/use-rpc.ts";
 import { useScope } from "../../lib/view.ts";
 
 /** Requests and tokens of the view over time; `group` splits them. */

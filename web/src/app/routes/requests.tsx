@@ -1,0 +1,39 @@
+// Single requests: where they are in time, the list, and one of them in a drawer
+// that has a URL of its own.
+import { useLocation, useParams } from "wouter";
+import { RecentRequests } from "../../features/recent-requests/recent-requests.tsx";
+import { RequestDrawer } from "../../features/recent-requests/request-drawer.tsx";
+import { RequestStrip } from "../../features/usage-timeseries/request-strip.tsx";
+import styles from "./page.module.css";
+
+const COLUMNS = [
+  "startedAt",
+  "status",
+  "model",
+  "clientKey",
+  "path",
+  "promptTokens",
+  "cachedPromptTokens",
+  "completionTokens",
+  "usageSource",
+  "firstToken",
+  "decodeTokensPerSecond",
+  "duration",
+  "responseBytes",
+];
+
+export default function Requests() {
+  const { id } = useParams<{ id?: string }>();
+  const [, navigate] = useLocation();
+  return (
+    <div className={styles.page}>
+      <h1 className="hidden">Requests</h1>
+      <RequestStrip />
+      <RecentRequests
+        columns={COLUMNS}
+        onOpen={(event) => navigate(`/requests/${event.eventId}${location.search}`)}
+      />
+      {id ? <RequestDrawer key={id} id={id} onClose={() => navigate(`/requests${location.search}`)} /> : null}
+    </div>
+  );
+}

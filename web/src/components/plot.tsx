@@ -1,0 +1,245 @@
+// The picture of a TimeChart as SVG: a handful of paths, whatever the number of
+// points, in the theme's colours without a redraw.
+import { memo, useId } from "react";
+import { logMarks, midnights, timeMarks, valueMarks } from "../lib/axis.ts";
+import { zoneLabel } from "../lib/format.ts";
+import type { Moments } from "../lib/time-range.ts";
+import styles from "./time-chart.module.css";
+
+export interface Line {
+  label: string;
+  /** Name of a custom property. */
+  color: string;
+  values: (number | null)[];
+  dash?: string;
+  /** Thin lines frame a band and stand back. */
+  thin?: boolean;
+}
+
+export interface PlotProps {
+  kind: "bars" | "lines";
+  /** Starts of the buckets, ms since 1970. */
+  starts: number[];
+  bucketSeconds: number;
+  lines: Line[];
+  /** Failed requests of each bucket: ticks on the baseline. */
+  errors?: number[];
+  /** Indexes of the lines between which the plot is tinted: [upper, lower]. */
+  band?: [number, number];
+  range: Moments;
+  zone: string | undefined;
+  log?: boolean;
+  width: number;
+  height: number;
+  format: (value: number | null) => string;
+}
+
+const MARGIN = { left: 56, right: 8, top: 10, bottom: 26 };
+/** Share of a bucket that its bar fills. */
+const FILL = 0.84;
+
+/** How values become places. */
+export function scales(props: Pick<PlotProps, "kind" | "lines" | "range" | "log" | "width" | "height">) {
+  const { range, lines } = props;
+  const inner = {
+    width: Math.max(props.width - MARGIN.left - MARGIN.right, 1),
+    bottom: props.height - MARGIN.bottom,
+  };
+  const x = (at: number) => MARGIN.left + ((at - range.start) / (range.end - range.start)) * inner.width;
+  const time = (place: number) =>
+    range.start + Math.min(Math.max((place - MARGIN.left) / inner.width, 0), 1) * (range.end - range.start);
+  const known = lines.flatMap(({ values }) => values.filter((value): value is number => value !== null));
+  const tops = props.kind === "bars" ? totals(lines) : known;
+  const max = (tops.length > 0 ? Math.max(...tops) : 0) || 1;
+  const height = inner.bottom - MARGIN.top;
+  if (props.log) {
+    const positive = known.filter((value) => value > 0);
+    const min = Math.min(...positive, max) / 1.2;
+    const y = (value: number) =>
+      inner.bottom - (Math.log(Math.max(value, min) / min) / Math.log((max * 1.2) / min)) * height;
+    return { x, y, time, bottom: inner.bottom, marks: logMarks(min, max * 1.2) };
+  }
+  const y = (value: number) => inner.bottom - (value / (max * 1.06)) * height;
+  return {
+    x,
+    y,
+    time,
+    bottom: inner.bottom,
+    marks: valueMarks(max * 1.06, Math.max(2, Math.round(height / 42))),
+  };
+}
+
+/** Sums of each bucket over all lines. */
+const totals = (lines: Line[]): number[] =>
+  (lines[0]?.values ?? []).map((_, at) => lines.reduce((sum, { values }) => sum + (values[at] ?? 0), 0));
+
+export const Plot = memo(function Plot(props: PlotProps) {
+  const { range, zone, width, height } = props;
+  const scale = scales(props);
+  const { x, y, bottom } = scale;
+  return (
+    <svg aria-hidden="true" width={width} height={height} className={styles.plot}>
+      {scale.marks.map((value) => (
+        <g key={value}>
+          <path
+            d={`M${MARGIN.left} ${Math.round(y(value)) + 0.5}H${width - MARGIN.right}`}
+            className={styles.grid}
+          />
+          <text x={MARGIN.left - 8} y={y(value) + 4} textAnchor="end">
+            {value === 0 ? 0 : props.format(value)}
+          </text>
+        </g>
+      ))}
+      <path
+        d={midnights(range, zone)
+          .map((at) => `M${Math.round(x(at)) + 0.5} ${MARGIN.top}V${bottom}`)
+          .join("")}
+        className={styles.grid}
+      />
+      {timeMarks(range, Math.max(2, Math.floor(width / (width < 500 ? 64 : 84))), zone).map(
+        ({ at, label, day }) => (
+          <text key={at} x={x(at)} y={height - 8} textAnchor="middle" data-day={day}>
+            {x(at) > MARGIN.left + 12 && x(at) < width - 24 ? label : ""}
+          </text>
+        ),
+      )}
+      <text x={MARGIN.left - 8} y={height - 8} textAnchor="end" opacity={0.75}>
+        {zoneLabel(zone, range.end)}
+      </text>
+      {props.kind === "bars" ? <Bars props={props} scale={scale} /> : <Lines props={props} scale={scale} />}
+      {props.errors ? <path d={errorTicks(props, x, bottom)} fill="var(--error)" /> : null}
+    </svg>
+  );
+});
+
+type Scale = ReturnType<typeof scales>;
+
+/** Stacked bars; the bucket that is still filling looks unfinished. */
+function Bars({ props, scale: { x, y, bottom } }: { props: PlotProps; scale: Scale }) {
+  const pattern = useId();
+  const { lines, starts } = props;
+  const sums = starts.map(() => 0);
+  const last = starts.length - 1;
+  const unfinished = (starts[last] ?? 0) + props.bucketSeconds * 1e3 > Date.now() ? last : -1;
+  const paths = lines.map(({ values }) =>
+    values.map((value, at) => {
+      if (!value) return "";
+      const from = sums[at] ?? 0;
+      sums[at] = from + value;
+      const [left, wide] = bar(props, x, at);
+      const [base, top] = [y(from), y(from + value)];
+      // At least a pixel: something is not nothing.
+      return `M${left} ${base.toFixed(1)}V${Math.min(top, base - 1).toFixed(1)}h${wide}V${base.toFixed(1)}z`;
+    }),
+  );
+  const [left, wide] = bar(props, x, unfinished);
+  return (
+    <>
+      {paths.map((path, at) => (
+        <path key={lines[at]?.label} d={path.join("")} fill={`var(${lines[at]?.color})`} />
+      ))}
+      {unfinished >= 0 && sums[unfinished] ? (
+        <>
+          <pattern
+            id={pattern}
+            width="5"
+            height="5"
+            patternUnits="userSpaceOnUse"
+            patternTransform="rotate(45)"
+          >
+            <rect width="2.4" height="5" fill="var(--panel)" />
+          </pattern>
+          <path
+            d={`M${left} ${bottom}V${y(sums[unfinished] ?? 0) - 1}h${wide}V${bottom}z`}
+            fill={`url(#${pattern})`}
+          />
+        </>
+      ) : null}
+    </>
+  );
+}
+
+function Lines({ props, scale: { x, y } }: { props: PlotProps; scale: Scale }) {
+  const { lines, starts } = props;
+  const [upper, lower] = props.band ? props.band.map((at) => lines[at]?.values ?? []) : [];
+  return (
+    <>
+      {upper && lower ? (
+        <path d={bandPath(starts, upper, lower, x, y)} fill={`var(${lines[0]?.color})`} opacity={0.14} />
+      ) : null}
+      {lines.map((line) => (
+        <path
+          key={line.label}
+          d={linePath(starts, line.values, x, y)}
+          className={styles.line}
+          stroke={`var(${line.color})`}
+          strokeWidth={line.thin ? 0 : 2}
+          strokeDasharray={line.dash}
+        />
+      ))}
+    </>
+  );
+}
+
+function bar(props: PlotProps, x: (at: number) => number, at: number): [left: number, width: number] {
+  const start = props.starts[at] ?? 0;
+  const left = x(start);
+  const width = Math.max((x(start + props.bucketSeconds * 1e3) - left) * FILL, 1);
+  return [Math.round(left * 2) / 2, Math.round(width * 2) / 2];
+}
+
+function errorTicks(props: PlotProps, x: (at: number) => number, bottom: number): string {
+  return (props.errors ?? [])
+    .map((failed, at) => {
+      if (!failed) return "";
+      const [left, width] = bar(props, x, at);
+      return `M${left} ${bottom + 2}h${Math.max(width, 2)}v3h${-Math.max(width, 2)}z`;
+    })
+    .join("");
+}
+
+/** A line with gaps where nothing is known; a point alone is a dot by its round caps. */
+function linePath(
+  starts: number[],
+  values: (number | null)[],
+  x: (at: number) => number,
+  y: (value: number) => number,
+): string {
+  let open = false;
+  return values
+    .map((value, at) => {
+      if (value === null) {
+        open = false;
+        return "";
+      }
+      const place = `${x(starts[at] ?? 0).toFixed(1)} ${y(value).toFixed(1)}`;
+      const step = open ? `L${place}` : `M${place}h0.1`;
+      open = true;
+      return step;
+    })
+    .join("");
+}
+
+function bandPath(
+  starts: number[],
+  upper: (number | null)[],
+  lower: (number | null)[],
+  x: (at: number) => number,
+  y: (value: number) => number,
+): string {
+  let path = "";
+  let run: number[] = [];
+  const close = () => {
+    const point = (values: (number | null)[]) => (at: number) =>
+      `${x(starts[at] ?? 0).toFixed(1)} ${y(values[at] ?? 0).toFixed(1)}`;
+    if (run.length > 1)
+      path += `M${[...run.map(point(upper)), ...run.reverse().map(point(lower))].join("L")}z`;
+    run = [];
+  };
+  starts.forEach((_, at) => {
+    if (upper[at] == null || lower[at] == null) close();
+    else run.push(at);
+  });
+  close();
+  return path;
+}

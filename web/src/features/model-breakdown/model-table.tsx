@@ -1,0 +1,204 @@
+// All models of the range with everything that is known of them, sortable.
+import { type ReactNode, useState } from "react";
+import { Link } from "wouter";
+import type { ModelRow } from "../../api/types.ts";
+import { Empty, Panel, QueryState } from "../../components/panel.tsx";
+import { Sparkline } from "../../components/sparkline.tsx";
+import { ago, count, dateTime, duration, exact, percent, rate } from "../../lib/format.ts";
+import { useNow } from "../../lib/use-now.ts";
+import { searchWith, useView } from "../../lib/view.ts";
+import styles from "./model-table.module.css";
+import { useModelBreakdown } from "./use-model-breakdown.ts";
+
+type Value = number | null;
+
+interface Column {
+  id: string;
+  label: string;
+  value(row: ModelRow): Value;
+  cell(value: Value, row: ModelRow): ReactNode;
+  title?: (row: ModelRow) => string;
+}
+
+const cached = (row: ModelRow): Value =>
+  row.promptTokens > 0 ? row.cachedPromptTokens / row.promptTokens : null;
+
+const COLUMNS: Column[] = [
+  {
+    id: "requests",
+    label: "Requests",
+    value: (row) => row.requests,
+    cell: count,
+    title: (row) => exact(row.requests),
+  },
+  { id: "share", label: "Share", value: (row) => row.share, cell: percent },
+  {
+    id: "prompt",
+    label: "Prompt",
+    value: (row) => row.promptTokens,
+    cell: count,
+    title: (row) => exact(row.promptTokens),
+  },
+  {
+    id: "completion",
+    label: "Completion",
+    value: (row) => row.completionTokens,
+    cell: count,
+    title: (row) => exact(row.completionTokens),
+  },
+  {
+    id: "cached",
+    label: "Cached",
+    value: cached,
+    cell: percent,
+    title: (row) => `${exact(row.cachedPromptTokens)} of the prompt tokens`,
+  },
+  {
+    id: "decode",
+    label: "Decode tok/s",
+    value: (row) => row.decodeTokensPerSecondP50,
+    cell: rate,
+    title: () => "Median",
+  },
+  {
+    id: "prefill",
+    label: "Prefill tok/s",
+    value: (row) => row.prefillTokensPerSecondP50,
+    cell: rate,
+    title: () => "Median",
+  },
+  {
+    id: "first50",
+    label: "First token",
+    value: (row) => row.timeToFirstTokenMsP50,
+    cell: duration,
+    title: () => "Median",
+  },
+  {
+    id: "first95",
+    label: "p95",
+    value: (row) => row.timeToFirstTokenMsP95,
+    cell: duration,
+    title: () => "95th percentile of the time to first token",
+  },
+  {
+    id: "errors",
+    label: "Errors",
+    value: (row) => row.errorShare,
+    cell: (value, row) => (
+      <span className={row.failedRequests > 0 ? styles.errors : "muted"}>{percent(value)}</span>
+    ),
+    title: (row) => `${exact(row.failedRequests)} failed`,
+  },
+  {
+    id: "without",
+    label: "No usage",
+    value: (row) => row.requestsWithoutUsage,
+    cell: (value) => (value ? count(value) : <span className="muted">0</span>),
+    title: () => "Successful requests whose answer carried no usage",
+  },
+];
+
+export function ModelTable() {
+  const query = useModelBreakdown(1_000);
+  return (
+    <Panel
+      title="All models"
+      note={query.data ? count(query.data.total) : ""}
+      busy={query.isFetching && query.isPlaceholderData}
+    >
+      <QueryState query={query} what="models" height={400}>
+        {(data) =>
+          data.rows.length === 0 ? (
+            <Empty title="No models in this range" height={400} />
+          ) : (
+            <Table rows={data.rows} />
+          )
+        }
+      </QueryState>
+    </Panel>
+  );
+}
+
+function Table({ rows }: { rows: ModelRow[] }) {
+  const [view] = useView();
+  const [sort, setSort] = useState({ by: "requests", down: true });
+  const now = useNow(1_000);
+  const column = COLUMNS.find(({ id }) => id === sort.by);
+  const sorted = [...rows].sort((a, b) => {
+    if (!column) return a.model.localeCompare(b.model) * (sort.down ? 1 : -1);
+    const [x, y] = [column.value(a), column.value(b)];
+    // Unknown comes last, whichever way round.
+    if (x === null || y === null) return Number(x === null) - Number(y === null);
+    return sort.down ? y - x : x - y;
+  });
+  const head = (id: string, label: string, number: boolean) => (
+    <th
+      key={id}
+      scope="col"
+      className={number ? "number" : undefined}
+      aria-sort={sort.by === id ? (sort.down ? "descending" : "ascending") : undefined}
+    >
+      <button
+        type="button"
+        className={styles.sort}
+        onClick={() => setSort({ by: id, down: sort.by === id ? !sort.down : true })}
+      >
+        {label}
+        <span aria-hidden="true">{sort.by === id ? (sort.down ? " ↓" : " ↑") : ""}</span>
+      </button>
+    </th>
+  );
+  return (
+    <section
+      className={styles.scroll}
+      aria-label="Models"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+      tabIndex={0}
+    >
+      <table className={styles.table}>
+        <thead>
+          <tr>
+            {head("model", "Model", false)}
+            <th scope="col" title="Requests over the range">
+              Trend
+            </th>
+            {COLUMNS.map(({ id, label }) => head(id, label, true))}
+            <th scope="col" className="number">
+              Last used
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {sorted.map((row) => (
+            <tr key={row.model}>
+              <th scope="row" className="cut">
+                {row.model ? (
+                  <Link
+                    href={`/throughput?${searchWith("model", [row.model])}`}
+                    title={`Throughput of ${row.model}`}
+                  >
+                    {row.model}
+                  </Link>
+                ) : (
+                  <span className="muted">unnamed</span>
+                )}
+              </th>
+              <td className={styles.spark}>
+                <Sparkline values={row.sparkline} height={20} color="var(--muted)" />
+              </td>
+              {COLUMNS.map(({ id, value, cell, title }) => (
+                <td key={id} className="number" title={title?.(row)}>
+                  {cell(value(row), row)}
+                </td>
+              ))}
+              <td className="number" title={dateTime(row.lastSeenAt, view.zone)}>
+                {ago(row.lastSeenAt, now, view.zone)}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}

@@ -1,0 +1,170 @@
+// Two honest speeds, the wait before them and the load behind them: four charts
+// with one cursor.
+import { useState } from "react";
+import type { ThroughputTimeseries } from "../../api/types.ts";
+import { Button, Empty, Panel, QueryState } from "../../components/panel.tsx";
+import type { Line } from "../../components/plot.tsx";
+import { TimeChart } from "../../components/time-chart.tsx";
+import { count, duration, percent, rate } from "../../lib/format.ts";
+import { absolute } from "../../lib/time-range.ts";
+import { useView } from "../../lib/view.ts";
+import styles from "./throughput-charts.module.css";
+import { useThroughputTimeseries } from "./use-throughput-timeseries.ts";
+
+type Series = ThroughputTimeseries["series"][number];
+
+interface Chart {
+  title: string;
+  unit: string;
+  /** What counts and what is left out. */
+  meaning: string;
+  /** The requests that could be measured; all of them if there is no such thing. */
+  measured?: (series: Series) => number[];
+  lines(series: Series): Line[];
+  band?: [number, number];
+  format(value: number | null): string;
+  latency?: boolean;
+}
+
+const CHARTS: Chart[] = [
+  {
+    title: "Decode",
+    unit: "tokens per second",
+    meaning:
+      "Completion tokens after the first, divided by the time from the first to the last of them: streams with at least two content events, or what the upstream reported. The band holds nine in ten requests. All together: completion tokens of the requests that began in a bucket, divided by its width.",
+    measured: (series) => series.requestsWithDecode,
+    band: [0, 1],
+    lines: (series) => [
+      { label: "p95", color: "--c2", values: series.decodeP95, thin: true },
+      { label: "p5", color: "--c2", values: series.decodeP5, thin: true },
+      { label: "median", color: "--c2", values: series.decodeP50 },
+      { label: "all together", color: "--c1", values: series.tokensPerSecond, dash: "5 4" },
+    ],
+    format: rate,
+  },
+  {
+    title: "Prefill",
+    unit: "tokens per second",
+    meaning:
+      "Uncached prompt tokens divided by the time to the first token, which holds the upstream's queue as well; or what the upstream reported. Requests that reported no prompt tokens are left out.",
+    measured: (series) => series.requestsWithPrefill,
+    lines: (series) => [{ label: "median", color: "--c1", values: series.prefillP50 }],
+    format: rate,
+  },
+  {
+    title: "Time to first token",
+    unit: "from the request's arrival",
+    meaning:
+      "From the arrival of the request to the first generated content. Streams only: other answers come at once.",
+    measured: (series) => series.requestsWithFirstToken,
+    lines: (series) => [
+      { label: "median", color: "--c1", values: series.timeToFirstTokenMsP50 },
+      { label: "p95", color: "--c2", values: series.timeToFirstTokenMsP95, dash: "6 3" },
+      { label: "p99", color: "--c3", values: series.timeToFirstTokenMsP99, dash: "2 4" },
+    ],
+    format: duration,
+    latency: true,
+  },
+  {
+    title: "Concurrency",
+    unit: "requests in flight",
+    meaning:
+      "Requests that ran at the same time: the mean over each bucket, and the most at any moment of it.",
+    lines: (series) => [
+      { label: "mean", color: "--c1", values: series.concurrencyMean },
+      { label: "most", color: "--c2", values: series.concurrencyMax, dash: "6 3" },
+    ],
+    format: (value) => count(value === null ? null : Math.round(value * 100) / 100),
+  },
+];
+
+export function ThroughputCharts() {
+  const query = useThroughputTimeseries();
+  const cursor = useState<number | null>(null);
+  return (
+    <div className={styles.grid}>
+      {CHARTS.map((chart) => (
+        <ChartPanel key={chart.title} chart={chart} query={query} cursor={cursor} />
+      ))}
+    </div>
+  );
+}
+
+function ChartPanel(props: {
+  chart: Chart;
+  query: ReturnType<typeof useThroughputTimeseries>;
+  cursor: [number | null, (index: number | null) => void];
+}) {
+  const { chart, query } = props;
+  const [view, setView] = useView();
+  const [asTable, setAsTable] = useState(false);
+  const log = chart.latency === true && view.get("scale") === "log";
+  return (
+    <Panel
+      title={chart.title}
+      note={chart.unit}
+      busy={query.isFetching && query.isPlaceholderData}
+      controls={
+        <>
+          {chart.latency ? (
+            <Button quiet aria-pressed={log} onClick={() => setView({ scale: log ? null : "log" }, true)}>
+              Log scale
+            </Button>
+          ) : null}
+          <Button quiet aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+            {asTable ? "Chart" : "Table"}
+          </Button>
+        </>
+      }
+    >
+      <QueryState query={query} what={chart.title.toLowerCase()} height={264}>
+        {(data) => {
+          const series = data.series[0];
+          const lines = series ? chart.lines(series) : [];
+          if (!series || lines.every((line) => line.values.every((value) => value === null))) {
+            return <Empty title="Nothing could be measured in this range" height={264} />;
+          }
+          const first = data.bucketStarts[0] ?? 0;
+          const last = data.bucketStarts.at(-1) ?? first;
+          return (
+            <>
+              <TimeChart
+                name={`${chart.title}, ${chart.unit}`}
+                kind="lines"
+                height={232}
+                starts={data.bucketStarts}
+                bucketSeconds={data.bucketSeconds}
+                lines={lines}
+                {...(chart.band ? { band: chart.band } : {})}
+                range={{ start: first, end: last + data.bucketSeconds * 1e3 }}
+                zone={view.zone}
+                log={log}
+                format={chart.format}
+                asTable={asTable}
+                cursor={props.cursor}
+                onZoom={(start, end) => setView({ ...absolute({ start, end }) })}
+              />
+              <details className={styles.meaning}>
+                <summary>
+                  {chart.measured
+                    ? measuredShare(chart.measured(series), series.requests)
+                    : "What this shows"}
+                </summary>
+                <p>{chart.meaning}</p>
+              </details>
+            </>
+          );
+        }}
+      </QueryState>
+    </Panel>
+  );
+}
+
+/** How many of the requests the lines speak for. */
+function measuredShare(measured: number[], all: number[]): string {
+  const add = (values: number[]) => values.reduce((sum, value) => sum + value, 0);
+  const total = add(all);
+  return total === 0
+    ? "No requests"
+    : `From ${count(add(measured))} of ${count(total)} requests (${percent(add(measured) / total)})`;
+}
