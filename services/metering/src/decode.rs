@@ -75,8 +75,13 @@ impl Decoder {
             }
         }
         codings.reverse();
-        (!codings.is_empty())
-            .then(|| Self { codings, read: 0, decoded: 0, limits: *limits, failed: false })
+        (!codings.is_empty()).then(|| Self {
+            codings,
+            read: 0,
+            decoded: 0,
+            limits: *limits,
+            failed: false,
+        })
     }
 
     /// Decodes a piece. After a failure nothing is decoded any more.

@@ -1,7 +1,10 @@
 //! The table of dialects. Its order is that of spec section 4: the first row
 //! whose route matches a request is its dialect.
 
-use crate::dialects::{anthropic, openai, unknown};
+use crate::dialects::{
+    anthropic, bedrock, cohere, gemini, llamacpp, lmstudio, ollama, openai, openai_media,
+    openai_vectors, responses, tgi, unknown,
+};
 use crate::target::{Route, Target};
 use crate::wire::Wire;
 
@@ -26,12 +29,48 @@ macro_rules! dialects {
 dialects! {
     /// OpenAI chat completions, and every server that copies them.
     OpenAiChat = openai::CHAT;
+    /// OpenAI Responses.
+    OpenAiResponses = responses::RESPONSES;
     /// Anthropic token counting.
     AnthropicCountTokens = anthropic::COUNT_TOKENS;
     /// Anthropic messages.
     AnthropicMessages = anthropic::MESSAGES;
+    /// Gemini and Vertex content generation.
+    GeminiGenerate = gemini::GENERATE;
+    /// Amazon Bedrock Converse.
+    BedrockConverse = bedrock::CONVERSE;
+    /// Amazon Bedrock Invoke.
+    BedrockInvoke = bedrock::INVOKE;
+    /// Ollama chat.
+    OllamaChat = ollama::CHAT;
+    /// Ollama generate.
+    OllamaGenerate = ollama::GENERATE;
+    /// Ollama embed.
+    OllamaEmbed = ollama::EMBED;
+    /// LM Studio native chat.
+    LmStudioChat = lmstudio::CHAT;
+    /// Cohere chat.
+    CohereChat = cohere::CHAT;
+    /// OpenAI transcriptions and translations.
+    OpenAiAudioTranscription = openai_media::TRANSCRIPTION;
+    /// OpenAI speech.
+    OpenAiAudioSpeech = openai_media::SPEECH;
+    /// OpenAI images.
+    OpenAiImages = openai_media::IMAGES;
+    /// OpenAI moderations.
+    OpenAiModerations = openai_vectors::MODERATIONS;
+    /// OpenAI embeddings.
+    OpenAiEmbeddings = openai_vectors::EMBEDDINGS;
+    /// Reranking of several vendors.
+    Rerank = openai_vectors::RERANK;
+    /// OpenAI realtime over WebSocket.
+    OpenAiRealtime = responses::REALTIME;
+    /// llama.cpp native completion.
+    LlamaCppCompletion = llamacpp::COMPLETION;
     /// OpenAI legacy completions.
     OpenAiCompletions = openai::COMPLETIONS;
+    /// Text Generation Inference.
+    TgiGenerate = tgi::GENERATE;
     /// None of these.
     Unknown = unknown::UNKNOWN;
 }

@@ -51,9 +51,11 @@ impl Meter {
     /// A piece of the request body as it crossed the wire.
     pub fn request_data(&mut self, bytes: &[u8]) {
         // What a client sends over an upgraded connection is no body.
-        if self.response.as_ref().is_some_and(|response| {
-            response.status == StatusCode::SWITCHING_PROTOCOLS
-        }) {
+        if self
+            .response
+            .as_ref()
+            .is_some_and(|response| response.status == StatusCode::SWITCHING_PROTOCOLS)
+        {
             return;
         }
         self.request.push(bytes);
@@ -211,9 +213,9 @@ fn speeds(record: &Record, tokens: &Tokens) -> (Option<f64>, Option<f64>, Option
     };
     let fresh = tokens.prompt.map(|all| all.saturating_sub(tokens.cached_prompt.unwrap_or(0)));
     let prefill = fresh.and_then(|fresh| per_second(fresh, first));
-    let decode = tokens
-        .completion
-        .and_then(|completion| per_second(completion.saturating_sub(1), last.saturating_sub(first)));
+    let decode = tokens.completion.and_then(|completion| {
+        per_second(completion.saturating_sub(1), last.saturating_sub(first))
+    });
     let source = (prefill.is_some() || decode.is_some()).then_some(SpeedSource::Measured);
     (prefill, decode, source)
 }

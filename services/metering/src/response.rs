@@ -44,7 +44,10 @@ pub(crate) struct Tap {
 #[derive(Debug)]
 enum BodyFraming {
     /// Not known yet: the first bytes that are not blank, at most `PROBE`.
-    Unknown { status: StatusCode, head: Vec<u8> },
+    Unknown {
+        status: StatusCode,
+        head: Vec<u8>,
+    },
     Sse(Box<Sse>),
     Lines(Lines),
     Array(Array),
@@ -81,7 +84,9 @@ impl MediaType {
             "text/event-stream" => Self::EventStream,
             "application/vnd.amazon.eventstream" => Self::AwsEventStream,
             "application/octet-stream" => Self::Opaque,
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl"
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
             | "application/stream+json" => Self::Lines,
             _ if ["audio/", "image/", "video/"].iter().any(|start| kind.starts_with(start)) => {
                 Self::Opaque

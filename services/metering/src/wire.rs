@@ -4,10 +4,10 @@
 
 use std::sync::LazyLock;
 
+use crate::dialect::Operation;
 use crate::json::{Row, Shape, Slots};
 use crate::reading::{Tokens, UsageSource};
 use crate::record::{Count, Record};
-use crate::dialect::Operation;
 use crate::target::{Route, Target};
 
 /// One dialect.
@@ -182,7 +182,11 @@ pub(crate) fn header_facts(status: http::StatusCode, headers: &http::HeaderMap) 
 }
 
 /// Prompt and completion, else what was reported (spec 2).
-pub(crate) fn total(prompt: Option<u64>, completion: Option<u64>, reported: Option<u64>) -> Option<u64> {
+pub(crate) fn total(
+    prompt: Option<u64>,
+    completion: Option<u64>,
+    reported: Option<u64>,
+) -> Option<u64> {
     match (prompt, completion) {
         (Some(prompt), Some(completion)) => Some(prompt.saturating_add(completion)),
         _ => reported,
@@ -204,9 +208,9 @@ pub(crate) fn plain_tokens(record: &Record) -> Tokens {
         billed_prompt: get(Count::BilledPrompt),
         billed_completion: get(Count::BilledCompletion),
         search_units: record.search_units,
-        billed_audio: record.audio_seconds.and_then(|seconds| {
-            std::time::Duration::try_from_secs_f64(seconds).ok()
-        }),
+        billed_audio: record
+            .audio_seconds
+            .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok()),
         upstream_cost_usd: record.cost,
     }
 }

@@ -1,8 +1,6 @@
 //! brotli (RFC 7932), without the large windows that HTTP does not allow.
 
-use brotli_decompressor::{
-    BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc,
-};
+use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 
 use crate::decode::{BUFFER, Next, Undecodable};
 
@@ -30,10 +28,15 @@ impl Brotli {
         let mut buffer = [0; BUFFER];
         let mut read = 0;
         while !self.ended {
-            let (mut left, mut room, mut written, mut total) =
-                (bytes.len() - read, BUFFER, 0, 0);
+            let (mut left, mut room, mut written, mut total) = (bytes.len() - read, BUFFER, 0, 0);
             let result = BrotliDecompressStream(
-                &mut left, &mut read, bytes, &mut room, &mut written, &mut buffer, &mut total,
+                &mut left,
+                &mut read,
+                bytes,
+                &mut room,
+                &mut written,
+                &mut buffer,
+                &mut total,
                 &mut self.state,
             );
             if written > 0 {

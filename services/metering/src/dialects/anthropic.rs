@@ -6,7 +6,9 @@ use crate::json::{Slot, Slots};
 use crate::reading::Tokens;
 use crate::record::{Count, Record};
 use crate::target::{Ask, Route, Target};
-use crate::wire::{Event, Framing, TYPE, Wire, fold, length, note_error, plain_tokens, total, value};
+use crate::wire::{
+    Event, Framing, TYPE, Wire, fold, length, note_error, plain_tokens, total, value,
+};
 
 crate::wire::shape! { SHAPE ROWS {
     ID = value("id");

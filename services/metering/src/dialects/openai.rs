@@ -8,7 +8,9 @@ use crate::json::Slots;
 use crate::reading::Tokens;
 use crate::record::{Count, Record, merge_amount};
 use crate::target::{Route, Target};
-use crate::wire::{Event, Framing, OBJECT, Wire, fold, length, note_error, plain_tokens, total, value};
+use crate::wire::{
+    Event, Framing, OBJECT, Wire, fold, length, note_error, plain_tokens, total, value,
+};
 
 crate::wire::shape! { SHAPE ROWS {
     ID = value("id");
@@ -86,10 +88,9 @@ pub(crate) static CHAT: Wire = Wire {
     id: "openai-chat",
     operation: Operation::Chat,
     route: |target| {
-        target.ends("/chat/completions").then(|| Route {
-            model: target.after("/deployments/"),
-            ..Route::default()
-        })
+        target
+            .ends("/chat/completions")
+            .then(|| Route { model: target.after("/deployments/"), ..Route::default() })
     },
     shape: &SHAPE,
     event,

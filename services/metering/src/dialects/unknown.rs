@@ -1,12 +1,15 @@
 //! Everything that is no known dialect: passes through, no counts are read. Only
 //! the kind of an HTTP error is.
 
+use std::sync::LazyLock;
+
 use crate::dialect::Operation;
+use crate::json::Shape;
 use crate::reading::Tokens;
 use crate::target::{Ask, Route};
-use crate::wire::{Framing, Wire, note_error};
+use crate::wire::{COMMON, Framing, Wire, note_error};
 
-crate::wire::shape! { SHAPE ROWS {} }
+static SHAPE: LazyLock<Shape> = LazyLock::new(|| Shape::new(COMMON));
 
 pub(crate) static UNKNOWN: Wire = Wire {
     id: "unknown",

@@ -87,7 +87,13 @@ impl Aws {
     }
 
     /// A whole frame; `None` if its checksum or its headers are wrong.
-    fn frame(&mut self, frame: &[u8], offset: u64, at: Duration, reader: &mut Reader) -> Option<()> {
+    fn frame(
+        &mut self,
+        frame: &[u8],
+        offset: u64,
+        at: Duration,
+        reader: &mut Reader,
+    ) -> Option<()> {
         let (body, sum) = frame.split_last_chunk::<4>()?;
         if crc(body) != u32::from_be_bytes(*sum) {
             return None;

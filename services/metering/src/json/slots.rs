@@ -16,7 +16,10 @@ pub(crate) enum Value {
     /// Any other number.
     Float(f64),
     /// A string, held in the arena.
-    Text { at: u32, len: u32 },
+    Text {
+        at: u32,
+        len: u32,
+    },
     /// A string of which only the length was kept.
     Length(u64),
     /// An array with its number of elements.

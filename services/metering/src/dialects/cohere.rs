@@ -1,0 +1,103 @@
+//! Cohere chat (spec 9.3): tokens as processed, and apart from them the units
+//! that are billed; counts may be floats.
+
+use crate::dialect::Operation;
+use crate::json::Slots;
+use crate::record::{Count, Record, merge_amount};
+use crate::target::Route;
+use crate::wire::{
+    ERROR_TYPE, Event, Framing, TYPE, Wire, length, note_error, plain_tokens, value,
+};
+
+crate::wire::shape! { SHAPE ROWS {
+    ID = value("id");
+    // Version 1 names its ids otherwise.
+    GENERATION_ID = value("generation_id");
+    FINISH = value("finish_reason");
+    DELTA_FINISH = value("delta.finish_reason");
+    DELTA_ERROR = value("delta.error");
+    TEXT = length("delta.message.content.text");
+    THINKING = length("delta.message.content.thinking");
+    TOOL_PLAN = length("delta.message.tool_plan");
+    TOOL_ARGUMENTS = length("delta.message.tool_calls.function.arguments");
+    TOOL_NAME = length("delta.message.tool_calls.function.name");
+
+    INPUT = value("usage.tokens.input_tokens");
+    OUTPUT = value("usage.tokens.output_tokens");
+    CACHED = value("usage.cached_tokens");
+    BILLED_INPUT = value("usage.billed_units.input_tokens");
+    BILLED_OUTPUT = value("usage.billed_units.output_tokens");
+    SEARCHES = value("usage.billed_units.search_units");
+    END_INPUT = value("delta.usage.tokens.input_tokens");
+    END_OUTPUT = value("delta.usage.tokens.output_tokens");
+    END_CACHED = value("delta.usage.cached_tokens");
+    END_BILLED_INPUT = value("delta.usage.billed_units.input_tokens");
+    END_BILLED_OUTPUT = value("delta.usage.billed_units.output_tokens");
+    END_SEARCHES = value("delta.usage.billed_units.search_units");
+    META_INPUT = value("meta.tokens.input_tokens");
+    META_OUTPUT = value("meta.tokens.output_tokens");
+    META_BILLED_INPUT = value("meta.billed_units.input_tokens");
+    META_BILLED_OUTPUT = value("meta.billed_units.output_tokens");
+    META_SEARCHES = value("meta.billed_units.search_units");
+} }
+
+pub(crate) static CHAT: Wire = Wire {
+    id: "cohere-chat",
+    operation: Operation::Chat,
+    route: |target| (target.ends("/v2/chat") || target.ends("/v1/chat")).then(Route::default),
+    shape: &SHAPE,
+    event,
+    tokens: plain_tokens,
+    framing: Framing::Sse,
+    done: false,
+};
+
+fn event(event: &Event<'_>, record: &mut Record) {
+    let slots = event.slots;
+    note_error(event, record);
+    record.set_id(slots.text(ID).or_else(|| slots.text(GENERATION_ID)));
+    let finish = slots.text(DELTA_FINISH).or_else(|| slots.text(FINISH));
+    record.terminal |= finish.is_some();
+    record.set_finish(finish);
+    if finish == Some(b"ERROR") || slots.filled(DELTA_ERROR) {
+        record.fail(slots.text(ERROR_TYPE).or(Some(b"ERROR")));
+    }
+    content(slots, event.name, record);
+    for (kind, slot) in [
+        (Count::Prompt, META_INPUT),
+        (Count::Completion, META_OUTPUT),
+        (Count::BilledPrompt, META_BILLED_INPUT),
+        (Count::BilledCompletion, META_BILLED_OUTPUT),
+        (Count::Prompt, INPUT),
+        (Count::Completion, OUTPUT),
+        (Count::Cached, CACHED),
+        (Count::BilledPrompt, BILLED_INPUT),
+        (Count::BilledCompletion, BILLED_OUTPUT),
+        (Count::Prompt, END_INPUT),
+        (Count::Completion, END_OUTPUT),
+        (Count::Cached, END_CACHED),
+        (Count::BilledPrompt, END_BILLED_INPUT),
+        (Count::BilledCompletion, END_BILLED_OUTPUT),
+    ] {
+        record.counts.merge(kind, slots.count(slot));
+    }
+    for slot in [META_SEARCHES, SEARCHES, END_SEARCHES] {
+        merge_amount(&mut record.search_units, slots.number(slot));
+    }
+}
+
+fn content(slots: &Slots, name: &[u8], record: &mut Record) {
+    let content = &mut record.content;
+    match slots.text(TYPE).unwrap_or(name) {
+        b"content-delta" => {
+            content.visible = slots.length(TEXT);
+            content.hidden = slots.length(THINKING);
+        }
+        b"tool-plan-delta" => content.hidden = slots.length(TOOL_PLAN).max(1),
+        b"tool-call-start" | b"tool-call-delta" => {
+            let text = slots.length(TOOL_NAME) + slots.length(TOOL_ARGUMENTS);
+            content.visible = text.max(1);
+        }
+        _ => {}
+    }
+}

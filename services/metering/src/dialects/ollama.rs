@@ -1,0 +1,81 @@
+//! Ollama's own API (spec 8.1): lines of JSON, streamed unless told not to.
+//! Zero counts are left out on the wire, so a missing one is unknown.
+
+use crate::dialect::Operation;
+use crate::json::{Slot, Slots};
+use crate::record::{Count, Record};
+use crate::target::{Ask, Route, Target};
+use crate::wire::{Event, Framing, Wire, length, note_error, plain_tokens, value};
+
+crate::wire::shape! { SHAPE ROWS {
+    MODEL = value("model");
+    DONE = value("done");
+    DONE_REASON = value("done_reason");
+    CONTENT = length("message.content");
+    THINKING = length("message.thinking");
+    TOOL_CALLS = value("message.tool_calls");
+    RESPONSE = length("response");
+    RESPONSE_THINKING = length("thinking");
+    IMAGE = length("image");
+    PROMPT = value("prompt_eval_count");
+    COMPLETION = value("eval_count");
+    PROMPT_NANOS = value("prompt_eval_duration");
+    COMPLETION_NANOS = value("eval_duration");
+} }
+
+pub(crate) static CHAT: Wire = Wire {
+    id: "ollama-chat",
+    operation: Operation::Chat,
+    route: |target| route(target, "/api/chat", Ask::UnlessFalse),
+    shape: &SHAPE,
+    event,
+    tokens: plain_tokens,
+    framing: Framing::Lines,
+    done: false,
+};
+
+pub(crate) static GENERATE: Wire = Wire {
+    id: "ollama-generate",
+    operation: Operation::Completion,
+    route: |target| route(target, "/api/generate", Ask::UnlessFalse),
+    ..CHAT
+};
+
+pub(crate) static EMBED: Wire = Wire {
+    id: "ollama-embed",
+    operation: Operation::Embedding,
+    route: |target| route(target, "/api/embed", Ask::No),
+    tokens: |record| {
+        let mut tokens = plain_tokens(record);
+        tokens.total = tokens.total.or(tokens.prompt);
+        tokens
+    },
+    ..CHAT
+};
+
+fn route(target: &Target<'_>, end: &str, ask: Ask) -> Option<Route> {
+    target.ends(end).then(|| Route { ask, ..Route::default() })
+}
+
+fn event(event: &Event<'_>, record: &mut Record) {
+    let slots = event.slots;
+    note_error(event, record);
+    record.set_model(slots.text(MODEL));
+    record.content.visible = slots.length(CONTENT)
+        + slots.length(RESPONSE)
+        + u64::from(slots.filled(TOOL_CALLS) || slots.filled(IMAGE));
+    record.content.hidden = slots.length(THINKING) + slots.length(RESPONSE_THINKING);
+    record.terminal |= slots.is_true(DONE);
+    record.set_finish(slots.text(DONE_REASON));
+    record.counts.merge(Count::Prompt, slots.count(PROMPT));
+    record.counts.merge(Count::Completion, slots.count(COMPLETION));
+    let speeds = &mut record.speeds;
+    speeds.prefill = rate(slots, PROMPT, PROMPT_NANOS).or(speeds.prefill);
+    speeds.decode = rate(slots, COMPLETION, COMPLETION_NANOS).or(speeds.decode);
+}
+
+/// Tokens per second from a count and nanoseconds.
+fn rate(slots: &Slots, count: Slot, nanos: Slot) -> Option<f64> {
+    let (count, nanos) = (slots.count(count)?, slots.number(nanos)?);
+    (count > 0 && nanos > 0.0).then(|| count as f64 / (nanos / 1e9))
+}

@@ -1,0 +1,92 @@
+//! OpenAI audio and images (spec 5.6, 5.7): multipart or JSON requests, usage
+//! by tokens or by time, streams with one delta event each.
+
+use crate::dialect::Operation;
+use crate::json::Slots;
+use crate::record::{Count, Record, merge_amount};
+use crate::target::{Ask, Route};
+use crate::wire::{Event, Framing, TYPE, Wire, length, note_error, plain_tokens, value};
+
+crate::wire::shape! { SHAPE ROWS {
+    DELTA = length("delta");
+    AUDIO = length("audio");
+    IMAGE = length("b64_json");
+    INPUT = value("usage.input_tokens");
+    OUTPUT = value("usage.output_tokens");
+    TOTAL = value("usage.total_tokens");
+    SECONDS = value("usage.seconds");
+    KIND = value("usage.type");
+    AUDIO_ONE = value("usage.input_token_details.audio_tokens");
+    AUDIO_INPUT = value("usage.input_tokens_details.audio_tokens");
+    CACHED = value("usage.input_tokens_details.cached_tokens");
+} }
+
+pub(crate) static TRANSCRIPTION: Wire = Wire {
+    id: "openai-audio-transcription",
+    operation: Operation::Transcription,
+    route: |target| {
+        (target.ends("/audio/transcriptions") || target.ends("/audio/translations"))
+            .then(Route::default)
+    },
+    shape: &SHAPE,
+    event,
+    tokens: plain_tokens,
+    framing: Framing::Sse,
+    done: false,
+};
+
+pub(crate) static SPEECH: Wire = Wire {
+    id: "openai-audio-speech",
+    operation: Operation::Speech,
+    route: |target| {
+        target.ends("/audio/speech").then(|| Route { ask: Ask::Format, ..Route::default() })
+    },
+    ..TRANSCRIPTION
+};
+
+pub(crate) static IMAGES: Wire = Wire {
+    id: "openai-images",
+    operation: Operation::Image,
+    route: |target| {
+        ["/images/generations", "/images/edits", "/images/variations"]
+            .iter()
+            .any(|end| target.ends(end))
+            .then(Route::default)
+    },
+    ..TRANSCRIPTION
+};
+
+fn event(event: &Event<'_>, record: &mut Record) {
+    let slots = event.slots;
+    note_error(event, record);
+    match slots.text(TYPE).unwrap_or(event.name) {
+        b"transcript.text.delta" => record.content.visible = slots.length(DELTA),
+        b"speech.audio.delta" => record.content.visible = u64::from(slots.filled(AUDIO)),
+        kind if kind.ends_with(b".partial_image") => {
+            record.content.visible = u64::from(slots.filled(IMAGE));
+        }
+        b"transcript.text.done"
+        | b"speech.audio.done"
+        | b"image_generation.completed"
+        | b"image_edit.completed" => record.terminal = true,
+        _ => {}
+    }
+    usage(slots, record);
+}
+
+fn usage(slots: &Slots, record: &mut Record) {
+    for (kind, slot) in [
+        (Count::Prompt, INPUT),
+        (Count::Completion, OUTPUT),
+        (Count::Total, TOTAL),
+        (Count::AudioPrompt, AUDIO_INPUT),
+        (Count::AudioPrompt, AUDIO_ONE),
+        (Count::Cached, CACHED),
+    ] {
+        record.counts.merge(kind, slots.count(slot));
+    }
+    // `usage.type` tells the two kinds apart; servers that copy leave it out.
+    if !slots.is(KIND, "tokens") {
+        merge_amount(&mut record.audio_seconds, slots.number(SECONDS));
+    }
+}

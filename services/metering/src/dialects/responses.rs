@@ -1,0 +1,194 @@
+//! OpenAI Responses (spec 5.4) and Realtime (5.9): the same response object,
+//! at the top of a document or inside the events of a stream.
+
+use crate::dialect::Operation;
+use crate::json::Slots;
+use crate::reading::Tokens;
+use crate::record::{Count, Record};
+use crate::target::{Ask, Route, Target};
+use crate::wire::{
+    CODE, Event, Framing, TYPE, Wire, length, note_error, plain_tokens, total, value,
+};
+
+crate::wire::shape! { SHAPE ROWS {
+    DELTA = length("delta");
+    ID = value("id");
+    MODEL = value("model");
+    TIER = value("service_tier");
+    STATUS = value("status");
+    REASON = value("incomplete_details.reason");
+    INPUT = value("usage.input_tokens");
+    OUTPUT = value("usage.output_tokens");
+    TOTAL = value("usage.total_tokens");
+    CACHED = value("usage.input_tokens_details.cached_tokens");
+    CACHE_WRITE = value("usage.input_tokens_details.cache_write_tokens");
+    REASONED = value("usage.output_tokens_details.reasoning_tokens");
+
+    IN = value("response");
+    IN_ID = value("response.id");
+    IN_MODEL = value("response.model");
+    IN_TIER = value("response.service_tier");
+    IN_STATUS = value("response.status");
+    IN_REASON = value("response.incomplete_details.reason");
+    IN_ERROR_TYPE = value("response.error.type");
+    IN_ERROR_CODE = value("response.error.code");
+    IN_INPUT = value("response.usage.input_tokens");
+    IN_OUTPUT = value("response.usage.output_tokens");
+    IN_TOTAL = value("response.usage.total_tokens");
+    IN_CACHED = value("response.usage.input_tokens_details.cached_tokens");
+    IN_CACHE_WRITE = value("response.usage.input_tokens_details.cache_write_tokens");
+    IN_REASONED = value("response.usage.output_tokens_details.reasoning_tokens");
+
+    // Realtime spells the details in the singular.
+    SESSION_MODEL = value("session.model");
+    DETAIL_REASON = value("response.status_details.reason");
+    DETAIL_ERROR = value("response.status_details.error.type");
+    IN_CACHED_ONE = value("response.usage.input_token_details.cached_tokens");
+    IN_AUDIO = value("response.usage.input_token_details.audio_tokens");
+    OUT_AUDIO = value("response.usage.output_token_details.audio_tokens");
+} }
+
+pub(crate) static RESPONSES: Wire = Wire {
+    id: "openai-responses",
+    operation: Operation::Chat,
+    route: responses_route,
+    shape: &SHAPE,
+    event: responses_event,
+    tokens,
+    framing: Framing::Sse,
+    done: false,
+};
+
+pub(crate) static REALTIME: Wire = Wire {
+    id: "openai-realtime",
+    operation: Operation::Realtime,
+    route: |target| {
+        target.ends("/realtime").then(|| Route {
+            model: target.query("model"),
+            ask: Ask::Yes,
+            operation: None,
+        })
+    },
+    event: realtime_event,
+    ..RESPONSES
+};
+
+fn responses_route(target: &Target<'_>) -> Option<Route> {
+    let mut segments = target.path().rsplit('/');
+    let last = segments.next()?;
+    let one = segments.next() == Some("responses");
+    if last != "responses" && !one {
+        return None;
+    }
+    // A count, no consumption: the answer has no usage.
+    let operation = (last == "input_tokens").then_some(Operation::CountTokens);
+    let streams = target.query("stream").as_deref() == Some("true");
+    Some(Route { model: None, ask: if streams { Ask::Yes } else { Ask::Member }, operation })
+}
+
+fn responses_event(event: &Event<'_>, record: &mut Record) {
+    let slots = event.slots;
+    note_error(event, record);
+    names(slots, record);
+    record.set_model(slots.text(MODEL));
+    record.set_id(slots.text(ID));
+    record.set_tier(slots.text(TIER));
+    usage(slots, record);
+    let kind = slots.text(TYPE).unwrap_or(b"");
+    if kind.ends_with(b".delta") {
+        // The arguments and the text are seen, the reasoning is not.
+        let hidden = kind.starts_with(b"response.reasoning");
+        let place = if hidden { &mut record.content.hidden } else { &mut record.content.visible };
+        *place = slots.length(DELTA);
+    }
+    let reason = slots.text(REASON).or_else(|| slots.text(IN_REASON));
+    let status = slots.text(STATUS).or_else(|| slots.text(IN_STATUS));
+    match kind {
+        b"response.completed"
+        | b"response.incomplete"
+        | b"response.failed"
+        | b"response.cancelled" => {
+            record.terminal = true;
+            record.set_finish(reason.or(status));
+            if kind == b"response.failed" {
+                fail(slots, record);
+            }
+        }
+        _ if event.document => {
+            record.set_finish(reason.or(status));
+            if slots.is(STATUS, "failed") {
+                fail(slots, record);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn names(slots: &Slots, record: &mut Record) {
+    record.set_model(slots.text(IN_MODEL));
+    record.set_id(slots.text(IN_ID));
+    record.set_tier(slots.text(IN_TIER));
+    if slots.is(TYPE, "response.created")
+        && let Some(session) = &mut record.session
+    {
+        session.open = true;
+    }
+}
+
+fn fail(slots: &Slots, record: &mut Record) {
+    let code = slots.code(IN_ERROR_CODE).or_else(|| slots.code(CODE));
+    let kind = slots.text(IN_ERROR_TYPE).map(std::borrow::Cow::Borrowed).or(code);
+    record.fail(kind.as_deref());
+}
+
+fn usage(slots: &Slots, record: &mut Record) {
+    for (kind, slot) in [
+        (Count::Prompt, INPUT),
+        (Count::Completion, OUTPUT),
+        (Count::Total, TOTAL),
+        (Count::Cached, CACHED),
+        (Count::CacheWrite, CACHE_WRITE),
+        (Count::Reasoning, REASONED),
+        (Count::Prompt, IN_INPUT),
+        (Count::Completion, IN_OUTPUT),
+        (Count::Total, IN_TOTAL),
+        (Count::Cached, IN_CACHED),
+        (Count::CacheWrite, IN_CACHE_WRITE),
+        (Count::Reasoning, IN_REASONED),
+        (Count::Cached, IN_CACHED_ONE),
+        (Count::AudioPrompt, IN_AUDIO),
+        (Count::AudioCompletion, OUT_AUDIO),
+    ] {
+        record.counts.merge(kind, slots.count(slot));
+    }
+}
+
+fn realtime_event(event: &Event<'_>, record: &mut Record) {
+    let slots = event.slots;
+    record.set_model(slots.text(SESSION_MODEL));
+    names(slots, record);
+    let kind = slots.text(TYPE).unwrap_or(b"");
+    if kind.starts_with(b"response.") && kind.ends_with(b".delta") {
+        record.content.visible = slots.length(DELTA);
+    }
+    if kind != b"response.done" {
+        // An `error` event answers a message of the client, and the session
+        // goes on. Before a session there is only the error.
+        if record.model.is_none() {
+            note_error(event, record);
+        }
+        return;
+    }
+    usage(slots, record);
+    record.terminal = true;
+    record.set_finish(slots.text(DETAIL_REASON).or_else(|| slots.text(IN_STATUS)));
+    if slots.is(IN_STATUS, "failed") {
+        record.fail(slots.text(DETAIL_ERROR));
+    }
+}
+
+fn tokens(record: &Record) -> Tokens {
+    let mut tokens = plain_tokens(record);
+    tokens.total = total(tokens.prompt, tokens.completion, record.counts.get(Count::Total));
+    tokens
+}

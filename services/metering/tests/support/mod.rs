@@ -1,0 +1,244 @@
+//! Recorded exchanges with their expected readings, and ways to cut them.
+
+// Each test binary uses its own part of this; helpers of tests may panic.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use modash_metering::{BodyEnd, Limits, Meter, Outcome, Reading, Tokens};
+use serde_json::Value;
+
+/// One recorded exchange.
+pub(crate) struct Fixture {
+    pub(crate) name: String,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) request_headers: HeaderMap,
+    pub(crate) request_body: Vec<u8>,
+    pub(crate) status: StatusCode,
+    pub(crate) response_headers: HeaderMap,
+    pub(crate) response_body: Vec<u8>,
+    /// Ends of the network reads.
+    pub(crate) chunking: Vec<usize>,
+    pub(crate) expect: Value,
+    pub(crate) expect_records: Option<Value>,
+}
+
+pub(crate) fn fixtures() -> Vec<Fixture> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut files: Vec<PathBuf> = fs::read_dir(root)
+        .unwrap()
+        .flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap())
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(".meta.json"))
+        .collect();
+    files.sort();
+    files.iter().map(|file| read(file)).collect()
+}
+
+pub(crate) fn fixture(name: &str) -> Fixture {
+    fixtures().into_iter().find(|fixture| fixture.name == name).unwrap()
+}
+
+fn read(meta_file: &Path) -> Fixture {
+    let stem = meta_file.to_string_lossy().replace(".meta.json", "");
+    let json =
+        |path: String| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let meta = json(format!("{stem}.meta.json"));
+    let request = json(format!("{stem}.request.json"));
+    let request_body = match &request["body"] {
+        Value::Null => Vec::new(),
+        Value::String(text) => text.clone().into_bytes(),
+        body => body.to_string().into_bytes(),
+    };
+    let folder = meta_file.parent().unwrap().file_name().unwrap().to_string_lossy();
+    let case = Path::new(&stem).file_name().unwrap().to_string_lossy();
+    Fixture {
+        name: format!("{folder}/{case}"),
+        method: request["method"].as_str().unwrap().parse().unwrap(),
+        uri: request["path"].as_str().unwrap().parse().unwrap(),
+        request_headers: headers(&request["headers"]),
+        request_body,
+        status: StatusCode::from_u16(u16::try_from(meta["status"].as_u64().unwrap()).unwrap())
+            .unwrap(),
+        response_headers: headers(&meta["response_headers"]),
+        response_body: fs::read(format!("{stem}.response.body")).unwrap(),
+        chunking: meta["chunking"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|end| usize::try_from(end.as_u64().unwrap()).unwrap())
+            .collect(),
+        expect: meta["expect"].clone(),
+        expect_records: meta.get("expect_records").cloned(),
+    }
+}
+
+pub(crate) fn headers(value: &Value) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in value.as_object().unwrap() {
+        headers.insert(
+            HeaderName::from_bytes(name.as_bytes()).unwrap(),
+            HeaderValue::from_str(value.as_str().unwrap()).unwrap(),
+        );
+    }
+    headers
+}
+
+impl Fixture {
+    pub(crate) fn meter(&self) -> Meter {
+        Meter::new(&self.method, &self.uri, &self.request_headers, Limits::default())
+    }
+
+    /// Meters the exchange with both bodies cut at these ends.
+    pub(crate) fn read(&self, request: &[usize], response: &[usize], end: BodyEnd) -> Reading {
+        let mut meter = self.meter();
+        for piece in pieces(&self.request_body, request) {
+            meter.request_data(piece);
+        }
+        meter.request_end();
+        meter.response_head(self.status, &self.response_headers);
+        let mut at = Duration::from_millis(100);
+        for piece in pieces(&self.response_body, response) {
+            meter.response_data(piece, at);
+            at += Duration::from_millis(10);
+        }
+        meter.finish(end, at)
+    }
+
+    /// Differences between the reading and what is expected of it.
+    pub(crate) fn differences(&self, reading: &Reading) -> Vec<String> {
+        let got = fields(reading);
+        let mut differences = Vec::new();
+        for (key, want) in self.expect.as_object().unwrap() {
+            let have = got.get(key).cloned().unwrap_or(Value::Null);
+            if !same(want, &have) {
+                differences.push(format!("{key}: want {want}, have {have}"));
+            }
+        }
+        if let Some(records) = &self.expect_records {
+            for (want, have) in records.as_array().unwrap().iter().zip(&reading.realtime) {
+                let have = record_fields(have);
+                for (key, want) in want.as_object().unwrap() {
+                    if !same(want, &have[key]) {
+                        differences.push(format!("record {key}: want {want}, have {}", have[key]));
+                    }
+                }
+            }
+            if records.as_array().unwrap().len() != reading.realtime.len() {
+                differences.push("number of records".to_owned());
+            }
+        }
+        differences
+    }
+}
+
+fn same(want: &Value, have: &Value) -> bool {
+    match (want.as_f64(), have.as_f64()) {
+        (Some(want), Some(have)) => (want - have).abs() <= want.abs() * 1e-12,
+        _ => want == have,
+    }
+}
+
+fn token_fields(tokens: &Tokens) -> Value {
+    serde_json::json!({
+        "prompt_tokens": tokens.prompt,
+        "cached_prompt_tokens": tokens.cached_prompt,
+        "cache_write_tokens": tokens.cache_write,
+        "completion_tokens": tokens.completion,
+        "reasoning_tokens": tokens.reasoning,
+        "audio_prompt_tokens": tokens.audio_prompt,
+        "audio_completion_tokens": tokens.audio_completion,
+        "total_tokens": tokens.total,
+        "billed_prompt_tokens": tokens.billed_prompt,
+        "billed_completion_tokens": tokens.billed_completion,
+        "search_units": tokens.search_units,
+        "duration_seconds": tokens.billed_audio.map(|time| time.as_secs_f64()),
+        "upstream_cost_usd": tokens.upstream_cost_usd,
+    })
+}
+
+fn fields(reading: &Reading) -> Value {
+    let mut fields = token_fields(&reading.tokens);
+    let names = serde_json::json!({
+        "dialect": reading.dialect.id(),
+        "model_requested": reading.model_requested,
+        "model": reading.model,
+        "stream": reading.stream,
+        "finish_reason": reading.finish_reason,
+        "response_id": reading.response_id,
+        "service_tier": reading.service_tier,
+        "error_type": reading.error_type,
+        "first_token_offset": reading.first_token_offset,
+        "outcome": outcome(reading.outcome),
+    });
+    fields.as_object_mut().unwrap().extend(names.as_object().unwrap().clone());
+    fields
+}
+
+fn record_fields(record: &modash_metering::RealtimeResponse) -> Value {
+    let mut fields = token_fields(&record.tokens);
+    let names = serde_json::json!({
+        "finish_reason": record.finish_reason,
+        "response_id": record.response_id,
+        "error_type": record.error_type,
+    });
+    fields.as_object_mut().unwrap().extend(names.as_object().unwrap().clone());
+    fields
+}
+
+pub(crate) fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Complete => "complete",
+        Outcome::Truncated => "truncated",
+        Outcome::Error => "error",
+        Outcome::Empty => "empty",
+    }
+}
+
+/// Cuts bytes at ascending ends; what follows the last one is a piece too.
+pub(crate) fn pieces<'a>(bytes: &'a [u8], ends: &[usize]) -> Vec<&'a [u8]> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    for end in ends {
+        let end = (*end).clamp(start, bytes.len());
+        pieces.push(&bytes[start..end]);
+        start = end;
+    }
+    if start < bytes.len() {
+        pieces.push(&bytes[start..]);
+    }
+    pieces
+}
+
+/// A small deterministic generator (xorshift).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit.max(1) as u64).unwrap()
+    }
+
+    /// Random ends for a body of this length: few or many, near or far.
+    pub(crate) fn ends(&mut self, length: usize) -> Vec<usize> {
+        let scale = [4, 30, 300, length.max(2)][self.below(4)];
+        let mean = 1 + self.below(scale);
+        let mut ends = Vec::new();
+        let mut at = 0;
+        while at < length {
+            at += 1 + self.below(2 * mean);
+            ends.push(at.min(length));
+        }
+        ends
+    }
+}
