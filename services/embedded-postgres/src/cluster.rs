@@ -31,7 +31,7 @@ pub(crate) fn prepare(
 ) -> Result<(), Error> {
     let cluster = &directory.cluster;
     match fs::read_to_string(cluster.join("PG_VERSION")) {
-        Ok(found) if found.trim() == binaries.major_version.to_string() => clear_stale(cluster),
+        Ok(found) if found.trim() == binaries.major_version.to_string() => clear_stale(directory),
         Ok(found) => Err(Error::OtherVersion {
             path: cluster.clone(),
             found: found.trim().to_owned(),
@@ -56,10 +56,15 @@ fn create(
     account: &Account,
     lifetime: Lifetime,
 ) -> Result<(), Error> {
-    let unfinished = directory.root.join("cluster.unfinished");
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(Error::io("remove", &unfinished))?;
+    const UNFINISHED: &str = "cluster.unfinished-";
+    for entry in fs::read_dir(&directory.root).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            // The initdb of a killed modash may still be writing to it: then the
+            // start after this one removes it.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
+    let unfinished = directory.root.join(format!("{UNFINISHED}{}", std::process::id()));
     let mut command = account.command(&binaries.directory.join("initdb"));
     command.arg("--pgdata").arg(&unfinished);
     // Trust is for whoever can enter the socket's directory: the account, root.
@@ -81,51 +86,55 @@ fn create(
     fs::rename(&unfinished, &directory.cluster).map_err(Error::io("create", &directory.cluster))
 }
 
-/// `postmaster.pid` outlives a killed server, and its number may since belong to
-/// any other process, which PostgreSQL would take for a running server.
-fn clear_stale(cluster: &Path) -> Result<(), Error> {
-    let file = cluster.join("postmaster.pid");
+/// Waits until no server runs on the cluster and removes the locks that a killed
+/// one left. Their number may since belong to any other process, which PostgreSQL
+/// would take for a running server.
+fn clear_stale(directory: &DataDirectory) -> Result<(), Error> {
+    let lock = directory.cluster.join("postmaster.pid");
     let waiting_since = Instant::now();
-    loop {
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(Error::io("read", file)(source)),
-        };
-        let Some(process) = text.lines().next().and_then(|line| line.trim().parse().ok()) else {
-            break;
-        };
-        if !is_server(process) {
-            break;
-        }
-        // The last line is the server's state.
-        let stopping = text.lines().last().is_some_and(|line| line.trim() == "stopping");
+    while let Some((process, stopping)) = running_server(&directory.cluster, &lock)? {
         let limit = if stopping { SHUTDOWN_LIMIT } else { GUARD_LIMIT };
         if waiting_since.elapsed() > limit {
-            return Err(Error::ServerRunning { path: cluster.to_owned(), process });
+            return Err(Error::ServerRunning { path: directory.cluster.clone(), process });
         }
         thread::sleep(Duration::from_millis(10));
     }
-    // The lock on the data directory is ours, so this is nobody's.
-    match fs::remove_file(&file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove", file)(error))
-        }
-        _ => {
-            tracing::info!("the last run of the database was cut off; it recovers");
-            Ok(())
+    // The lock on the data directory is ours, so these are nobody's.
+    let socket = directory.socket();
+    for file in [lock, socket.with_added_extension("lock"), socket] {
+        match fs::remove_file(&file) {
+            Ok(()) => tracing::info!(file = %file.display(), "removed what a killed server left"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::io("remove", file)(source)),
         }
     }
+    Ok(())
 }
 
-/// Whether this process lives and is a PostgreSQL server.
-fn is_server(process: u32) -> bool {
-    let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) else {
-        return false;
+/// The process that the lock names, if it is a server on this cluster, and
+/// whether it is stopping.
+fn running_server(cluster: &Path, lock: &Path) -> Result<Option<(u32, bool)>, Error> {
+    let text = match fs::read_to_string(lock) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::io("read", lock)(source)),
     };
+    let process = text.lines().next().and_then(|line| line.trim().parse().ok());
+    // The last line is the server's state.
+    let stopping = text.lines().last().is_some_and(|line| line.trim() == "stopping");
+    Ok(process.filter(|process| is_server(*process, cluster)).map(|process| (process, stopping)))
+}
+
+fn is_server(process: u32, cluster: &Path) -> bool {
+    let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) else { return false };
     if test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
         return false;
     }
+    // A server works in the directory of its cluster.
+    if let Ok(working) = fs::read_link(format!("/proc/{process}/cwd")) {
+        return fs::canonicalize(cluster).is_ok_and(|cluster| cluster == working);
+    }
+    // Not told, by macOS never: then its name has to do.
     let command = fs::read_to_string(format!("/proc/{process}/cmdline")).or_else(|_| {
         let mut ps = std::process::Command::new("ps");
         let output = ps.args(["-o", "command=", "-p", &process.to_string()]).output()?;

@@ -5,7 +5,14 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::chown, path::Path};
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt as _, chown},
+        process::CommandExt as _,
+    },
+    process::Command,
+};
 
 use modash_embedded_postgres::{Config, EmbeddedPostgres, Error, Lifetime};
 use rustix::process::{Pid, Signal, getpgid, kill_process};
@@ -81,29 +88,25 @@ async fn a_stale_lock_is_cleared_even_if_its_number_belongs_to_somebody_else_now
     let place = place();
     let data_dir = place.path().join("data");
     EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
-    let dead = {
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        child.wait().unwrap();
-        child.id()
+    let owner = fs::metadata(data_dir.join("cluster")).unwrap();
+    let somebody = || {
+        let mut command = Command::new("sleep");
+        command.arg("60").uid(owner.uid()).gid(owner.gid()).current_dir("/").spawn().unwrap()
     };
-    for process in [dead, std::process::id()] {
-        leave_lock(
-            &data_dir,
-            &format!("{process}\n/elsewhere\n1\n5432\n/elsewhere\n\n1 1\nready\n"),
-        );
+    let mut dead = somebody();
+    dead.kill().unwrap();
+    dead.wait().unwrap();
+    let mut alive = somebody();
+    for process in [dead.id().to_string(), alive.id().to_string(), String::new()] {
+        let lock = format!("{process}\n/elsewhere\n1\n5432\n/elsewhere\n\n1 1\nready\n");
+        for file in ["cluster/postmaster.pid", ".s.PGSQL.5432.lock", ".s.PGSQL.5432"] {
+            fs::write(data_dir.join(file), &lock).unwrap();
+            chown(data_dir.join(file), Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
         EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
     }
-    leave_lock(&data_dir, "");
-    EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
-}
-
-/// As a killed server of the same account leaves it.
-fn leave_lock(data_dir: &Path, text: &str) {
-    use std::os::unix::fs::MetadataExt as _;
-    let lock = data_dir.join("cluster/postmaster.pid");
-    fs::write(&lock, text).unwrap();
-    let owner = fs::metadata(data_dir.join("cluster")).unwrap();
-    chown(lock, Some(owner.uid()), Some(owner.gid())).unwrap();
+    alive.kill().unwrap();
+    alive.wait().unwrap();
 }
 
 #[tokio::test]
@@ -111,10 +114,10 @@ async fn an_interrupted_first_start_leaves_no_half_cluster() {
     let place = place();
     let data_dir = place.path().join("data");
     EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
-    fs::rename(data_dir.join("cluster"), data_dir.join("cluster.unfinished")).unwrap();
-    fs::remove_file(data_dir.join("cluster.unfinished/PG_VERSION")).unwrap();
+    fs::rename(data_dir.join("cluster"), data_dir.join("cluster.unfinished-1")).unwrap();
+    fs::remove_file(data_dir.join("cluster.unfinished-1/PG_VERSION")).unwrap();
     EmbeddedPostgres::start(Config::new(&data_dir)).await.unwrap().stop().await;
-    assert!(!data_dir.join("cluster.unfinished").exists());
+    assert!(!data_dir.join("cluster.unfinished-1").exists());
 }
 
 #[tokio::test]
@@ -140,7 +143,7 @@ async fn a_server_whose_guard_was_killed_is_named_and_left_alone() {
 /// The guard and its watcher: all of the server's process group but the server
 /// and its own children.
 fn children_of_guard(server: i32) -> Vec<i32> {
-    let output = std::process::Command::new("ps").args(["-A", "-o", "pid=,pgid=,comm="]).output();
+    let output = Command::new("ps").args(["-A", "-o", "pid=,pgid=,comm="]).output();
     let group = getpgid(Pid::from_raw(server)).unwrap().as_raw_nonzero().to_string();
     let text = String::from_utf8(output.unwrap().stdout).unwrap();
     let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
