@@ -9,9 +9,7 @@ use std::{
 };
 
 fn main() -> io::Result<()> {
-    let root = env::var_os("CARGO_MANIFEST_DIR")
-        .map(PathBuf::from)
-        .unwrap_or_default();
+    let root = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
     let dist = root.join("../../web/dist");
     // Cargo watches a folder with all that is in it, but runs the script at each
     // build while the folder does not exist. An empty one is ignored by git.
@@ -26,9 +24,7 @@ fn main() -> io::Result<()> {
         collect(&dist, &dist, &mut files)?;
     }
     files.sort();
-    let out = env::var_os("OUT_DIR")
-        .map(PathBuf::from)
-        .unwrap_or_default();
+    let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
     let mut list = fs::File::create(out.join("dashboard.rs"))?;
     writeln!(list, "&[")?;
     for (name, path) in files {
@@ -48,10 +44,7 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<(String, PathBuf)>) -> io
         if path.is_dir() {
             collect(root, &path, files)?;
         } else if let Ok(name) = path.strip_prefix(root) {
-            files.push((
-                name.to_string_lossy().replace('\\', "/"),
-                path.canonicalize()?,
-            ));
+            files.push((name.to_string_lossy().replace('\\', "/"), path.canonicalize()?));
         }
     }
     Ok(())

@@ -21,7 +21,8 @@ use http::{
 use tonic::Status;
 
 use crate::{
-    body, error,
+    body::{self, ReadToTheEnd},
+    error,
     hosts::{Caller, caller, may_be_rebound},
     state::App,
 };
@@ -48,6 +49,7 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     let path = request.uri().path().to_owned();
     let surface = surface(&path);
     let headers = request.headers().clone();
+    let request = request.map(ReadToTheEnd::wrap);
     let caller = caller(&headers, request.uri(), &app.origins, &app.hosts);
     let mut response = match surface {
         Some(_) if is_refused(&app, &request, caller) => refused(&path),

@@ -48,6 +48,10 @@ pub struct Gateway {
     admin_address: SocketAddr,
 }
 
+/// How long sent bytes may wait for a reader to take them.
+#[cfg(target_os = "linux")]
+const GONE_AFTER: std::time::Duration = std::time::Duration::from_secs(120);
+
 impl Gateway {
     /// Binds both listeners.
     ///
@@ -92,6 +96,9 @@ impl Gateway {
         let listener = self.listener.tap_io(|connection| {
             // Events are small and must not wait for each other.
             let _ = connection.set_nodelay(true);
+            // Else a reader that is gone without a word keeps its connection.
+            #[cfg(target_os = "linux")]
+            let _ = socket2::SockRef::from(&*connection).set_tcp_user_timeout(Some(GONE_AFTER));
         });
         drop(ready);
         let stop = shutdown.clone();

@@ -78,3 +78,80 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{contract::Contract, metrics::GatewayMetrics};
+    use modash_proto::v1::UsageUpdated;
+    use tokio::task::JoinHandle;
+
+    fn hub() -> Hub {
+        Hub::new(Contract::new().unwrap().live_request(), GatewayMetrics::default())
+    }
+
+    fn start(hub: &Hub, room: usize) -> (mpsc::Receiver<Frame>, JoinHandle<End>, Shutdown) {
+        let (out, frames) = mpsc::channel(room);
+        let (fold, newest) = (Fold::new(0), hub.shared.newest.subscribe());
+        let stream = Stream { hub: hub.clone(), seq: 0, fold, newest, out };
+        let shutdown = Shutdown::new(Duration::from_secs(1));
+        (frames, tokio::spawn(stream.run(shutdown.clone())), shutdown)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_does_not_read_is_ended_when_its_buffer_is_full() {
+        let hub = hub();
+        let (mut frames, running, _shutdown) = start(&hub, 64);
+        let mut made = 0;
+        while !running.is_finished() {
+            hub.usage_updated(&UsageUpdated::default());
+            made += 1;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        assert_eq!(running.await.unwrap(), End::TooSlow);
+        assert_eq!(made, 65);
+        let mut sent = 0;
+        while frames.recv().await.is_some() {
+            sent += 1;
+        }
+        assert_eq!(sent, 64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_has_a_heartbeat_each_15_seconds() {
+        let hub = hub();
+        let (mut frames, running, shutdown) = start(&hub, 64);
+        let begin = Instant::now();
+        for beats in 1..=3 {
+            assert_eq!(frames.recv().await.unwrap(), Frame::heartbeat());
+            assert_eq!(begin.elapsed().as_secs(), beats * 15);
+        }
+        shutdown.request();
+        assert_eq!(running.await.unwrap(), End::Stopped);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_leaves_ends_its_stream() {
+        let (frames, running, _shutdown) = start(&hub(), 64);
+        drop(frames);
+        assert_eq!(running.await.unwrap(), End::Left);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_never_sends_more_often_than_allowed() {
+        let hub = hub();
+        let (mut frames, _running, _shutdown) = start(&hub, 64);
+        let begin = Instant::now();
+        let mut times = Vec::new();
+        for _ in 0..100 {
+            hub.usage_updated(&UsageUpdated { requests: 1, ..Default::default() });
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            while let Ok(frame) = frames.try_recv() {
+                times.push((begin.elapsed().as_millis() / 20 * 20, frame));
+            }
+        }
+        let times: Vec<_> = times.into_iter().map(|(time, _)| time).collect();
+        assert_eq!(times.len(), 4, "{times:?}");
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 500), "{times:?}");
+    }
+}

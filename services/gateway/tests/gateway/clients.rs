@@ -43,3 +43,10 @@ async fn unmodified_clients_see_database_errors_as_typed_failures() {
     gateway.script.fail(Code::Internal, "database is locked");
     run(&gateway, "failing").await;
 }
+
+#[tokio::test]
+async fn unmodified_clients_do_not_hang_while_analytics_is_away() {
+    let mut gateway = TestGateway::start().await;
+    gateway.kill_analytics();
+    run(&gateway, "away").await;
+}

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
 use crate::support::{TestGateway, until};
@@ -337,6 +337,25 @@ async fn at_most_sixteen_calls_of_one_body_run_at_the_same_time() {
     drop(connection);
     until("the calls end with the connection", || gateway.script.running() == 1).await;
     assert_eq!(gateway.script.most_running.load(Ordering::SeqCst), 17);
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_while_it_writes_can_write_on_and_ask_again() {
+    let gateway = TestGateway::start().await;
+    let mut connection = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    let head = "POST /rpc HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/html\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    let ping = "4000\r\n".to_owned() + &" ".repeat(0x4000) + "\r\n";
+    for _ in 0..2 {
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}]") {
+            assert_ne!(connection.read_buf(&mut answer).await.unwrap(), 0);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 415 "));
+        connection.write_all(ping.as_bytes()).await.unwrap();
+        connection.write_all(b"0\r\n\r\n").await.unwrap();
+    }
 }
 
 #[tokio::test]

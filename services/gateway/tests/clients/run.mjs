@@ -1,0 +1,39 @@
+// Calls a running gateway with unmodified clients of other people, each with
+// all five questions. Exits with 1 and a list of what went wrong.
+//
+//   node run.mjs <gateway-url> [working|failing|away]
+//
+// "failing" expects analytics to fail every call with INTERNAL, "away" that it
+// cannot be reached.
+
+import * as connect from "./connect.mjs";
+import * as effect3 from "./effect3.mjs";
+import * as effect4 from "./effect4.mjs";
+
+const [url, mode = "working"] = process.argv.slice(2);
+if (!url || !["working", "failing", "away"].includes(mode)) {
+  console.error("usage: node run.mjs <gateway-url> [working|failing|away]");
+  process.exit(64);
+}
+
+const deadline = 30_000;
+let failed = 0;
+for (const { clients } of [effect3, effect4, connect]) {
+  for (const [name, check] of Object.entries(clients(url.replace(/\/$/, "")))) {
+    let timer;
+    const hung = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no end after ${deadline} ms`)), deadline);
+    });
+    try {
+      await Promise.race([check(mode), hung]);
+      console.log(`ok      ${name}, analytics ${mode}`);
+    } catch (error) {
+      failed += 1;
+      console.error(`FAILED  ${name}, analytics ${mode}: ${error.stack ?? error}`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+console.log(failed === 0 ? "all clients work" : `${failed} clients do not work`);
+process.exit(failed === 0 ? 0 : 1);
