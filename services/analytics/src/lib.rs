@@ -271,3 +271,16 @@ async fn upkeep(store: Arc<Store>, live: Arc<Live>) {
     };
     tokio::join!(expire, partitions);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_can_run_on_any_thread() {
+        fn send<T: Send>(_: fn(Analytics, ServiceContext) -> T) {}
+        send(Analytics::run);
+        fn send_migrate<T: Send>(_: fn(AnalyticsConfig) -> T) {}
+        send_migrate(migrate);
+    }
+}

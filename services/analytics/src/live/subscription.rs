@@ -32,7 +32,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Messages that wait for the network of one reader.
-const BUFFER: usize = 16;
+const BUFFER: usize = 8;
 
 /// Subscriptions at the same time.
 const MAX_SUBSCRIPTIONS: usize = 1_024;

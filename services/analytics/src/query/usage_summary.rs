@@ -1,6 +1,6 @@
 //! Totals and percentiles of a range, and of the range before.
 
-use chrono::Utc;
+use chrono::{Datelike as _, Utc};
 use modash_proto::{
     TimeRange,
     v1::{UsageSummaryRequest, UsageSummaryResponse},
@@ -15,8 +15,14 @@ impl Queries {
         &self,
         request: UsageSummaryRequest,
     ) -> Result<UsageSummaryResponse, Failure> {
-        let arguments =
+        let mut arguments =
             Arguments::new(request.range.as_ref(), request.filter, &request.time_zone, Utc::now());
+        let starts_too_early = |range: TimeRange| range.previous().start.year() < 1;
+        if request.compare_previous && arguments.range.is_some_and(starts_too_early) {
+            arguments
+                .violations
+                .add("compare_previous", "the range before would begin before the year 1");
+        }
         arguments.violations.into_result()?;
         let range = arguments.range.ok_or_else(|| Status::internal("no range"))?;
         let selection = self.store.select(range, &arguments.filter).await?;

@@ -84,7 +84,8 @@ pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
         .map_err(|error| PrepareError::Connect(error.into()))?;
-    let result = migrator.run(&mut connection).await;
+    // `run` is the same, but its future is Send for one lifetime only.
+    let result = migrator.run_direct(None, &mut connection, false).await;
     // Its lock goes with the connection, whether or not it closes nicely.
     let _ = connection.close().await;
     result.map_err(PrepareError::from)

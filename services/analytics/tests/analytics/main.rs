@@ -1,0 +1,15 @@
+//! Analytics as a whole, over gRPC, on a real PostgreSQL.
+
+mod harness;
+mod ingest;
+
+mod model_breakdown;
+mod outage;
+
+mod recent_requests;
+mod server;
+mod storage;
+mod subscribe;
+mod throughput_timeseries;
+mod usage_summary;
+mod usage_timeseries;

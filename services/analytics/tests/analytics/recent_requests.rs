@@ -1,0 +1,133 @@
+//! RecentRequests: pages of single requests.
+
+use modash_proto::v1::{
+    Filter, Outcome, RecentRequestsRequest, RecentRequestsResponse, UsageEvent,
+};
+
+use crate::harness::{TestAnalytics, event_at, range, violated};
+
+fn page(page: u32, page_size: u32) -> RecentRequestsRequest {
+    RecentRequestsRequest {
+        page,
+        page_size,
+        range: range("2026-01-01T00:00:00Z", "2026-01-03T00:00:00Z"),
+        ..Default::default()
+    }
+}
+
+async fn ask(analytics: &TestAnalytics, request: RecentRequestsRequest) -> RecentRequestsResponse {
+    analytics.client().await.recent_requests(request).await.unwrap().into_inner()
+}
+
+fn ids(events: &[UsageEvent]) -> Vec<&str> {
+    events.iter().map(|event| event.event_id.as_str()).collect()
+}
+
+/// Seven events over two days, two of them at the same moment; the newest first.
+async fn store_seven(analytics: &TestAnalytics) -> Vec<UsageEvent> {
+    let mut events: Vec<_> = [
+        "2026-01-01T01:00:00Z",
+        "2026-01-01T02:00:00Z",
+        "2026-01-01T23:59:59Z",
+        "2026-01-02T00:00:00Z",
+        "2026-01-02T00:00:00Z",
+        "2026-01-02T05:00:00Z",
+        "2026-01-02T06:00:00Z",
+    ]
+    .map(event_at)
+    .into();
+    analytics.store(events.clone()).await;
+    events.sort_by(|a, b| {
+        let key = |event: &UsageEvent| (event.started_at.unwrap().seconds, event.event_id.clone());
+        key(b).cmp(&key(a))
+    });
+    events
+}
+
+#[tokio::test]
+async fn pages_by_number_and_by_token_have_the_same_rows() {
+    let analytics = TestAnalytics::start().await;
+    let events = store_seven(&analytics).await;
+    let mut token = String::new();
+    for (number, expected) in (1..).zip(events.chunks(3)) {
+        let by_number = ask(&analytics, page(number, 3)).await;
+        let by_token =
+            ask(&analytics, RecentRequestsRequest { page_token: token, ..page(number, 3) }).await;
+        assert_eq!(by_number, by_token);
+        assert_eq!(by_number.rows, expected);
+        assert_eq!((by_number.total, by_number.page, by_number.page_size), (7, number, 3));
+        token = by_number.next_page_token;
+    }
+    assert_eq!(token, "", "the last page has no next one");
+}
+
+#[tokio::test]
+async fn a_page_that_ends_with_the_last_request_is_the_last_one() {
+    let analytics = TestAnalytics::start().await;
+    store_seven(&analytics).await;
+    assert_eq!(ask(&analytics, page(1, 7)).await.next_page_token, "");
+}
+
+#[tokio::test]
+async fn a_page_beyond_the_end_is_empty_and_still_has_the_total() {
+    let analytics = TestAnalytics::start().await;
+    store_seven(&analytics).await;
+    for number in [4, u32::MAX] {
+        let answer = ask(&analytics, page(number, 3)).await;
+        assert_eq!((answer.rows.len(), answer.total, answer.page), (0, 7, number));
+    }
+}
+
+#[tokio::test]
+async fn a_new_request_does_not_shift_pages_by_token() {
+    let analytics = TestAnalytics::start().await;
+    let events = store_seven(&analytics).await;
+    let first = ask(&analytics, page(1, 3)).await;
+    analytics.store(vec![event_at("2026-01-02T07:00:00Z")]).await;
+    let request = RecentRequestsRequest { page_token: first.next_page_token, ..page(2, 3) };
+    let second = ask(&analytics, request).await;
+    assert_eq!(ids(&second.rows), ids(&events[3..6]));
+    assert_eq!(second.total, 8);
+}
+
+#[tokio::test]
+async fn a_filter_leaves_only_what_passes() {
+    let analytics = TestAnalytics::start().await;
+    let with_session = UsageEvent {
+        session: Some("s1".into()),
+        tags: [("team".to_owned(), "blue".to_owned())].into(),
+        ..event_at("2026-01-01T03:00:00Z")
+    };
+    let failed =
+        UsageEvent { outcome: Outcome::Truncated.into(), ..event_at("2026-01-01T04:00:00Z") };
+    analytics
+        .store(vec![with_session.clone(), failed.clone(), event_at("2026-01-01T05:00:00Z")])
+        .await;
+    let cases = [
+        (Filter { sessions: vec!["s1".into()], ..Default::default() }, &with_session),
+        (Filter { tags: with_session.tags.clone(), ..Default::default() }, &with_session),
+        (Filter { outcomes: vec![Outcome::Truncated.into()], ..Default::default() }, &failed),
+    ];
+    for (filter, expected) in cases {
+        let request = RecentRequestsRequest { filter: Some(filter), ..page(1, 10) };
+        let answer = ask(&analytics, request).await;
+        assert_eq!((ids(&answer.rows), answer.total), (vec![expected.event_id.as_str()], 1));
+    }
+}
+
+#[tokio::test]
+async fn bad_pages_are_refused_with_their_fields() {
+    let analytics = TestAnalytics::start().await;
+    let mut client = analytics.client().await;
+    for (number, size, fields) in [
+        (0, 10, &["page"][..]),
+        (1, 0, &["page_size"]),
+        (1, 101, &["page_size"]),
+        (0, 0, &["page", "page_size"]),
+    ] {
+        let status = client.recent_requests(page(number, size)).await.unwrap_err();
+        assert_eq!(violated(&status), fields);
+    }
+    let request = RecentRequestsRequest { page_token: "x".into(), ..page(1, 1) };
+    assert_eq!(violated(&client.recent_requests(request).await.unwrap_err()), ["page_token"]);
+}

@@ -1,0 +1,125 @@
+//! Schema and upkeep: migrations, partitions, Citus' rules, series.
+
+use modash_analytics::migrate;
+use modash_proto::v1::UsageEvent;
+use modash_test_support::{TestDatabase, event};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::harness::{TestAnalytics, config, event_at};
+
+async fn partitions(connection: &mut PgConnection) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT inhrelid::regclass::text FROM pg_inherits
+         WHERE inhparent = 'requests'::regclass ORDER BY 1",
+    )
+    .fetch_all(connection)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn migrations_run_once_however_many_start_at_a_time() {
+    let database = TestDatabase::create().await;
+    let runs = (0..4).map(|_| migrate(config(&database.url())));
+    for run in futures_util::future::join_all(runs).await {
+        run.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_migration_of_a_newer_binary_does_not_matter() {
+    let database = TestDatabase::create().await;
+    migrate(config(&database.url())).await.unwrap();
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'from the future', true, '\\x00', 0)",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    migrate(config(&database.url())).await.unwrap();
+}
+
+#[tokio::test]
+async fn partitions_are_made_on_demand_and_dropped_after_the_retention() {
+    let analytics = TestAnalytics::start().await;
+    let mut connection = analytics.connection().await;
+    let ahead = partitions(&mut connection).await;
+    assert_eq!(ahead.len(), 3, "today and two days ahead: {ahead:?}");
+    analytics.store(vec![event_at("2026-01-01T00:00:00Z"), event()]).await;
+    let with_old = partitions(&mut connection).await;
+    assert_eq!(with_old.first().map(String::as_str), Some("requests_20260101"));
+    let url = analytics.database.url();
+    let mut shorter = config(&url);
+    shorter.retention_days = 30;
+    migrate(shorter).await.unwrap();
+    assert_eq!(partitions(&mut connection).await, ahead);
+    assert_eq!(analytics.stored().await, 1);
+    // The day is made again where the retention allows it.
+    analytics.store(vec![event_at("2026-01-01T00:00:00Z")]).await;
+    assert_eq!(analytics.stored().await, 2);
+}
+
+#[tokio::test]
+async fn the_schema_keeps_the_rules_of_citus() {
+    let analytics = TestAnalytics::start().await;
+    let mut connection = analytics.connection().await;
+    for (table, column) in [("requests", "event_id"), ("series", "series_id")] {
+        let violations: Vec<String> = sqlx::query_scalar(
+            "SELECT i.indexrelid::regclass::text FROM pg_index i
+             WHERE i.indrelid = $1::regclass AND i.indisunique AND NOT EXISTS (
+                 SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid
+                 AND a.attnum = ANY (i.indkey) AND a.attname = $2)",
+        )
+        .bind(table)
+        .bind(column)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+        assert_eq!(violations, [""; 0], "unique keys of {table} without {column}");
+    }
+    let (foreign_keys, sequences): (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM pg_constraint WHERE contype = 'f'),
+                (SELECT count(*) FROM pg_sequences WHERE schemaname = 'public')",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!((foreign_keys, sequences), (0, 0));
+}
+
+#[tokio::test]
+async fn equal_dimensions_are_one_series() {
+    let analytics = TestAnalytics::start().await;
+    let other = UsageEvent { user: Some("ana".into()), ..event() };
+    analytics.store(vec![event(), event(), other.clone()]).await;
+    analytics.store(vec![event(), other]).await;
+    let series: i64 = sqlx::query_scalar("SELECT count(*) FROM series")
+        .fetch_one(&mut analytics.connection().await)
+        .await
+        .unwrap();
+    assert_eq!(series, 2);
+}
+
+#[tokio::test]
+async fn a_series_whose_hash_is_taken_gets_another_one() {
+    let analytics = TestAnalytics::start().await;
+    analytics.store(vec![event()]).await;
+    // Another set under the same hash, as a collision would have it.
+    let mut connection = analytics.connection().await;
+    sqlx::query("UPDATE series SET model = 'another'").execute(&mut connection).await.unwrap();
+    let second =
+        TestAnalytics::start_on(TestDatabase::create().await, &analytics.database.url(), |_| {})
+            .await;
+    second.ready().await;
+    second.store(vec![event()]).await;
+    let models: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT s.model, count(*) FROM requests r JOIN series s USING (series_id)
+         GROUP BY 1 ORDER BY 1",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(models, [("another".to_owned(), 1), ("qwen3-8b".to_owned(), 1)]);
+}

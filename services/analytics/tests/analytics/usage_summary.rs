@@ -1,0 +1,222 @@
+//! UsageSummary: totals and percentiles.
+
+use modash_proto::{
+    duration_from_micros,
+    v1::{
+        DurationPercentiles, Filter, Operation, Outcome, RatePercentiles, TimeRange, UsageEvent,
+        UsageSource, UsageSummaryRequest, UsageSummaryResponse,
+    },
+};
+use modash_test_support::{event, failed_event, stream_event};
+use tonic::Code;
+
+use crate::harness::{TestAnalytics, event_at, range, violated};
+
+async fn summary(analytics: &TestAnalytics, request: UsageSummaryRequest) -> UsageSummaryResponse {
+    analytics.client().await.usage_summary(request).await.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn totals_and_percentiles_are_those_of_the_rows() {
+    let analytics = TestAnalytics::start().await;
+    let duration = |milliseconds: i64| Some(duration_from_micros(milliseconds * 1000));
+    analytics
+        .store(vec![
+            UsageEvent { duration: duration(100), reasoning_tokens: Some(5), ..stream_event() },
+            UsageEvent {
+                duration: duration(200),
+                cache_write_tokens: Some(30),
+                decode_tokens_per_second: Some(90.0),
+                upstream_cost_usd: Some(0.25),
+                ..stream_event()
+            },
+            UsageEvent { duration: duration(300), ..failed_event(Outcome::HttpError, Some(500)) },
+            UsageEvent { duration: None, ..failed_event(Outcome::ClientClosed, None) },
+            UsageEvent {
+                usage_source: UsageSource::NotReported.into(),
+                prompt_tokens: None,
+                cached_prompt_tokens: None,
+                completion_tokens: None,
+                total_tokens: None,
+                duration: duration(400),
+                ..event()
+            },
+            // Counting tokens has no usage to report.
+            UsageEvent {
+                operation: Operation::CountTokens.into(),
+                usage_source: UsageSource::NotReported.into(),
+                duration: duration(500),
+                ..event()
+            },
+            UsageEvent {
+                usage_source: UsageSource::Estimated.into(),
+                duration: duration(600),
+                ..event()
+            },
+        ])
+        .await;
+    let mut answer = summary(&analytics, UsageSummaryRequest::default()).await;
+    assert!(answer.range.take().is_some());
+    assert_eq!(
+        answer,
+        UsageSummaryResponse {
+            requests: 7,
+            failed_requests: 1,
+            in_flight_requests: 0,
+            prompt_tokens: 400,
+            cached_prompt_tokens: 80,
+            cache_write_tokens: 30,
+            completion_tokens: 200,
+            reasoning_tokens: 5,
+            total_tokens: 600,
+            requests_without_usage: 1,
+            requests_with_estimated_usage: 1,
+            duration_ms: Some(DurationPercentiles {
+                p50: Some(350.0),
+                p95: Some(575.0),
+                p99: Some(595.0),
+            }),
+            time_to_first_token_ms: Some(DurationPercentiles {
+                p50: Some(100.0),
+                p95: Some(100.0),
+                p99: Some(100.0),
+            }),
+            decode_tokens_per_second: Some(RatePercentiles {
+                p5: Some(71.0),
+                p50: Some(80.0),
+                p95: Some(89.0),
+            }),
+            prefill_tokens_per_second: Some(RatePercentiles {
+                p5: Some(800.0),
+                p50: Some(800.0),
+                p95: Some(800.0),
+            }),
+            previous: None,
+            client_closed_requests: 1,
+            upstream_cost_usd: Some(0.25),
+            range: None,
+        }
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_zero_and_its_percentiles_are_unknown() {
+    let analytics = TestAnalytics::start().await;
+    let answer = summary(&analytics, UsageSummaryRequest::default()).await;
+    assert_eq!((answer.requests, answer.total_tokens), (0, 0));
+    assert_eq!(answer.duration_ms, Some(DurationPercentiles::default()));
+    assert_eq!(answer.decode_tokens_per_second, Some(RatePercentiles::default()));
+    assert_eq!(answer.upstream_cost_usd, None);
+}
+
+#[tokio::test]
+async fn a_range_begins_with_its_start_and_ends_before_its_end_and_so_does_the_one_before() {
+    let analytics = TestAnalytics::start().await;
+    for moment in [
+        "2026-01-01T23:59:59.999999Z",
+        "2026-01-02T00:00:00Z",
+        "2026-01-02T23:59:59.999999Z",
+        "2026-01-03T00:00:00Z",
+        "2026-01-03T12:00:00Z",
+        "2026-01-04T00:00:00Z",
+    ] {
+        analytics.store(vec![event_at(moment)]).await;
+    }
+    let wanted = range("2026-01-03T00:00:00Z", "2026-01-04T00:00:00Z");
+    let request =
+        UsageSummaryRequest { range: wanted, compare_previous: true, ..Default::default() };
+    let answer = summary(&analytics, request).await;
+    assert_eq!((answer.requests, answer.range), (2, wanted));
+    let previous = *answer.previous.unwrap();
+    assert_eq!(previous.requests, 2);
+    assert_eq!(previous.range, range("2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z"));
+}
+
+#[tokio::test]
+async fn sums_beyond_what_the_database_counts_stay_at_its_limit() {
+    let analytics = TestAnalytics::start().await;
+    let most = Some(i64::MAX as u64);
+    let event = || UsageEvent { total_tokens: most, prompt_tokens: most, ..event() };
+    analytics.store(vec![event(), event()]).await;
+    let answer = summary(&analytics, UsageSummaryRequest::default()).await;
+    assert_eq!(Some(answer.total_tokens), most);
+}
+
+#[tokio::test]
+async fn numbers_that_are_none_spoil_no_sum_and_no_percentile() {
+    let analytics = TestAnalytics::start().await;
+    analytics
+        .store(vec![
+            UsageEvent { upstream_cost_usd: Some(f64::INFINITY), ..stream_event() },
+            UsageEvent { decode_tokens_per_second: Some(f64::NAN), ..stream_event() },
+        ])
+        .await;
+    let answer = summary(&analytics, UsageSummaryRequest::default()).await;
+    assert_eq!(answer.upstream_cost_usd, None);
+    assert_eq!(answer.decode_tokens_per_second.unwrap().p95, Some(70.0));
+}
+
+#[tokio::test]
+async fn every_mistake_in_the_arguments_is_named() {
+    let analytics = TestAnalytics::start().await;
+    let mut client = analytics.client().await;
+    let too_many = || (0..101).map(|number| number.to_string()).collect::<Vec<_>>();
+    let request = UsageSummaryRequest {
+        range: range("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"),
+        time_zone: "Mars/Olympus".into(),
+        filter: Some(Filter {
+            models: too_many(),
+            users: vec!["a\0".into()],
+            tags: too_many().into_iter().map(|name| (name, String::new())).collect(),
+            ..Filter::default()
+        }),
+        compare_previous: false,
+    };
+    let fields = violated(&client.usage_summary(request).await.unwrap_err());
+    assert_eq!(fields, ["range.end", "time_zone", "filter.models", "filter.users", "filter.tags"]);
+    let far = TimeRange {
+        start: Some(prost_types::Timestamp { seconds: i64::MIN, nanos: 0 }),
+        end: None,
+    };
+    let request = UsageSummaryRequest { range: Some(far), ..Default::default() };
+    let fields = violated(&client.usage_summary(request).await.unwrap_err());
+    assert_eq!(fields, ["range.start"]);
+}
+
+#[tokio::test]
+async fn all_of_time_can_be_asked_for_and_compared() {
+    let analytics = TestAnalytics::start().await;
+    analytics.store(vec![event()]).await;
+    let request = UsageSummaryRequest {
+        range: range("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"),
+        ..Default::default()
+    };
+    assert_eq!(summary(&analytics, request.clone()).await.requests, 1);
+    let request = UsageSummaryRequest { compare_previous: true, ..request };
+    let status = analytics.client().await.usage_summary(request).await.unwrap_err();
+    assert_eq!(violated(&status), ["compare_previous"]);
+}
+
+#[tokio::test]
+async fn text_of_a_filter_is_text_and_nothing_else() {
+    let analytics = TestAnalytics::start().await;
+    let model = "'; DROP TABLE requests; -- %_\\ \u{1F980}";
+    analytics.store(vec![UsageEvent { model: Some(model.into()), ..event() }, event()]).await;
+    for (wanted, requests) in [(model, 1), ("%", 0), ("' OR '1'='1", 0)] {
+        let filter = Filter { models: vec![wanted.into()], ..Filter::default() };
+        let request = UsageSummaryRequest { filter: Some(filter), ..Default::default() };
+        assert_eq!(summary(&analytics, request).await.requests, requests, "{wanted}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_passed_is_deadline_exceeded() {
+    let analytics = TestAnalytics::start().await;
+    let mut connection = analytics.connection().await;
+    let mut holder = sqlx::Connection::begin(&mut connection).await.unwrap();
+    sqlx::query("LOCK TABLE requests").execute(&mut *holder).await.unwrap();
+    let mut request = tonic::Request::new(UsageSummaryRequest::default());
+    request.metadata_mut().insert("grpc-timeout", "300m".parse().unwrap());
+    let status = analytics.client().await.usage_summary(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+}
