@@ -31,6 +31,7 @@ use modash_runtime::{Admin, ServiceContext, bind, warn_if_exposed};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
 pub use config::{AnalyticsUrl, GatewayConfig, GatewaySettings};
+pub use contract::ContractError;
 pub use error::Error;
 pub use hosts::{Hosts, Origins};
 

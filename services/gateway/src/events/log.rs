@@ -13,6 +13,10 @@ use super::live::Live;
 
 /// Events that a returning client can catch up with.
 const KEPT_EVENTS: usize = 1024;
+/// States of requests in those events, about 600 bytes each. Only a very busy
+/// installation keeps fewer events for this; whoever misses so much has to look
+/// anew anyway.
+const KEPT_STATES: usize = 20_000;
 /// An event of one kind may wait this long for its turn while one of the other
 /// kind, made later, is already sent.
 const MOST_REORDERING: Duration = Duration::from_millis(500);
@@ -52,6 +56,14 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// States of requests in it.
+    fn states(&self) -> usize {
+        match self {
+            Self::Usage { .. } => 0,
+            Self::Requests { requests, .. } => requests.len(),
+        }
+    }
+
     fn is_usage(&self) -> bool {
         matches!(self, Self::Usage { .. })
     }
@@ -62,6 +74,7 @@ impl Change {
 pub(crate) struct Log {
     seq: u64,
     kept: VecDeque<Arc<Event>>,
+    kept_states: usize,
     in_flight: BTreeMap<Arc<str>, Live>,
 }
 
@@ -81,8 +94,12 @@ impl Log {
             }
         }
         self.seq += 1;
-        if self.kept.len() == KEPT_EVENTS {
-            self.kept.pop_front();
+        self.kept_states += change.states();
+        while self.kept.len() == KEPT_EVENTS || self.kept_states > KEPT_STATES {
+            let Some(oldest) = self.kept.pop_front() else {
+                break;
+            };
+            self.kept_states -= oldest.change.states();
         }
         let (now, made) = (milliseconds_since_1970(), Instant::now());
         self.kept.push_back(Arc::new(Event { seq: self.seq, now, change, made }));
@@ -164,6 +181,35 @@ mod tests {
         assert_eq!(log.after(10).unwrap().len(), KEPT_EVENTS);
         assert!(log.after(9).is_none());
         assert!(log.after(log.newest() + 1).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_installation_keeps_fewer_events() {
+        let live = Live {
+            id: "a".into(),
+            ended: false,
+            json: serde_json::value::RawValue::NULL.to_owned().into(),
+        };
+        let busy = || Change::Requests {
+            requests: vec![live.clone(); 200],
+            truncated: false,
+            snapshot: false,
+        };
+        let mut log = Log::default();
+        for _ in 0..150 {
+            log.push(busy());
+        }
+        assert_eq!(log.kept.len(), 100);
+        assert!(log.after(50).is_some() && log.after(49).is_none());
+        // One that is too large for all stays, as the newest does always.
+        log.push(Change::Requests {
+            requests: vec![live; 30_000],
+            truncated: false,
+            snapshot: true,
+        });
+        assert_eq!(log.after(150).map(|events| events.len()), Some(1));
+        log.push(usage());
+        assert_eq!(numbers(log.after(151)), Some(vec![152]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,8 @@ use http::Response;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use modash_proto::v1::{
-    LiveRequest, Outcome, RequestPhase, UsageUpdated, subscribe_response::Message,
+    Connected, LiveRequest, Missed, Outcome, RequestPhase, RequestStateUpdated, UsageUpdated,
+    subscribe_response::Message,
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -304,6 +305,39 @@ async fn the_stream_stays_open_while_analytics_is_away_and_says_to_look_again() 
     let requests = requests.unwrap();
     assert_eq!(requests.data["snapshot"], json!(true));
     assert_eq!(states(&requests), [("b".to_owned(), "streaming".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_analytics_left_out_is_fetched_by_a_new_subscription() {
+    let gateway = subscribed().await;
+    let mut stream = Events::open(&gateway, "/events", &[]).await;
+    stream.next().await.unwrap();
+    *gateway.script.in_flight.lock().unwrap() = vec![running("a", 1), running("b", 1)];
+    gateway.script.send(Message::RequestStateUpdated(RequestStateUpdated {
+        requests: vec![running("a", 1)],
+        truncated: true,
+        ..Default::default()
+    }));
+    let first = stream.next().await.unwrap();
+    assert_eq!(first.data["truncated"], json!(true));
+    let second = stream.next().await.unwrap();
+    assert_eq!((second.name.as_str(), states(&second).len()), ("request-state-updated", 2));
+    assert_eq!(second.data["snapshot"], json!(true));
+}
+
+#[tokio::test]
+async fn after_missed_messages_everything_is_new() {
+    let gateway = subscribed().await;
+    let mut stream = Events::open(&gateway, "/events", &[]).await;
+    stream.next().await.unwrap();
+    gateway.script.send(Message::Missed(Missed { messages: 7 }));
+    gateway.script.send(Message::Connected(Connected {
+        requests: vec![running("c", 1)],
+        ..Default::default()
+    }));
+    let mut names = [stream.next().await.unwrap().name, stream.next().await.unwrap().name];
+    names.sort();
+    assert_eq!(names, ["request-state-updated", "usage-updated"]);
 }
 
 #[tokio::test]
