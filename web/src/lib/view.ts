@@ -2,7 +2,7 @@
 // the URL, with defaults left out, so that a copied link shows the same.
 import { createContext, useCallback, useContext, useMemo } from "react";
 import { useSearchParams } from "wouter";
-import type { Filter, Outcome } from "../api/types.ts";
+import type { Filter, LiveRequest, Outcome } from "../api/types.ts";
 import { bucketSeconds, DEFAULT_SPAN, type Moments, resolve, type Span } from "./time-range.ts";
 
 /** Values of the status filter, and the outcomes that they stand for. */
@@ -141,6 +141,20 @@ export function useScope(): Scope {
     };
   }, [view, paused]);
 }
+
+/** Whether a running request passes the filters; its status is not decided yet. */
+export const liveFilter =
+  (filters: View["filters"]) =>
+  (request: Pick<LiveRequest, "model" | "clientKey" | "upstream" | "stream">): boolean => {
+    const allows = (values: string[], value: string | null) =>
+      values.length === 0 || values.includes(value ?? "");
+    return (
+      allows(filters.model, request.model) &&
+      allows(filters.client, request.clientKey) &&
+      allows(filters.upstream, request.upstream) &&
+      allows(filters.stream, request.stream ? "yes" : "no")
+    );
+  };
 
 export function toFilter(filters: View["filters"]): Filter {
   const outcomes = filters.status.flatMap((status) => STATUSES[status as Status] ?? []);

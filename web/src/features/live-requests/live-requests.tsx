@@ -7,6 +7,7 @@ import { Sparkline } from "../../components/sparkline.tsx";
 import { Status, type Tone } from "../../components/status.tsx";
 import { clock, count, duration, exact, rate } from "../../lib/format.ts";
 import { useNow } from "../../lib/use-now.ts";
+import { liveFilter, useView } from "../../lib/view.ts";
 import styles from "./live-requests.module.css";
 import { assignSlots } from "./slots.ts";
 
@@ -14,12 +15,15 @@ const MOST = 8;
 
 export function LiveRequests() {
   const live = useLive();
+  const [view] = useView();
   const slots = useRef<(string | null)[]>([]);
-  slots.current = assignSlots(slots.current, live.rows, MOST);
-  const rows = new Map(live.rows.map((row) => [row.id, row]));
-  const hidden = live.inFlight - slots.current.filter((id) => id && rows.get(id)?.endedAt === null).length;
+  const passing = live.rows.filter(liveFilter(view.filters));
+  const running = passing.filter((row) => row.endedAt === null).length;
+  slots.current = assignSlots(slots.current, passing, MOST);
+  const rows = new Map(passing.map((row) => [row.id, row]));
+  const hidden = running - slots.current.filter((id) => id && rows.get(id)?.endedAt === null).length;
   return (
-    <Panel title="In flight now" controls={live.known ? <Note live={live.inFlight} hidden={hidden} /> : null}>
+    <Panel title="In flight now" controls={live.known ? <Note running={running} hidden={hidden} /> : null}>
       {slots.current.length === 0 ? (
         <Empty title={live.known ? "Nothing is running" : "Not connected"} height={300}>
           {live.known
@@ -43,10 +47,10 @@ export function LiveRequests() {
   );
 }
 
-function Note({ live, hidden }: { live: number; hidden: number }) {
+function Note({ running, hidden }: { running: number; hidden: number }) {
   return (
     <span className={styles.note}>
-      {live} running{hidden > 0 ? `, ${hidden} more not shown` : ""}
+      {running} running{hidden > 0 ? `, ${hidden} more not shown` : ""}
     </span>
   );
 }

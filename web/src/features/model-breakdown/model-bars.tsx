@@ -4,6 +4,7 @@ import { Link } from "wouter";
 import type { ModelRow } from "../../api/types.ts";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { count, duration, exact, percent, rate } from "../../lib/format.ts";
+import { knownTokens } from "../../lib/usage.ts";
 import { useView } from "../../lib/view.ts";
 import styles from "./model-bars.module.css";
 import { useModelBreakdown } from "./use-model-breakdown.ts";
@@ -77,8 +78,8 @@ function Table({ rows }: { rows: ModelRow[] }) {
             <td className={styles.barColumn}>
               <Bar row={row} largest={largest} />
             </td>
-            <td className="number" title={exact(row.totalTokens)}>
-              {count(row.totalTokens)}
+            <td className="number" title={exact(knownTokens(row.totalTokens, row))}>
+              {count(knownTokens(row.totalTokens, row))}
             </td>
             <td
               className="number"

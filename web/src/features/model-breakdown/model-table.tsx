@@ -5,6 +5,7 @@ import type { ModelRow } from "../../api/types.ts";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
 import { ago, count, dateTime, duration, exact, percent, rate } from "../../lib/format.ts";
+import { knownTokens } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
 import { searchWith, useView } from "../../lib/view.ts";
 import styles from "./model-table.module.css";
@@ -35,14 +36,14 @@ const COLUMNS: Column[] = [
   {
     id: "prompt",
     label: "Prompt",
-    value: (row) => row.promptTokens,
+    value: (row) => knownTokens(row.promptTokens, row),
     cell: count,
     title: (row) => exact(row.promptTokens),
   },
   {
     id: "completion",
     label: "Completion",
-    value: (row) => row.completionTokens,
+    value: (row) => knownTokens(row.completionTokens, row),
     cell: count,
     title: (row) => exact(row.completionTokens),
   },

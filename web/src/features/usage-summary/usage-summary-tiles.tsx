@@ -6,8 +6,9 @@ import type { UsageSummary } from "../../api/types.ts";
 import { Failure } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
 import { change, clock, count, duration, exact, percent, rate, UNKNOWN } from "../../lib/format.ts";
+import { knownTokens } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
-import { useView } from "../../lib/view.ts";
+import { liveFilter, useView } from "../../lib/view.ts";
 import styles from "./usage-summary-tiles.module.css";
 import { useUsageSummary } from "./use-usage-summary.ts";
 
@@ -46,8 +47,8 @@ export function UsageSummaryTiles({ trends }: { trends: Trends | undefined }) {
       />
       <Tile
         label="Tokens"
-        value={count(data?.totalTokens)}
-        title={exact(data?.totalTokens)}
+        value={count(data && knownTokens(data.totalTokens, data))}
+        title={exact(data && knownTokens(data.totalTokens, data))}
         change={<Change now={data?.totalTokens} before={previous?.totalTokens} />}
         sub={data && <TokenParts data={data} />}
         chart={<Sparkline values={trends?.tokens ?? []} color="var(--prompt)" />}
@@ -83,10 +84,13 @@ function SpeedTile({ median }: { median: number | null | undefined }) {
 }
 
 function InFlightTile() {
-  const { inFlight, inFlightSamples, rows, known, clockOffset } = useLive();
+  const { inFlightSamples, rows, known, clockOffset } = useLive();
+  const [view] = useView();
   const now = useNow(1_000) + clockOffset;
-  const oldest = rows.find((row) => row.endedAt === null);
-  const waiting = rows.filter((row) => row.state === "queued").length;
+  const running = rows.filter((row) => row.endedAt === null && liveFilter(view.filters)(row));
+  const inFlight = running.length;
+  const oldest = running[0];
+  const waiting = running.filter((row) => row.state === "queued").length;
   return (
     <Tile
       label="In flight"
@@ -153,10 +157,11 @@ function TokenParts({ data }: { data: UsageSummary }) {
         className={styles.part}
         title={`${exact(uncached)} uncached, ${exact(data.cachedPromptTokens)} cached`}
       >
-        <i style={{ background: "var(--prompt)" }} /> {count(data.promptTokens)} prompt
+        <i style={{ background: "var(--prompt)" }} /> {count(knownTokens(data.promptTokens, data))} prompt
       </span>
       <span className={styles.part} title={exact(data.completionTokens)}>
-        <i style={{ background: "var(--completion)" }} /> {count(data.completionTokens)} completion
+        <i style={{ background: "var(--completion)" }} /> {count(knownTokens(data.completionTokens, data))}{" "}
+        completion
       </span>
     </>
   );

@@ -1,0 +1,63 @@
+import { beforeEach, expect, test, vi } from "vitest";
+import { running } from "../testing/fixtures.ts";
+import { LINGER_MS, LiveStore } from "./live.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+const update = (store: LiveStore, ...requests: ReturnType<typeof running>[]) =>
+  store.event("request-state-updated", { now: Date.now(), requests });
+
+test("a snapshot replaces what ran before", () => {
+  const store = new LiveStore();
+  update(store, running({ id: "old" }));
+  store.event("connected", { now: Date.now(), requests: [running({ id: "new" })] });
+  expect(store.get().rows.map(({ id }) => id)).toEqual(["new"]);
+});
+
+test("a request is patched in place", () => {
+  const store = new LiveStore();
+  update(store, running({ id: "a", contentEvents: 0 }));
+  update(store, running({ id: "a", state: "streaming", contentEvents: 12 }));
+  expect(store.get().rows).toHaveLength(1);
+  expect(store.get().rows[0]).toMatchObject({ state: "streaming", contentEvents: 12 });
+  expect(store.get().inFlight).toBe(1);
+});
+
+test("a finished request stays three seconds, no longer in flight", () => {
+  const store = new LiveStore();
+  update(store, running({ id: "a" }));
+  update(store, running({ id: "a", state: "completed" }));
+  expect(store.get().inFlight).toBe(0);
+  vi.advanceTimersByTime(LINGER_MS - 100);
+  store.tick();
+  expect(store.get().rows).toHaveLength(1);
+  vi.advanceTimersByTime(200);
+  store.tick();
+  expect(store.get().rows).toHaveLength(0);
+});
+
+test("the rate of now counts what came, not what a snapshot found", () => {
+  const store = new LiveStore();
+  store.connection("open");
+  store.event("connected", { now: Date.now(), requests: [running({ id: "a", state: "streaming", contentEvents: 500 })] });
+  vi.advanceTimersByTime(5_000);
+  update(store, running({ id: "a", state: "streaming", contentEvents: 600 }));
+  store.tick();
+  expect(store.get().tokensPerSecond).toBe(20);
+  vi.advanceTimersByTime(10_001);
+  store.tick();
+  expect(store.get().tokensPerSecond).toBe(0);
+});
+
+test("without a connection the rate of now is unknown", () => {
+  const store = new LiveStore();
+  store.tick();
+  expect(store.get()).toMatchObject({ tokensPerSecond: null, known: false });
+});
+
+test("the server's clock counts", () => {
+  const store = new LiveStore();
+  store.event("connected", { now: Date.now() + 5_000, requests: [] });
+  expect(store.get().clockOffset).toBe(5_000);
+});

@@ -1,0 +1,58 @@
+import { act, renderHook } from "@testing-library/react";
+import type { ReactNode } from "react";
+import { expect, test } from "vitest";
+import { keptParams, liveFilter, PauseContext, readView, searchWith, toFilter, useScope, useView } from "./view.ts";
+
+const read = (search: string) => readView(new URLSearchParams(search));
+
+test("an empty URL is the last day, live, of everything", () => {
+  const view = read("");
+  expect(view.span).toEqual({ from: "-24h", to: "now" });
+  expect(toFilter(view.filters)).toEqual({});
+});
+
+test("filters of the URL are those of the contract", () => {
+  expect(toFilter(read("model=a,b&status=cancelled&client=9f&upstream=openai&stream=no").filters)).toEqual({
+    models: ["a", "b"],
+    outcomes: ["OUTCOME_CLIENT_CLOSED"],
+    clientKeys: ["9f"],
+    upstreams: ["openai"],
+    stream: false,
+  });
+});
+
+test("a comma within a name survives the URL", () => {
+  history.replaceState(null, "", "/?from=-1h&page=3");
+  const search = searchWith("model", ["odd,name%", "b"]);
+  expect(read(search).filters.model).toEqual(["odd,name%", "b"]);
+  expect(keptParams(search).get("from")).toBe("-1h");
+  expect(search).not.toContain("page");
+});
+
+test("an unknown zone or status is ignored", () => {
+  const view = read("tz=Mars/Olympus&status=odd");
+  expect(view.zone).toBeUndefined();
+  expect(toFilter(view.filters)).toEqual({});
+});
+
+test("a changed view starts at its first page", () => {
+  history.replaceState(null, "", "/?page=4");
+  const { result } = renderHook(() => useView());
+  act(() => result.current[1]({ model: ["a"] }));
+  expect(location.search).toBe("?model=a");
+});
+
+test("a live range leaves its end to the server, a paused one keeps it", () => {
+  const live = renderHook(() => useScope()).result.current;
+  expect(live.range()).not.toHaveProperty("end");
+  const wrapper = ({ children }: { children: ReactNode }) => <PauseContext value={1_000_000}>{children}</PauseContext>;
+  expect(renderHook(() => useScope(), { wrapper }).result.current.range().end).toBe(1_000_000);
+});
+
+test("running requests pass the same filters", () => {
+  const passes = liveFilter(read("model=a&stream=yes").filters);
+  const request = { model: "a", clientKey: null, upstream: "default", stream: true };
+  expect(passes(request)).toBe(true);
+  expect(passes({ ...request, model: "b" })).toBe(false);
+  expect(passes({ ...request, stream: false })).toBe(false);
+});

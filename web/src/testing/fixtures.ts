@@ -1,0 +1,192 @@
+// Answers of a small gateway, complete to the last field, for tests to vary.
+import type {
+  Answer,
+  LiveRequest,
+  ModelRow,
+  ThroughputTimeseries,
+  UsageEvent,
+  UsageSummary,
+  UsageTimeseries,
+} from "../api/types.ts";
+
+/** Nov 23 2026, 14:00 UTC. */
+export const NOON = Date.UTC(2026, 10, 23, 14);
+
+export const summary = (change: Partial<UsageSummary> = {}): UsageSummary => ({
+  requests: 1_234,
+  failedRequests: 37,
+  inFlightRequests: 0,
+  promptTokens: 900_000,
+  cachedPromptTokens: 400_000,
+  cacheWriteTokens: 0,
+  completionTokens: 123_456,
+  reasoningTokens: 0,
+  totalTokens: 1_023_456,
+  requestsWithoutUsage: 0,
+  requestsWithEstimatedUsage: 0,
+  durationMs: { p50: 840, p95: 12_400, p99: 30_000 },
+  timeToFirstTokenMs: { p50: 300, p95: 900, p99: 2_000 },
+  decodeTokensPerSecond: { p5: 12, p50: 41.5, p95: 80 },
+  prefillTokensPerSecond: { p5: 200, p50: 900, p95: 2_000 },
+  previous: null,
+  clientClosedRequests: 5,
+  upstreamCostUsd: null,
+  range: { start: NOON - 86_400_000, end: NOON },
+  ...change,
+});
+
+const zeros = [0, 0, 0, 0];
+
+export const timeseries = (change: Partial<UsageTimeseries["series"][number]> = {}): UsageTimeseries => ({
+  bucketSeconds: 900,
+  bucketStarts: zeros.map((_, at) => NOON + at * 900_000),
+  series: [
+    {
+      key: "",
+      other: false,
+      requests: [1, 2, 3, 4],
+      failedRequests: [0, 0, 1, 0],
+      promptTokens: [100, 200, 300, 400],
+      cachedPromptTokens: [10, 20, 30, 40],
+      completionTokens: [11, 22, 33, 44],
+      reasoningTokens: zeros,
+      totalTokens: [111, 222, 333, 444],
+      ...change,
+    },
+  ],
+});
+
+export const throughput = (): ThroughputTimeseries => {
+  const column = (...values: (number | null)[]) => values;
+  return {
+    bucketSeconds: 900,
+    bucketStarts: zeros.map((_, at) => NOON + at * 900_000),
+    series: [
+      {
+        key: "",
+        tokensPerSecond: column(1, 2, 3, 4),
+        decodeP5: column(10, null, 12, 13),
+        decodeP50: column(40, null, 42, 43),
+        decodeP95: column(90, null, 92, 93),
+        prefillP50: column(900, null, 950, 980),
+        timeToFirstTokenMsP50: column(300, null, 320, 310),
+        timeToFirstTokenMsP95: column(900, null, 950, 980),
+        timeToFirstTokenMsP99: column(1_900, null, 1_950, 1_980),
+        tokenGapMsP50: column(20, null, 21, 22),
+        tokenGapMsP99: column(80, null, 81, 82),
+        concurrencyMean: column(0.5, 0, 1.5, 2),
+        concurrencyMax: [1, 0, 3, 4],
+        requests: [10, 10, 10, 10],
+        requestsWithDecode: [8, 0, 6, 6],
+        requestsWithPrefill: [7, 0, 5, 5],
+        requestsWithFirstToken: [8, 0, 6, 6],
+      },
+    ],
+  };
+};
+
+export const modelRow = (change: Partial<ModelRow> = {}): ModelRow => ({
+  model: "qwen3-8b",
+  requests: 100,
+  share: 0.5,
+  failedRequests: 1,
+  errorShare: 0.01,
+  promptTokens: 5_000,
+  cachedPromptTokens: 1_000,
+  cacheWriteTokens: 0,
+  completionTokens: 700,
+  reasoningTokens: 0,
+  totalTokens: 5_700,
+  requestsWithoutUsage: 0,
+  decodeTokensPerSecondP50: 41.5,
+  prefillTokensPerSecondP50: 900,
+  timeToFirstTokenMsP50: 310,
+  timeToFirstTokenMsP95: 950,
+  lastSeenAt: NOON,
+  sparkline: Array.from({ length: 24 }, (_, at) => at),
+  ...change,
+});
+
+/** UUIDv7 of a moment. */
+export const idAt = (at: number): string => {
+  const time = at.toString(16).padStart(12, "0");
+  return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-000000000001`;
+};
+
+export const event = (change: Partial<UsageEvent> = {}): UsageEvent => ({
+  eventId: idAt(change.startedAt ?? NOON),
+  replicaId: "proxy-1",
+  startedAt: NOON,
+  upstream: "default",
+  dialect: "openai-chat",
+  operation: "OPERATION_CHAT",
+  method: "POST",
+  path: "/v1/chat/completions",
+  modelRequested: "qwen3-8b",
+  stream: true,
+  userAgentFamily: "openai-python",
+  clientKey: "9f2c41aa07be6d13",
+  user: null,
+  session: null,
+  tags: {},
+  status: 200,
+  model: "qwen3-8b",
+  responseId: "chatcmpl-1",
+  finishReason: "stop",
+  serviceTier: null,
+  outcome: "OUTCOME_OK",
+  errorType: null,
+  usageSource: "USAGE_SOURCE_UPSTREAM",
+  promptTokens: 812,
+  cachedPromptTokens: 0,
+  cacheWriteTokens: null,
+  completionTokens: 345,
+  reasoningTokens: null,
+  audioPromptTokens: null,
+  audioCompletionTokens: null,
+  totalTokens: 1_157,
+  billedPromptTokens: null,
+  billedCompletionTokens: null,
+  searchUnits: null,
+  billedAudio: null,
+  upstreamCostUsd: null,
+  connect: 1,
+  upstreamHead: 280,
+  firstToken: 300,
+  lastToken: 8_300,
+  duration: 8_340,
+  contentEvents: 345,
+  tokenGaps: null,
+  prefillTokensPerSecond: 2_706,
+  decodeTokensPerSecond: 43,
+  speedSource: "SPEED_SOURCE_MEASURED",
+  requestBytes: 3_000,
+  responseBytes: 70_000,
+  ...change,
+});
+
+export const page = (rows: UsageEvent[], total = rows.length): Answer<"RecentRequests"> => ({
+  rows,
+  total,
+  page: 1,
+  pageSize: 10,
+  nextPageToken: "",
+});
+
+export const running = (change: Partial<LiveRequest> = {}): LiveRequest => ({
+  id: "live-1",
+  state: "queued",
+  model: "qwen3-8b",
+  startedAt: Date.now() - 2_000,
+  firstTokenAt: null,
+  completionTokens: null,
+  phase: "REQUEST_PHASE_WAITING",
+  upstream: "default",
+  dialect: "openai-chat",
+  stream: true,
+  clientKey: null,
+  path: "/v1/chat/completions",
+  contentEvents: 0,
+  responseBytes: 0,
+  ...change,
+});
