@@ -9,7 +9,7 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::Utc;
-use modash_runtime::{Admin, BindError, ServiceContext, warn_if_exposed};
+use modash_runtime::{Admin, BindError, Hold, ServiceContext, warn_if_exposed};
 use tokio::{net::TcpListener, task::JoinError, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -120,13 +120,18 @@ impl Analytics {
 
     /// Serves until a stop is asked for. Calls are answered at once; until the
     /// database is ready, queries are UNAVAILABLE and events wait. Stops in the
-    /// order of the data: streams, writers, subscriptions, listener.
+    /// order of the data: streams, writers, subscriptions, listener. Readiness is
+    /// held from the call on.
     ///
     /// # Errors
     /// If the database is not ready in time, or a server fails.
-    pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
-        let shutdown = context.shutdown.clone();
+    pub fn run(self, context: ServiceContext) -> impl Future<Output = Result<(), Error>> + Send {
         let hold = context.readiness.hold("database");
+        self.serve(context, hold)
+    }
+
+    async fn serve(self, context: ServiceContext, hold: Hold) -> Result<(), Error> {
+        let shutdown = context.shutdown.clone();
         let admin = Admin {
             metrics: context.metrics.clone(),
             readiness: context.readiness.clone(),

@@ -38,7 +38,7 @@ async fn rates_and_waits_are_those_of_the_requests_that_began_in_the_bucket() {
         prefill_tokens_per_second: Some(500.0),
         first_token: Some(duration_from_micros(first_token_ms * 1000)),
         // 1.04^50 = 7.1 microseconds, 1.04^100 = 50.5.
-        token_gaps: Some(LogHistogram { indexes: vec![50, 100], counts: vec![98, 1] }),
+        token_gaps: Some(LogHistogram { indexes: vec![50, 100], counts: vec![99, 1] }),
         ..event_at("2026-01-01T01:10:00Z")
     };
     analytics.store(vec![stream(10.0, 100), stream(20.0, 200)]).await;
