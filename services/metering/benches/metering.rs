@@ -30,7 +30,7 @@ fn openai_event(number: usize) -> Vec<u8> {
          \"model\":\"gpt-4.1-mini\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{word}\"}},\
          \"finish_reason\":null}}],\"usage\":null,\"obfuscation\":\""
     );
-    while event.len() < 256 - 5 {
+    while event.len() < 256 - 4 {
         event.push('x');
     }
     event.push_str("\"}\n\n");
@@ -69,7 +69,8 @@ fn streams(c: &mut Criterion) {
     let mut group = c.benchmark_group("sse");
     const EVENTS: usize = 10_000;
     group.throughput(Throughput::Elements(EVENTS as u64));
-    let cases: [(&str, &str, fn(usize) -> Vec<u8>); 2] = [
+    type Event = fn(usize) -> Vec<u8>;
+    let cases: [(&str, &str, Event); 2] = [
         ("openai_256_bytes", "/v1/chat/completions", openai_event),
         ("anthropic_256_bytes", "/v1/messages", anthropic_event),
     ];

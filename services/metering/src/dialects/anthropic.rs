@@ -120,7 +120,10 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     }
     record.terminal |= slots.some(DELTA_STOP) || slots.is(TYPE, "message_stop");
     content(slots, record);
-    usage(slots, record);
+    // The rows of counts come last: most events have none of them.
+    if slots.any_from(INPUT) {
+        usage(slots, record);
+    }
 }
 
 fn content(slots: &Slots, record: &mut Record) {

@@ -186,8 +186,11 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
             record.fail(error_or_plain(slots));
         }
     }
-    usage(slots, record);
-    timings(slots, record);
+    // The rows of counts come last: most events have none of them.
+    if slots.any_from(PROMPT) {
+        usage(slots, record);
+        timings(slots, record);
+    }
 }
 
 /// A finish value that means error names no kind, unless something else does.

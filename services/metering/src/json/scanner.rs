@@ -3,7 +3,7 @@
 //! formed, and it holds the open containers and one string at most.
 
 use crate::json::shape::{DEAD, Keep, Place, ROOT, Shape};
-use crate::json::slots::{self, Slots, Value};
+use crate::json::slots::{self, Slot, Slots, Value};
 use crate::json::text::plain;
 use crate::limits::Limits;
 
@@ -163,6 +163,15 @@ impl Scanner {
                 State::Literal(rest, value) => {
                     at = self.literal(rest, value, bytes, at, shape, slots)?;
                 }
+                State::FirstKey | State::Key if bytes[at] == b'"' => {
+                    let before = at;
+                    at = self.members(bytes, at, shape, slots)?;
+                    if at == before {
+                        // Cut, escaped or spaced: the long way.
+                        self.begin_string(Use::Key);
+                        at += 1;
+                    }
+                }
                 _ => {
                     let byte = bytes[at];
                     at += 1;
@@ -180,11 +189,62 @@ impl Scanner {
         Ok(at)
     }
 
+    /// Members that lie in this piece without white space or escapes, one after
+    /// another: almost everything that servers write. Stops where that ends, with
+    /// the state set for the byte there.
+    fn members(
+        &mut self,
+        bytes: &[u8],
+        mut at: usize,
+        shape: &Shape,
+        slots: &mut Slots,
+    ) -> Result<usize, Malformed> {
+        let Some(frame) = self.frames.last_mut() else { return Ok(at) };
+        let parent = frame.place;
+        while bytes.get(at) == Some(&b'"') {
+            let end = at + 1 + plain(&bytes[at + 1..]);
+            if bytes.get(end) != Some(&b'"') || bytes.get(end + 1) != Some(&b':') {
+                return Ok(at);
+            }
+            let key = &bytes[at + 1..end];
+            let mut place = DEAD;
+            if parent != DEAD && key.len() <= self.key_bytes {
+                place = shape.child(parent, key);
+                if place != DEAD {
+                    slots.clear(shape.node(place).below);
+                }
+            }
+            at = end + 2;
+            let slot = shape.node(place).slot;
+            let Some(end) = short_value(bytes, at, slot, self.value_bytes, slots) else {
+                self.place = place;
+                self.state = State::Value;
+                return Ok(at);
+            };
+            at = end;
+            frame.count = frame.count.saturating_add(1);
+            match bytes.get(at) {
+                Some(b',') => {
+                    self.state = State::Key;
+                    at += 1;
+                }
+                Some(b'}') => {
+                    self.close(false, shape, slots)?;
+                    return Ok(at + 1);
+                }
+                _ => {
+                    self.state = State::After;
+                    return Ok(at);
+                }
+            }
+        }
+        Ok(at)
+    }
+
     /// One byte outside strings, numbers and literals.
     #[inline]
     fn token(&mut self, byte: u8, shape: &Shape, slots: &mut Slots) -> Result<Step, Malformed> {
         match (self.state, byte) {
-            (State::FirstKey | State::Key, b'"') => self.begin_string(Use::Key),
             (State::FirstKey, b'}') => self.close(false, shape, slots)?,
             (State::Colon, b':') => self.state = State::Value,
             (State::After, b',') => self.comma(shape),
@@ -516,6 +576,65 @@ impl Scanner {
         let known = self.scratch.len() <= NUMBER && text.len() <= NUMBER;
         self.scalar(if known { value } else { Value::Float(f64::NAN) }, shape, slots);
         Ok(())
+    }
+}
+
+/// A string, whole number or literal that ends in this piece, and where. `None`
+/// for anything else.
+#[inline]
+fn short_value(
+    bytes: &[u8],
+    at: usize,
+    slot: Option<(Slot, Keep)>,
+    value_bytes: usize,
+    slots: &mut Slots,
+) -> Option<usize> {
+    match bytes.get(at)? {
+        b'"' => {
+            let text = &bytes[at + 1..];
+            let length = plain(text);
+            if text.get(length) != Some(&b'"') {
+                return None;
+            }
+            match slot {
+                None => {}
+                Some((slot, Keep::Value)) => {
+                    slots.set_text(slot, cut(&text[..length], value_bytes))
+                }
+                Some((slot, Keep::Length)) => slots.set(slot, Value::Length(length as u64)),
+            }
+            Some(at + length + 2)
+        }
+        b'1'..=b'9' => {
+            let length =
+                bytes[at..].iter().take(18).take_while(|byte| byte.is_ascii_digit()).count();
+            // What follows may make it a fraction or a longer number.
+            if !matches!(bytes.get(at + length)?, b',' | b'}') {
+                return None;
+            }
+            if let Some((slot, _)) = slot {
+                slots.set(slot, slots::number(&bytes[at..at + length]));
+            }
+            Some(at + length)
+        }
+        b'0' | b't' | b'f' | b'n' => {
+            let literals: [(&[u8], Value); 4] = [
+                (b"0", Value::Integer(0)),
+                (b"null", Value::Null),
+                (b"false", Value::Bool(false)),
+                (b"true", Value::Bool(true)),
+            ];
+            let rest = &bytes[at..];
+            let (text, value) = literals.iter().find(|(text, _)| rest.starts_with(text))?;
+            if !matches!(rest.get(text.len())?, b',' | b'}') {
+                return None;
+            }
+            if let Some((slot, _)) = slot {
+                slots.set(slot, *value);
+            }
+            Some(at + text.len())
+        }
+        _ => None,
     }
 }
 

@@ -112,6 +112,12 @@ impl Slots {
         (self.present & (1 << slot) != 0).then(|| self.values[slot])
     }
 
+    /// Whether any slot from this one on holds something.
+    #[inline]
+    pub(crate) fn any_from(&self, slot: Slot) -> bool {
+        self.present >> slot != 0
+    }
+
     /// Present and not `null`.
     pub(crate) fn some(&self, slot: Slot) -> bool {
         !matches!(self.get(slot), None | Some(Value::Null))
