@@ -21,7 +21,7 @@ mod tap;
 mod upstream;
 mod usage_event;
 
-use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use modash_runtime::{Admin, BindError, ServiceContext, Shutdown, bind, warn_if_exposed};
 use tokio::net::TcpListener;
@@ -122,28 +122,38 @@ impl Proxy {
         };
         tokio::spawn(admin.run(self.admin));
         let intakes = intakes(self.listeners.listeners).map_err(Error::Thread)?;
-        let threads = intakes
-            .into_iter()
-            .zip(cores)
-            .enumerate()
-            .map(|(number, (intake, shared))| {
-                let router = Router::new(
-                    self.upstream.clone(),
-                    &config.named_upstreams,
-                    config.gateway.clone(),
-                    &self.tls,
-                    &config.upstream_config,
-                );
-                let core = Arc::new(Core { router, shared });
-                spawn_core(number, core, intake, config.header_timeout, context.shutdown.clone())
-            })
-            .collect::<io::Result<Vec<_>>>()
-            .map_err(Error::Thread)?;
-        let ended = tokio::task::spawn_blocking(move || {
-            threads.into_iter().for_each(|thread| drop(thread.join()));
-        });
-        emitter.run(context.shutdown, ended).await;
+        // Cores must not outlive this future, also when it is dropped.
+        let _stop = StopOnDrop(context.shutdown.clone());
+        let (running, mut ended) = tokio::sync::mpsc::channel(1);
+        for (number, (intake, shared)) in intakes.into_iter().zip(cores).enumerate() {
+            let router = Router::new(
+                self.upstream.clone(),
+                &config.named_upstreams,
+                config.gateway.clone(),
+                &self.tls,
+                &config.upstream_config,
+            );
+            let core = Arc::new(Core { router, shared });
+            let thread = CoreThread {
+                core,
+                intake,
+                header_timeout: config.header_timeout,
+                shutdown: context.shutdown.clone(),
+                running: running.clone(),
+            };
+            thread.start(number).map_err(Error::Thread)?;
+        }
+        drop(running);
+        emitter.run(context.shutdown, ended.recv()).await;
         Ok(())
+    }
+}
+
+struct StopOnDrop(Shutdown);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.request();
     }
 }
 
@@ -159,26 +169,38 @@ fn intakes(mut listeners: Vec<std::net::TcpListener>) -> io::Result<Vec<Intake>>
     listener::hand_out(listeners.swap_remove(0), count)
 }
 
-/// One thread with a single-threaded runtime: a request never changes cores.
-fn spawn_core(
-    number: usize,
+/// What one forwarding thread gets.
+struct CoreThread {
     core: Arc<Core>,
     intake: Intake,
     header_timeout: Duration,
     shutdown: Shutdown,
-) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("modash-core-{number}")).spawn(move || {
+    /// Closed when the last thread has ended.
+    running: tokio::sync::mpsc::Sender<()>,
+}
+
+impl CoreThread {
+    /// Starts it with a single-threaded runtime: a request never changes cores.
+    fn start(self, number: usize) -> io::Result<()> {
+        std::thread::Builder::new().name(format!("modash-core-{number}")).spawn(|| self.run())?;
+        Ok(())
+    }
+
+    fn run(self) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "a core cannot start"),
         };
-        runtime.block_on(async {
-            tokio::spawn(close_old_connections(core.clone()));
-            if let Err(error) = listener::serve(core, intake, header_timeout, shutdown).await {
-                tracing::error!(%error, "a core stopped");
-            }
+        let served = runtime.block_on(async {
+            tokio::spawn(close_old_connections(self.core.clone()));
+            listener::serve(self.core, self.intake, self.header_timeout, self.shutdown).await
         });
-    })
+        if let Err(error) = served {
+            tracing::error!(%error, "a core stopped");
+        }
+        drop(runtime);
+        drop(self.running);
+    }
 }
 
 async fn close_old_connections(core: Arc<Core>) {

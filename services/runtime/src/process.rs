@@ -95,13 +95,13 @@ where
     F: Future<Output = Result<(), E>>,
     E: Into<Box<dyn Error>>,
 {
-    let filter = EnvFilter::new(&config.log.0);
-    telemetry::start(filter, config.log_format);
+    let ProcessConfig { log, log_format, grace_period } = config;
+    telemetry::start(EnvFilter::new(log.0), log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(program, &format!("cannot start threads: {error}")),
     };
-    let context = ServiceContext::new(config.grace_period);
+    let context = ServiceContext::new(grace_period);
     let shutdown = context.shutdown.clone();
     let ended = runtime.block_on(async {
         let service = service(context);

@@ -1,0 +1,211 @@
+//! A proxy in this process between a scripted upstream and an analytics that
+//! only remembers, and a client that sees exact bytes.
+
+// Each test file uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use modash_proto::v1::{
+    Ack, Hello, LiveRequest, StreamUsageRequest, StreamUsageResponse, UsageEvent,
+    ingest_service_server::{IngestService, IngestServiceServer},
+    stream_usage_request::Message as Up,
+    stream_usage_response::Message as Down,
+};
+use modash_proxy::{Proxy, ProxyConfig, UpstreamConfig};
+use modash_runtime::ServiceContext;
+use modash_test_support::{FakeUpstream, eventually};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::JoinHandle,
+};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming, transport::Server};
+
+/// Long enough for a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Remembers what it is sent, and acknowledges it.
+#[derive(Clone, Default)]
+pub struct FakeAnalytics {
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    hellos: Vec<Hello>,
+    events: Vec<UsageEvent>,
+    live: Vec<LiveRequest>,
+}
+
+impl FakeAnalytics {
+    /// Serves on this listener.
+    pub fn serve(&self, listener: TcpListener) -> JoinHandle<()> {
+        let service = IngestServiceServer::new(self.clone());
+        tokio::spawn(async move {
+            let incoming = TcpListenerStream::new(listener);
+            Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
+        })
+    }
+
+    /// The events, once there are `count`.
+    pub async fn events(&self, count: usize) -> Vec<UsageEvent> {
+        eventually(PATIENCE, || async {
+            let events = self.seen.lock().unwrap().events.clone();
+            if events.len() == count { Ok(events) } else { Err(format!("{events:#?}")) }
+        })
+        .await
+    }
+
+    /// The one event of a test with one request.
+    pub async fn event(&self) -> UsageEvent {
+        self.events(1).await.remove(0)
+    }
+
+    /// Everything that was said of running requests.
+    pub fn live(&self) -> Vec<LiveRequest> {
+        self.seen.lock().unwrap().live.clone()
+    }
+
+    /// How streams began.
+    pub fn hellos(&self) -> Vec<Hello> {
+        self.seen.lock().unwrap().hellos.clone()
+    }
+}
+
+#[tonic::async_trait]
+impl IngestService for FakeAnalytics {
+    type StreamUsageStream = ReceiverStream<Result<StreamUsageResponse, Status>>;
+
+    async fn stream_usage(
+        &self,
+        request: Request<Streaming<StreamUsageRequest>>,
+    ) -> Result<Response<Self::StreamUsageStream>, Status> {
+        let (acks, responses) = mpsc::channel(100);
+        let seen = self.seen.clone();
+        let mut messages = request.into_inner();
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = messages.message().await {
+                let ack = {
+                    let mut seen = seen.lock().unwrap();
+                    match message.message {
+                        Some(Up::Hello(hello)) => {
+                            seen.hellos.push(hello);
+                            continue;
+                        }
+                        Some(Up::Live(update)) => {
+                            seen.live.extend(update.requests);
+                            continue;
+                        }
+                        Some(Up::Batch(batch)) => {
+                            let last = batch.first_sequence + batch.events.len() as u64 - 1;
+                            seen.events.extend(batch.events);
+                            Ack { sequence: last }
+                        }
+                        _ => continue,
+                    }
+                };
+                let ack = StreamUsageResponse { message: Some(Down::Ack(ack)) };
+                if acks.send(Ok(ack)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(responses)))
+    }
+}
+
+/// A running proxy.
+pub struct TestProxy {
+    pub address: SocketAddr,
+    pub analytics: FakeAnalytics,
+    pub context: ServiceContext,
+    pub running: JoinHandle<Result<(), modash_proxy::Error>>,
+}
+
+impl TestProxy {
+    /// In front of an upstream, with analytics at hand.
+    pub async fn start(upstream: &FakeUpstream) -> Self {
+        Self::start_with(|config| config.upstream = Some(upstream.url().parse().unwrap())).await
+    }
+
+    /// With a configuration of the test's own.
+    pub async fn start_with(change: impl FnOnce(&mut ProxyConfig)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let analytics = FakeAnalytics::default();
+        let mut config = config(listener.local_addr().unwrap());
+        analytics.serve(listener);
+        change(&mut config);
+        let proxy = Proxy::bind(config).await.unwrap();
+        let address = proxy.address();
+        let context = ServiceContext::new(Duration::from_secs(20));
+        let running = tokio::spawn(proxy.run(context.clone()));
+        Self { address, analytics, context, running }
+    }
+
+    /// Sends these bytes and gives everything that comes back until the
+    /// connection ends.
+    pub async fn exchange(&self, request: &str) -> String {
+        let mut connection = self.send(request).await;
+        let mut response = Vec::new();
+        connection.read_to_end(&mut response).await.unwrap();
+        String::from_utf8(response).unwrap()
+    }
+
+    /// Sends these bytes and leaves the connection open.
+    pub async fn send(&self, request: &str) -> TcpStream {
+        let mut connection = TcpStream::connect(self.address).await.unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        connection
+    }
+}
+
+/// Everything local, one thread, no upstream.
+pub fn config(analytics: SocketAddr) -> ProxyConfig {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    ProxyConfig {
+        listen: any,
+        admin_listen: any,
+        upstream: None,
+        named_upstreams: Vec::new(),
+        gateway: None,
+        analytics: vec![format!("http://{analytics}").parse().unwrap()],
+        threads: 2,
+        replica_id: "test".to_owned(),
+        upstream_config: UpstreamConfig { connect_timeout: Duration::from_secs(10), ca_file: None },
+        header_timeout: Duration::from_secs(10),
+        client_key_secret: Some(b"test secret".to_vec()),
+        spool_events: 1000,
+    }
+}
+
+/// Reads until the text so far ends with `end`.
+pub async fn read_until(connection: &mut TcpStream, end: &str) -> String {
+    let mut text = String::new();
+    let read = async {
+        while !text.ends_with(end) {
+            let mut buffer = [0; 4096];
+            let length = connection.read(&mut buffer).await.unwrap();
+            assert!(length > 0, "the connection ended after {text:?}");
+            text.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, read).await;
+    assert!(in_time.is_ok(), "waited for {end:?} and got {text:?}");
+    text
+}
+
+/// A POST that asks for the connection to be closed afterwards.
+pub fn post(path: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
