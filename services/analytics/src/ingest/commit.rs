@@ -59,7 +59,7 @@ impl Committer {
         self.store.prepared().await;
         while let Some(group) = writers.next_group().await {
             self.commit(group).await;
-            self.metrics.queued.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
+            self.queue.show_length(&self.metrics.queued);
         }
     }
 

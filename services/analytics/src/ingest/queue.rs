@@ -4,10 +4,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::Instant,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::store::{Refused, Row};
 
@@ -58,21 +60,21 @@ struct Queued {
 pub(crate) struct Queue {
     room: Arc<Semaphore>,
     sender: mpsc::Sender<Queued>,
-    closed: tokio_util::sync::CancellationToken,
+    closed: CancellationToken,
 }
 
 /// The writers' end of the queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Writers {
     receiver: Arc<Mutex<mpsc::Receiver<Queued>>>,
-    closed: tokio_util::sync::CancellationToken,
+    closed: CancellationToken,
 }
 
 /// A queue and its end for the writers.
 pub(crate) fn queue() -> (Queue, Writers) {
     // Room is counted in events; batches without events are few.
-    let (sender, receiver) = mpsc::channel(1_024);
-    let closed = tokio_util::sync::CancellationToken::new();
+    let (sender, receiver) = mpsc::channel(8_192);
+    let closed = CancellationToken::new();
     let room = Arc::new(Semaphore::new(CAPACITY as usize));
     (
         Queue { room, sender, closed: closed.clone() },
@@ -88,9 +90,13 @@ impl Queue {
         self.sender.send(Queued { batch, room }).await.ok()
     }
 
-    /// Events in the queue.
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         (CAPACITY as usize).saturating_sub(self.room.available_permits())
+    }
+
+    /// Sets a gauge to the number of events in the queue.
+    pub(crate) fn show_length(&self, gauge: &Gauge) {
+        gauge.set(i64::try_from(self.len()).unwrap_or(i64::MAX));
     }
 
     /// Whether proxies should send less for a while.

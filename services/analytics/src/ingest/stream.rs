@@ -22,8 +22,9 @@ use super::{
 };
 use crate::store::{Misplaced, Refused, Row};
 
-/// Batches of one stream that wait for their commit.
-const UNACKNOWLEDGED_BATCHES: usize = 64;
+/// Batches of one stream that wait for their commit: many, so that proxies with
+/// small batches can still report what runs while the database is away.
+const UNACKNOWLEDGED_BATCHES: usize = 4_096;
 
 /// How long a proxy is asked to pause, and how often at most.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -169,6 +170,7 @@ impl Intake<'_> {
         {
             return Ok(ControlFlow::Break(()));
         }
+        self.ingest.queue.show_length(&self.ingest.metrics.queued);
         self.ask_for_a_pause();
         Ok(ControlFlow::Continue(()))
     }

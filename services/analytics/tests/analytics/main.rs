@@ -2,9 +2,11 @@
 
 mod harness;
 mod ingest;
+mod model;
 
 mod model_breakdown;
 mod outage;
+mod random;
 
 mod recent_requests;
 mod server;

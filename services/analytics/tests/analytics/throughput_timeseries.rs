@@ -68,6 +68,8 @@ async fn concurrency_counts_requests_while_they_run() {
         .store(vec![
             // Before the range and into it: 30 minutes of the first hour.
             lasting("2025-12-31T23:50:00Z", 40 * 60),
+            // A short one that reaches 4 minutes into the range.
+            lasting("2025-12-31T23:55:00Z", 9 * 60),
             // From the first into the second hour, 15 minutes in each.
             lasting("2026-01-01T00:45:00Z", 30 * 60),
             // Begins when another ends: never two at a time.
@@ -80,8 +82,8 @@ async fn concurrency_counts_requests_while_they_run() {
         .await;
     let answer = ask(&analytics, first_hours(3)).await;
     let series = &answer.series[0];
-    assert_eq!(series.concurrency_max, [1, 1, 1]);
-    let expected = [0.75, 16.0 / 60.0, 0.5];
+    assert_eq!(series.concurrency_max, [2, 1, 1]);
+    let expected = [0.75 + 4.0 / 60.0, 16.0 / 60.0, 0.5];
     for (mean, expected) in series.concurrency_mean.iter().zip(expected) {
         assert!((mean - expected).abs() < 1e-9, "{:?}", series.concurrency_mean);
     }

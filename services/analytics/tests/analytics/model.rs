@@ -1,0 +1,519 @@
+//! The questions answered a second time, over a list of events in memory, in the
+//! plainest way there is; and the statement that both answers are the same.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Timelike as _, Utc};
+use modash_histogram::Histogram;
+use modash_proto::{
+    TimeRange, micros_from_duration, micros_from_timestamp,
+    v1::{
+        Dimension, Filter, GroupBy, ModelBreakdownRequest, ModelOrder, Outcome,
+        RecentRequestsRequest, ThroughputTimeseriesRequest, UsageEvent, UsageSummaryRequest,
+        UsageTimeseriesRequest, group_by::By,
+    },
+};
+
+use crate::{harness::TestAnalytics, random::Random};
+
+/// Questions of each kind.
+const QUESTIONS: usize = 40;
+
+fn started(event: &UsageEvent) -> i64 {
+    micros_from_timestamp(event.started_at.as_ref().unwrap()).unwrap()
+}
+
+fn lasted(event: &UsageEvent) -> i64 {
+    event.duration.as_ref().map_or(0, |duration| micros_from_duration(duration).unwrap())
+}
+
+fn failed(event: &UsageEvent) -> bool {
+    ![Outcome::Ok.into(), Outcome::ClientClosed.into()].contains(&event.outcome)
+}
+
+fn without_usage(event: &UsageEvent) -> bool {
+    event.outcome == 1
+        && [1, 2, 3].contains(&event.operation)
+        && [4, 5].contains(&event.usage_source)
+}
+
+fn passes(event: &UsageEvent, filter: Option<&Filter>) -> bool {
+    let Some(filter) = filter else { return true };
+    let text = |wanted: &[String], value: Option<&str>| {
+        wanted.is_empty() || wanted.iter().any(|wanted| wanted == value.unwrap_or(""))
+    };
+    text(&filter.models, event.model.as_deref())
+        && text(&filter.upstreams, Some(&event.upstream))
+        && text(&filter.dialects, Some(&event.dialect))
+        && text(&filter.client_keys, event.client_key.as_deref())
+        && text(&filter.users, event.user.as_deref())
+        && (filter.sessions.is_empty()
+            || event.session.as_ref().is_some_and(|session| filter.sessions.contains(session)))
+        && (filter.operations.is_empty() || filter.operations.contains(&event.operation))
+        && (filter.outcomes.is_empty() || filter.outcomes.contains(&event.outcome))
+        && filter.tags.iter().all(|(name, value)| event.tags.get(name) == Some(value))
+        && filter.stream.is_none_or(|stream| stream == event.stream)
+}
+
+fn key(event: &UsageEvent, group_by: Option<&GroupBy>) -> String {
+    let value = match group_by.and_then(|group_by| group_by.by.as_ref()) {
+        None => None,
+        Some(By::Tag(tag)) => event.tags.get(tag).cloned(),
+        Some(By::Dimension(dimension)) => match Dimension::try_from(*dimension).unwrap() {
+            Dimension::Model => event.model.clone(),
+            Dimension::Upstream => Some(event.upstream.clone()),
+            Dimension::Outcome => Some(Outcome::try_from(event.outcome).map_or_else(
+                |_| event.outcome.to_string(),
+                |outcome| outcome.as_str_name().to_owned(),
+            )),
+            Dimension::ClientKey => event.client_key.clone(),
+            Dimension::User => event.user.clone(),
+            Dimension::Unspecified => None,
+        },
+    };
+    value.unwrap_or_default()
+}
+
+/// The percentile between the two nearest ranks.
+fn percentile(values: impl Iterator<Item = f64>, share: f64) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let place = share * (values.len().checked_sub(1)? as f64);
+    let below = values[place.floor() as usize];
+    let above = values[place.ceil() as usize];
+    Some(below + (above - below) * place.fract())
+}
+
+fn sum(events: &[&UsageEvent], get: impl Fn(&UsageEvent) -> Option<u64>) -> u64 {
+    events.iter().filter_map(|event| get(event)).sum()
+}
+
+fn milliseconds(
+    events: &[&UsageEvent],
+    get: impl Fn(&UsageEvent) -> Option<prost_types::Duration>,
+    share: f64,
+) -> Option<f64> {
+    let micros = events.iter().filter_map(|event| get(event)?.pipe(|d| micros_from_duration(&d)));
+    percentile(micros.map(|micros| micros as f64 / 1000.0), share)
+}
+
+fn rate(
+    events: &[&UsageEvent],
+    get: impl Fn(&UsageEvent) -> Option<f64>,
+    share: f64,
+) -> Option<f64> {
+    percentile(events.iter().filter_map(|event| get(event)), share)
+}
+
+trait Pipe: Sized {
+    fn pipe<T>(self, next: impl FnOnce(Self) -> T) -> T {
+        next(self)
+    }
+}
+impl Pipe for prost_types::Duration {}
+
+#[track_caller]
+fn same(found: Option<f64>, expected: Option<f64>) {
+    let near = match (found, expected) {
+        (Some(found), Some(expected)) => (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+        (found, expected) => found == expected,
+    };
+    assert!(near, "found {found:?} for {expected:?}");
+}
+
+/// NaN stands for unknown.
+#[track_caller]
+fn same_column(found: f64, expected: Option<f64>) {
+    same(Some(found).filter(|found| !found.is_nan()), expected);
+}
+
+fn micros(range: &TimeRange) -> (i64, i64) {
+    (range.start.timestamp_micros(), range.end.timestamp_micros())
+}
+
+/// Events that count.
+fn selected<'a>(
+    events: &'a [UsageEvent],
+    range: &TimeRange,
+    filter: Option<&Filter>,
+) -> Vec<&'a UsageEvent> {
+    let (start, end) = micros(range);
+    events
+        .iter()
+        .filter(|event| (start..end).contains(&started(event)) && passes(event, filter))
+        .collect()
+}
+
+fn checked(range: Option<&modash_proto::v1::TimeRange>) -> TimeRange {
+    TimeRange::from_wire(range, Utc::now()).unwrap()
+}
+
+/// Starts of the answer's buckets and the end of the last one, after a check that
+/// they cover the range and are where the zone has them.
+fn buckets(
+    starts: &[prost_types::Timestamp],
+    width: u32,
+    zone: &str,
+    range: &TimeRange,
+) -> Vec<i64> {
+    let zone: chrono_tz::Tz = if zone.is_empty() { "UTC" } else { zone }.parse().unwrap();
+    let (start, end) = micros(range);
+    let starts: Vec<i64> =
+        starts.iter().map(|start| micros_from_timestamp(start).unwrap()).collect();
+    assert!(starts[0] <= start && starts[starts.len() - 1] < end);
+    assert!(starts.len() == 1 || starts[1] > start);
+    let local = |micros: i64| DateTime::from_timestamp_micros(micros).unwrap().with_timezone(&zone);
+    for window in starts.windows(2) {
+        let (from, to) = (local(window[0]), local(window[1]));
+        let seconds = (window[1] - window[0]) / 1_000_000;
+        if width < 86_400 {
+            let new_day =
+                to.date_naive() != from.date_naive() && to.num_seconds_from_midnight() == 0;
+            assert!(seconds == i64::from(width) || (new_day && seconds < i64::from(width)));
+        } else {
+            let days = (to.date_naive() - from.date_naive()).num_days();
+            assert_eq!((days, to.num_seconds_from_midnight()), (i64::from(width / 86_400), 0));
+        }
+    }
+    starts
+}
+
+fn place(starts: &[i64], event: &UsageEvent) -> usize {
+    starts.partition_point(|start| *start <= started(event)) - 1
+}
+
+async fn prepared(seed: u64) -> (TestAnalytics, Vec<UsageEvent>, Random) {
+    println!("seed {seed}");
+    let analytics = TestAnalytics::start().await;
+    let mut random = Random::new(seed);
+    let events: Vec<UsageEvent> = (0..600).map(|_| random.event()).collect();
+    analytics.store(events.clone()).await;
+    (analytics, events, random)
+}
+
+#[tokio::test]
+async fn usage_summary_is_that_of_the_model() {
+    let (analytics, events, mut random) = prepared(1).await;
+    let mut client = analytics.client().await;
+    for _ in 0..QUESTIONS {
+        let request = UsageSummaryRequest {
+            range: Some(random.range()),
+            filter: random.filter(),
+            time_zone: random.zone(),
+            compare_previous: true,
+        };
+        println!("{request:?}");
+        let answer = client.usage_summary(request.clone()).await.unwrap().into_inner();
+        let range = checked(request.range.as_ref());
+        let previous = answer.previous.clone().unwrap();
+        for (answer, range) in [(answer, range), (*previous, range.previous())] {
+            let events = selected(&events, &range, request.filter.as_ref());
+            let count = |holds: fn(&UsageEvent) -> bool| {
+                events.iter().filter(|event| holds(event)).count() as u64
+            };
+            assert_eq!(answer.requests, events.len() as u64);
+            assert_eq!(answer.failed_requests, count(failed));
+            assert_eq!(answer.client_closed_requests, count(|event| event.outcome == 6));
+            assert_eq!(answer.requests_without_usage, count(without_usage));
+            assert_eq!(
+                answer.requests_with_estimated_usage,
+                count(|event| event.usage_source == 3)
+            );
+            assert_eq!(answer.prompt_tokens, sum(&events, |event| event.prompt_tokens));
+            assert_eq!(
+                answer.cached_prompt_tokens,
+                sum(&events, |event| event.cached_prompt_tokens)
+            );
+            assert_eq!(answer.cache_write_tokens, sum(&events, |event| event.cache_write_tokens));
+            assert_eq!(answer.completion_tokens, sum(&events, |event| event.completion_tokens));
+            assert_eq!(answer.reasoning_tokens, sum(&events, |event| event.reasoning_tokens));
+            assert_eq!(answer.total_tokens, sum(&events, |event| event.total_tokens));
+            let durations = answer.duration_ms.unwrap();
+            let duration = |share| milliseconds(&events, |event| event.duration, share);
+            same(durations.p50, duration(0.5));
+            same(durations.p95, duration(0.95));
+            same(durations.p99, duration(0.99));
+            let waits = answer.time_to_first_token_ms.unwrap();
+            same(waits.p95, milliseconds(&events, |event| event.first_token, 0.95));
+            let decode = answer.decode_tokens_per_second.unwrap();
+            same(decode.p5, rate(&events, |event| event.decode_tokens_per_second, 0.05));
+            same(decode.p95, rate(&events, |event| event.decode_tokens_per_second, 0.95));
+            let prefill = answer.prefill_tokens_per_second.unwrap();
+            same(prefill.p50, rate(&events, |event| event.prefill_tokens_per_second, 0.5));
+        }
+    }
+}
+
+#[tokio::test]
+async fn usage_timeseries_is_that_of_the_model() {
+    let (analytics, events, mut random) = prepared(2).await;
+    let mut client = analytics.client().await;
+    for _ in 0..QUESTIONS {
+        let request = UsageTimeseriesRequest {
+            range: Some(random.range()),
+            filter: random.filter(),
+            time_zone: random.zone(),
+            bucket_seconds: random.bucket_seconds(),
+            group_by: random.group_by(),
+            top: random.top(),
+        };
+        println!("{request:?}");
+        let answer = client.usage_timeseries(request.clone()).await.unwrap().into_inner();
+        let range = checked(request.range.as_ref());
+        let starts =
+            buckets(&answer.bucket_starts, answer.bucket_seconds, &request.time_zone, &range);
+        let group_by = request.group_by.as_ref();
+        let mut groups: BTreeMap<String, Vec<&UsageEvent>> = BTreeMap::new();
+        for event in selected(&events, &range, request.filter.as_ref()) {
+            groups.entry(key(event, group_by)).or_default().push(event);
+        }
+        if group_by.is_none() {
+            groups.entry(String::new()).or_default();
+        }
+        let mut groups: Vec<(String, bool, Vec<&UsageEvent>)> =
+            groups.into_iter().map(|(key, events)| (key, false, events)).collect();
+        let tokens = |events: &[&UsageEvent]| sum(events, |event| event.total_tokens);
+        groups.sort_by_key(|(_, _, events)| std::cmp::Reverse((tokens(events), events.len())));
+        let top = if request.top == 0 { 5 } else { request.top as usize };
+        if groups.len() > top {
+            let rest = groups.split_off(top).into_iter().flat_map(|(_, _, events)| events);
+            groups.push((String::new(), true, rest.collect()));
+        }
+        assert_eq!(answer.series.len(), groups.len());
+        for (series, (key, other, events)) in answer.series.iter().zip(&groups) {
+            assert_eq!((&series.key, series.other), (key, *other));
+            for bucket in 0..starts.len() {
+                let events: Vec<_> = events
+                    .iter()
+                    .copied()
+                    .filter(|event| place(&starts, event) == bucket)
+                    .collect();
+                assert_eq!(series.requests[bucket], events.len() as u64);
+                let failed = events.iter().filter(|event| failed(event)).count();
+                assert_eq!(series.failed_requests[bucket], failed as u64);
+                assert_eq!(series.prompt_tokens[bucket], sum(&events, |e| e.prompt_tokens));
+                assert_eq!(
+                    series.cached_prompt_tokens[bucket],
+                    sum(&events, |e| e.cached_prompt_tokens)
+                );
+                assert_eq!(series.completion_tokens[bucket], sum(&events, |e| e.completion_tokens));
+                assert_eq!(series.reasoning_tokens[bucket], sum(&events, |e| e.reasoning_tokens));
+                assert_eq!(series.total_tokens[bucket], tokens(&events));
+            }
+        }
+    }
+}
+
+/// Mean and maximum of requests in flight between two moments.
+fn concurrency(events: &[&UsageEvent], from: i64, to: i64) -> (f64, u64) {
+    let spans: Vec<(i64, i64)> = events
+        .iter()
+        .map(|event| (started(event).max(from), (started(event) + lasted(event)).min(to)))
+        .filter(|(start, end)| start < end)
+        .collect();
+    let busy: i64 = spans.iter().map(|(start, end)| end - start).sum();
+    // The maximum is reached where one of them begins.
+    let at = |moment: i64| spans.iter().filter(|(a, b)| (*a..*b).contains(&moment)).count() as u64;
+    let most = spans.iter().map(|(start, _)| at(*start)).max().unwrap_or(0);
+    (busy as f64 / (to - from) as f64, most)
+}
+
+#[tokio::test]
+async fn throughput_timeseries_is_that_of_the_model() {
+    let (analytics, events, mut random) = prepared(3).await;
+    let mut client = analytics.client().await;
+    for _ in 0..QUESTIONS {
+        let request = ThroughputTimeseriesRequest {
+            range: Some(random.range()),
+            filter: random.filter(),
+            time_zone: random.zone(),
+            bucket_seconds: random.bucket_seconds(),
+            group_by: random.group_by(),
+            top: random.top(),
+        };
+        println!("{request:?}");
+        let answer = client.throughput_timeseries(request.clone()).await.unwrap().into_inner();
+        let range = checked(request.range.as_ref());
+        let (range_start, range_end) = micros(&range);
+        let starts =
+            buckets(&answer.bucket_starts, answer.bucket_seconds, &request.time_zone, &range);
+        let group_by = request.group_by.as_ref();
+        let filter = request.filter.as_ref();
+        let mut groups: BTreeMap<String, Vec<&UsageEvent>> = BTreeMap::new();
+        for event in selected(&events, &range, filter) {
+            groups.entry(key(event, group_by)).or_default().push(event);
+        }
+        if group_by.is_none() {
+            groups.entry(String::new()).or_default();
+        }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        groups.sort_by_key(|(_, events)| std::cmp::Reverse(events.len()));
+        groups.truncate(if request.top == 0 { 5 } else { request.top as usize });
+        let sizes = |sizes: Vec<u64>| sizes;
+        assert_eq!(
+            sizes(answer.series.iter().map(|series| series.requests.iter().sum()).collect()),
+            sizes(groups.iter().map(|(_, events)| events.len() as u64).collect())
+        );
+        for series in &answer.series {
+            let in_group: Vec<&UsageEvent> = events
+                .iter()
+                .filter(|event| passes(event, filter))
+                .filter(|event| group_by.is_none() || key(event, group_by) == series.key)
+                .collect();
+            for (bucket, start) in starts.iter().enumerate() {
+                let end = starts.get(bucket + 1).copied().unwrap_or(range_end);
+                let (mean, most) =
+                    concurrency(&in_group, (*start).max(range_start), end.min(range_end));
+                same(Some(series.concurrency_mean[bucket]), Some(mean));
+                assert_eq!(series.concurrency_max[bucket], most);
+                let began: Vec<&UsageEvent> = in_group
+                    .iter()
+                    .copied()
+                    .filter(|event| (range_start..range_end).contains(&started(event)))
+                    .filter(|event| place(&starts, event) == bucket)
+                    .collect();
+                check_throughput(series, bucket, &began);
+                if let Some(next) = starts.get(bucket + 1) {
+                    let seconds = (next - start) as f64 / 1e6;
+                    let tokens = sum(&began, |event| event.completion_tokens) as f64;
+                    same(Some(series.tokens_per_second[bucket]), Some(tokens / seconds));
+                }
+            }
+        }
+    }
+}
+
+fn check_throughput(
+    series: &modash_proto::v1::ThroughputSeries,
+    bucket: usize,
+    events: &[&UsageEvent],
+) {
+    let having =
+        |has: fn(&UsageEvent) -> bool| events.iter().filter(|event| has(event)).count() as u64;
+    assert_eq!(series.requests[bucket], events.len() as u64);
+    assert_eq!(
+        series.requests_with_decode[bucket],
+        having(|event| event.decode_tokens_per_second.is_some())
+    );
+    assert_eq!(
+        series.requests_with_prefill[bucket],
+        having(|event| event.prefill_tokens_per_second.is_some())
+    );
+    assert_eq!(
+        series.requests_with_first_token[bucket],
+        having(|event| event.first_token.is_some())
+    );
+    let decode = |share| rate(events, |event| event.decode_tokens_per_second, share);
+    same_column(series.decode_p5[bucket], decode(0.05));
+    same_column(series.decode_p50[bucket], decode(0.5));
+    same_column(series.decode_p95[bucket], decode(0.95));
+    let prefill = rate(events, |event| event.prefill_tokens_per_second, 0.5);
+    same_column(series.prefill_p50[bucket], prefill);
+    let wait = |share| milliseconds(events, |event| event.first_token, share);
+    same_column(series.time_to_first_token_ms_p50[bucket], wait(0.5));
+    same_column(series.time_to_first_token_ms_p95[bucket], wait(0.95));
+    same_column(series.time_to_first_token_ms_p99[bucket], wait(0.99));
+    let gaps = Histogram::from_buckets(
+        events
+            .iter()
+            .filter_map(|event| event.token_gaps.as_ref())
+            .flat_map(|gaps| gaps.indexes.iter().copied().zip(gaps.counts.iter().copied())),
+    );
+    same_column(series.token_gap_ms_p50[bucket], gaps.quantile(0.5).map(|gap| gap / 1000.0));
+    same_column(series.token_gap_ms_p99[bucket], gaps.quantile(0.99).map(|gap| gap / 1000.0));
+}
+
+#[tokio::test]
+async fn model_breakdown_is_that_of_the_model() {
+    let (analytics, events, mut random) = prepared(4).await;
+    let mut client = analytics.client().await;
+    for _ in 0..QUESTIONS {
+        let request = ModelBreakdownRequest {
+            range: Some(random.range()),
+            filter: random.filter(),
+            time_zone: random.zone(),
+            order: ModelOrder::TotalTokens.into(),
+            limit: random.top(),
+        };
+        println!("{request:?}");
+        let answer = client.model_breakdown(request.clone()).await.unwrap().into_inner();
+        let range = checked(request.range.as_ref());
+        let (start, end) = micros(&range);
+        let selected = selected(&events, &range, request.filter.as_ref());
+        let mut models: BTreeMap<&str, Vec<&UsageEvent>> = BTreeMap::new();
+        for event in &selected {
+            models.entry(event.model.as_deref().unwrap_or("")).or_default().push(event);
+        }
+        assert_eq!(answer.total, models.len() as u64);
+        let mut models: Vec<_> = models.into_iter().collect();
+        let tokens = |events: &[&UsageEvent]| sum(events, |event| event.total_tokens);
+        models.sort_by_key(|(_, events)| std::cmp::Reverse((tokens(events), events.len())));
+        models.truncate(if request.limit == 0 { 100 } else { request.limit as usize });
+        assert_eq!(answer.rows.len(), models.len());
+        for (row, (model, events)) in answer.rows.iter().zip(&models) {
+            let failed = events.iter().filter(|event| failed(event)).count();
+            let lacking = events.iter().filter(|event| without_usage(event)).count();
+            assert_eq!((row.model.as_str(), row.requests), (*model, events.len() as u64));
+            assert_eq!(row.failed_requests, failed as u64);
+            same(Some(row.share), Some(events.len() as f64 / selected.len() as f64));
+            same(Some(row.error_share), Some(failed as f64 / events.len() as f64));
+            assert_eq!(row.total_tokens, tokens(events));
+            assert_eq!(row.cache_write_tokens, sum(events, |event| event.cache_write_tokens));
+            assert_eq!(row.requests_without_usage, lacking as u64);
+            same(
+                row.decode_tokens_per_second_p50,
+                rate(events, |event| event.decode_tokens_per_second, 0.5),
+            );
+            same(
+                row.time_to_first_token_ms_p95,
+                milliseconds(events, |event| event.first_token, 0.95),
+            );
+            let last = events.iter().map(|event| started(event)).max();
+            assert_eq!(row.last_seen_at.as_ref().and_then(micros_from_timestamp), last);
+            let mut sparkline = vec![0; 24];
+            for event in events {
+                let part = |part: i64| start + (end - start) * part / 24;
+                let at = (0..24).rev().find(|at| part(*at) <= started(event)).unwrap();
+                sparkline[at as usize] += 1;
+            }
+            assert_eq!(row.sparkline, sparkline);
+        }
+    }
+}
+
+#[tokio::test]
+async fn recent_requests_are_those_of_the_model() {
+    let (analytics, events, mut random) = prepared(5).await;
+    let mut client = analytics.client().await;
+    for _ in 0..QUESTIONS {
+        let mut request = RecentRequestsRequest {
+            page: 1,
+            page_size: random.page_size(),
+            range: Some(random.range()),
+            filter: random.filter(),
+            page_token: String::new(),
+        };
+        println!("{request:?}");
+        let range = checked(request.range.as_ref());
+        let mut expected = selected(&events, &range, request.filter.as_ref());
+        expected.sort_by_key(|event| std::cmp::Reverse((started(event), &event.event_id)));
+        let mut pages = expected.chunks(request.page_size as usize);
+        loop {
+            let answer = client.recent_requests(request.clone()).await.unwrap().into_inner();
+            assert_eq!(answer.total, expected.len() as u64);
+            let rows: Vec<&UsageEvent> = answer.rows.iter().collect();
+            assert_eq!(rows, pages.next().unwrap_or_default());
+            if answer.next_page_token.is_empty() {
+                assert!(pages.next().is_none());
+                break;
+            }
+            request.page += 1;
+            // Some by number, some by token.
+            if random.top() > 2 {
+                request.page_token = answer.next_page_token;
+            } else {
+                request.page_token.clear();
+            }
+        }
+    }
+}
