@@ -40,7 +40,10 @@ test("a finished request stays three seconds, no longer in flight", () => {
 test("the rate of now counts what came, not what a snapshot found", () => {
   const store = new LiveStore();
   store.connection("open");
-  store.event("connected", { now: Date.now(), requests: [running({ id: "a", state: "streaming", contentEvents: 500 })] });
+  store.event("connected", {
+    now: Date.now(),
+    requests: [running({ id: "a", state: "streaming", contentEvents: 500 })],
+  });
   vi.advanceTimersByTime(5_000);
   update(store, running({ id: "a", state: "streaming", contentEvents: 600 }));
   store.tick();

@@ -18,7 +18,9 @@ const failure = async (call: Promise<unknown>): Promise<RpcError> => {
 afterEach(() => vi.unstubAllGlobals());
 
 test("a call is one Request frame with an id of decimal digits", async () => {
-  const fetch = answering('[{"_tag":"Exit","requestId":"$id","exit":{"_tag":"Success","value":{"requests":3}}}]');
+  const fetch = answering(
+    '[{"_tag":"Exit","requestId":"$id","exit":{"_tag":"Success","value":{"requests":3}}}]',
+  );
   await expect(rpc("UsageSummary", { timeZone: "UTC" })).resolves.toEqual({ requests: 3 });
   const [path, request] = fetch.mock.calls[0] ?? [];
   expect(path).toBe("/rpc");
@@ -45,7 +47,10 @@ test("a DatabaseError is unavailable data, in the gateway's words", async () => 
   answering(
     '[{"_tag":"Exit","requestId":"$id","exit":{"_tag":"Failure","cause":{"_tag":"Fail","error":{"_tag":"DatabaseError","message":"database is locked"}}}}]',
   );
-  expect(await failure(rpc("UsageSummary", {}))).toMatchObject({ kind: "database", message: "database is locked" });
+  expect(await failure(rpc("UsageSummary", {}))).toMatchObject({
+    kind: "database",
+    message: "database is locked",
+  });
 });
 
 test("a refused payload says what was refused", async () => {

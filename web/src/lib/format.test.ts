@@ -1,5 +1,18 @@
 import { describe, expect, test } from "vitest";
-import { ago, bytes, change, clock, count, dateTime, duration, exact, percent, rate, UNKNOWN, zoneLabel } from "./format.ts";
+import {
+  ago,
+  bytes,
+  change,
+  clock,
+  count,
+  dateTime,
+  duration,
+  exact,
+  percent,
+  rate,
+  UNKNOWN,
+  zoneLabel,
+} from "./format.ts";
 
 describe("unknown is a dash, never 0", () => {
   test.each([count, exact, duration, rate, percent, bytes, dateTime])("%s", (format) => {

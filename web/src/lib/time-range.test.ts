@@ -29,9 +29,12 @@ test("a day on which clocks change has its own length", () => {
   expect(Date.parse(span?.to ?? "") - Date.parse(span?.from ?? "")).toBe(25 * 3_600_000);
 });
 
-test.each(["", "soon", "0m", "2026-13-01", "2026-11-07 to 2026-11-01", "900d"])("%s is not understood", (typed) => {
-  expect(parseSpan(typed, "UTC", NOW)).toBeNull();
-});
+test.each(["", "soon", "0m", "2026-13-01", "2026-11-07 to 2026-11-01", "900d"])(
+  "%s is not understood",
+  (typed) => {
+    expect(parseSpan(typed, "UTC", NOW)).toBeNull();
+  },
+);
 
 test("a range resolves against now, and a broken one to the last day", () => {
   expect(resolve({ from: "-1h", to: "now" }, NOW)).toEqual({ start: NOW - 3_600_000, end: NOW });

@@ -1,7 +1,16 @@
 import { act, renderHook } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { expect, test } from "vitest";
-import { keptParams, liveFilter, PauseContext, readView, searchWith, toFilter, useScope, useView } from "./view.ts";
+import {
+  keptParams,
+  liveFilter,
+  PauseContext,
+  readView,
+  searchWith,
+  toFilter,
+  useScope,
+  useView,
+} from "./view.ts";
 
 const read = (search: string) => readView(new URLSearchParams(search));
 
@@ -45,7 +54,9 @@ test("a changed view starts at its first page", () => {
 test("a live range leaves its end to the server, a paused one keeps it", () => {
   const live = renderHook(() => useScope()).result.current;
   expect(live.range()).not.toHaveProperty("end");
-  const wrapper = ({ children }: { children: ReactNode }) => <PauseContext value={1_000_000}>{children}</PauseContext>;
+  const wrapper = ({ children }: { children: ReactNode }) => (
+    <PauseContext value={1_000_000}>{children}</PauseContext>
+  );
   expect(renderHook(() => useScope(), { wrapper }).result.current.range().end).toBe(1_000_000);
 });
 

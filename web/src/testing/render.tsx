@@ -3,7 +3,8 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { render } from "@testing-library/react";
 import type { ReactNode } from "react";
 
-export const testClient = () => new QueryClient({ defaultOptions: { queries: { retry: false, networkMode: "always" } } });
+export const testClient = () =>
+  new QueryClient({ defaultOptions: { queries: { retry: false, networkMode: "always" } } });
 
 export function show(part: ReactNode, url = "/") {
   history.replaceState(null, "", url);

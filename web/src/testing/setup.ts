@@ -1,4 +1,5 @@
 // After each test nothing is left: no page, no stubs, no URL.
+import "@testing-library/jest-dom/vitest";
 import { cleanup } from "@testing-library/react";
 import { afterEach, vi } from "vitest";
 

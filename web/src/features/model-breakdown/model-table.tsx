@@ -77,7 +77,7 @@ const COLUMNS: Column[] = [
   },
   {
     id: "first95",
-    label: "p95",
+    label: "First token p95",
     value: (row) => row.timeToFirstTokenMsP95,
     cell: duration,
     title: () => "95th percentile of the time to first token",

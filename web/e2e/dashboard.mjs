@@ -1,0 +1,186 @@
+// The dashboard in a real browser against a running modash:
+//   node e2e/dashboard.mjs <gateway URL> <proxy URL> [folder for screenshots]
+// CHROMIUM names the browser (default /usr/bin/chromium). Waits for conditions,
+// never for time; exits with 1 and the reason when something does not hold.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+import { accessibilityFaults } from "./accessibility.mjs";
+import { openRelay } from "./relay.mjs";
+
+const [gateway, proxy, folder] = process.argv.slice(2);
+if (!gateway || !proxy) {
+  console.error("usage: node e2e/dashboard.mjs <gateway URL> <proxy URL> [folder for screenshots]");
+  process.exit(64);
+}
+const PAGES = ["Overview", "Throughput", "Models", "Requests"];
+const PATIENCE_MS = 20_000;
+
+// The browser goes through a relay that can be cut, so that an outage is a real one.
+const relay = await openRelay(new URL(gateway));
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+});
+const faults = [];
+/** During an outage of our own making, the browser may complain. */
+let outage = false;
+
+async function open(path, options) {
+  const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, ...options });
+  page.setDefaultTimeout(PATIENCE_MS);
+  page.on("pageerror", (error) => faults.push(`uncaught: ${error.message}`));
+  page.on("console", (message) => {
+    if (message.type() === "error" && !outage) faults.push(`console: ${message.text()}`);
+  });
+  await page.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) =>
+      console.error(`content security policy: ${event.violatedDirective} ${event.blockedURI}`),
+    );
+  });
+  await page.goto(`${relay.url}${path}`);
+  await page.getByText("Connected", { exact: true }).waitFor();
+  return page;
+}
+
+const requestsTile = (page) =>
+  page
+    .getByRole("region", { name: "Summary" })
+    .locator("div", { has: page.getByRole("heading", { name: "Requests", exact: true }) })
+    .locator("p span[title]")
+    .first();
+const requestsCount = async (page) =>
+  Number((await requestsTile(page).getAttribute("title")).replace(/\D/g, ""));
+
+async function sendRequest(stream) {
+  const response = await fetch(new URL("/v1/chat/completions", proxy), {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      model: process.env.E2E_MODEL ?? "e2e-model",
+      messages: [{ role: "user", content: "Hello" }],
+      ...(stream ? { stream: true, stream_options: { include_usage: true } } : {}),
+    }),
+  });
+  await response.text();
+  assert.ok(response.ok, `the proxy answered ${response.status}`);
+}
+
+async function step(name, check) {
+  await check();
+  assert.deepEqual(faults, [], `after: ${name}`);
+  console.log(`ok  ${name}`);
+}
+
+try {
+  const page = await open("/");
+  await step("a request through the proxy moves the number without a reload", async () => {
+    await requestsTile(page).filter({ hasText: /\d/ }).waitFor();
+    const before = await requestsCount(page);
+    await page.evaluate(() => {
+      window.stillTheSamePage = true;
+    });
+    await sendRequest(false);
+    await sendRequest(true);
+    const deadline = Date.now() + PATIENCE_MS;
+    while ((await requestsCount(page)) < before + 2) {
+      assert.ok(
+        Date.now() < deadline,
+        `still ${await requestsCount(page)} requests after ${before} and two more`,
+      );
+      await requestsTile(page).evaluate(
+        (tile) =>
+          new Promise((done) => {
+            const observer = new MutationObserver(() => done());
+            observer.observe(tile, { attributes: true, childList: true, characterData: true, subtree: true });
+            setTimeout(done, 1_000);
+          }),
+      );
+    }
+    assert.equal(await page.evaluate(() => window.stillTheSamePage), true);
+    await page.getByRole("region", { name: "Recent requests" }).locator("tbody tr").first().waitFor();
+  });
+
+  await step("a drag over the chart zooms, the link is deep, and Back undoes it", async () => {
+    const chart = page.getByRole("group", { name: /^Tokens over time/ });
+    const box = await chart.boundingBox();
+    await page.mouse.move(box.x + box.width * 0.4, box.y + 80);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.95, box.y + 80, { steps: 4 });
+    await page.mouse.up();
+    await page.waitForURL(/from=.*to=/);
+    const zoomed = page.url();
+    const label = await page.getByRole("button", { name: "Time range" }).textContent();
+    await page.reload();
+    await page.getByText("Connected", { exact: true }).waitFor();
+    assert.equal(page.url(), zoomed);
+    assert.equal(await page.getByRole("button", { name: "Time range" }).textContent(), label);
+    await page.goBack();
+    await page.getByRole("button", { name: "Time range" }).filter({ hasText: "Last 24 hours" }).waitFor();
+  });
+
+  for (const name of PAGES) {
+    await step(`${name}: landmarks, headings and names are in order`, async () => {
+      await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name }).click();
+      await page.getByRole("heading", { level: 1, name }).waitFor({ state: "attached" });
+      await page.waitForFunction(() => !document.querySelector('[role="status"][aria-label^="Loading"]'));
+      assert.deepEqual(await page.evaluate(accessibilityFaults), []);
+    });
+  }
+
+  await step("a request opens in a drawer with an address of its own", async () => {
+    await page.getByRole("region", { name: "Recent requests" }).locator("tbody button").first().click();
+    await page.getByRole("dialog", { name: "Request" }).getByText("Tokens", { exact: true }).waitFor();
+    await page.waitForURL(/\/requests\/[0-9a-f-]{36}/);
+    await page.keyboard.press("Escape");
+    await page.waitForURL(/\/requests$/);
+  });
+
+  await step("an outage is told, and the way back is found alone", async () => {
+    outage = true;
+    relay.cut();
+    await page.getByText(/^Reconnecting…/).waitFor();
+    await relay.restore();
+    await page.getByText("Connected", { exact: true }).waitFor({ timeout: 60_000 });
+    outage = false;
+  });
+  await page.close();
+
+  for (const colorScheme of ["light", "dark"]) {
+    for (const [size, viewport] of [
+      ["wide", { width: 1440, height: 900 }],
+      ["narrow", { width: 390, height: 844 }],
+    ]) {
+      await step(`${colorScheme} and ${size}: nothing sticks out`, async () => {
+        const shown = await open("/", { colorScheme, viewport });
+        await shown.waitForFunction(() => !document.querySelector('[role="status"][aria-label^="Loading"]'));
+        const { scroll, client } = await shown.evaluate(() => ({
+          scroll: document.documentElement.scrollWidth,
+          client: document.documentElement.clientWidth,
+        }));
+        assert.ok(scroll <= client, `${scroll} px of content in ${client} px`);
+        if (folder) {
+          mkdirSync(folder, { recursive: true });
+          await shown.screenshot({ path: join(folder, `overview-${colorScheme}-${size}.png`) });
+        }
+        await shown.close();
+      });
+    }
+  }
+  console.log("the dashboard holds");
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+  relay.close();
+}

@@ -1,0 +1,61 @@
+import { QueryClient } from "@tanstack/react-query";
+import { beforeEach, expect, test, vi } from "vitest";
+import { refresher } from "./refresh.ts";
+
+const client = new QueryClient();
+const hide = (hidden: boolean) => {
+  vi.spyOn(document, "hidden", "get").mockReturnValue(hidden);
+  document.dispatchEvent(new Event("visibilitychange"));
+};
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+
+test("many changes within half a second are one refetch", () => {
+  const invalidate = vi.spyOn(client, "invalidateQueries");
+  const refresh = refresher(client);
+  for (let change = 0; change < 10; change++) refresh.changed();
+  vi.advanceTimersByTime(2_000);
+  expect(invalidate).toHaveBeenCalledTimes(1);
+  refresh.stop();
+});
+
+test("nothing is fetched while the tab is hidden, and once on return", () => {
+  const invalidate = vi.spyOn(client, "invalidateQueries");
+  const refresh = refresher(client);
+  hide(true);
+  refresh.changed();
+  vi.advanceTimersByTime(60_000);
+  expect(invalidate).not.toHaveBeenCalled();
+  hide(false);
+  vi.advanceTimersByTime(1_000);
+  expect(invalidate).toHaveBeenCalledTimes(1);
+  refresh.stop();
+});
+
+test("while paused, changes wait", () => {
+  const invalidate = vi.spyOn(client, "invalidateQueries");
+  const refresh = refresher(client);
+  refresh.pause(true);
+  refresh.changed();
+  vi.advanceTimersByTime(5_000);
+  expect(invalidate).not.toHaveBeenCalled();
+  refresh.pause(false);
+  vi.advanceTimersByTime(1_000);
+  expect(invalidate).toHaveBeenCalledTimes(1);
+  refresh.stop();
+});
+
+test("a change during a fetch is asked for after it", () => {
+  const invalidate = vi.spyOn(client, "invalidateQueries");
+  const fetching = vi.spyOn(client, "isFetching").mockReturnValue(1);
+  const refresh = refresher(client);
+  refresh.changed();
+  vi.advanceTimersByTime(3_000);
+  expect(invalidate).not.toHaveBeenCalled();
+  fetching.mockReturnValue(0);
+  vi.advanceTimersByTime(600);
+  expect(invalidate).toHaveBeenCalledTimes(1);
+  refresh.stop();
+});

@@ -1,0 +1,53 @@
+import { act, screen } from "@testing-library/react";
+import { expect, test } from "vitest";
+import { live, type Row } from "../../api/live.ts";
+import { running } from "../../testing/fixtures.ts";
+import { show } from "../../testing/render.tsx";
+import { LiveRequests } from "./live-requests.tsx";
+import { assignSlots } from "./slots.ts";
+
+const row = (id: string, endedAt: number | null = null): Row => ({ ...running({ id }), endedAt, rates: [] });
+
+test("before there is a connection, nothing is claimed", () => {
+  show(<LiveRequests />);
+  expect(screen.getByText("What runs now is not known.")).toBeVisible();
+});
+
+test("a request appears, streams and ends with its result", () => {
+  show(<LiveRequests />);
+  act(() => {
+    live.connection("open");
+    live.event("connected", { now: Date.now(), requests: [] });
+  });
+  expect(screen.getByText("Nothing is running")).toBeVisible();
+  const startedAt = Date.now() - 12_340;
+  act(() => live.event("request-state-updated", { now: Date.now(), requests: [running({ startedAt })] }));
+  expect(screen.getByText("waiting")).toBeVisible();
+  expect(screen.getByText(/^12\.\d s$/)).toBeVisible();
+  const streaming = running({
+    startedAt,
+    state: "streaming",
+    firstTokenAt: startedAt + 2_000,
+    contentEvents: 400,
+  });
+  act(() => live.event("request-state-updated", { now: Date.now(), requests: [streaming] }));
+  expect(screen.getByText("400 tok")).toBeVisible();
+  expect(screen.getByText("1 running")).toBeVisible();
+  const done = running({ ...streaming, state: "completed", completionTokens: 512 });
+  act(() => live.event("request-state-updated", { now: Date.now(), requests: [done] }));
+  expect(screen.getByText("done")).toBeVisible();
+  expect(screen.getByText("512 tok")).toBeVisible();
+  expect(screen.getByText("0 running")).toBeVisible();
+});
+
+test("lines keep their place when others leave", () => {
+  const first = assignSlots([], [row("a"), row("b"), row("c")], 8);
+  expect(first).toEqual(["a", "b", "c"]);
+  const without = assignSlots(first, [row("a"), row("c")], 8);
+  expect(without).toEqual(["a", null, "c"]);
+  expect(assignSlots(without, [row("a"), row("c"), row("d")], 8)).toEqual(["a", "d", "c"]);
+});
+
+test("running requests come before results where places are few", () => {
+  expect(assignSlots([], [row("old", 1), row("new")], 1)).toEqual(["new"]);
+});

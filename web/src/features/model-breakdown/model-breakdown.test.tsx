@@ -1,0 +1,74 @@
+import { screen, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { expect, test } from "vitest";
+import { modelRow } from "../../testing/fixtures.ts";
+import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
+import { show } from "../../testing/render.tsx";
+import { ModelBars } from "./model-bars.tsx";
+import { ModelTable } from "./model-table.tsx";
+
+const two = () => ({
+  rows: [
+    modelRow(),
+    modelRow({
+      model: "embed",
+      requests: 7,
+      totalTokens: 90,
+      decodeTokensPerSecondP50: null,
+      timeToFirstTokenMsP50: null,
+    }),
+  ],
+  total: 2,
+});
+
+test("each model has a row, and what is unknown is a dash", async () => {
+  fakeGateway({ ModelBreakdown: two });
+  show(<ModelBars />);
+  const row = await screen.findByRole("row", { name: /embed/ });
+  expect(within(row).getAllByText("–")).toHaveLength(2);
+  expect(screen.getByRole("row", { name: /qwen3-8b/ })).toHaveTextContent("5,700");
+});
+
+test("a click on a model narrows the view to it", async () => {
+  fakeGateway({ ModelBreakdown: two });
+  show(<ModelBars />);
+  await userEvent.click(await screen.findByRole("button", { name: "embed" }));
+  expect(location.search).toBe("?model=embed");
+});
+
+test("models whose requests all failed have an unknown number of tokens", async () => {
+  const failed = modelRow({ requests: 3, failedRequests: 3, totalTokens: 0 });
+  fakeGateway({ ModelBreakdown: () => ({ rows: [failed], total: 1 }) });
+  show(<ModelBars />);
+  const row = await screen.findByRole("row", { name: /qwen3-8b/ });
+  expect(within(row).getByText("–")).toBeVisible();
+});
+
+test("no models and errors are told apart", async () => {
+  const gateway = fakeGateway({ ModelBreakdown: () => ({ rows: [], total: 0 }) });
+  const { unmount } = show(<ModelBars />);
+  expect(await screen.findByText("No models in this range")).toBeVisible();
+  unmount();
+  gateway.handlers.ModelBreakdown = () => {
+    throw new DatabaseDown("away");
+  };
+  show(<ModelBars />);
+  expect(await screen.findByRole("alert")).toHaveTextContent("Could not load models");
+});
+
+test("the table sorts both ways, unknown last", async () => {
+  fakeGateway({ ModelBreakdown: two });
+  show(<ModelTable />);
+  const first = () => screen.getAllByRole("rowheader")[0]?.textContent;
+  expect(await screen.findByRole("columnheader", { name: /Requests/ })).toHaveAttribute(
+    "aria-sort",
+    "descending",
+  );
+  expect(first()).toBe("qwen3-8b");
+  await userEvent.click(screen.getByRole("button", { name: /Requests/ }));
+  expect(first()).toBe("embed");
+  await userEvent.click(screen.getByRole("button", { name: /Decode/ }));
+  await userEvent.click(screen.getByRole("button", { name: /Decode/ }));
+  expect(screen.getByRole("columnheader", { name: /Decode/ })).toHaveAttribute("aria-sort", "ascending");
+  expect(first()).toBe("qwen3-8b");
+});
