@@ -178,7 +178,7 @@ try {
   }
   console.log("the dashboard holds");
 } catch (error) {
-  console.error(error.message);
+  console.error([error.message, ...faults].join("\n"));
   process.exitCode = 1;
 } finally {
   await browser.close();

@@ -344,7 +344,7 @@ setInterval(() => {
     finished++;
   }
   if (requests.length > 0) send("request-state-updated", { requests });
-  if (finished > 0) send("usage-updated", {});
+  if (finished > 0) send("usage-updated", { requests: finished });
 }, 250);
 
 // ---- the five questions ----

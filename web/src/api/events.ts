@@ -11,7 +11,8 @@ export interface EventData {
   now: number;
   seq?: number;
   resumed?: boolean;
-  requests?: LiveRequest[];
+  /** Requests that run or changed; with `usage-updated`, how many were committed. */
+  requests?: LiveRequest[] | number;
   truncated?: boolean;
 }
 

@@ -70,11 +70,12 @@ export class LiveStore {
 
   event(name: EventName, data: EventData): void {
     const now = Date.now();
-    if (name === "connected" && data.requests) {
-      const ids = new Set(data.requests.map((request) => request.id));
+    const requests = Array.isArray(data.requests) ? data.requests : undefined;
+    if (name === "connected" && requests) {
+      const ids = new Set(requests.map((request) => request.id));
       for (const [id, row] of this.rows) if (row.endedAt === null && !ids.has(id)) this.rows.delete(id);
     }
-    for (const request of data.requests ?? []) this.patch(request, now, name === "connected");
+    for (const request of requests ?? []) this.patch(request, now, name === "connected");
     this.publish({ since: now, clockOffset: data.now - now });
   }
 

@@ -40,7 +40,7 @@ test("an event moves the number without a reload", async () => {
   open();
   await screen.findByText("1,234");
   gateway.handlers.UsageSummary = () => summary({ requests: 1_235 });
-  act(() => stream().send("usage-updated", { now: Date.now() }));
+  act(() => stream().send("usage-updated", { now: Date.now(), requests: 1 }));
   expect(await screen.findByText("1,235", undefined, { timeout: 3_000 })).toBeVisible();
 });
 
@@ -60,7 +60,7 @@ test("a broken database is a banner, and the values stay", async () => {
   gateway.handlers.UsageSummary = () => {
     throw new DatabaseDown("away");
   };
-  act(() => stream().send("usage-updated", { now: Date.now() }));
+  act(() => stream().send("usage-updated", { now: Date.now(), requests: 1 }));
   expect(await screen.findByText("Usage data is unavailable.", undefined, { timeout: 3_000 })).toBeVisible();
   expect(screen.getByText("1,234")).toBeVisible();
 });
@@ -89,7 +89,7 @@ test("paused, the numbers stand still until live is on again", async () => {
   const paused = await screen.findByRole("switch", { name: /^Paused at/ });
   expect(paused).not.toBeChecked();
   gateway.handlers.UsageSummary = () => summary({ requests: 2_000 });
-  act(() => stream().send("usage-updated", { now: Date.now() }));
+  act(() => stream().send("usage-updated", { now: Date.now(), requests: 1 }));
   expect(await screen.findByText(/newer data/)).toBeVisible();
   await userEvent.click(paused);
   expect(await screen.findByText("2,000")).toBeVisible();
