@@ -24,11 +24,7 @@ pub struct Reply {
 ///
 /// # Errors
 /// If no whole answer comes.
-pub async fn post_json(
-    url: &str,
-    headers: &[(&str, &str)],
-    body: &Value,
-) -> Result<Reply, String> {
+pub async fn post_json(url: &str, headers: &[(&str, &str)], body: &Value) -> Result<Reply, String> {
     let mut request = Request::builder().method(Method::POST).uri(url);
     request = request.header("content-type", "application/json");
     for (name, value) in headers {

@@ -9,10 +9,27 @@ pub use http_client::{Reply, get, post_json, rpc, rpc_value};
 pub use process::{Process, Signal};
 pub use system::{AllInOne, Services};
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Long enough for a busy machine with two cores.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the design promises between a response and the dashboard.
 pub const A_SECOND: Duration = Duration::from_secs(1);
+
+/// The Python with the packages of `tests/python/requirements.txt`.
+///
+/// # Panics
+/// If it is not there; says how to make it.
+#[must_use]
+pub fn python() -> PathBuf {
+    let made_by_make =
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/python/bin/python"));
+    let python = std::env::var_os("MODASH_TEST_PYTHON").map_or(made_by_make, PathBuf::from);
+    assert!(
+        python.is_file(),
+        "there is no {}: run `make .tools/python/.installed`",
+        python.display()
+    );
+    python
+}

@@ -105,7 +105,11 @@ impl Process {
     pub async fn says(&self, text: &str) {
         eventually(PATIENCE, || async {
             let output = self.output();
-            if output.contains(text) { Ok(()) } else { Err(format!("{} says: {output}", self.name)) }
+            if output.contains(text) {
+                Ok(())
+            } else {
+                Err(format!("{} says: {output}", self.name))
+            }
         })
         .await;
     }

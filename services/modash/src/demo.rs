@@ -2,7 +2,7 @@
 //! front of it.
 
 use modash_runtime::Shutdown;
-use modash_simulator::{Pace, Simulator, SimulatorConfig, Traffic, TrafficConfig};
+use modash_simulator::{Simulator, SimulatorConfig, Traffic, TrafficConfig};
 use tokio::task::JoinHandle;
 
 use crate::Error;
@@ -16,8 +16,7 @@ pub(crate) struct SimulatedServer {
 
 /// Starts the simulated server on a free port.
 pub(crate) async fn start_server(shutdown: Shutdown) -> Result<SimulatedServer, Error> {
-    let config = SimulatorConfig { pace: Pace::lifelike(), ..SimulatorConfig::default() };
-    let simulator = Simulator::bind(config).await?;
+    let simulator = Simulator::bind(SimulatorConfig::default()).await?;
     Ok(SimulatedServer { url: simulator.url(), task: tokio::spawn(simulator.run(shutdown)) })
 }
 
