@@ -67,6 +67,12 @@ pub struct AnalyticsConfig {
 }
 
 impl AnalyticsSettings {
+    /// Whether a database is named, well or badly.
+    #[must_use]
+    pub fn names_a_database(&self) -> bool {
+        self.database_url.is_some()
+    }
+
     /// Checks the settings and notes every mistake. A missing `DATABASE_URL` is
     /// none: whoever has no database of their own notes it.
     pub fn check(self, mistakes: &mut Mistakes) -> Option<AnalyticsConfig> {

@@ -32,7 +32,7 @@ pub use store::{Error as StoreError, PrepareError};
 
 use error::LimitedLog;
 use ingest::{Committer, Ingest, queue};
-use live::Live;
+use live::{Cluster, Live};
 use metrics::{IngestMetrics, QueryMetrics};
 use query::Queries;
 use store::Store;
@@ -58,15 +58,22 @@ pub enum Error {
     /// A listener has no address.
     #[error("a listener has no address")]
     Listener(#[source] std::io::Error),
-    /// The database was not ready in time, or never will be.
-    #[error("the database {database} is not ready after {} s", waited.as_secs())]
-    Database {
+    /// The database was not ready in time.
+    #[error("the database {database} was not ready for {} s: {}", waited.as_secs(), cause.detail())]
+    NotReady {
         /// Where it is, without credentials.
         database: String,
         /// For how long it was tried.
         waited: Duration,
         /// What was wrong last.
-        #[source]
+        cause: PrepareError,
+    },
+    /// The migrations cannot be applied; waiting does not help.
+    #[error("the schema of the database {database} cannot be brought up to date: {}", cause.detail())]
+    Schema {
+        /// Where it is, without credentials.
+        database: String,
+        /// What is wrong.
         cause: PrepareError,
     },
     /// The server failed.
@@ -165,7 +172,8 @@ impl Analytics {
 
         let committing: Vec<_> =
             (0..WRITERS).map(|_| spawn(committer.clone().run(writers.clone()))).collect();
-        let _upkeep = spawn(upkeep(Arc::clone(&store), Arc::clone(&live)));
+        let upkeep = spawn(upkeep(Arc::clone(&store), Arc::clone(&live)));
+        let cluster = spawn(Cluster::new(Arc::clone(&store), Arc::clone(&live)).run());
         let stop_listening = CancellationToken::new();
         let mut serving = spawn(server::serve(
             self.listener,
@@ -191,6 +199,8 @@ impl Analytics {
         shutdown.finish("subscriptions", live.end_subscriptions()).await;
         stop_listening.cancel();
         let served = shutdown.finish("analytics listener", serving).await;
+        // They hold connections.
+        drop((upkeep, cluster));
         shutdown.finish("database connections", store.close()).await;
         drop(admin);
         served.map_or(Ok(()), served_early)
@@ -239,8 +249,11 @@ async fn prepare(store: &Store, url: &DatabaseUrl, wait: Duration) -> Result<(),
             Err(cause) => cause,
         };
         let waited = begun.elapsed();
-        if !cause.is_transient() || waited >= wait {
-            return Err(Error::Database { database: url.to_string(), waited, cause });
+        if !cause.is_transient() {
+            return Err(Error::Schema { database: url.to_string(), cause });
+        }
+        if waited >= wait {
+            return Err(Error::NotReady { database: url.to_string(), waited, cause });
         }
         log.write(|_| {
             tracing::warn!(

@@ -3,35 +3,32 @@
 //! change is told.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use modash_proto::{
     timestamp_from_micros,
-    v1::{LiveRequest, LiveUpdate, Outcome, RequestPhase},
+    v1::{LiveRequest, LiveUpdate, RequestPhase},
 };
 use prost::Message as _;
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{filter::Filter, store::Row};
 
+mod cluster;
 mod pending;
+mod state;
 mod subscription;
 
+pub(crate) use cluster::Cluster;
 use pending::{Pending, Topics};
-
-/// How long a request counts as running after its proxy last named it.
-const LEASE: Duration = Duration::from_secs(15);
-
-/// Running requests that are kept at most; more are not shown.
-const MAX_RUNNING: usize = 100_000;
+use state::{Reader, Source, State};
 
 /// Longest running request, encoded, that is taken.
 const MAX_REQUEST_BYTES: usize = 4 * 1024;
@@ -39,42 +36,43 @@ const MAX_REQUEST_BYTES: usize = 4 * 1024;
 /// Largest snapshot: gRPC clients refuse messages of more than 4 MiB.
 const MAX_SNAPSHOT_BYTES: usize = 3 * 1024 * 1024;
 
-/// How long an ended request cannot come back: reports of it may be late.
-const ENDED_MEMORY: Duration = Duration::from_secs(30);
-
 /// The live view of this process.
 #[derive(Debug)]
 pub(crate) struct Live {
     state: Mutex<State>,
+    /// Commits of this process that the other replicas were not told of.
+    committed: Mutex<Commits>,
     next_reader: AtomicU64,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    running: HashMap<Uuid, Running>,
-    ended: HashSet<Uuid>,
-    ended_order: VecDeque<(Instant, Uuid)>,
-    readers: HashMap<u64, Reader>,
+/// Requests that were committed, and the earliest start among them in
+/// microseconds since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Commits {
+    requests: u64,
+    oldest_started_at: Option<i64>,
 }
 
-/// A running request.
-#[derive(Debug)]
-struct Running {
-    request: LiveRequest,
-    /// The proxy whose stream reported it.
-    replica_id: Arc<str>,
-    lease_until: Instant,
-}
+impl Commits {
+    /// Those of some rows.
+    fn of<'a>(rows: impl Iterator<Item = &'a Row>) -> Self {
+        rows.fold(Self::default(), |sum, row| {
+            let started_at = row.started_at.timestamp_micros();
+            sum.and(Self { requests: 1, oldest_started_at: Some(started_at) })
+        })
+    }
 
-/// Somebody who is told of changes.
-#[derive(Debug)]
-struct Reader {
-    filter: Filter,
-    topics: Topics,
-    pending: Pending,
-    wake: Arc<Notify>,
+    fn and(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            oldest_started_at: match (self.oldest_started_at, other.oldest_started_at) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            },
+        }
+    }
 }
 
 impl Live {
@@ -82,6 +80,7 @@ impl Live {
     pub(crate) fn new() -> Self {
         Self {
             state: Mutex::default(),
+            committed: Mutex::default(),
             next_reader: AtomicU64::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -90,69 +89,48 @@ impl Live {
 
     /// Takes a report of a proxy.
     pub(crate) fn update(&self, replica_id: &Arc<str>, update: LiveUpdate) {
-        let now = Instant::now();
         let mut state = self.state();
         let mut named = HashSet::new();
         for request in update.requests {
             let Ok(id) = Uuid::try_parse(&request.event_id) else { continue };
-            if request.encoded_len() > MAX_REQUEST_BYTES {
-                continue;
+            if request.encoded_len() <= MAX_REQUEST_BYTES {
+                named.insert(id);
+                state.put(id, request, Source::proxy(replica_id));
             }
-            named.insert(id);
-            state.put(id, request, replica_id, now);
         }
         if update.snapshot {
-            state.end_where(now, |id, running| {
-                running.replica_id == *replica_id && !named.contains(id)
-            });
+            state.end_unnamed(replica_id, &named);
         }
     }
 
     /// Takes what was committed: `new` are the ids of the rows that were not
     /// there before.
     pub(crate) fn committed(&self, rows: &[Row], new: &[Uuid]) {
-        let now = Instant::now();
         let mut state = self.state();
         for row in rows {
-            if let Some(running) = state.running.get(&row.id) {
-                let ended = LiveRequest {
-                    phase: RequestPhase::Ended.into(),
-                    outcome: row.event.outcome,
-                    model: row.event.model.clone().or_else(|| running.request.model.clone()),
-                    content_events: row.event.content_events,
-                    response_bytes: row.event.response_bytes,
-                    ..running.request.clone()
-                };
-                state.end(row.id, &ended, now);
-            } else {
-                state.remember_ended(row.id, now);
+            match state.running.get(&row.id) {
+                Some(running) => {
+                    let ended = ended_as(row, &running.request);
+                    state.end(row.id, &ended, true);
+                }
+                None => state.remember_ended(row.id),
             }
         }
         let new: HashSet<&Uuid> = new.iter().collect();
-        for reader in state.readers.values_mut().filter(|reader| reader.topics.usage) {
-            let rows = rows.iter().filter(|row| new.contains(&row.id) && reader.filter.passes(row));
-            let (count, oldest) = rows.fold((0, None), |(count, oldest), row| {
-                let started_at = row.started_at.timestamp_micros();
-                (count + 1, Some(oldest.map_or(started_at, |oldest: i64| oldest.min(started_at))))
-            });
-            if let Some(oldest) = oldest {
-                reader.pending.add_usage(count, oldest);
-                reader.wake.notify_one();
-            }
+        let new_rows = || rows.iter().filter(|row| new.contains(&row.id));
+        for reader in state.readers.values_mut() {
+            let passing = Commits::of(new_rows().filter(|row| reader.filter.passes(row)));
+            reader.tell_commits(passing);
+        }
+        if state.outbox.is_some() {
+            let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+            *committed = committed.and(Commits::of(new_rows()));
         }
     }
 
     /// Ends what was not heard of for too long.
     pub(crate) fn expire(&self) {
-        let now = Instant::now();
-        let mut state = self.state();
-        state.end_where(now, |_, running| running.lease_until <= now);
-        while let Some((at, id)) = state.ended_order.front().copied()
-            && at + ENDED_MEMORY <= now
-        {
-            state.ended_order.pop_front();
-            state.ended.remove(&id);
-        }
+        self.state().end_expired();
     }
 
     /// How many running requests pass a filter.
@@ -186,11 +164,8 @@ impl Live {
     /// What a reader was not told yet.
     fn take_pending(&self, reader: u64) -> Pending {
         let mut state = self.state();
-        state
-            .readers
-            .get_mut(&reader)
-            .map(|reader| std::mem::take(&mut reader.pending))
-            .unwrap_or_default()
+        let reader = state.readers.get_mut(&reader);
+        reader.map(|reader| std::mem::take(&mut reader.pending)).unwrap_or_default()
     }
 
     /// All running requests that a reader wants to see, newest first; what it was
@@ -222,88 +197,58 @@ impl Live {
     }
 }
 
-impl State {
-    fn put(&mut self, id: Uuid, request: LiveRequest, replica_id: &Arc<str>, now: Instant) {
-        if request.phase == i32::from(RequestPhase::Ended) {
-            if self.running.contains_key(&id) {
-                self.end(id, &request, now);
-            }
-            return;
-        }
-        let is_new = !self.running.contains_key(&id);
-        if self.ended.contains(&id) || (is_new && self.running.len() >= MAX_RUNNING) {
-            return;
-        }
-        let lease_until = now + LEASE;
-        let running = Running { request, replica_id: Arc::clone(replica_id), lease_until };
-        let before = self.running.insert(id, running).map(|running| running.request);
-        let State { running, readers, .. } = self;
-        let request = &running[&id].request;
-        // A snapshot repeats what is known.
-        if before.as_ref() == Some(request) {
-            return;
-        }
-        for reader in readers.values_mut() {
-            reader.tell(id, before.as_ref(), request);
+/// What the other replicas are told and tell.
+impl Live {
+    /// There are other replicas: from now on changes are noted for them,
+    /// beginning with all that runs here. `false`: there are none.
+    fn publish(&self, publish: bool) {
+        let mut state = self.state();
+        state.outbox =
+            publish.then(|| state.own().map(|(id, request)| (id, request.clone())).collect());
+    }
+
+    fn publishes(&self) -> bool {
+        self.state().outbox.is_some()
+    }
+
+    /// What the other replicas were not told yet.
+    fn take_outbox(&self) -> (HashMap<Uuid, LiveRequest>, Commits) {
+        let requests = self.state().outbox.as_mut().map(std::mem::take).unwrap_or_default();
+        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        (requests, std::mem::take(&mut *committed))
+    }
+
+    /// Takes what another replica reports.
+    fn update_from_peer(&self, peer: Uuid, requests: Vec<(Uuid, LiveRequest)>) {
+        let mut state = self.state();
+        for (id, request) in requests {
+            state.put(id, request, Source::Peer(peer));
         }
     }
 
-    /// Ends a request with its last state.
-    fn end(&mut self, id: Uuid, last: &LiveRequest, now: Instant) {
-        let before = self.running.remove(&id).map(|running| running.request);
-        self.remember_ended(id, now);
-        for reader in self.readers.values_mut() {
-            reader.tell(id, before.as_ref(), last);
+    /// Takes what another replica committed. Which filters it passes is not
+    /// known: every reader of usage is told, rather once too often.
+    fn committed_by_peer(&self, commits: Commits) {
+        for reader in self.state().readers.values_mut() {
+            reader.tell_commits(commits);
         }
     }
 
-    /// Ends requests of which no outcome is known.
-    fn end_where(&mut self, now: Instant, ended: impl Fn(&Uuid, &Running) -> bool) {
-        let ids: Vec<Uuid> = self
-            .running
-            .iter()
-            .filter(|(id, running)| ended(id, running))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ids {
-            if let Some(running) = self.running.get(&id) {
-                let last = without_outcome(&running.request);
-                self.end(id, &last, now);
-            }
-        }
-    }
-
-    fn remember_ended(&mut self, id: Uuid, now: Instant) {
-        if self.ended.len() < MAX_RUNNING && self.ended.insert(id) {
-            self.ended_order.push_back((now, id));
-        }
+    /// Ends what replicas reported that are gone.
+    fn keep_peers(&self, alive: &HashSet<Uuid>) {
+        self.state().end_of_lost_peers(alive);
     }
 }
 
-impl Reader {
-    /// Notes the newest state of a request, if this reader is to see it. One that
-    /// no longer passes the filter has ended for this reader.
-    fn tell(&mut self, id: Uuid, before: Option<&LiveRequest>, now: &LiveRequest) {
-        if !self.topics.request_state {
-            return;
-        }
-        let told = if self.filter.passes_live(now) {
-            now.clone()
-        } else if before.is_some_and(|before| self.filter.passes_live(before)) {
-            without_outcome(now)
-        } else {
-            return;
-        };
-        self.pending.add_request(id, told);
-        self.wake.notify_one();
-    }
-}
-
-fn without_outcome(request: &LiveRequest) -> LiveRequest {
+/// The last state of a running request, from what was committed of it.
+fn ended_as(row: &Row, running: &LiveRequest) -> LiveRequest {
     LiveRequest {
         phase: RequestPhase::Ended.into(),
-        outcome: Outcome::Unspecified.into(),
-        ..request.clone()
+        outcome: row.event.outcome,
+        model: row.event.model.clone().or_else(|| running.model.clone()),
+        content_events: row.event.content_events,
+        response_bytes: row.event.response_bytes,
+        ..running.clone()
     }
 }
 

@@ -35,15 +35,14 @@ fn main() -> ExitCode {
         Err(exit_code) => return exit_code,
     };
     let mut mistakes = Mistakes::default();
-    let process = settings.process.check(&mut mistakes);
-    let analytics = settings.analytics.check(&mut mistakes);
     let needs_database = !matches!(settings.command, Some(Command::Healthcheck));
-    let has_database = analytics.as_ref().is_none_or(|config| config.database_url.is_some());
     mistakes.require(
-        has_database || !needs_database,
+        settings.analytics.names_a_database() || !needs_database,
         "DATABASE_URL",
         "is not set; for example postgresql://modash:modash@localhost:5433/modash",
     );
+    let process = settings.process.check(&mut mistakes);
+    let analytics = settings.analytics.check(&mut mistakes);
     let (Some(process), Some(analytics), true) = (process, analytics, mistakes.is_empty()) else {
         return mistakes.report(PROGRAM);
     };

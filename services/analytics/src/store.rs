@@ -14,6 +14,7 @@ mod model_breakdown;
 mod partitions;
 mod quarantine;
 mod recent_requests;
+mod replicas;
 mod selection;
 mod series;
 mod throughput_timeseries;
@@ -28,13 +29,15 @@ pub(crate) use model_breakdown::{ModelOrder, ModelRow, SPARKLINE_PARTS};
 pub(crate) use partitions::Misplaced;
 pub(crate) use quarantine::Refused;
 pub(crate) use recent_requests::{Page, Position};
+pub(crate) use replicas::PublishedRequest;
 pub(crate) use selection::{Grouping, Selection};
 pub(crate) use throughput_timeseries::{ConcurrencyCell, GapCell, ThroughputCell};
 pub(crate) use usage_summary::UsageSummaryRow;
 pub(crate) use usage_timeseries::UsageCell;
 
-/// Connections of ingest: one for each writer, one for upkeep, one to spare.
-const WRITE_CONNECTIONS: u32 = 4;
+/// Connections for writing: one for each writer, one that listens, one for
+/// upkeep, one to spare.
+const WRITE_CONNECTIONS: u32 = 5;
 
 /// The database of analytics.
 #[derive(Debug)]

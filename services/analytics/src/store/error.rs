@@ -63,9 +63,16 @@ impl From<sqlx::Error> for Error {
 impl Error {
     /// What happened, for the log: never for a client.
     pub(crate) fn detail(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(cause) => format!("{self}: {cause}"),
-            None => self.to_string(),
+        match self {
+            Self::NotPrepared | Self::Timeout => self.to_string(),
+            Self::Unreachable(cause)
+            | Self::Conflict(cause)
+            | Self::Value(cause)
+            | Self::Other(cause) => match cause {
+                // Its own text adds a line number of PostgreSQL's source.
+                sqlx::Error::Database(error) => format!("{self}: {}", error.message()),
+                cause => format!("{self}: {cause}"),
+            },
         }
     }
 }

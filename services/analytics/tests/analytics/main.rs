@@ -1,5 +1,8 @@
 //! Analytics as a whole, over gRPC, on a real PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "what is not as expected fails the test")]
+
+mod cluster;
 mod harness;
 mod ingest;
 mod model;

@@ -39,7 +39,7 @@ async fn a_database_that_never_comes_ends_the_process_with_its_address_and_no_pa
         config.database_wait = std::time::Duration::from_millis(300);
     });
     let error = analytics.await.task.await.unwrap().unwrap_err();
-    assert!(matches!(error, Error::Database { .. }), "{error:?}");
+    assert!(matches!(error, Error::NotReady { .. }), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("127.0.0.1:1/modash") && !text.contains("secret"), "{text}");
 }

@@ -14,19 +14,19 @@ use uuid::Uuid;
 use crate::harness::{PATIENCE, TestAnalytics, TestProxy, violated};
 
 /// A reader of a subscription.
-struct Reader(Streaming<SubscribeResponse>);
+pub(crate) struct Reader(Streaming<SubscribeResponse>);
 
 impl Reader {
-    async fn open(analytics: &TestAnalytics, request: SubscribeRequest) -> Self {
+    pub(crate) async fn open(analytics: &TestAnalytics, request: SubscribeRequest) -> Self {
         Self(analytics.client().await.subscribe(request).await.unwrap().into_inner())
     }
 
-    async fn next(&mut self) -> Message {
+    pub(crate) async fn next(&mut self) -> Message {
         let message = tokio::time::timeout(PATIENCE, self.0.message()).await.unwrap().unwrap();
         message.expect("the stream ended").message.unwrap()
     }
 
-    async fn connected(&mut self) -> Connected {
+    pub(crate) async fn connected(&mut self) -> Connected {
         match self.next().await {
             Message::Connected(connected) => connected,
             other => panic!("not connected: {other:?}"),
@@ -34,7 +34,7 @@ impl Reader {
     }
 
     /// Requests of the updates until one has the phase.
-    async fn until(&mut self, phase: RequestPhase) -> LiveRequest {
+    pub(crate) async fn until(&mut self, phase: RequestPhase) -> LiveRequest {
         loop {
             if let Message::RequestStateUpdated(update) = self.next().await
                 && let Some(found) =
@@ -55,7 +55,7 @@ impl Reader {
     }
 }
 
-fn running(phase: RequestPhase) -> LiveRequest {
+pub(crate) fn running(phase: RequestPhase) -> LiveRequest {
     LiveRequest {
         event_id: Uuid::now_v7().to_string(),
         replica_id: "a".into(),
@@ -70,13 +70,13 @@ fn running(phase: RequestPhase) -> LiveRequest {
     }
 }
 
-async fn in_flight(analytics: &TestAnalytics) -> u64 {
+pub(crate) async fn in_flight(analytics: &TestAnalytics) -> u64 {
     let answer = analytics.client().await.usage_summary(UsageSummaryRequest::default()).await;
     answer.unwrap().into_inner().in_flight_requests
 }
 
 /// A proxy with one running request that is known.
-async fn proxy_with(analytics: &TestAnalytics, request: &LiveRequest) -> TestProxy {
+pub(crate) async fn proxy_with(analytics: &TestAnalytics, request: &LiveRequest) -> TestProxy {
     let proxy = TestProxy::connect(analytics, "a").await;
     proxy.report(true, vec![request.clone()]).await;
     eventually(PATIENCE, || async { in_flight(analytics).await == 1 }).await;

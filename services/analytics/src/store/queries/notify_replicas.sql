@@ -1,0 +1,2 @@
+-- Tells all replicas of analytics.
+SELECT pg_notify($1, $2)
