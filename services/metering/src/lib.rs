@@ -6,6 +6,7 @@
 mod decode;
 mod dialect;
 mod dialects;
+mod echo;
 mod frame;
 mod json;
 mod limits;

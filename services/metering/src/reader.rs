@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::echo::{Echo, Marks};
 use crate::json::{Malformed, Scanner, Slots};
 use crate::limits::Limits;
 use crate::record::{Content, Record, Session};
@@ -17,6 +18,7 @@ pub(crate) struct Reader {
     pub(crate) limits: Limits,
     scanner: Scanner,
     slots: Slots,
+    echo: Echo,
     /// Bytes of the event so far.
     bytes: usize,
     /// The event cannot be read.
@@ -47,6 +49,7 @@ impl Reader {
             limits,
             scanner: Scanner::new(&limits),
             slots: Slots::new(wire.shape.slots()),
+            echo: Echo::default(),
             bytes: 0,
             bad: false,
             unread: false,
@@ -96,6 +99,28 @@ impl Reader {
     /// Whether the current event turned out not to be JSON.
     pub(crate) fn is_bad(&self) -> bool {
         self.bad
+    }
+
+    /// An event of which all data lies in one piece, and which ends at this
+    /// decoded offset.
+    #[inline]
+    pub(crate) fn whole_event(&mut self, data: &[u8], name: &[u8], at: Duration, offset: u64) {
+        if let Some(content) = self.echo.content(data, name) {
+            self.record.content = content;
+            return self.account(at, offset);
+        }
+        self.feed(data);
+        let marks = self.marks();
+        let content = self.end_event(name, at, offset) == Ended::Whole
+            && self.record.content.visible + self.record.content.hidden > 0;
+        if content && self.record.session.is_none() {
+            self.echo.learn(data, name, &marks, self.record.content);
+        }
+    }
+
+    /// Strings of the current event that the next one may differ in.
+    pub(crate) fn marks(&self) -> Marks {
+        self.scanner.marks.clone()
     }
 
     /// An event of a stream has ended at this decoded offset.

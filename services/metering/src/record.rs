@@ -246,7 +246,9 @@ impl Clock {
     pub(crate) fn content(&mut self, visible: bool, at: Duration, offset: u64) {
         self.events += 1;
         if let Some(last) = self.last {
-            self.gaps.record(at.saturating_sub(last).as_micros() as f64);
+            // Through u64: converting 128 bits is slow.
+            let gap = at.saturating_sub(last).as_micros();
+            self.gaps.record(u64::try_from(gap).unwrap_or(u64::MAX) as f64);
         } else {
             self.first = Some(at);
             self.offset = Some(offset);

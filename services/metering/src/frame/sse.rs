@@ -91,6 +91,10 @@ impl Sse {
                     self.end_event(at, end, reader);
                 }
                 Line::Start if rest.starts_with(b"data:") => {
+                    if let Some(length) = self.whole_event(rest, offset + next as u64, at, reader) {
+                        next += length;
+                        continue;
+                    }
                     next += 5;
                     self.begin_value(Field::Data, reader);
                 }
@@ -106,6 +110,29 @@ impl Sse {
                 Line::Value(field) => next += self.in_value(field, rest, reader),
             }
         }
+    }
+
+    /// An event whose only line of data and blank line lie in this piece, which
+    /// is what servers send. Returns its length.
+    fn whole_event(
+        &mut self,
+        rest: &[u8],
+        offset: u64,
+        at: Duration,
+        reader: &mut Reader,
+    ) -> Option<usize> {
+        let data = rest.get(5..)?;
+        let data = data.strip_prefix(b" ").unwrap_or(data);
+        let end = memchr2(b'\n', b'\r', data).filter(|end| *end > HEAD && !self.has_data)?;
+        let blank = match data[end..] {
+            [b'\n', b'\n', ..] => 2,
+            [b'\r', b'\n', b'\r', b'\n', ..] => 4,
+            _ => return None,
+        };
+        let length = rest.len() - data.len() + end + blank;
+        reader.whole_event(&data[..end], &self.name, at, offset + length as u64);
+        self.name.clear();
+        Some(length)
     }
 
     fn in_field(&mut self, rest: &[u8], reader: &mut Reader) -> usize {

@@ -2,6 +2,7 @@
 //! the whole grammar, so that values count only if all of the JSON is well
 //! formed, and it holds the open containers and one string at most.
 
+use crate::echo::Marks;
 use crate::json::shape::{DEAD, Keep, Place, ROOT, Shape};
 use crate::json::slots::{self, Slot, Slots, Value};
 use crate::json::text::plain;
@@ -86,6 +87,8 @@ pub(crate) struct Scanner {
     length: u64,
     /// First half of a surrogate pair.
     surrogate: Option<u16>,
+    /// Strings of the last piece that events of a stream differ in.
+    pub(crate) marks: Marks,
     nesting: usize,
     key_bytes: usize,
     value_bytes: usize,
@@ -100,6 +103,7 @@ impl Scanner {
             scratch: Vec::new(),
             length: 0,
             surrogate: None,
+            marks: Marks::default(),
             nesting: limits.nesting.clamp(1, 512),
             key_bytes: limits.key_bytes,
             value_bytes: limits.value_bytes,
@@ -112,6 +116,7 @@ impl Scanner {
         self.place = ROOT;
         self.frames.clear();
         self.scratch.clear();
+        self.marks = Marks::default();
     }
 
     /// Whether a whole value was seen.
@@ -206,17 +211,19 @@ impl Scanner {
             if bytes.get(end) != Some(&b'"') || bytes.get(end + 1) != Some(&b':') {
                 return Ok(at);
             }
-            let key = &bytes[at + 1..end];
+            let length = end - at - 1;
             let mut place = DEAD;
-            if parent != DEAD && key.len() <= self.key_bytes {
-                place = shape.child(parent, key);
+            if parent != DEAD && length <= self.key_bytes {
+                place = shape.child_at(parent, &bytes[at + 1..], length);
                 if place != DEAD {
                     slots.clear(shape.node(place).below);
                 }
             }
             at = end + 2;
+            at += usize::from(bytes.get(at) == Some(&b' '));
             let slot = shape.node(place).slot;
-            let Some(end) = short_value(bytes, at, slot, self.value_bytes, slots) else {
+            let Some(end) = short_value(bytes, at, slot, self.value_bytes, slots, &mut self.marks)
+            else {
                 self.place = place;
                 self.state = State::Value;
                 return Ok(at);
@@ -227,6 +234,7 @@ impl Scanner {
                 Some(b',') => {
                     self.state = State::Key;
                     at += 1;
+                    at += usize::from(bytes.get(at) == Some(&b' '));
                 }
                 Some(b'}') => {
                     self.close(false, shape, slots)?;
@@ -588,6 +596,7 @@ fn short_value(
     slot: Option<(Slot, Keep)>,
     value_bytes: usize,
     slots: &mut Slots,
+    marks: &mut Marks,
 ) -> Option<usize> {
     match bytes.get(at)? {
         b'"' => {
@@ -597,11 +606,14 @@ fn short_value(
                 return None;
             }
             match slot {
-                None => {}
+                None => marks.padding = Some(at + 1..at + 1 + length),
                 Some((slot, Keep::Value)) => {
                     slots.set_text(slot, cut(&text[..length], value_bytes))
                 }
-                Some((slot, Keep::Length)) => slots.set(slot, Value::Length(length as u64)),
+                Some((slot, Keep::Length)) => {
+                    marks.text = Some(at + 1..at + 1 + length);
+                    slots.set(slot, Value::Length(length as u64));
+                }
             }
             Some(at + length + 2)
         }
@@ -617,25 +629,31 @@ fn short_value(
             }
             Some(at + length)
         }
-        b'0' | b't' | b'f' | b'n' => {
-            let literals: [(&[u8], Value); 4] = [
-                (b"0", Value::Integer(0)),
-                (b"null", Value::Null),
-                (b"false", Value::Bool(false)),
-                (b"true", Value::Bool(true)),
-            ];
-            let rest = &bytes[at..];
-            let (text, value) = literals.iter().find(|(text, _)| rest.starts_with(text))?;
-            if !matches!(rest.get(text.len())?, b',' | b'}') {
-                return None;
-            }
-            if let Some((slot, _)) = slot {
-                slots.set(slot, *value);
-            }
-            Some(at + text.len())
-        }
+        b'0' => literal(bytes, at, b"0", Value::Integer(0), slot, slots),
+        b'n' => literal(bytes, at, b"null", Value::Null, slot, slots),
+        b't' => literal(bytes, at, b"true", Value::Bool(true), slot, slots),
+        b'f' => literal(bytes, at, b"false", Value::Bool(false), slot, slots),
         _ => None,
     }
+}
+
+#[inline]
+fn literal<const N: usize>(
+    bytes: &[u8],
+    at: usize,
+    text: &[u8; N],
+    value: Value,
+    slot: Option<(Slot, Keep)>,
+    slots: &mut Slots,
+) -> Option<usize> {
+    let rest = &bytes[at..];
+    if rest.first_chunk::<N>() != Some(text) || !matches!(rest.get(N)?, b',' | b'}') {
+        return None;
+    }
+    if let Some((slot, _)) = slot {
+        slots.set(slot, value);
+    }
+    Some(at + N)
 }
 
 /// What to do after a byte.

@@ -36,6 +36,8 @@ const BUCKETS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Node {
     key: Box<[u8]>,
+    /// The first eight bytes of the key.
+    head: u64,
     /// Next child of the same parent and bucket.
     next: Place,
     children: [Place; BUCKETS],
@@ -96,7 +98,7 @@ impl Shape {
             return found;
         }
         let place = self.push(key);
-        let bucket = bucket(key);
+        let bucket = bucket(head(key, key.len()), key.len());
         let next = std::mem::replace(&mut self.node_mut(parent).children[bucket], place);
         self.node_mut(place).next = next;
         place
@@ -125,11 +127,22 @@ impl Shape {
     }
 
     /// Place of a member, `DEAD` if it is of no interest.
+    #[inline]
     pub(crate) fn child(&self, parent: Place, key: &[u8]) -> Place {
-        let mut place = self.node(parent).children[bucket(key)];
+        self.child_at(parent, key, key.len())
+    }
+
+    /// The same for the key of this length that stands at the start of `bytes`.
+    #[inline]
+    pub(crate) fn child_at(&self, parent: Place, bytes: &[u8], length: usize) -> Place {
+        let head = head(bytes, length);
+        let mut place = self.node(parent).children[bucket(head, length)];
         while place != DEAD {
             let node = self.node(place);
-            if *node.key == *key {
+            if node.head == head
+                && node.key.len() == length
+                && (length <= 8 || node.key[8..] == bytes[8..length])
+            {
                 return place;
             }
             place = node.next;
@@ -147,6 +160,7 @@ impl Node {
     fn new(key: &[u8]) -> Self {
         Self {
             key: key.into(),
+            head: head(key, key.len()),
             next: DEAD,
             children: [DEAD; BUCKETS],
             element: DEAD,
@@ -157,9 +171,19 @@ impl Node {
     }
 }
 
-/// Length and outer bytes tell the keys of one object apart almost always.
-fn bucket(key: &[u8]) -> usize {
-    let first = usize::from(key.first().copied().unwrap_or(0));
-    let last = usize::from(key.last().copied().unwrap_or(0));
-    (key.len() + first + 3 * last) % BUCKETS
+/// The first eight bytes of a key, zeros after its end.
+#[inline]
+fn head(bytes: &[u8], length: usize) -> u64 {
+    match bytes.first_chunk::<8>() {
+        Some(eight) if length >= 8 => u64::from_le_bytes(*eight),
+        Some(eight) => u64::from_le_bytes(*eight) & ((1 << (8 * length)) - 1),
+        None => bytes[..length].iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte)),
+    }
+}
+
+/// Head and length tell the keys of one object apart almost always.
+#[inline]
+fn bucket(head: u64, length: usize) -> usize {
+    let mixed = (head ^ length as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> (u64::BITS - BUCKETS.ilog2())) as usize
 }
