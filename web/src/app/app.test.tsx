@@ -125,3 +125,28 @@ test("a filter in force is a chip that can be removed", async () => {
   await userEvent.click(screen.getByRole("button", { name: "Remove the filter on status" }));
   expect(location.search).toBe("?model=a");
 });
+
+test("keys do what a click does, but not while something is typed", async () => {
+  open();
+  await screen.findByText("1,234");
+  await userEvent.keyboard("gr");
+  expect(await screen.findByRole("heading", { level: 1, name: "Requests" })).toBeInTheDocument();
+  expect(document.title).toBe("Requests – modash");
+  await userEvent.keyboard("?");
+  expect(screen.getByRole("dialog", { name: "Keys" })).toHaveAttribute("open");
+  await userEvent.click(screen.getByRole("checkbox", { name: "Single keys are on" }));
+  await userEvent.click(screen.getAllByRole("button", { name: "Close" })[0] as HTMLElement);
+  await userEvent.keyboard("go");
+  expect(screen.getByRole("heading", { level: 1, name: "Requests" })).toBeInTheDocument();
+  localStorage.clear();
+});
+
+test("a list of requests is walked by keys", async () => {
+  history.replaceState(null, "", "/requests");
+  open();
+  const first = await screen.findByRole("button", { name: /ago|Nov/ });
+  await userEvent.keyboard("j");
+  expect(first).toHaveFocus();
+  await userEvent.keyboard("{Enter}");
+  expect(await screen.findByRole("dialog", { name: "Request" })).toBeInTheDocument();
+});

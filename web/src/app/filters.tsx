@@ -25,6 +25,7 @@ export function FilterButton() {
     <Popover
       quiet
       name="Filter"
+      shortcut="f"
       label={
         <>
           <svg

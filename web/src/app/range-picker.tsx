@@ -52,11 +52,12 @@ export function RangePicker() {
   };
   return (
     <div className={styles.picker}>
-      <Button quiet aria-label="One range back" title="One range back" onClick={() => step(-1)}>
+      <Button quiet data-key="[" aria-label="One range back" title="One range back" onClick={() => step(-1)}>
         ‹
       </Button>
       <Popover
         name="Time range"
+        shortcut="t"
         label={
           <>
             {spanLabel(span, zone)} <span className="muted">· {zoneLabel(zone, Date.now())}</span>
@@ -78,6 +79,7 @@ export function RangePicker() {
       </Popover>
       <Button
         quiet
+        data-key="]"
         aria-label="One range on"
         title="One range on"
         disabled={span.to === "now"}

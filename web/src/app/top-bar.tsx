@@ -1,4 +1,5 @@
 // Pages, the controls that govern them, and the state of the connection.
+import { useEffect } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { useLive } from "../api/live.ts";
 import { Button } from "../components/panel.tsx";
@@ -8,13 +9,14 @@ import { keptParams, useView } from "../lib/view.ts";
 import styles from "./app.module.css";
 import { Connection } from "./connection.tsx";
 import { FilterButton } from "./filters.tsx";
+import { Help } from "./help.tsx";
 import { RangePicker } from "./range-picker.tsx";
 
 const PAGES = [
-  ["/", "Overview"],
-  ["/throughput", "Throughput"],
-  ["/models", "Models"],
-  ["/requests", "Requests"],
+  ["/", "Overview", "g o"],
+  ["/throughput", "Throughput", "g t"],
+  ["/models", "Models", "g m"],
+  ["/requests", "Requests", "g r"],
 ] as const;
 
 export function TopBar(props: {
@@ -26,6 +28,11 @@ export function TopBar(props: {
   const search = useSearch();
   const [view] = useView();
   const kept = keptParams(search).toString();
+  const isCurrent = (path: string) => (path === "/" ? location === "/" : location.startsWith(path));
+  const title = PAGES.find(([path]) => isCurrent(path))?.[1];
+  useEffect(() => {
+    document.title = title ? `${title} – modash` : "modash";
+  }, [title]);
   return (
     <header className={styles.bar}>
       <Link href="/" className={styles.brand} aria-label="modash">
@@ -40,11 +47,12 @@ export function TopBar(props: {
         modash
       </Link>
       <nav aria-label="Pages" className={styles.pages}>
-        {PAGES.map(([path, name]) => (
+        {PAGES.map(([path, name, key]) => (
           <Link
             key={path}
+            data-key={key}
             href={kept ? `${path}?${kept}` : path}
-            aria-current={(path === "/" ? location === "/" : location.startsWith(path)) ? "page" : undefined}
+            aria-current={isCurrent(path) ? "page" : undefined}
           >
             {name}
           </Link>
@@ -58,6 +66,7 @@ export function TopBar(props: {
       <div className={styles.end}>
         <Connection />
         <ThemeButton />
+        <Help />
       </div>
     </header>
   );
@@ -75,6 +84,7 @@ function LiveSwitch(props: {
     <Button
       quiet
       role="switch"
+      data-key="l"
       aria-checked={on}
       disabled={!props.endsNow}
       className={styles.live}
@@ -95,6 +105,7 @@ function ThemeButton() {
   return (
     <Button
       quiet
+      data-key="d"
       aria-label={`Use the ${other} theme`}
       title={`Use the ${other} theme`}
       onClick={() => setTheme(other)}

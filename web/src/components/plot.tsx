@@ -177,6 +177,15 @@ function Lines({ props, scale: { x, y } }: { props: PlotProps; scale: Scale }) {
           strokeDasharray={line.dash}
         />
       ))}
+      {lines.map((line) => (
+        <path
+          key={line.label}
+          d={lonePoints(starts, line.values, x, y)}
+          className={styles.line}
+          stroke={`var(${line.color})`}
+          strokeWidth={line.thin ? 0 : 5}
+        />
+      ))}
     </>
   );
 }
@@ -198,7 +207,7 @@ function errorTicks(props: PlotProps, x: (at: number) => number, bottom: number)
     .join("");
 }
 
-/** A line with gaps where nothing is known; a point alone is a dot by its round caps. */
+/** A line with gaps where nothing is known. */
 function linePath(
   starts: number[],
   values: (number | null)[],
@@ -213,9 +222,24 @@ function linePath(
         return "";
       }
       const place = `${x(starts[at] ?? 0).toFixed(1)} ${y(value).toFixed(1)}`;
-      const step = open ? `L${place}` : `M${place}h0.1`;
+      const step = open ? `L${place}` : `M${place}`;
       open = true;
       return step;
+    })
+    .join("");
+}
+
+/** Values without neighbours, which make no line: dots by their round caps. */
+function lonePoints(
+  starts: number[],
+  values: (number | null)[],
+  x: (at: number) => number,
+  y: (value: number) => number,
+): string {
+  return values
+    .map((value, at) => {
+      const alone = values[at - 1] == null && values[at + 1] == null;
+      return value !== null && alone ? `M${x(starts[at] ?? 0).toFixed(1)} ${y(value).toFixed(1)}h0` : "";
     })
     .join("");
 }

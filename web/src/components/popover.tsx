@@ -6,6 +6,8 @@ import styles from "./popover.module.css";
 export function Popover(props: {
   label: ReactNode;
   name: string;
+  /** The key that opens it. */
+  shortcut?: string;
   quiet?: boolean;
   children: (close: () => void) => ReactNode;
 }) {
@@ -23,7 +25,13 @@ export function Popover(props: {
   };
   return (
     <>
-      <Button ref={button} quiet={props.quiet ?? false} popoverTarget={id} aria-label={props.name}>
+      <Button
+        ref={button}
+        quiet={props.quiet ?? false}
+        data-key={props.shortcut}
+        popoverTarget={id}
+        aria-label={props.name}
+      >
         {props.label}
       </Button>
       <div

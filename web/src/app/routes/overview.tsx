@@ -16,7 +16,7 @@ import styles from "./page.module.css";
 
 const COLUMNS = [
   "startedAt",
-  "status",
+  "outcome",
   "model",
   "clientKey",
   "path",

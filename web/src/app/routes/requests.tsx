@@ -8,7 +8,7 @@ import styles from "./page.module.css";
 
 const COLUMNS = [
   "startedAt",
-  "status",
+  "outcome",
   "model",
   "clientKey",
   "path",

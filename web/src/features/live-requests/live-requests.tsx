@@ -71,7 +71,8 @@ function Line({ row, offset }: { row: Row; offset: number }) {
   const elapsed = Math.max(0, end - row.startedAt);
   const waited = Math.min(elapsed, Math.max(0, (row.firstTokenAt ?? end) - row.startedAt));
   const { tone, text } = phase(row);
-  const tokens = row.completionTokens ?? (row.contentEvents > 0 ? row.contentEvents : null);
+  // Before the first content, and outside streams, how many there are is not known.
+  const tokens = row.contentEvents > 0 ? (row.completionTokens ?? row.contentEvents) : null;
   const speed =
     row.firstTokenAt && end > row.firstTokenAt + 500
       ? (row.contentEvents * 1e3) / (end - row.firstTokenAt)
@@ -110,7 +111,10 @@ function Line({ row, offset }: { row: Row; offset: number }) {
       <span className={styles.speed} title="Content events per second since the first token">
         {speed === null ? "" : `${rate(Math.round(speed * 10) / 10)} /s`}
       </span>
-      <span className={styles.tokens} title={`${exact(tokens)} tokens so far`}>
+      <span
+        className={styles.tokens}
+        title={tokens === null ? "Not known" : `${exact(tokens)} so far, counted by content events`}
+      >
         {tokens === null ? "–" : `${count(tokens)} tok`}
       </span>
       <span className={styles.clock}>{running ? clock(elapsed) : duration(elapsed)}</span>

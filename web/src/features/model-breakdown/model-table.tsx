@@ -2,6 +2,7 @@
 import { type ReactNode, useState } from "react";
 import { Link } from "wouter";
 import type { ModelRow } from "../../api/types.ts";
+import { ExportButtons } from "../../components/export-buttons.tsx";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
 import { ago, count, dateTime, duration, exact, percent, rate } from "../../lib/format.ts";
@@ -105,6 +106,7 @@ export function ModelTable() {
   return (
     <Panel
       title="All models"
+      controls={query.data ? <ExportButtons {...modelsExport(query.data.rows)} /> : null}
       note={query.data ? count(query.data.total) : ""}
       busy={query.isFetching && query.isPlaceholderData}
     >
@@ -120,6 +122,18 @@ export function ModelTable() {
     </Panel>
   );
 }
+
+/** Every column, raw. */
+const modelsExport = (rows: ModelRow[]) => ({
+  file: "modash-models",
+  names: ["model", ...COLUMNS.map(({ id }) => id), "lastSeenAt"],
+  rows: () =>
+    rows.map((row) => [
+      row.model,
+      ...COLUMNS.map(({ value }) => value(row)),
+      row.lastSeenAt === null ? null : new Date(row.lastSeenAt).toISOString(),
+    ]),
+});
 
 function Table({ rows }: { rows: ModelRow[] }) {
   const [view] = useView();

@@ -10,8 +10,13 @@ export interface Context {
   zone: string | undefined;
 }
 
+/** Fields of a request that are single values: the names that URLs and exports know them by. */
+type Field = {
+  [K in keyof UsageEvent]: UsageEvent[K] extends string | number | boolean | null ? K : never;
+}[keyof UsageEvent];
+
 export interface Column {
-  id: string;
+  id: Field;
   label: string;
   number?: boolean;
   width: string;
@@ -47,7 +52,7 @@ export const COLUMNS: Column[] = [
     title: (event, { zone }) => dateTime(event.startedAt, zone),
   },
   {
-    id: "status",
+    id: "outcome",
     label: "Status",
     width: "124px",
     cell: (event) => <Status {...outcomeWords(event)} title={event.errorType ?? undefined} />,

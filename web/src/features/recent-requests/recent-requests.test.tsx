@@ -1,6 +1,7 @@
 import { screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test, vi } from "vitest";
+import { download } from "../../lib/download.ts";
 import { event, idAt, NOON, page } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
 import { show } from "../../testing/render.tsx";
@@ -8,6 +9,8 @@ import { COLUMNS } from "./columns.tsx";
 import { RecentRequests } from "./recent-requests.tsx";
 import { RequestDrawer } from "./request-drawer.tsx";
 import { timeOfId } from "./use-one-request.ts";
+
+vi.mock("../../lib/download.ts", async (original) => ({ ...(await original<object>()), download: vi.fn() }));
 
 const all = COLUMNS.map(({ id }) => id);
 const list = <RecentRequests pageSize={10} columns={all} />;
@@ -102,4 +105,18 @@ test("an id of nothing is said to be none", async () => {
 test("ids hold their time", () => {
   expect(timeOfId(idAt(NOON))).toBe(NOON);
   expect(timeOfId("nonsense")).toBeNull();
+});
+
+test("an export holds exactly the columns shown, raw, with unknown left empty", async () => {
+  fakeGateway({ RecentRequests: () => page([event({ completionTokens: null })]) });
+  show(
+    <RecentRequests columns={["startedAt", "outcome", "completionTokens"]} />,
+    "/requests?tz=Asia/Kolkata",
+  );
+  await userEvent.click(await screen.findByRole("button", { name: "CSV" }));
+  expect(download).toHaveBeenCalledWith(
+    "modash-requests.csv",
+    "text/csv",
+    `eventId,startedAt,outcome,completionTokens\r\n${idAt(NOON)},2026-11-23T19:30:00.000+05:30,OUTCOME_OK,\r\n`,
+  );
 });

@@ -1,7 +1,10 @@
 // Single requests, newest first, page by page.
 import type { UsageEvent } from "../../api/types.ts";
+import { ExportButtons } from "../../components/export-buttons.tsx";
 import { Button, Empty, Panel, QueryState, Select } from "../../components/panel.tsx";
+import { isoWithOffset } from "../../lib/download.ts";
 import { exact } from "../../lib/format.ts";
+import { zoneOffset } from "../../lib/time-range.ts";
 import { useNow } from "../../lib/use-now.ts";
 import { useView } from "../../lib/view.ts";
 import { COLUMNS } from "./columns.tsx";
@@ -39,6 +42,9 @@ export function RecentRequests(props: {
       controls={
         <>
           {props.controls}
+          {props.pageSize || !query.data ? null : (
+            <ExportButtons {...requestsExport(query.data.rows, props.columns, view.zone)} />
+          )}
           {props.pageSize ? null : (
             <Select
               label="Page size"
@@ -75,6 +81,25 @@ export function RecentRequests(props: {
       </QueryState>
     </Panel>
   );
+}
+
+/** The rows of this page with the columns shown, raw. */
+function requestsExport(rows: UsageEvent[], columns: readonly string[], zone: string | undefined) {
+  const ids = COLUMNS.map(({ id }) => id).filter((id) => columns.includes(id));
+  return {
+    file: "modash-requests",
+    names: ["eventId", ...ids],
+    rows: () =>
+      rows.map((event) => [
+        event.eventId,
+        ...ids.map((id) => {
+          const value = event[id];
+          return id === "startedAt" && typeof value === "number"
+            ? isoWithOffset(value, zoneOffset(value, zone))
+            : value;
+        }),
+      ]),
+  };
 }
 
 /** "1–10 of 4,021". */
@@ -123,7 +148,12 @@ function Table(props: {
                   title={column.title?.(event, context)}
                 >
                   {at === 0 && props.onOpen ? (
-                    <button type="button" className={styles.open} onClick={() => props.onOpen?.(event)}>
+                    <button
+                      type="button"
+                      data-row
+                      className={styles.open}
+                      onClick={() => props.onOpen?.(event)}
+                    >
                       {column.cell(event, context)}
                     </button>
                   ) : (
