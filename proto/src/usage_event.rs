@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn each_unstorable_field_is_named() {
-        let cases: [(&str, fn(&mut UsageEvent)); 8] = [
+        type Spoil = fn(&mut UsageEvent);
+        let cases: [(&str, Spoil); 8] = [
             ("event_id", |event| event.event_id = "x".into()),
             ("replica_id", |event| event.replica_id.clear()),
             ("started_at", |event| event.started_at = None),

@@ -1,5 +1,7 @@
 //! Which crate may know which: held against `cargo metadata`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::Command,
@@ -24,6 +26,8 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "modash-analytics",
             "modash-embedded-postgres",
             "modash-gateway",
+            "modash-histogram",
+            "modash-proto",
             "modash-proxy",
             "modash-runtime",
             "modash-simulator",
@@ -55,6 +59,7 @@ const RESERVED: [(&str, &[&str]); 6] = [
             "modash-proxy",
             "modash-analytics",
             "modash-gateway",
+            "modash",
             "modash-integration",
         ],
     ),

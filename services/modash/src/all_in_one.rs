@@ -107,7 +107,7 @@ async fn run_services(
         }
         .show();
         if config.demo {
-            demo::start_traffic(&url(proxy_address), demo_stop.clone())?;
+            demo::start_traffic(&url(proxy_address), analytics_url, demo_stop.clone())?;
         }
         std::future::pending().await
     };

@@ -27,7 +27,7 @@ impl Database {
             ..PostgresConfig::new(&directory)
         })
         .await?;
-        let url = postgres.url().parse().map_err(|error| Error::Address(format!("{error}")))?;
+        let url = postgres.url().parse().map_err(|error: &str| Error::Address(error.to_owned()))?;
         config.analytics.database_url = Some(url);
         Ok(Self::Private(Box::new(postgres), directory.display().to_string()))
     }

@@ -1,5 +1,9 @@
-//! The demo: a simulated LLM server behind the proxy, and simulated people in
-//! front of it.
+//! The demo: a simulated LLM server behind the proxy, simulated people in front
+//! of it, and a simulated day before.
+
+mod day_before;
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use modash_runtime::Shutdown;
 use modash_simulator::{Simulator, SimulatorConfig, Traffic, TrafficConfig};
@@ -20,10 +24,22 @@ pub(crate) async fn start_server(shutdown: Shutdown) -> Result<SimulatedServer, 
     Ok(SimulatedServer { url: simulator.url(), task: tokio::spawn(simulator.run(shutdown)) })
 }
 
-/// Starts the simulated people.
-pub(crate) fn start_traffic(proxy: &str, shutdown: Shutdown) -> Result<JoinHandle<()>, Error> {
+/// Starts the simulated people, and at the first start records a day before.
+pub(crate) fn start_traffic(
+    proxy: &str,
+    analytics: String,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
     let traffic = Traffic::new(TrafficConfig::to(proxy))?;
-    Ok(tokio::spawn(traffic.run(shutdown)))
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    tokio::spawn(async move {
+        if let Err(error) = day_before::record(analytics, now).await {
+            tracing::warn!(%error, "the demo begins without a day before");
+        }
+        traffic.run(shutdown).await;
+    });
+    Ok(())
 }
 
 impl SimulatedServer {

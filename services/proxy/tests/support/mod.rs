@@ -1,8 +1,8 @@
 //! A proxy in this process between a scripted upstream and an analytics that
 //! only remembers, and a client that sees exact bytes.
 
-// Each test file uses a part of it.
-#![allow(dead_code, unreachable_pub)]
+// Each test file uses a part of it; helpers of tests may panic.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::{
     net::SocketAddr,
