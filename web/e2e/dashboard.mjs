@@ -145,6 +145,24 @@ try {
     await page.waitForURL(/\/requests$/);
   });
 
+  await step("two tabs share one event stream, and one takes it over from the other", async () => {
+    const context = await browser.newContext();
+    let streams = 0;
+    context.on("request", (request) => {
+      if (new URL(request.url()).pathname === "/events") streams += 1;
+    });
+    const tabs = [await context.newPage(), await context.newPage()];
+    for (const tab of tabs) {
+      await tab.goto(relay.url);
+      await tab.getByText("Connected", { exact: true }).waitFor({ timeout: PATIENCE_MS });
+    }
+    assert.equal(streams, 1);
+    const taken = context.waitForEvent("request", (request) => new URL(request.url()).pathname === "/events");
+    await tabs[0].close();
+    await taken;
+    await context.close();
+  });
+
   await step("an outage is told, and the way back is found alone", async () => {
     outage = true;
     relay.cut();

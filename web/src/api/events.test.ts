@@ -124,3 +124,23 @@ test("tabs share one stream, and a later tab is told what is", async () => {
   stopFirst();
   await vi.waitFor(() => expect(FakeEventSource.all).toHaveLength(2));
 });
+
+test("a tab that has stopped before its turn opens nothing", async () => {
+  let grant: () => Promise<void> = async () => {};
+  const request = (_: string, __: object, hold: () => Promise<void>) => {
+    grant = hold;
+    return new Promise<void>(() => {});
+  };
+  vi.stubGlobal("navigator", { locks: { request } });
+  vi.stubGlobal(
+    "BroadcastChannel",
+    class {
+      postMessage() {}
+      close() {}
+    },
+  );
+  const stop = shareEvents(recorder(), () => ["open", { now: 0 }]);
+  stop();
+  await grant();
+  expect(FakeEventSource.all).toHaveLength(0);
+});

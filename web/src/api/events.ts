@@ -95,6 +95,8 @@ export function shareEvents(listener: Listener, snapshot: () => [Connection, Eve
 
   const hold = () =>
     new Promise<void>((release) => {
+      // The lock may be granted at the moment of the stop.
+      if (stop.signal.aborted) return release();
       holding = true;
       close = openEvents({
         event(name, data) {

@@ -28,13 +28,14 @@ export function App({ client: given }: { client?: QueryClient }) {
   const refresh = useMemo(() => refresher(client), [client]);
 
   useEffect(() => {
-    const stop = startLive((name) => {
+    const stopRefresh = refresh.start();
+    const stopLive = startLive((name) => {
       if (name !== "request-state-updated") refresh.changed();
       if (name === "usage-updated") setNewer((count) => count + 1);
     });
     return () => {
-      stop();
-      refresh.stop();
+      stopLive();
+      stopRefresh();
     };
   }, [refresh]);
 

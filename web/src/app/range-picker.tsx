@@ -74,6 +74,8 @@ export function RangePicker() {
               close();
             }}
             onZone={(chosen) => setView({ tz: chosen }, true)}
+            compare={view.compare}
+            onCompare={(on) => setView({ compare: on ? null : "off" }, true)}
           />
         )}
       </Popover>
@@ -113,6 +115,8 @@ function Choices(props: {
   zone: string | undefined;
   onSpan: (span: Span) => void;
   onZone: (zone: string | null) => void;
+  compare: boolean;
+  onCompare: (on: boolean) => void;
 }) {
   const [typed, setTyped] = useState("");
   const [wrong, setWrong] = useState(false);
@@ -161,6 +165,14 @@ function Choices(props: {
           </li>
         ))}
       </ul>
+      <label className={styles.compare}>
+        <input
+          type="checkbox"
+          checked={props.compare}
+          onChange={(event) => props.onCompare(event.target.checked)}
+        />
+        Compare with the range before
+      </label>
       <div className={styles.zone}>
         <span className="muted">Times in</span>
         <Select

@@ -15,15 +15,17 @@ beforeEach(() => {
 test("many changes within half a second are one refetch", () => {
   const invalidate = vi.spyOn(client, "invalidateQueries");
   const refresh = refresher(client);
+  const stop = refresh.start();
   for (let change = 0; change < 10; change++) refresh.changed();
   vi.advanceTimersByTime(2_000);
   expect(invalidate).toHaveBeenCalledTimes(1);
-  refresh.stop();
+  stop();
 });
 
 test("nothing is fetched while the tab is hidden, and once on return", () => {
   const invalidate = vi.spyOn(client, "invalidateQueries");
   const refresh = refresher(client);
+  const stop = refresh.start();
   hide(true);
   refresh.changed();
   vi.advanceTimersByTime(60_000);
@@ -31,12 +33,13 @@ test("nothing is fetched while the tab is hidden, and once on return", () => {
   hide(false);
   vi.advanceTimersByTime(1_000);
   expect(invalidate).toHaveBeenCalledTimes(1);
-  refresh.stop();
+  stop();
 });
 
 test("while paused, changes wait", () => {
   const invalidate = vi.spyOn(client, "invalidateQueries");
   const refresh = refresher(client);
+  const stop = refresh.start();
   refresh.pause(true);
   refresh.changed();
   vi.advanceTimersByTime(5_000);
@@ -44,18 +47,19 @@ test("while paused, changes wait", () => {
   refresh.pause(false);
   vi.advanceTimersByTime(1_000);
   expect(invalidate).toHaveBeenCalledTimes(1);
-  refresh.stop();
+  stop();
 });
 
 test("a change during a fetch is asked for after it", () => {
   const invalidate = vi.spyOn(client, "invalidateQueries");
   const fetching = vi.spyOn(client, "isFetching").mockReturnValue(1);
   const refresh = refresher(client);
+  const stop = refresh.start();
   refresh.changed();
   vi.advanceTimersByTime(3_000);
   expect(invalidate).not.toHaveBeenCalled();
   fetching.mockReturnValue(0);
   vi.advanceTimersByTime(600);
   expect(invalidate).toHaveBeenCalledTimes(1);
-  refresh.stop();
+  stop();
 });

@@ -9,7 +9,8 @@ export interface Refresher {
   changed(): void;
   /** While paused, changes only wait. */
   pause(paused: boolean): void;
-  stop(): void;
+  /** Watches the tab; returns how to stop. */
+  start(): () => void;
 }
 
 export function refresher(client: QueryClient): Refresher {
@@ -32,7 +33,6 @@ export function refresher(client: QueryClient): Refresher {
   const schedule = () => {
     timer ??= setTimeout(run, GATE_MS);
   };
-  document.addEventListener("visibilitychange", schedule);
   return {
     changed() {
       pending = true;
@@ -42,9 +42,13 @@ export function refresher(client: QueryClient): Refresher {
       paused = value;
       schedule();
     },
-    stop() {
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", schedule);
+    start() {
+      document.addEventListener("visibilitychange", schedule);
+      return () => {
+        clearTimeout(timer);
+        timer = undefined;
+        document.removeEventListener("visibilitychange", schedule);
+      };
     },
   };
 }
