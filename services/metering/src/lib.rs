@@ -3,11 +3,13 @@
 //! `Reading` comes out. Memory is bounded whatever the bytes are, and results do
 //! not depend on how they are cut into pieces.
 
+mod calibration;
 mod decode;
 mod dialect;
 mod dialects;
 mod echo;
 mod frame;
+pub mod inject;
 mod json;
 mod limits;
 mod meter;
@@ -20,6 +22,7 @@ mod target;
 mod verdict;
 mod wire;
 
+pub use calibration::Calibration;
 pub use dialect::{Dialect, Operation};
 pub use limits::Limits;
 pub use meter::Meter;

@@ -1,13 +1,15 @@
 //! The meter of one exchange: the proxy hands it a copy of both directions and
 //! gets a reading at the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, Uri};
 
+use crate::calibration::Calibration;
 use crate::dialect::{Dialect, Operation};
 use crate::limits::Limits;
-use crate::reading::{BodyEnd, Reading, SpeedSource, Tokens};
+use crate::reading::{BodyEnd, Outcome, Reading, SpeedSource, Tokens, UsageSource};
 use crate::record::{Record, keep_last};
 use crate::request::Request;
 use crate::response::{Asked, Response};
@@ -26,6 +28,7 @@ pub struct Meter {
     user: Option<String>,
     head: bool,
     limits: Limits,
+    calibration: Option<Arc<Calibration>>,
 }
 
 impl Meter {
@@ -45,7 +48,16 @@ impl Meter {
             user: None,
             head: method == Method::HEAD,
             limits,
+            calibration: None,
         }
+    }
+
+    /// Estimates the output of streams without usage from what `calibration`
+    /// learned, and lets it learn from those with usage.
+    #[must_use]
+    pub fn with_calibration(mut self, calibration: Arc<Calibration>) -> Self {
+        self.calibration = Some(calibration);
+        self
     }
 
     /// A piece of the request body as it crossed the wire.
@@ -161,13 +173,17 @@ impl Meter {
     pub fn finish(mut self, end: BodyEnd, at: Duration) -> Reading {
         let asked = self.asked();
         let broken = end == BodyEnd::Broken;
-        let verdict = match &mut self.response {
+        let mut verdict = match &mut self.response {
             Some(response) => response.conclude(broken, self.head, at, asked),
             None => Verdict::without_response(broken),
         };
         let (dialect, operation) = (self.dialect(), self.operation());
         let record = self.response.map(|response| response.tap.reader.record).unwrap_or_default();
         let speeds = speeds(&record, &verdict.tokens);
+        let model = record.model.as_deref().or(self.model_requested.as_deref());
+        if let Some(calibration) = &self.calibration {
+            calibrate(calibration, model.unwrap_or(""), operation, &record, &mut verdict);
+        }
         let session = record.session.unwrap_or_default();
         let first = session.responses.first().and_then(|response| response.response_id.clone());
         Reading {
@@ -195,6 +211,31 @@ impl Meter {
             realtime: if verdict.socket { session.responses } else { Vec::new() },
             first_token_offset: record.clock.offset,
         }
+    }
+}
+
+/// Learns from a stream that reported its output, or estimates that of one that
+/// did not.
+fn calibrate(
+    calibration: &Calibration,
+    model: &str,
+    operation: Operation,
+    record: &Record,
+    verdict: &mut Verdict,
+) {
+    let (events, bytes) = (record.clock.events, record.content_bytes);
+    if events == 0 || !matches!(operation, Operation::Chat | Operation::Completion) {
+        return;
+    }
+    match (verdict.source, verdict.tokens.completion) {
+        (UsageSource::Upstream, Some(tokens)) if verdict.outcome == Outcome::Complete => {
+            calibration.learn(model, tokens, events, bytes);
+        }
+        (UsageSource::NotReported, None) => {
+            verdict.tokens.completion = Some(calibration.estimate(model, events, bytes));
+            verdict.source = UsageSource::Estimated;
+        }
+        _ => {}
     }
 }
 

@@ -6,7 +6,7 @@ mod multipart;
 use http::{HeaderMap, header};
 
 use crate::decode::Decoder;
-use crate::json::{Scanner, Slots};
+use crate::json::{Scanner, Slots, Value};
 use crate::limits::Limits;
 use crate::request::multipart::Multipart;
 use crate::target::Ask;
@@ -31,9 +31,17 @@ pub(crate) struct Request {
 
 #[derive(Debug)]
 enum Body {
-    Json { scanner: Scanner, slots: Slots, begun: bool },
+    Json(Box<Json>),
     Form(Box<Multipart>),
     Unreadable,
+}
+
+#[derive(Debug)]
+struct Json {
+    scanner: Scanner,
+    slots: Slots,
+    /// Something other than a byte order mark was read.
+    begun: bool,
 }
 
 impl Request {
@@ -42,11 +50,11 @@ impl Request {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let body = match kind.and_then(multipart::boundary) {
             Some(boundary) => Body::Form(Box::new(Multipart::new(boundary, limits))),
-            None => Body::Json {
+            None => Body::Json(Box::new(Json {
                 scanner: Scanner::new(limits),
                 slots: Slots::new(SHAPE.slots()),
                 begun: false,
-            },
+            })),
         };
         Self { decoder: decoder.map(Box::new), body, ended: false }
     }
@@ -72,7 +80,7 @@ impl Request {
 
     pub(crate) fn model(&self) -> Option<&[u8]> {
         match &self.body {
-            Body::Json { slots, .. } => slots.text(MODEL),
+            Body::Json(json) => json.slots.text(MODEL),
             Body::Form(form) => form.model(),
             Body::Unreadable => None,
         }
@@ -80,7 +88,8 @@ impl Request {
 
     pub(crate) fn user(&self) -> Option<&[u8]> {
         match &self.body {
-            Body::Json { slots, .. } => {
+            Body::Json(json) => {
+                let slots = &json.slots;
                 slots.text(USER).or_else(|| slots.text(USER_ID)).or_else(|| slots.text(SAFETY_ID))
             }
             Body::Form(form) => form.user(),
@@ -91,10 +100,10 @@ impl Request {
     /// Whether a stream is asked for, as far as the body was read.
     pub(crate) fn stream(&self, ask: Ask) -> bool {
         let (stream, refused, format) = match &self.body {
-            Body::Json { slots, .. } => (
-                slots.is_true(STREAM),
-                slots.get(STREAM) == Some(crate::json::Value::Bool(false)),
-                slots.is(STREAM_FORMAT, "sse"),
+            Body::Json(json) => (
+                json.slots.is_true(STREAM),
+                json.slots.get(STREAM) == Some(Value::Bool(false)),
+                json.slots.is(STREAM_FORMAT, "sse"),
             ),
             Body::Form(form) => (form.stream(), false, false),
             Body::Unreadable => (false, false, false),
@@ -111,7 +120,7 @@ impl Request {
     /// Whether it is certain that no stream is asked for.
     pub(crate) fn is_conclusive(&self) -> bool {
         let readable = match &self.body {
-            Body::Json { scanner, .. } => scanner.is_done(),
+            Body::Json(json) => json.scanner.is_done(),
             Body::Form(_) => true,
             Body::Unreadable => false,
         };
@@ -122,7 +131,8 @@ impl Request {
 impl Body {
     fn push(&mut self, bytes: &[u8]) {
         match self {
-            Self::Json { scanner, slots, begun } => {
+            Self::Json(json) => {
+                let Json { scanner, slots, begun } = &mut **json;
                 let mut bytes = bytes;
                 if !*begun {
                     bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);

@@ -608,7 +608,7 @@ fn short_value(
             match slot {
                 None => marks.padding = Some(at + 1..at + 1 + length),
                 Some((slot, Keep::Value)) => {
-                    slots.set_text(slot, cut(&text[..length], value_bytes))
+                    slots.set_text(slot, cut(&text[..length], value_bytes));
                 }
                 Some((slot, Keep::Length)) => {
                     marks.text = Some(at + 1..at + 1 + length);
