@@ -242,3 +242,70 @@ impl Random {
         ends
     }
 }
+
+/// An exchange made up in a test.
+pub(crate) struct Exchange {
+    pub(crate) path: &'static str,
+    pub(crate) request: Vec<u8>,
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) end: BodyEnd,
+}
+
+/// A streamed exchange.
+pub(crate) fn stream(path: &'static str, body: impl Into<Vec<u8>>) -> Exchange {
+    Exchange {
+        path,
+        request: br#"{"model":"m","stream":true}"#.to_vec(),
+        status: 200,
+        headers: vec![("content-type", "text/event-stream")],
+        body: body.into(),
+        end: BodyEnd::Complete,
+    }
+}
+
+/// An exchange that is answered by one document.
+pub(crate) fn document(path: &'static str, body: impl Into<Vec<u8>>) -> Exchange {
+    Exchange {
+        request: br#"{"model":"m"}"#.to_vec(),
+        headers: vec![("content-type", "application/json")],
+        ..stream(path, body)
+    }
+}
+
+impl Exchange {
+    pub(crate) fn meter(&self) -> Meter {
+        let headers = HeaderMap::new();
+        let uri = self.path.parse().unwrap();
+        let mut meter = Meter::new(&Method::POST, &uri, &headers, Limits::default());
+        meter.request_data(&self.request);
+        meter.request_end();
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        meter.response_head(StatusCode::from_u16(self.status).unwrap(), &headers);
+        meter
+    }
+
+    /// The reading; the same in one piece and byte by byte.
+    pub(crate) fn read(&self) -> Reading {
+        let mut whole = self.meter();
+        whole.response_data(&self.body, Duration::from_millis(100));
+        let whole = whole.finish(self.end, Duration::from_millis(200));
+        let mut bytes = self.meter();
+        for byte in &self.body {
+            bytes.response_data(std::slice::from_ref(byte), Duration::from_millis(100));
+        }
+        let bytes = bytes.finish(self.end, Duration::from_millis(200));
+        assert_eq!(whole, bytes, "one piece and byte by byte differ");
+        whole
+    }
+}
+
+/// Prompt, cached, completion and total of a reading.
+pub(crate) fn counts(reading: &Reading) -> [Option<u64>; 4] {
+    let tokens = &reading.tokens;
+    [tokens.prompt, tokens.cached_prompt, tokens.completion, tokens.total]
+}
