@@ -177,6 +177,7 @@ try {
     for (const [size, viewport] of [
       ["wide", { width: 1440, height: 900 }],
       ["narrow", { width: 390, height: 844 }],
+      ["smallest", { width: 320, height: 640 }],
     ]) {
       await step(`${colorScheme} and ${size}: nothing sticks out`, async () => {
         const shown = await open("/", { colorScheme, viewport });

@@ -37,7 +37,8 @@ test("there are never more marks than asked for", () => {
 });
 
 test("value marks are round and start at zero", () => {
-  expect(valueMarks(860_000, 4)).toEqual([0, 500_000]);
+  expect(valueMarks(860_000, 4)).toEqual([0, 200_000, 400_000, 600_000, 800_000]);
+  expect(valueMarks(45, 2)).toEqual([0, 20, 40]);
   expect(valueMarks(7, 4)).toEqual([0, 2, 4, 6]);
   expect(valueMarks(0, 4)).toEqual([0]);
 });

@@ -59,9 +59,8 @@ export const midnights = (range: Moments, zone: string | undefined): number[] =>
 /** Round values from 0 up to `max`, about `most` of them. */
 export function valueMarks(max: number, most: number): number[] {
   if (!(max > 0)) return [0];
-  const rough = max / most;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = ([1, 2, 5, 10].find((n) => n * power >= rough) ?? 10) * power;
+  const power = 10 ** Math.floor(Math.log10(max / (most + 0.5)));
+  const step = ([1, 2, 5].find((n) => max / (n * power) <= most + 0.5) ?? 10) * power;
   return Array.from({ length: Math.floor(max / step + 1e-9) + 1 }, (_, at) => at * step);
 }
 

@@ -126,6 +126,7 @@ function ChartPanel(props: {
           }
           const first = data.bucketStarts[0] ?? 0;
           const last = data.bucketStarts.at(-1) ?? first;
+          const end = last + data.bucketSeconds * 1e3;
           return (
             <>
               <TimeChart
@@ -134,9 +135,9 @@ function ChartPanel(props: {
                 height={232}
                 starts={data.bucketStarts}
                 bucketSeconds={data.bucketSeconds}
-                lines={lines}
+                lines={end > Date.now() ? lines.map(withoutLast) : lines}
                 {...(chart.band ? { band: chart.band } : {})}
-                range={{ start: first, end: last + data.bucketSeconds * 1e3 }}
+                range={{ start: first, end }}
                 zone={view.zone}
                 log={log}
                 format={chart.format}
@@ -159,6 +160,9 @@ function ChartPanel(props: {
     </Panel>
   );
 }
+
+/** A bucket that still fills would draw every line down. */
+const withoutLast = (line: Line): Line => ({ ...line, values: [...line.values.slice(0, -1), null] });
 
 /** How many of the requests the lines speak for. */
 function measuredShare(measured: number[], all: number[]): string {

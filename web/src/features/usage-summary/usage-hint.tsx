@@ -1,14 +1,17 @@
-// Says when requests lacked usage, and how to switch: unknown must never look
-// like nothing.
+// Says how much of the usage is known, and how to learn more: unknown must never
+// look like nothing. The line is always there, so that nothing below it moves.
 import { count, exact } from "../../lib/format.ts";
 import styles from "./usage-hint.module.css";
 import { useUsageSummary } from "./use-usage-summary.ts";
 
 export function UsageHint() {
   const { data } = useUsageSummary();
-  const without = data?.requestsWithoutUsage ?? 0;
-  const estimated = data?.requestsWithEstimatedUsage ?? 0;
-  if (without + estimated === 0) return null;
+  if (!data?.requests) return <p className={styles.hint} />;
+  const without = data.requestsWithoutUsage;
+  const estimated = data.requestsWithEstimatedUsage;
+  if (without + estimated === 0) {
+    return <p className={styles.hint}>Every successful answer reported its usage.</p>;
+  }
   return (
     <p className={styles.hint} role="note">
       <svg

@@ -69,3 +69,9 @@ test("requests without usage are told, with the setting that helps", async () =>
   expect(note).toHaveTextContent("12 requests came without usage, 1 is estimated");
   expect(note).toHaveTextContent("MODASH_PROXY_STREAM_USAGE=inject");
 });
+
+test("full reports are told as well", async () => {
+  fakeGateway({ UsageSummary: () => summary() });
+  show(<UsageHint />);
+  expect(await screen.findByText("Every successful answer reported its usage.")).toBeVisible();
+});
