@@ -12,7 +12,7 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 use uuid::Uuid;
 
-use crate::{exchange::Exchange, route::Router};
+use crate::{asking::StreamUsageAid, exchange::Exchange, route::Router};
 
 /// Finished requests that a core can hold until the emitter fetches them, which
 /// it does a hundred times a second.
@@ -22,6 +22,8 @@ const QUEUE_LENGTH: usize = 65_536;
 pub(crate) struct Core {
     /// Where requests go.
     pub(crate) router: Router,
+    /// What streams without usage get.
+    pub(crate) aid: Arc<StreamUsageAid>,
     /// What is shared with other threads.
     pub(crate) shared: Arc<Shared>,
 }

@@ -22,6 +22,9 @@ pub(crate) enum UpstreamFailure {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The client's body broke off before the request was sent.
+    #[error("the request body broke off ({0})")]
+    ClientBody(hyper::Error),
     /// The connection ended before there was a response.
     #[error("it closed the connection before it answered ({0})")]
     NoResponse(hyper::Error),
@@ -32,6 +35,7 @@ impl UpstreamFailure {
     pub(crate) fn ending(&self) -> Ending {
         match self {
             Self::Connect(ConnectError::TimedOut(_)) => Ending::UpstreamTimeout,
+            Self::ClientBody(_) => Ending::ClientClosed,
             Self::Connect(_) | Self::NoResponse(_) => Ending::UpstreamUnreachable,
         }
     }

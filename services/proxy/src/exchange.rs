@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::request::Parts;
-use modash_metering::{BodyEnd, Limits, Meter, Reading};
+use modash_metering::{BodyEnd, Calibration, Limits, Meter, Reading};
 use modash_proto::v1::RequestPhase;
 use uuid::Uuid;
 
@@ -107,10 +107,11 @@ pub(crate) struct Glimpse {
 
 impl Exchange {
     /// Begins with the request head.
-    pub(crate) fn begin(head: &Parts, upstream: Arc<str>) -> Self {
+    pub(crate) fn begin(head: &Parts, upstream: Arc<str>, calibration: Arc<Calibration>) -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let meter = catch_unwind(AssertUnwindSafe(|| {
             Meter::new(&head.method, &head.uri, &head.headers, Limits::default())
+                .with_calibration(calibration)
         }))
         .ok()
         .map(Box::new);
@@ -174,10 +175,14 @@ impl Exchange {
         self.state().status = Some(status);
     }
 
-    /// A piece of the response body passed.
+    /// Bytes of the response body went to the client.
+    pub(crate) fn forwarded(&self, length: usize) {
+        self.progress.response_bytes.fetch_add(length as u64, Ordering::Relaxed);
+    }
+
+    /// A piece of the response body came from the upstream.
     pub(crate) fn response_data(&self, bytes: &[u8]) {
         let at = self.started.elapsed();
-        self.progress.response_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.observe(|meter| {
             meter.response_data(bytes, at);
             self.progress.note_content(meter);

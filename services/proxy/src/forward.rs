@@ -13,6 +13,7 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
 use crate::{
+    asking::Asked,
     core::{Core, Counters},
     error::{UpstreamFailure, json_response},
     exchange::{Exchange, Running},
@@ -59,22 +60,35 @@ async fn metered(
     mut head: Parts,
     body: Incoming,
 ) -> Response<ResponseBody> {
-    let exchange = Exchange::begin(&head, upstream.name.clone());
+    let calibration = core.aid.calibration.clone();
+    let exchange = Exchange::begin(&head, upstream.name.clone(), calibration);
     let mut running = Running::begin(exchange, core.shared.clone());
     let exchange = running.exchange().clone();
-    let base = upstream.pool.base();
-    head.headers.insert(HOST, base.host_header().clone());
-    let request = outgoing(head, target, RequestTap::new(body, Some(exchange.clone())));
-    match send(&upstream.pool, request, Some(&exchange)).await {
-        Ok((response, checkout)) => {
+    head.headers.insert(HOST, upstream.pool.base().host_header().clone());
+    let head = outgoing(head, target);
+    let sent = match core.aid.injection(&head, upstream) {
+        Some(injection) => core.aid.send(injection, upstream, head, body, &exchange).await,
+        None => {
+            let request = Request::from_parts(head, RequestTap::new(body, Some(exchange.clone())));
+            let sent = send(&upstream.pool, request, Some(&exchange)).await;
+            sent.map(|(response, checkout)| Asked { response, checkout, filter: None })
+        }
+    };
+    match sent {
+        Ok(Asked { response, checkout, filter }) => {
             let (mut head, body) = response.into_parts();
             exchange.response_head(&head);
             remove_hop_by_hop(&mut head.headers);
-            let tap = ResponseTap::new(body, Some(running), checkout);
+            let mut tap = ResponseTap::new(body, Some(running), checkout);
+            if let Some(filter) = filter {
+                head.headers.remove(header::CONTENT_LENGTH);
+                tap = tap.filtered(filter, core.aid.clone());
+            }
             Response::from_parts(head, Either::Left(tap))
         }
         Err(failure) => {
-            let response = failure.response(&upstream.name, &base.to_string());
+            let url = upstream.pool.base().to_string();
+            let response = failure.response(&upstream.name, &url);
             exchange.answered_by_modash(response.status().as_u16());
             running.end(failure.ending());
             response.map(Either::Right)
@@ -89,7 +103,7 @@ async fn unmetered(
     head: Parts,
     body: Incoming,
 ) -> Response<ResponseBody> {
-    let request = outgoing(head, target, RequestTap::new(body, None));
+    let request = Request::from_parts(outgoing(head, target), RequestTap::new(body, None));
     match send(pool, request, None).await {
         Ok((response, checkout)) => {
             let (mut head, body) = response.into_parts();
@@ -100,8 +114,8 @@ async fn unmetered(
     }
 }
 
-/// The request as the upstream gets it.
-fn outgoing(mut head: Parts, target: Uri, body: RequestTap) -> Request<RequestTap> {
+/// The request head as the upstream gets it.
+fn outgoing(mut head: Parts, target: Uri) -> Parts {
     // Over HTTP/2 the host is in the target.
     if !head.headers.contains_key(HOST)
         && let Some(authority) = head.uri.authority()
@@ -113,12 +127,12 @@ fn outgoing(mut head: Parts, target: Uri, body: RequestTap) -> Request<RequestTa
     head.version = Version::HTTP_11;
     head.extensions.clear();
     remove_hop_by_hop(&mut head.headers);
-    Request::from_parts(head, body)
+    head
 }
 
 /// Sends on an idle connection or a new one. A request that was not sent because
 /// its idle connection had just been closed goes to the next one.
-async fn send(
+pub(crate) async fn send(
     pool: &Arc<Pool>,
     mut request: Request<RequestTap>,
     exchange: Option<&Exchange>,

@@ -1,11 +1,12 @@
 //! The data plane of modash.
 //!
 //! Life of a request: `listener` accepts, `route` decides where it goes,
-//! `forward` sends it on and hands the response back, `tap` looks at a copy of
-//! both bodies, `exchange` holds what is known of it and ends exactly once,
+//! `forward` sends it on and hands the response back (`asking` where usage has
+//! to be asked for), `tap` looks at a copy of both bodies, `exchange` holds what is known of it and ends exactly once,
 //! `core` keeps the finished ones, `usage_event` makes the event, and `emit`
 //! brings it to analytics.
 
+mod asking;
 mod client_key;
 mod core;
 mod emit;
@@ -27,6 +28,7 @@ use modash_runtime::{Admin, BindError, ServiceContext, Shutdown, bind, warn_if_e
 use tokio::net::TcpListener;
 
 use crate::{
+    asking::StreamUsageAid,
     client_key::Fingerprinter,
     core::{Core, Shared},
     emit::{EmitConfig, Emitter},
@@ -35,7 +37,7 @@ use crate::{
     upstream::Tls,
     usage_event::EventMaker,
 };
-pub use settings::{ProxyConfig, ProxySettings};
+pub use settings::{ProxyConfig, ProxySettings, StreamUsage};
 pub use upstream::{BaseUrl, UpstreamConfig};
 
 /// How often old idle connections to upstreams are closed.
@@ -125,6 +127,7 @@ impl Proxy {
         // Cores must not outlive this future, also when it is dropped.
         let _stop = StopOnDrop(context.shutdown.clone());
         let (running, mut ended) = tokio::sync::mpsc::channel(1);
+        let aid = Arc::new(StreamUsageAid::new(config.stream_usage));
         for (number, (intake, shared)) in intakes.into_iter().zip(cores).enumerate() {
             let router = Router::new(
                 self.upstream.clone(),
@@ -133,7 +136,7 @@ impl Proxy {
                 &self.tls,
                 &config.upstream_config,
             );
-            let core = Arc::new(Core { router, shared });
+            let core = Arc::new(Core { router, shared, aid: aid.clone() });
             let thread = CoreThread {
                 core,
                 intake,

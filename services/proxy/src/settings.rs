@@ -77,6 +77,11 @@ pub struct ProxySettings {
     #[arg(long, env = "MODASH_PROXY_CLIENT_KEY_SECRET", hide_env_values = true)]
     proxy_client_key_secret: Option<String>,
 
+    /// Streams whose client did not ask for usage: observe changes nothing and
+    /// estimates; inject asks the upstream for it and hides that from the client
+    #[arg(long, env = "MODASH_PROXY_STREAM_USAGE", default_value = "observe")]
+    proxy_stream_usage: Checked<StreamUsage>,
+
     /// Most usage events held while analytics cannot be reached; beyond it the
     /// oldest are given up and counted
     #[arg(long, env = "MODASH_PROXY_SPOOL_EVENTS", default_value = "100000")]
@@ -109,6 +114,8 @@ pub struct ProxyConfig {
     pub header_timeout: Duration,
     /// Key of the credentials' fingerprints; `None`: random at each start.
     pub client_key_secret: Option<Vec<u8>>,
+    /// What to do about streams whose client did not ask for usage.
+    pub stream_usage: StreamUsage,
     /// Most events held for analytics.
     pub spool_events: usize,
 }
@@ -137,6 +144,7 @@ impl ProxySettings {
         let header = self
             .proxy_header_timeout_seconds
             .check("MODASH_PROXY_HEADER_TIMEOUT_SECONDS", mistakes);
+        let stream_usage = self.proxy_stream_usage.check("MODASH_PROXY_STREAM_USAGE", mistakes);
         let spool = self.proxy_spool_events.check("MODASH_PROXY_SPOOL_EVENTS", mistakes);
         let replica_id = self.proxy_replica_id.unwrap_or_else(|| default_replica_id(port));
         mistakes.require(
@@ -159,6 +167,7 @@ impl ProxySettings {
             },
             header_timeout: header?.0,
             client_key_secret: self.proxy_client_key_secret.map(String::into_bytes),
+            stream_usage: stream_usage?,
             spool_events: spool?.0,
         })
     }
@@ -176,6 +185,27 @@ fn default_replica_id(port: Option<u16>) -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let host: String = host.chars().take(64).collect();
     format!("{}-{}", if host.is_empty() { "proxy" } else { &host }, port.unwrap_or(0))
+}
+
+/// What to do about streams whose client did not ask for usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// Change nothing; estimate, and say so.
+    Observe,
+    /// Ask the upstream, and hide from the client what it did not ask for.
+    Inject,
+}
+
+impl FromStr for StreamUsage {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "observe" => Ok(Self::Observe),
+            "inject" => Ok(Self::Inject),
+            _ => Err("must be \"observe\" or \"inject\""),
+        }
+    }
 }
 
 /// A number of threads; 0 stands for the number of cores.

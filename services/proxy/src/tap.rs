@@ -2,6 +2,7 @@
 //! after a look at it.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
@@ -10,26 +11,40 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use modash_metering::inject::ResponseFilter;
 
 use crate::{
+    asking::StreamUsageAid,
     exchange::{Ending, Exchange, Running},
     upstream::Checkout,
 };
 
-/// A request body on its way to the upstream.
+/// A request body on its way to the upstream: pieces that were held back and
+/// observed before, then what the client still sends.
 pub(crate) struct RequestTap {
-    body: Incoming,
+    held: VecDeque<Bytes>,
+    rest: Option<Incoming>,
     exchange: Option<Arc<Exchange>>,
 }
 
 impl RequestTap {
     /// Without an exchange the body only passes.
     pub(crate) fn new(body: Incoming, exchange: Option<Arc<Exchange>>) -> Self {
-        let tap = Self { body, exchange };
-        if tap.body.is_end_stream() {
+        let tap = Self { held: VecDeque::new(), rest: Some(body), exchange };
+        if tap.is_end_stream() {
             tap.note_end();
         }
         tap
+    }
+
+    /// Pieces that were held back, and the rest.
+    pub(crate) fn resumed(held: Vec<Bytes>, rest: Incoming, exchange: Arc<Exchange>) -> Self {
+        Self { held: held.into(), rest: Some(rest), exchange: Some(exchange) }
+    }
+
+    /// A whole body that was held back.
+    pub(crate) fn held(held: Vec<Bytes>) -> Self {
+        Self { held: held.into(), rest: None, exchange: None }
     }
 
     fn note_end(&self) {
@@ -47,12 +62,16 @@ impl Body for RequestTap {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(piece) = self.held.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(rest).poll_frame(context));
         if let Some(exchange) = &self.exchange {
             if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
                 exchange.request_data(data);
             }
-            if frame.is_none() || self.body.is_end_stream() {
+            if frame.is_none() || self.is_end_stream() {
                 self.note_end();
             }
         }
@@ -60,11 +79,18 @@ impl Body for RequestTap {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.held.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let held: u64 = self.held.iter().map(|piece| piece.len() as u64).sum();
+        let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let mut hint = SizeHint::new();
+        hint.set_lower(held + rest.lower());
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(held + upper);
+        }
+        hint
     }
 }
 
@@ -74,16 +100,29 @@ pub(crate) struct ResponseTap {
     body: Incoming,
     running: Option<Running>,
     checkout: Option<Checkout>,
+    filter: Option<Box<Filter>>,
+}
+
+/// Takes out what the client did not ask for.
+struct Filter {
+    filter: ResponseFilter,
+    aid: Arc<StreamUsageAid>,
 }
 
 impl ResponseTap {
     /// Without an exchange the body only passes.
     pub(crate) fn new(body: Incoming, running: Option<Running>, checkout: Checkout) -> Self {
-        let mut tap = Self { body, running, checkout: Some(checkout) };
+        let mut tap = Self { body, running, checkout: Some(checkout), filter: None };
         if tap.body.is_end_stream() {
             tap.complete();
         }
         tap
+    }
+
+    /// Hides from the client what was asked for in its name.
+    pub(crate) fn filtered(mut self, filter: ResponseFilter, aid: Arc<StreamUsageAid>) -> Self {
+        self.filter = Some(Box::new(Filter { filter, aid }));
+        self
     }
 
     /// The body ended as its framing said.
@@ -104,6 +143,54 @@ impl ResponseTap {
             running.end(ending);
         }
     }
+
+    /// Shows a frame to the meter and gives what the client gets of it: `None`
+    /// if that is nothing.
+    fn observe(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        let exchange = self.running.as_ref().map(Running::exchange);
+        if let Some(trailers) = frame.trailers_ref()
+            && let Some(exchange) = exchange
+        {
+            exchange.response_trailers(trailers);
+        }
+        let Some(data) = frame.data_ref() else { return Some(frame) };
+        if let Some(exchange) = exchange {
+            exchange.response_data(data);
+        }
+        let frame = match &mut self.filter {
+            None => frame,
+            Some(filter) => {
+                let mut left = Vec::with_capacity(data.len());
+                filter.filter.push(data, &mut left);
+                if left.is_empty() {
+                    return None;
+                }
+                Frame::data(left.into())
+            }
+        };
+        if let Some(exchange) = exchange {
+            exchange.forwarded(frame.data_ref().map_or(0, Bytes::len));
+        }
+        Some(frame)
+    }
+
+    /// The upstream's body ended: what the filter still holds, then the end.
+    fn finish(&mut self) -> Option<Frame<Bytes>> {
+        let mut left = Vec::new();
+        if let Some(mut ended) = self.filter.take() {
+            ended.filter.end(&mut left);
+            if ended.filter.is_unneeded()
+                && let Some(running) = &self.running
+            {
+                ended.aid.do_not_ask(&running.exchange().upstream);
+            }
+        }
+        if let Some(running) = &self.running {
+            running.exchange().forwarded(left.len());
+        }
+        self.complete();
+        (!left.is_empty()).then(|| Frame::data(left.into()))
+    }
 }
 
 impl Body for ResponseTap {
@@ -114,32 +201,33 @@ impl Body for ResponseTap {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(running) = &self.running {
-                    if let Some(data) = frame.data_ref() {
-                        running.exchange().response_data(data);
-                    } else if let Some(trailers) = frame.trailers_ref() {
-                        running.exchange().response_trailers(trailers);
+        loop {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => {
+                    let Some(frame) = self.observe(frame) else { continue };
+                    // With a known length the server does not poll for the end.
+                    if self.filter.is_none() && self.body.is_end_stream() {
+                        self.complete();
                     }
+                    return Poll::Ready(Some(Ok(frame)));
                 }
-                // With a known length the server does not poll for the end.
-                if self.body.is_end_stream() {
-                    self.complete();
+                Some(Err(error)) => {
+                    self.end(Ending::UpstreamBroke);
+                    return Poll::Ready(Some(Err(error)));
                 }
+                None => return Poll::Ready(self.finish().map(Ok)),
             }
-            Some(Err(_)) => self.end(Ending::UpstreamBroke),
-            None => self.complete(),
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.filter.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match self.filter {
+            None => self.body.size_hint(),
+            Some(_) => SizeHint::default(),
+        }
     }
 }

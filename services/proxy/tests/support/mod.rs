@@ -181,6 +181,7 @@ pub fn config(analytics: SocketAddr) -> ProxyConfig {
         upstream_config: UpstreamConfig { connect_timeout: Duration::from_secs(10), ca_file: None },
         header_timeout: Duration::from_secs(10),
         client_key_secret: Some(b"test secret".to_vec()),
+        stream_usage: modash_proxy::StreamUsage::Observe,
         spool_events: 1000,
     }
 }
