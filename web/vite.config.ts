@@ -22,9 +22,15 @@ export default defineConfig({
   },
   build: {
     target: "es2023",
-    chunkSizeWarningLimit: 250,
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 250,
+    // React changes less often than we do: browsers keep it over an update of modash.
+    rolldownOptions: {
+      output: {
+        codeSplitting: { groups: [{ name: "react", test: /node_modules\/(react|react-dom|scheduler)\// }] },
+      },
+    },
   },
   test: {
     environment: "jsdom",
