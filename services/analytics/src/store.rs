@@ -31,7 +31,7 @@ pub(crate) use quarantine::Refused;
 pub(crate) use recent_requests::{Page, Position};
 pub(crate) use replicas::PublishedRequest;
 pub(crate) use selection::{Grouping, Selection};
-pub(crate) use throughput_timeseries::{ConcurrencyCell, GapCell, ThroughputCell};
+pub(crate) use throughput_timeseries::{Cells, ConcurrencyCell, GapCell, ThroughputCell};
 pub(crate) use usage_summary::UsageSummaryRow;
 pub(crate) use usage_timeseries::UsageCell;
 

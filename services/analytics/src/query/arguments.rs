@@ -1,23 +1,33 @@
 //! Arguments that several queries share, checked together, so that a caller
 //! learns all mistakes at once.
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use chrono_tz::Tz;
 use modash_proto::{
     TimeRange, Violations,
     v1::{self, Dimension, group_by::By},
 };
+use tonic::Status;
 
 use super::grid::Grid;
-use crate::{filter::Filter, store::Grouping};
+use crate::{error::Failure, filter::Filter, store::Grouping};
 
 /// What all queries have.
 #[derive(Debug)]
 pub(super) struct Arguments {
-    pub(super) range: Option<TimeRange>,
-    pub(super) zone: Option<Tz>,
-    pub(super) filter: Filter,
+    range: Option<TimeRange>,
+    zone: Option<Tz>,
+    filter: Filter,
     pub(super) violations: Violations,
+}
+
+/// How a time series is split.
+#[derive(Debug)]
+pub(super) struct Split {
+    pub(super) grid: Grid,
+    pub(super) grouping: Grouping,
+    /// Groups that have a series of their own.
+    pub(super) top: u32,
 }
 
 impl Arguments {
@@ -26,10 +36,9 @@ impl Arguments {
         range: Option<&v1::TimeRange>,
         filter: Option<v1::Filter>,
         time_zone: &str,
-        now: DateTime<Utc>,
     ) -> Self {
         let mut violations = Violations::default();
-        let range = TimeRange::from_wire(range, now)
+        let range = TimeRange::from_wire(range, Utc::now())
             .map_err(|(field, problem)| violations.add(field, problem))
             .ok();
         let zone = match time_zone {
@@ -43,6 +52,38 @@ impl Arguments {
         Self { range, zone, filter, violations }
     }
 
+    /// Range and filter with `more` that a query has.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` with all that is wrong.
+    pub(super) fn finish<T>(self, more: Option<T>) -> Result<(TimeRange, Filter, T), Failure> {
+        self.violations.into_result()?;
+        match (self.range, more) {
+            (Some(range), Some(more)) => Ok((range, self.filter, more)),
+            // What is missing was noted as wrong.
+            _ => Err(Status::internal("an argument is missing").into()),
+        }
+    }
+
+    /// The range, as far as it is right.
+    pub(super) fn range(&self) -> Option<TimeRange> {
+        self.range
+    }
+
+    /// How a time series is split, if all of that is right.
+    pub(super) fn split(
+        &mut self,
+        bucket_seconds: u32,
+        group_by: Option<v1::GroupBy>,
+        top: u32,
+    ) -> Option<Split> {
+        let grouping = self.grouping(group_by);
+        let top = self.limit("top", top, 5, 50);
+        let grid = Grid::new(self.range?, self.zone?, bucket_seconds);
+        let grid = self.violations.check("bucket_seconds", grid)?;
+        Some(Split { grid, grouping, top })
+    }
+
     /// The number `given`, or `default` for 0, if it is at most `most`.
     pub(super) fn limit(&mut self, field: &str, given: u32, default: u32, most: u32) -> u32 {
         if given > most {
@@ -51,14 +92,8 @@ impl Arguments {
         if given == 0 { default } else { given }
     }
 
-    /// The buckets of the range, if range and zone are right.
-    pub(super) fn grid(&mut self, bucket_seconds: u32) -> Option<Grid> {
-        let grid = Grid::new(self.range?, self.zone?, bucket_seconds);
-        self.violations.check("bucket_seconds", grid)
-    }
-
     /// What a time series is split by.
-    pub(super) fn grouping(&mut self, wire: Option<v1::GroupBy>) -> Grouping {
+    fn grouping(&mut self, wire: Option<v1::GroupBy>) -> Grouping {
         match wire.and_then(|group_by| group_by.by) {
             None => Grouping::None,
             Some(By::Dimension(number)) => match Dimension::try_from(number) {

@@ -5,7 +5,6 @@ use modash_proto::{
     TimeRange, timestamp_from_micros,
     v1::{self, ModelBreakdownRequest, ModelBreakdownResponse},
 };
-use tonic::Status;
 
 use super::{
     Queries,
@@ -23,15 +22,14 @@ impl Queries {
         request: ModelBreakdownRequest,
     ) -> Result<ModelBreakdownResponse, Failure> {
         let mut arguments =
-            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone, Utc::now());
+            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone);
         let limit = arguments.limit("limit", request.limit, 100, 1_000);
         let order = ModelOrder::try_from(request.order).unwrap_or_else(|_| {
             arguments.violations.add("order", "is not known to this version");
             ModelOrder::Unspecified
         });
-        arguments.violations.into_result()?;
-        let range = arguments.range.ok_or_else(|| Status::internal("no range"))?;
-        let selection = self.store.select(range, &arguments.filter).await?;
+        let (range, filter, ()) = arguments.finish(Some(()))?;
+        let selection = self.store.select(range, &filter).await?;
         let rows = self.store.model_breakdown(&selection, order, limit).await?;
         let models: Vec<&str> = rows.iter().map(|row| row.model.as_str()).collect();
         let mut sparklines =

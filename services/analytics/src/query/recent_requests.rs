@@ -1,11 +1,10 @@
 //! Single requests, newest first: by page number, or after the last one seen.
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use modash_proto::{
     micros_from_timestamp,
     v1::{RecentRequestsRequest, RecentRequestsResponse, UsageEvent},
 };
-use tonic::Status;
 use uuid::Uuid;
 
 use super::{Queries, arguments::Arguments};
@@ -19,7 +18,7 @@ impl Queries {
         &self,
         request: RecentRequestsRequest,
     ) -> Result<RecentRequestsResponse, Failure> {
-        let mut arguments = Arguments::new(request.range.as_ref(), request.filter, "", Utc::now());
+        let mut arguments = Arguments::new(request.range.as_ref(), request.filter, "");
         if request.page == 0 {
             arguments.violations.add("page", "must be at least 1");
         }
@@ -32,9 +31,8 @@ impl Queries {
                 .violations
                 .check("page_token", position(token).ok_or("must be the token of an answer")),
         };
-        arguments.violations.into_result()?;
-        let range = arguments.range.ok_or_else(|| Status::internal("no range"))?;
-        let selection = self.store.select(range, &arguments.filter).await?;
+        let (range, filter, ()) = arguments.finish(Some(()))?;
+        let selection = self.store.select(range, &filter).await?;
         let size = i64::from(request.page_size);
         // One more than asked for tells whether there is another page.
         let page = Page {

@@ -2,22 +2,20 @@
 
 use std::collections::HashMap;
 
-use chrono::Utc;
 use modash_proto::v1::{
     ThroughputSeries, ThroughputTimeseriesRequest, ThroughputTimeseriesResponse,
 };
-use tonic::Status;
 
 use super::{
     Queries,
-    arguments::Arguments,
+    arguments::{Arguments, Split},
     grid::Grid,
     group_key,
     percentiles::{at, milliseconds},
 };
 use crate::{
     error::Failure,
-    store::{ConcurrencyCell, GapCell, Grouping, ThroughputCell},
+    store::{Cells, ConcurrencyCell, GapCell, Grouping, ThroughputCell},
 };
 
 impl Queries {
@@ -26,27 +24,28 @@ impl Queries {
         request: ThroughputTimeseriesRequest,
     ) -> Result<ThroughputTimeseriesResponse, Failure> {
         let mut arguments =
-            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone, Utc::now());
-        let grid = arguments.grid(request.bucket_seconds);
-        let grouping = arguments.grouping(request.group_by);
-        let top = arguments.limit("top", request.top, 5, 50);
-        arguments.violations.into_result()?;
-        let (Some(range), Some(grid)) = (arguments.range, grid) else {
-            return Err(Status::internal("no range").into());
-        };
+            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone);
+        let split = arguments.split(request.bucket_seconds, request.group_by, request.top);
+        let (range, filter, Split { grid, grouping, top }) = arguments.finish(split)?;
         let store = &self.store;
-        let selection = store.select(range, &arguments.filter).await?;
+        let selection = store.select(range, &filter).await?;
         let keys = match grouping {
             Grouping::None => vec![String::new()],
             _ => store.largest_groups(&selection, &grouping, top).await?,
         };
-        let (cells, concurrency, gaps) = tokio::try_join!(
-            store.throughput_timeseries(&selection, &grid.starts, &grouping, &keys),
-            store.concurrency(&selection, &grid.starts, &grouping, &keys),
-            store.token_gaps(&selection, &grid.starts, &grouping, &keys),
+        let cells = Cells {
+            selection: &selection,
+            bucket_starts: &grid.starts,
+            grouping: &grouping,
+            keys: &keys,
+        };
+        let (throughput, concurrency, gaps) = tokio::try_join!(
+            store.throughput(&cells),
+            store.concurrency(&cells),
+            store.token_gaps(&cells),
         )?;
         let mut columns = Columns::new(&grid, &grouping, &keys);
-        cells.iter().for_each(|cell| columns.add_throughput(cell));
+        throughput.iter().for_each(|cell| columns.add_throughput(cell));
         concurrency.iter().for_each(|cell| columns.add_concurrency(cell));
         gaps.iter().for_each(|cell| columns.add_gaps(cell));
         Ok(ThroughputTimeseriesResponse {
@@ -74,17 +73,17 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// The series of a key and the place of a bucket, which counts from 1.
-    fn place(&mut self, key: &str, bucket: i32) -> Option<(&mut ThroughputSeries, usize)> {
+    /// The series of a key; the place and the seconds of a bucket, which counts
+    /// from 1.
+    fn place(&mut self, key: &str, bucket: i32) -> Option<(&mut ThroughputSeries, usize, f64)> {
         let place = *self.places.get(key)?;
         let bucket = usize::try_from(bucket - 1).ok()?;
-        (bucket < self.bucket_seconds.len()).then(|| (&mut self.series[place], bucket))
+        let seconds = *self.bucket_seconds.get(bucket)?;
+        Some((&mut self.series[place], bucket, seconds))
     }
 
     fn add_throughput(&mut self, cell: &ThroughputCell) {
-        let Some((_, bucket)) = self.place(&cell.key, cell.bucket) else { return };
-        let seconds = self.bucket_seconds[bucket];
-        let Some((series, bucket)) = self.place(&cell.key, cell.bucket) else { return };
+        let Some((series, bucket, seconds)) = self.place(&cell.key, cell.bucket) else { return };
         let decode = cell.decode_rate.as_ref();
         let first_token = cell.first_token_us.as_ref();
         series.tokens_per_second[bucket] = cell.completion_tokens as f64 / seconds;
@@ -106,13 +105,13 @@ impl<'a> Columns<'a> {
     }
 
     fn add_concurrency(&mut self, cell: &ConcurrencyCell) {
-        let Some((series, bucket)) = self.place(&cell.key, cell.bucket) else { return };
+        let Some((series, bucket, _)) = self.place(&cell.key, cell.bucket) else { return };
         series.concurrency_mean[bucket] = cell.mean;
         series.concurrency_max[bucket] = cell.most.cast_unsigned();
     }
 
     fn add_gaps(&mut self, cell: &GapCell) {
-        let Some((series, bucket)) = self.place(&cell.key, cell.bucket) else { return };
+        let Some((series, bucket, _)) = self.place(&cell.key, cell.bucket) else { return };
         let quantile = |quantile| cell.gaps.quantile(quantile).map_or(f64::NAN, milliseconds);
         series.token_gap_ms_p50[bucket] = quantile(0.5);
         series.token_gap_ms_p99[bucket] = quantile(0.99);

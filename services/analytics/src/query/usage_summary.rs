@@ -1,11 +1,10 @@
 //! Totals and percentiles of a range, and of the range before.
 
-use chrono::{Datelike as _, Utc};
+use chrono::Datelike as _;
 use modash_proto::{
     TimeRange,
     v1::{UsageSummaryRequest, UsageSummaryResponse},
 };
-use tonic::Status;
 
 use super::{Queries, arguments::Arguments, percentiles};
 use crate::{error::Failure, store::UsageSummaryRow};
@@ -16,16 +15,15 @@ impl Queries {
         request: UsageSummaryRequest,
     ) -> Result<UsageSummaryResponse, Failure> {
         let mut arguments =
-            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone, Utc::now());
+            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone);
         let starts_too_early = |range: TimeRange| range.previous().start.year() < 1;
-        if request.compare_previous && arguments.range.is_some_and(starts_too_early) {
+        if request.compare_previous && arguments.range().is_some_and(starts_too_early) {
             arguments
                 .violations
                 .add("compare_previous", "the range before would begin before the year 1");
         }
-        arguments.violations.into_result()?;
-        let range = arguments.range.ok_or_else(|| Status::internal("no range"))?;
-        let selection = self.store.select(range, &arguments.filter).await?;
+        let (range, filter, ()) = arguments.finish(Some(()))?;
+        let selection = self.store.select(range, &filter).await?;
         let previous_range = range.previous();
         let previous_selection = selection.during(previous_range);
         let previous = async {
@@ -36,7 +34,7 @@ impl Queries {
             }
         };
         let (current, previous) = tokio::try_join!(self.store.usage_summary(&selection), previous)?;
-        let in_flight = self.live.in_flight(&arguments.filter);
+        let in_flight = self.live.in_flight(&filter);
         Ok(UsageSummaryResponse {
             in_flight_requests: in_flight,
             previous: previous.map(|row| Box::new(response(&row, previous_range))),

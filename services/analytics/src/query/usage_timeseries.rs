@@ -1,10 +1,12 @@
 //! Requests and tokens over time, as columns; buckets without requests are 0.
 
-use chrono::Utc;
 use modash_proto::v1::{UsageSeries, UsageTimeseriesRequest, UsageTimeseriesResponse};
-use tonic::Status;
 
-use super::{Queries, arguments::Arguments, group_key};
+use super::{
+    Queries,
+    arguments::{Arguments, Split},
+    group_key,
+};
 use crate::{
     error::Failure,
     store::{Grouping, UsageCell},
@@ -16,15 +18,10 @@ impl Queries {
         request: UsageTimeseriesRequest,
     ) -> Result<UsageTimeseriesResponse, Failure> {
         let mut arguments =
-            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone, Utc::now());
-        let grid = arguments.grid(request.bucket_seconds);
-        let grouping = arguments.grouping(request.group_by);
-        let top = arguments.limit("top", request.top, 5, 50);
-        arguments.violations.into_result()?;
-        let (Some(range), Some(grid)) = (arguments.range, grid) else {
-            return Err(Status::internal("no range").into());
-        };
-        let selection = self.store.select(range, &arguments.filter).await?;
+            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone);
+        let split = arguments.split(request.bucket_seconds, request.group_by, request.top);
+        let (range, filter, Split { grid, grouping, top }) = arguments.finish(split)?;
+        let selection = self.store.select(range, &filter).await?;
         let cells = self.store.usage_timeseries(&selection, &grid.starts, &grouping, top).await?;
         Ok(UsageTimeseriesResponse {
             bucket_seconds: grid.bucket_seconds,

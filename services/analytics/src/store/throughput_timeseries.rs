@@ -1,10 +1,15 @@
 //! Speeds, waiting times and concurrency over time.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use modash_histogram::Histogram;
-use sqlx::{FromRow, Row as _};
-use std::collections::HashMap;
+use sqlx::{
+    FromRow, Postgres,
+    postgres::{PgArguments, PgRow},
+    query::QueryAs,
+};
 
 use super::{Error, Grouping, Selection, Store, insert_requests::unpack_histogram};
 
@@ -48,6 +53,29 @@ pub(crate) struct GapCell {
     pub(crate) gaps: Histogram,
 }
 
+/// What the statements of this file ask for: some groups of a selection by bucket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cells<'a> {
+    pub(crate) selection: &'a Selection,
+    pub(crate) bucket_starts: &'a [DateTime<Utc>],
+    pub(crate) grouping: &'a Grouping,
+    pub(crate) keys: &'a [String],
+}
+
+impl<'a> Cells<'a> {
+    fn query_as<T>(&self, statement: &'static str) -> QueryAs<'a, Postgres, T, PgArguments>
+    where
+        T: for<'r> FromRow<'r, PgRow>,
+    {
+        self.selection
+            .query_as(statement)
+            .bind(self.bucket_starts)
+            .bind(self.grouping.code())
+            .bind(self.grouping.tag())
+            .bind(self.keys)
+    }
+}
+
 impl Store {
     /// The groups with the most requests, the largest first.
     pub(crate) async fn largest_groups(
@@ -66,64 +94,30 @@ impl Store {
         Ok(keys.into_iter().map(|(key,)| key).collect())
     }
 
-    /// Rates and waiting times of some groups by bucket.
-    pub(crate) async fn throughput_timeseries(
-        &self,
-        selection: &Selection,
-        bucket_starts: &[DateTime<Utc>],
-        grouping: &Grouping,
-        keys: &[String],
-    ) -> Result<Vec<ThroughputCell>, Error> {
-        let cells = selection
-            .query_as(include_str!("queries/throughput_timeseries.sql"))
-            .bind(bucket_starts)
-            .bind(grouping.code())
-            .bind(grouping.tag())
-            .bind(keys)
-            .fetch_all(self.reader()?)
-            .await?;
-        Ok(cells)
+    /// Rates and waiting times.
+    pub(crate) async fn throughput(&self, cells: &Cells<'_>) -> Result<Vec<ThroughputCell>, Error> {
+        let statement = include_str!("queries/throughput_timeseries.sql");
+        Ok(cells.query_as(statement).fetch_all(self.reader()?).await?)
     }
 
-    /// Requests in flight of some groups by bucket.
+    /// Requests in flight.
     pub(crate) async fn concurrency(
         &self,
-        selection: &Selection,
-        bucket_starts: &[DateTime<Utc>],
-        grouping: &Grouping,
-        keys: &[String],
+        cells: &Cells<'_>,
     ) -> Result<Vec<ConcurrencyCell>, Error> {
-        let cells = selection
-            .query_as(include_str!("queries/concurrency.sql"))
-            .bind(bucket_starts)
-            .bind(grouping.code())
-            .bind(grouping.tag())
-            .bind(keys)
-            .fetch_all(self.reader()?)
-            .await?;
-        Ok(cells)
+        let statement = include_str!("queries/concurrency.sql");
+        Ok(cells.query_as(statement).fetch_all(self.reader()?).await?)
     }
 
-    /// Token gaps of some groups by bucket, merged row by row as they arrive.
-    pub(crate) async fn token_gaps(
-        &self,
-        selection: &Selection,
-        bucket_starts: &[DateTime<Utc>],
-        grouping: &Grouping,
-        keys: &[String],
-    ) -> Result<Vec<GapCell>, Error> {
-        let mut rows = selection
-            .query(include_str!("queries/token_gaps.sql"))
-            .bind(bucket_starts)
-            .bind(grouping.code())
-            .bind(grouping.tag())
-            .bind(keys)
-            .fetch(self.reader()?);
+    /// Token gaps, merged row by row as they arrive.
+    pub(crate) async fn token_gaps(&self, cells: &Cells<'_>) -> Result<Vec<GapCell>, Error> {
+        let statement = include_str!("queries/token_gaps.sql");
+        let mut rows = cells.query_as(statement).fetch(self.reader()?);
         let mut merged: HashMap<(String, i32), Histogram> = HashMap::new();
-        while let Some(row) = rows.try_next().await? {
-            let cell = (row.try_get("key")?, row.try_get("bucket")?);
-            let histogram = merged.entry(cell).or_default();
-            for (bucket, count) in unpack_histogram(row.try_get("token_gaps")?) {
+        while let Some((key, bucket, packed)) = rows.try_next().await? {
+            let packed: Vec<u8> = packed;
+            let histogram = merged.entry((key, bucket)).or_default();
+            for (bucket, count) in unpack_histogram(&packed) {
                 histogram.add(bucket, count);
             }
         }

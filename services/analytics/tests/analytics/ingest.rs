@@ -6,15 +6,15 @@ use futures_util::FutureExt as _;
 use modash_proto::{
     duration_from_micros,
     v1::{
-        EventBatch, Hello, LogHistogram, RecentRequestsRequest, UsageEvent,
-        stream_usage_request::Message as Up,
+        EventBatch, Hello, LogHistogram, RecentRequestsRequest, ReplicaStats, StreamUsageRequest,
+        UsageEvent, stream_usage_request::Message as Up,
     },
 };
-use modash_test_support::{event, stream_event};
+use modash_test_support::{event, eventually, stream_event};
 use sqlx::Connection as _;
 use tonic::Code;
 
-use crate::harness::{TestAnalytics, TestProxy, event_at};
+use crate::harness::{PATIENCE, TestAnalytics, TestProxy, event_at};
 
 async fn newest(analytics: &TestAnalytics) -> UsageEvent {
     let request = RecentRequestsRequest { page: 1, page_size: 1, ..Default::default() };
@@ -205,6 +205,27 @@ async fn a_gap_in_the_sequence_ends_the_stream_after_what_came_before_it() {
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("first_sequence"), "{}", status.message());
     assert_eq!(analytics.stored().await, 1);
+}
+
+#[tokio::test]
+async fn a_message_that_only_a_newer_proxy_knows_is_passed_over() {
+    let analytics = TestAnalytics::start().await;
+    let mut proxy = TestProxy::connect(&analytics, "a").await;
+    proxy.up.send(StreamUsageRequest { message: None }).await.unwrap();
+    let last = proxy.send(vec![event()]).await;
+    assert_eq!(proxy.acknowledged(last).await, []);
+}
+
+#[tokio::test]
+async fn counters_of_a_proxy_are_shown_while_it_is_connected() {
+    let analytics = TestAnalytics::start().await;
+    let proxy = TestProxy::connect(&analytics, "a").await;
+    proxy.say(Up::Stats(ReplicaStats { dropped: 7, ..ReplicaStats::default() })).await;
+    let line = "modash_analytics_replica_events{replica=\"a\",state=\"dropped\"} 7";
+    let shown = || analytics.context.metrics.text().contains(line);
+    eventually(PATIENCE, || async { shown() }).await;
+    drop(proxy);
+    eventually(PATIENCE, || async { !shown() }).await;
 }
 
 #[tokio::test]

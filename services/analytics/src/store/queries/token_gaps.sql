@@ -1,6 +1,6 @@
 -- Gaps between content events of a selection ($1 to $5), as stored, with bucket
 -- and group. Parameters as in throughput_timeseries.sql.
-SELECT *
+SELECT key, bucket, token_gaps
 FROM (
     SELECT width_bucket(r.started_at, $6::timestamptz[]) AS bucket,
            coalesce(CASE $7::smallint
