@@ -159,15 +159,15 @@ fn inflate(
     let mut used = 0;
     loop {
         let (read, written) = (state.total_in(), state.total_out());
-        let status = state
-            .decompress(&bytes[used..], &mut buffer, FlushDecompress::None)
-            .map_err(|_| Undecodable)?;
+        let status = state.decompress(&bytes[used..], &mut buffer, FlushDecompress::None);
         let read = usize::try_from(state.total_in() - read).map_err(|_| Undecodable)?;
         let written = usize::try_from(state.total_out() - written).map_err(|_| Undecodable)?;
         used += read;
+        // What comes before an error counts, wherever the input was cut.
         if written > 0 {
             next(&buffer[..written])?;
         }
+        let status = status.map_err(|_| Undecodable)?;
         if status == Status::StreamEnd {
             return Ok((used, true));
         }

@@ -35,10 +35,9 @@ impl Meter {
     /// A meter for the request with this head.
     #[must_use]
     pub fn new(method: &Method, uri: &Uri, headers: &HeaderMap, limits: Limits) -> Self {
-        let (dialect, mut route) = Dialect::of(&Target::new(uri.path(), uri.query()));
-        let model_from_path = route.model.take();
+        let (dialect, route) = Dialect::of(&Target::new(uri.path(), uri.query()));
         let mut model_requested = None;
-        keep_last(&mut model_requested, model_from_path.as_deref().map(str::as_bytes), 256);
+        sync(&mut model_requested, route.model.as_deref().map(str::as_bytes), 256);
         Self {
             dialect,
             route,
@@ -71,8 +70,10 @@ impl Meter {
             return;
         }
         self.request.push(bytes);
-        keep_last(&mut self.model_requested, self.request.model(), 256);
-        keep_last(&mut self.user, self.request.user(), 128);
+        // A later repetition of a key may take back what an earlier one said.
+        let model = self.request.model().or(self.route.model.as_deref().map(str::as_bytes));
+        sync(&mut self.model_requested, model, 256);
+        sync(&mut self.user, self.request.user(), 128);
     }
 
     /// The request body has ended.
@@ -212,6 +213,14 @@ impl Meter {
             first_token_offset: record.clock.offset,
         }
     }
+}
+
+/// Makes a name what the request says now.
+fn sync(name: &mut Option<String>, text: Option<&[u8]>, limit: usize) {
+    if text.is_none() {
+        *name = None;
+    }
+    keep_last(name, text, limit);
 }
 
 /// Learns from a stream that reported its output, or estimates that of one that

@@ -177,8 +177,10 @@ impl Response {
         let (cut, stream) = match &mut tap.framing {
             BodyFraming::Sse(sse) => {
                 let cut = sse.finish(at, offset, reader);
+                // Nothing after `[DONE]` is read, so nothing there can fail.
                 if sse.done {
-                    return self.undecodable;
+                    self.undecodable = false;
+                    return false;
                 }
                 (cut, true)
             }

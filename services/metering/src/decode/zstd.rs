@@ -11,6 +11,9 @@ pub(super) struct Zstd {
     /// A frame has begun and not ended.
     inside: bool,
     frames: u64,
+    /// Input that the decoder wants next: never more than one block, so that an
+    /// error costs the same output wherever the input is cut.
+    wanted: usize,
 }
 
 impl std::fmt::Debug for Zstd {
@@ -25,18 +28,20 @@ impl Zstd {
         let mut decoder = Decoder::new().ok()?;
         let window = limits.window_bytes.max(1 << 10).ilog2();
         decoder.set_parameter(DParameter::WindowLogMax(window.min(27))).ok()?;
-        Some(Self { decoder, inside: false, frames: 0 })
+        Some(Self { decoder, inside: false, frames: 0, wanted: 1 })
     }
 
     pub(super) fn push(&mut self, bytes: &[u8], next: &mut Next<'_>) -> Result<(), Undecodable> {
         let mut buffer = [0; BUFFER];
         let mut read = 0;
         loop {
+            let end = bytes.len().min(read + self.wanted);
             let step = self
                 .decoder
-                .run_on_buffers(&bytes[read..], &mut buffer)
+                .run_on_buffers(&bytes[read..end], &mut buffer)
                 .map_err(|_| Undecodable)?;
             read += step.bytes_read;
+            self.wanted = step.remaining.max(1);
             if step.bytes_written > 0 {
                 next(&buffer[..step.bytes_written])?;
             }
