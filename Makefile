@@ -54,8 +54,8 @@ web/dist/index.html: web/node_modules/.installed $(WEB_SOURCES)
 	@touch $@
 
 web-check: web/dist/index.html
-	@echo "== checking the dashboard"
-	cd web && $(NPM) run --silent lint && $(NPM) run --silent typecheck && $(NPM) run --silent test && $(NPM) run --silent size
+	@echo "== checking the contract and the dashboard"
+	cd web && node_modules/.bin/buf lint ../proto && $(NPM) run --silent lint && $(NPM) run --silent typecheck && $(NPM) run --silent test && $(NPM) run --silent size
 
 # ---- PostgreSQL for the private database; an installed one will do as well
 
