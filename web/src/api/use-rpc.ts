@@ -15,7 +15,7 @@ export function useRpc<P extends Procedure>(
     queryKey: [tag, ...key],
     queryFn: ({ signal }) => rpc(tag, payload(), signal),
     enabled,
-    placeholderData: keepPreviousData as never,
+    placeholderData: keepPreviousData,
     retry: (failures, error) => failures < 1 && error instanceof RpcError && error.kind === "transport",
   });
 }
