@@ -84,6 +84,10 @@ pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
         .map_err(|error| PrepareError::Connect(error.into()))?;
+    sqlx::query(include_str!("queries/configure_migration.sql"))
+        .execute(&mut connection)
+        .await
+        .map_err(|error| PrepareError::Connect(error.into()))?;
     // `run` is the same, but its future is Send for one lifetime only.
     let result = migrator.run_direct(None, &mut connection, false).await;
     // Its lock goes with the connection, whether or not it closes nicely.
