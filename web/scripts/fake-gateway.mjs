@@ -410,6 +410,7 @@ const server = createServer(async (request, response) => {
       instance: "fake",
       seq: sequence,
       resumed: false,
+      live: true,
       now: Date.now(),
       requests,
     };

@@ -13,7 +13,12 @@ export interface EventData {
   resumed?: boolean;
   /** Requests that run or changed; with `usage-updated`, how many were committed. */
   requests?: LiveRequest[] | number;
+  /** There are more requests than these. */
   truncated?: boolean;
+  /** These are all requests that run; `connected` always means that. */
+  snapshot?: boolean;
+  /** With `connected`: false while the gateway itself does not know what runs. */
+  live?: boolean;
 }
 
 /** `connecting` is the time before the first event; `lost` means that a new attempt will follow. */

@@ -64,3 +64,25 @@ test("the server's clock counts", () => {
   store.event("connected", { now: Date.now() + 5_000, requests: [] });
   expect(store.get().clockOffset).toBe(5_000);
 });
+
+test("a snapshot within the stream ends what it does not name", () => {
+  const store = new LiveStore();
+  update(store, running({ id: "lost" }));
+  store.event("request-state-updated", { now: Date.now(), snapshot: true, requests: [running({ id: "a" })] });
+  expect(store.get().rows.map(({ id }) => id)).toEqual(["a"]);
+});
+
+test("a list that was cut ends nothing", () => {
+  const store = new LiveStore();
+  update(store, running({ id: "a" }));
+  store.event("connected", { now: Date.now(), truncated: true, requests: [running({ id: "b" })] });
+  expect(store.get().inFlight).toBe(2);
+});
+
+test("a gateway that does not know what runs is not taken for an idle one", () => {
+  const store = new LiveStore();
+  store.event("connected", { now: Date.now(), live: false, requests: [] });
+  expect(store.get().known).toBe(false);
+  store.event("request-state-updated", { now: Date.now(), snapshot: true, requests: [] });
+  expect(store.get().known).toBe(true);
+});

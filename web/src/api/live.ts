@@ -19,7 +19,7 @@ export interface Row extends LiveRequest {
 
 export interface Live {
   connection: Connection;
-  /** There was a connection since the page was opened; else nothing is known of what runs. */
+  /** Whether it was ever told what runs; else nothing is known of it. */
   known: boolean;
   /** When the connection was lost, or the last event came; ms since 1970 by this machine's clock. */
   since: number;
@@ -65,18 +65,20 @@ export class LiveStore {
     if (connection === this.state.connection) return;
     this.openedAt = connection === "open" ? Date.now() : null;
     this.progress = [];
-    this.publish({ connection, since: Date.now(), known: this.state.known || connection === "open" });
+    this.publish({ connection, since: Date.now() });
   }
 
   event(name: EventName, data: EventData): void {
     const now = Date.now();
     const requests = Array.isArray(data.requests) ? data.requests : undefined;
-    if (name === "connected" && requests) {
+    const all = name === "connected" || data.snapshot;
+    if (all && requests && !data.truncated) {
       const ids = new Set(requests.map((request) => request.id));
       for (const [id, row] of this.rows) if (row.endedAt === null && !ids.has(id)) this.rows.delete(id);
     }
-    for (const request of requests ?? []) this.patch(request, now, name === "connected");
-    this.publish({ since: now, clockOffset: data.now - now });
+    for (const request of requests ?? []) this.patch(request, now, all === true);
+    const known = name === "connected" ? data.live !== false : this.state.known || requests !== undefined;
+    this.publish({ since: now, clockOffset: data.now - now, known });
   }
 
   tick(): void {
@@ -139,9 +141,9 @@ export function startLive(changed: (name: EventName) => void): () => void {
       connection: (state) => live.connection(state),
     },
     () => {
-      const { connection, clockOffset, rows } = live.get();
+      const { connection, clockOffset, known, rows } = live.get();
       const requests = rows.filter((row) => row.endedAt === null);
-      return [connection, { now: Date.now() + clockOffset, requests }];
+      return [connection, { now: Date.now() + clockOffset, live: known, requests }];
     },
   );
   const timer = setInterval(() => live.tick(), 1_000);

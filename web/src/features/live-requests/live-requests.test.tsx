@@ -10,7 +10,7 @@ const row = (id: string, endedAt: number | null = null): Row => ({ ...running({ 
 
 test("before there is a connection, nothing is claimed", () => {
   show(<LiveRequests />);
-  expect(screen.getByText("What runs now is not known.")).toBeVisible();
+  expect(screen.getByText("Not known")).toBeVisible();
 });
 
 test("a request appears, streams and ends with its result", () => {

@@ -25,10 +25,10 @@ export function LiveRequests() {
   return (
     <Panel title="In flight now" controls={live.known ? <Note running={running} hidden={hidden} /> : null}>
       {slots.current.length === 0 ? (
-        <Empty title={live.known ? "Nothing is running" : "Not connected"} height={300}>
+        <Empty title={live.known ? "Nothing is running" : "Not known"} height={300}>
           {live.known
             ? "Requests appear here the moment they reach the proxy."
-            : "What runs now is not known."}
+            : "What runs now will be shown as soon as it is known."}
         </Empty>
       ) : (
         <ul className={styles.rows} style={{ minHeight: 300 }}>

@@ -102,7 +102,7 @@ function InFlightTile() {
           ? `${waiting} waiting · oldest ${clock(now - oldest.startedAt)}`
           : known
             ? "nothing is running"
-            : "not connected"
+            : "not known"
       }
       chart={<Sparkline values={inFlightSamples} color="var(--accent)" max={2} places={SAMPLES} />}
     />
