@@ -50,4 +50,10 @@ test("lines keep their place when others leave", () => {
 
 test("running requests come before results where places are few", () => {
   expect(assignSlots([], [row("old", 1), row("new")], 1)).toEqual(["new"]);
+  expect(assignSlots(["a", "old", "b"], [row("a"), row("old", 1), row("b"), row("new")], 3)).toEqual([
+    "a",
+    "new",
+    "b",
+  ]);
+  expect(assignSlots(["a"], [row("a"), row("old", 1)], 1)).toEqual(["a"]);
 });

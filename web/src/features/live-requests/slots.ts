@@ -2,20 +2,24 @@
 // the request has left, so that the others never jump.
 import type { Row } from "../../api/live.ts";
 
-/** The lines after a change: those gone free their line, new ones take the first free. */
+/**
+ * The lines after a change: those gone free their line, new ones take the first
+ * free. Where none is free, a running request takes the line of a result.
+ */
 export function assignSlots(before: (string | null)[], rows: Row[], most: number): (string | null)[] {
-  const present = new Set(rows.map((row) => row.id));
-  const slots = before.map((id) => (id !== null && present.has(id) ? id : null)).slice(0, most);
+  const ended = new Map(rows.map((row) => [row.id, row.endedAt !== null]));
+  const slots = before.map((id) => (id !== null && ended.has(id) ? id : null)).slice(0, most);
   const placed = new Set(slots);
-  // Those that still run come first: a result must not keep a running request off the page.
-  const waiting = rows
-    .filter((row) => !placed.has(row.id))
-    .sort((a, b) => Number(a.endedAt !== null) - Number(b.endedAt !== null));
-  for (const row of waiting) {
+  const waiting = rows.filter(({ id }) => !placed.has(id));
+  for (const { id } of [
+    ...waiting.filter((row) => !ended.get(row.id)),
+    ...waiting.filter((row) => ended.get(row.id)),
+  ]) {
     let at = slots.indexOf(null);
-    if (at < 0) at = slots.length;
-    if (at >= most) break;
-    slots[at] = row.id;
+    if (at < 0 && slots.length < most) at = slots.length;
+    if (at < 0 && !ended.get(id)) at = slots.findIndex((shown) => shown !== null && ended.get(shown));
+    if (at < 0) break;
+    slots[at] = id;
   }
   while (slots.length > 0 && slots.at(-1) === null) slots.pop();
   return slots;
