@@ -10,6 +10,7 @@ use std::{
 };
 
 use crossbeam_queue::ArrayQueue;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::{asking::StreamUsageAid, exchange::Exchange, route::Router};
@@ -22,6 +23,8 @@ const QUEUE_LENGTH: usize = 65_536;
 pub(crate) struct Core {
     /// Where requests go.
     pub(crate) router: Router,
+    /// Connections that have left HTTP.
+    pub(crate) tunnels: TaskTracker,
     /// What streams without usage get.
     pub(crate) aid: Arc<StreamUsageAid>,
     /// What is shared with other threads.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use http::request::Parts;
+use http::{HeaderMap, StatusCode, request::Parts};
 use modash_metering::{BodyEnd, Calibration, Limits, Meter, Reading};
 use modash_proto::v1::RequestPhase;
 use uuid::Uuid;
@@ -161,13 +161,13 @@ impl Exchange {
     }
 
     /// The upstream's response head arrived.
-    pub(crate) fn response_head(&self, head: &http::response::Parts) {
+    pub(crate) fn response_head(&self, status: StatusCode, headers: &HeaderMap) {
         let now = self.started.elapsed();
         let mut state = self.state();
         state.upstream_head = Some(now.saturating_sub(state.sent_at.unwrap_or(now)));
-        state.status = Some(head.status.as_u16());
+        state.status = Some(status.as_u16());
         drop(state);
-        self.observe(|meter| meter.response_head(head.status, &head.headers));
+        self.observe(|meter| meter.response_head(status, headers));
     }
 
     /// modash itself answers, with this status.
@@ -190,7 +190,7 @@ impl Exchange {
     }
 
     /// The response's trailers passed.
-    pub(crate) fn response_trailers(&self, trailers: &http::HeaderMap) {
+    pub(crate) fn response_trailers(&self, trailers: &HeaderMap) {
         self.observe(|meter| meter.response_trailers(trailers));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
     header::{self, HOST},
     request::Parts,
 };
@@ -19,6 +19,7 @@ use crate::{
     exchange::{Exchange, Running},
     route::{Route, Upstream},
     tap::{RequestTap, ResponseTap},
+    upgrade::{self, WantsUpgrade},
     upstream::{Checkout, Pool},
 };
 
@@ -64,6 +65,7 @@ async fn metered(
     let exchange = Exchange::begin(&head, upstream.name.clone(), calibration);
     let mut running = Running::begin(exchange, core.shared.clone());
     let exchange = running.exchange().clone();
+    let upgrade = WantsUpgrade::take(&mut head);
     head.headers.insert(HOST, upstream.pool.base().host_header().clone());
     let head = outgoing(head, target);
     let sent = match core.aid.injection(&head, upstream) {
@@ -75,9 +77,15 @@ async fn metered(
         }
     };
     match sent {
+        Ok(Asked { response, checkout: _, filter: _ })
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
+        {
+            exchange.response_head(response.status(), response.headers());
+            switched(core, upgrade, response, running)
+        }
         Ok(Asked { response, checkout, filter }) => {
             let (mut head, body) = response.into_parts();
-            exchange.response_head(&head);
+            exchange.response_head(head.status, &head.headers);
             remove_hop_by_hop(&mut head.headers);
             let mut tap = ResponseTap::new(body, Some(running), checkout);
             if let Some(filter) = filter {
@@ -94,6 +102,22 @@ async fn metered(
             response.map(Either::Right)
         }
     }
+}
+
+/// The upstream leaves HTTP; so does the client.
+fn switched(
+    core: &Core,
+    upgrade: Option<WantsUpgrade>,
+    response: Response<Incoming>,
+    running: Running,
+) -> Response<ResponseBody> {
+    let mut answer = Response::new(Either::Right(Full::default()));
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *answer.headers_mut() = response.headers().clone();
+    if let Some(upgrade) = upgrade {
+        core.tunnels.spawn(upgrade.tunnel(response, running));
+    }
+    answer
 }
 
 /// To the gateway. `Host` stays, because the gateway compares it with `Origin`.
@@ -125,7 +149,6 @@ fn outgoing(mut head: Parts, target: Uri) -> Parts {
     }
     head.uri = target;
     head.version = Version::HTTP_11;
-    head.extensions.clear();
     remove_hop_by_hop(&mut head.headers);
     head
 }
@@ -161,22 +184,37 @@ pub(crate) async fn send(
     }
 }
 
+/// Removes the headers of one hop and keeps the others in order. The two that
+/// ask for an upgrade stay: they are for the upstream to answer.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
+    if !HOP_BY_HOP.iter().any(|name| headers.contains_key(name)) {
+        return;
+    }
+    let upgrade = upgrade::asks(headers).then(|| headers.get(header::UPGRADE).cloned()).flatten();
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let mut last = None;
+    let mut kept = HeaderMap::with_capacity(headers.capacity());
+    for (name, value) in headers.drain() {
+        // A further value of the header before comes without its name.
+        last = name.or(last);
+        if let Some(name) = &last
+            && !HOP_BY_HOP.contains(name)
+            && !named.contains(name)
+        {
+            kept.append(name, value);
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    if let Some(protocol) = upgrade {
+        kept.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        kept.insert(header::UPGRADE, protocol);
     }
+    *headers = kept;
 }
 
 #[cfg(test)]
@@ -199,8 +237,31 @@ mod tests {
             headers.insert(name, value.parse().unwrap());
         }
         remove_hop_by_hop(&mut headers);
-        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["accept-encoding", "authorization"]);
+        let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["authorization", "accept-encoding"]);
+    }
+
+    #[test]
+    fn what_stays_keeps_its_order_and_an_upgrade_is_passed_on() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("a", "1"),
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "websocket"),
+            ("b", "2"),
+            ("a", "3"),
+            ("c", "4"),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        remove_hop_by_hop(&mut headers);
+        let left: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            left,
+            ["a: 1", "a: 3", "b: 2", "c: 4", "connection: Upgrade", "upgrade: websocket"]
+        );
     }
 }

@@ -19,6 +19,7 @@ mod request_facts;
 mod route;
 mod settings;
 mod tap;
+mod upgrade;
 mod upstream;
 mod usage_event;
 
@@ -26,6 +27,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use modash_runtime::{Admin, BindError, ServiceContext, Shutdown, bind, warn_if_exposed};
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     asking::StreamUsageAid,
@@ -136,7 +138,8 @@ impl Proxy {
                 &self.tls,
                 &config.upstream_config,
             );
-            let core = Arc::new(Core { router, shared, aid: aid.clone() });
+            let core =
+                Arc::new(Core { router, tunnels: TaskTracker::new(), aid: aid.clone(), shared });
             let thread = CoreThread {
                 core,
                 intake,

@@ -119,7 +119,8 @@ pub(crate) async fn serve(
                 async move { Ok::<_, std::convert::Infallible>(forward(core, request).await) }
             })
         };
-        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection =
+            server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -128,7 +129,9 @@ pub(crate) async fn serve(
         });
     }
     drop((listener, intake));
-    if shutdown.finish("requests in flight", graceful.shutdown()).await.is_none() {
+    core.tunnels.close();
+    let ended = async { tokio::join!(graceful.shutdown(), core.tunnels.wait()) };
+    if shutdown.finish("requests in flight", ended).await.is_none() {
         name_stragglers(&core);
     }
     Ok(())
@@ -140,6 +143,7 @@ fn server(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
+        .preserve_header_case(true)
         // The upstream's `Date` is handed on, or none.
         .auto_date_header(false)
         .http2()

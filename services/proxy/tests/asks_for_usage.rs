@@ -1,6 +1,8 @@
 //! `inject` mode: the upstream is asked for usage, and the client gets the bytes
 //! that it would have got without.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 mod support;
 
 use modash_proto::v1::{Outcome, UsageSource};

@@ -89,11 +89,14 @@ async fn handshake<I>(io: I) -> Result<http1::SendRequest<RequestTap>, ConnectEr
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let (sender, connection) =
-        http1::Builder::new().handshake(io).await.map_err(ConnectError::Handshake)?;
+    let (sender, connection) = http1::Builder::new()
+        .preserve_header_case(true)
+        .handshake(io)
+        .await
+        .map_err(ConnectError::Handshake)?;
     tokio::spawn(async move {
         // The request that used it reports the error.
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "upstream connection ended");
         }
     });
