@@ -39,6 +39,12 @@ impl Calibration {
         Self::default()
     }
 
+    /// Number of models that are told apart, and one for all others.
+    #[must_use]
+    pub fn models(&self) -> usize {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Learns from a whole answer whose output tokens are known.
     pub(crate) fn learn(&self, model: &str, tokens: u64, events: u64, bytes: u64) {
         if tokens < SHORTEST || events == 0 || bytes == 0 {
