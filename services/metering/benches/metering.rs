@@ -38,6 +38,18 @@ fn openai_event(number: usize) -> Vec<u8> {
     event.into_bytes()
 }
 
+/// The same size, but no two events are alike: each reports usage.
+fn usage_event(number: usize) -> Vec<u8> {
+    format!(
+        "data: {{\"id\":\"chatcmpl-9f2b7c\",\"object\":\"chat.completion.chunk\",\"created\":1764000000,\
+         \"model\":\"Qwen/Qwen3-8B\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\" quick\"}}}}],\
+         \"usage\":{{\"prompt_tokens\":331,\"completion_tokens\":{:05},\"total_tokens\":{:05}}}}}\n\n",
+        10_000 + number,
+        10_331 + number
+    )
+    .into_bytes()
+}
+
 fn anthropic_event(number: usize) -> Vec<u8> {
     let text = "lorem ipsum dolor sit amet ".repeat(5);
     let mut event = format!(
@@ -70,8 +82,9 @@ fn streams(c: &mut Criterion) {
     const EVENTS: usize = 10_000;
     group.throughput(Throughput::Elements(EVENTS as u64));
     type Event = fn(usize) -> Vec<u8>;
-    let cases: [(&str, &str, Event); 2] = [
+    let cases: [(&str, &str, Event); 3] = [
         ("openai_256_bytes", "/v1/chat/completions", openai_event),
+        ("usage_in_each", "/v1/chat/completions", usage_event),
         ("anthropic_256_bytes", "/v1/messages", anthropic_event),
     ];
     for (name, path, event) in cases {

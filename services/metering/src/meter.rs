@@ -37,7 +37,7 @@ impl Meter {
     pub fn new(method: &Method, uri: &Uri, headers: &HeaderMap, limits: Limits) -> Self {
         let (dialect, route) = Dialect::of(&Target::new(uri.path(), uri.query()));
         let mut model_requested = None;
-        sync(&mut model_requested, route.model.as_deref().map(str::as_bytes), 256);
+        sync(&mut model_requested, route.name(None), 256);
         Self {
             dialect,
             route,
@@ -71,8 +71,7 @@ impl Meter {
         }
         self.request.push(bytes);
         // A later repetition of a key may take back what an earlier one said.
-        let model = self.request.model().or(self.route.model.as_deref().map(str::as_bytes));
-        sync(&mut self.model_requested, model, 256);
+        sync(&mut self.model_requested, self.route.name(self.request.model()), 256);
         sync(&mut self.user, self.request.user(), 128);
     }
 

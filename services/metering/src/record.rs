@@ -99,6 +99,8 @@ pub(crate) struct Record {
     pub(crate) error_type: Option<String>,
     pub(crate) error: bool,
     pub(crate) terminal: bool,
+    /// `[DONE]` was seen.
+    pub(crate) done: bool,
     pub(crate) counts: Counts,
     /// Output tokens by choice, from per-chunk usage.
     per_choice: Vec<(u64, u64)>,
@@ -153,7 +155,10 @@ impl Record {
     /// Usage on a chunk of one choice.
     pub(crate) fn set_choice(&mut self, index: u64, completion: u64) {
         if let Some(entry) = self.per_choice.iter_mut().find(|entry| entry.0 == index) {
-            entry.1 = entry.1.max(completion);
+            // By the merge rule.
+            if completion > 0 {
+                entry.1 = completion;
+            }
         } else if self.per_choice.len() < CHOICES {
             self.per_choice.push((index, completion));
         }
@@ -164,9 +169,10 @@ impl Record {
         self.per_choice.clear();
     }
 
-    /// Sum over the choices, if more than one carried usage (rule U4).
+    /// Sum over the choices, if the stream broke and more than one carried usage
+    /// (rule U4).
     pub(crate) fn sum_of_choices(&self) -> Option<u64> {
-        (self.per_choice.len() > 1)
+        (self.per_choice.len() > 1 && !self.done)
             .then(|| self.per_choice.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.1)))
     }
 

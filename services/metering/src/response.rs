@@ -196,7 +196,8 @@ impl Response {
             }
             BodyFraming::Opaque | BodyFraming::Unknown { .. } => (broken, false),
         };
-        let open = stream && !tap.reader.record.terminal;
+        let marked = broken || tap.reader.wire.framing != Framing::Any;
+        let open = stream && marked && !tap.reader.record.terminal;
         // A client may leave after the terminal mark, before the coding ends.
         let ended = broken && stream && tap.reader.record.terminal;
         let undecoded = self.decoder.as_ref().is_some_and(|decoder| !decoder.is_whole());

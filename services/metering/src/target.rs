@@ -11,8 +11,10 @@ pub(crate) struct Target<'a> {
 /// What the target says.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Route {
-    /// Model named by path or query.
+    /// Model named by path or query, whatever the body says.
     pub(crate) model: Option<String>,
+    /// Deployment named by the path: the model if the body names none.
+    pub(crate) deployment: Option<String>,
     /// How a stream is asked for.
     pub(crate) ask: Ask,
     /// Only if it differs from that of the dialect.
@@ -33,6 +35,14 @@ pub(crate) enum Ask {
     Yes,
     /// Never.
     No,
+}
+
+impl Route {
+    /// The model requested, given what the body names.
+    pub(crate) fn name<'a>(&'a self, body: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        let bytes = |name: &'a Option<String>| name.as_deref().map(str::as_bytes);
+        bytes(&self.model).or(body).or(bytes(&self.deployment))
+    }
 }
 
 impl<'a> Target<'a> {

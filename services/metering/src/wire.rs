@@ -41,6 +41,8 @@ impl std::fmt::Debug for Wire {
 pub(crate) enum Framing {
     /// Server-sent events.
     Sse,
+    /// Not known, and so are the terminal marks.
+    Any,
     /// One JSON object each line.
     Lines,
     /// SSE, or one JSON array whose elements are the events.

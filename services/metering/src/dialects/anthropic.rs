@@ -85,7 +85,7 @@ pub(crate) static COUNT_TOKENS: Wire = Wire {
 fn messages_route(target: &Target<'_>) -> Option<Route> {
     let vertex = "/publishers/anthropic/models/";
     if let Some(model) = target.between(vertex, ":streamRawPredict") {
-        return Some(Route { model: Some(model), ask: Ask::Yes, operation: None });
+        return Some(Route { model: Some(model), ask: Ask::Yes, ..Route::default() });
     }
     if let Some(model) = target.between(vertex, ":rawPredict") {
         return Some(Route { model: Some(model), ..Route::default() });

@@ -40,7 +40,7 @@ mod converse {
             let stream = target.between("/model/", "/converse-stream");
             let ask = if stream.is_some() { Ask::Yes } else { Ask::No };
             let model = stream.or_else(|| target.between("/model/", "/converse"))?;
-            Some(Route { model: Some(model), ask, operation: None })
+            Some(Route { model: Some(model), ask, ..Route::default() })
         },
         shape: &SHAPE,
         event,
@@ -105,7 +105,7 @@ mod invoke {
             let stream = target.between("/model/", "/invoke-with-response-stream");
             let ask = if stream.is_some() { Ask::Yes } else { Ask::No };
             let model = stream.or_else(|| target.between("/model/", "/invoke"))?;
-            Some(Route { model: Some(model), ask, operation: None })
+            Some(Route { model: Some(model), ask, ..Route::default() })
         },
         shape: &SHAPE,
         event,
@@ -140,12 +140,10 @@ mod invoke {
     fn tokens(record: &Record) -> Tokens {
         let get = |kind| record.counts.get(kind);
         let mut tokens = anthropic::tokens(record);
-        if get(Count::Prompt).is_none() {
-            tokens.cached_prompt = tokens.cached_prompt.or(get(Count::MetricCached));
-            tokens.cache_write = tokens.cache_write.or(get(Count::MetricCacheWrite));
-            let fresh = get(Count::MetricPrompt);
-            tokens.prompt = anthropic::with_cache(fresh, tokens.cached_prompt, tokens.cache_write);
-        }
+        let fresh = get(Count::Prompt).or(get(Count::MetricPrompt));
+        tokens.cached_prompt = tokens.cached_prompt.or(get(Count::MetricCached));
+        tokens.cache_write = tokens.cache_write.or(get(Count::MetricCacheWrite));
+        tokens.prompt = anthropic::with_cache(fresh, tokens.cached_prompt, tokens.cache_write);
         tokens.completion = tokens.completion.or(get(Count::MetricCompletion));
         tokens.total = total(tokens.prompt, tokens.completion, None);
         tokens

@@ -62,10 +62,10 @@ fn route(target: &Target<'_>) -> Option<Route> {
             .find_map(|start| target.between(start, method))
     };
     if let Some(model) = model(":streamGenerateContent") {
-        return Some(Route { model: Some(model), ask: Ask::Yes, operation: None });
+        return Some(Route { model: Some(model), ask: Ask::Yes, ..Route::default() });
     }
     let model = model(":generateContent")?;
-    Some(Route { model: Some(model), ask: Ask::No, operation: None })
+    Some(Route { model: Some(model), ask: Ask::No, ..Route::default() })
 }
 
 fn fold_part(slots: &mut Slots, _: u64) {

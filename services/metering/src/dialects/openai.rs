@@ -90,7 +90,7 @@ pub(crate) static CHAT: Wire = Wire {
     route: |target| {
         target
             .ends("/chat/completions")
-            .then(|| Route { model: target.after("/deployments/"), ..Route::default() })
+            .then(|| Route { deployment: target.after("/deployments/"), ..Route::default() })
     },
     shape: &SHAPE,
     event,
@@ -104,7 +104,7 @@ pub(crate) static COMPLETIONS: Wire = Wire {
     operation: Operation::Completion,
     route: |target: &Target<'_>| {
         target.ends("/completions").then(|| Route {
-            model: target.after("/deployments/").or_else(|| target.after("/engines/")),
+            deployment: target.after("/deployments/").or_else(|| target.after("/engines/")),
             ..Route::default()
         })
     },

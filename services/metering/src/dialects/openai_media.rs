@@ -4,7 +4,7 @@
 use crate::dialect::Operation;
 use crate::json::Slots;
 use crate::record::{Count, Record, merge_amount};
-use crate::target::{Ask, Route};
+use crate::target::{Ask, Route, Target};
 use crate::wire::{Event, Framing, TYPE, Wire, length, note_error, plain_tokens, value};
 
 crate::wire::shape! { SHAPE ROWS {
@@ -26,7 +26,7 @@ pub(crate) static TRANSCRIPTION: Wire = Wire {
     operation: Operation::Transcription,
     route: |target| {
         (target.ends("/audio/transcriptions") || target.ends("/audio/translations"))
-            .then(Route::default)
+            .then(|| by_deployment(target))
     },
     shape: &SHAPE,
     event,
@@ -39,7 +39,7 @@ pub(crate) static SPEECH: Wire = Wire {
     id: "openai-audio-speech",
     operation: Operation::Speech,
     route: |target| {
-        target.ends("/audio/speech").then(|| Route { ask: Ask::Format, ..Route::default() })
+        target.ends("/audio/speech").then(|| Route { ask: Ask::Format, ..by_deployment(target) })
     },
     ..TRANSCRIPTION
 };
@@ -51,10 +51,14 @@ pub(crate) static IMAGES: Wire = Wire {
         ["/images/generations", "/images/edits", "/images/variations"]
             .iter()
             .any(|end| target.ends(end))
-            .then(Route::default)
+            .then(|| by_deployment(target))
     },
     ..TRANSCRIPTION
 };
+
+fn by_deployment(target: &Target<'_>) -> Route {
+    Route { deployment: target.after("/deployments/"), ..Route::default() }
+}
 
 fn event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;

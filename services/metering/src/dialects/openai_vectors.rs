@@ -51,7 +51,11 @@ pub(crate) static RERANK: Wire = Wire {
 };
 
 fn route(target: &Target<'_>, ends: &[&str]) -> Option<Route> {
-    ends.iter().any(|end| target.ends(end)).then(|| Route { ask: Ask::No, ..Route::default() })
+    ends.iter().any(|end| target.ends(end)).then(|| Route {
+        ask: Ask::No,
+        deployment: target.after("/deployments/"),
+        ..Route::default()
+    })
 }
 
 fn event(event: &Event<'_>, record: &mut Record) {

@@ -66,7 +66,7 @@ pub(crate) static REALTIME: Wire = Wire {
         target.ends("/realtime").then(|| Route {
             model: target.query("model"),
             ask: Ask::Yes,
-            operation: None,
+            ..Route::default()
         })
     },
     event: realtime_event,
@@ -83,7 +83,8 @@ fn responses_route(target: &Target<'_>) -> Option<Route> {
     // A count, no consumption: the answer has no usage.
     let operation = (last == "input_tokens").then_some(Operation::CountTokens);
     let streams = target.query("stream").as_deref() == Some("true");
-    Some(Route { model: None, ask: if streams { Ask::Yes } else { Ask::Member }, operation })
+    let ask = if streams { Ask::Yes } else { Ask::Member };
+    Some(Route { ask, operation, ..Route::default() })
 }
 
 fn responses_event(event: &Event<'_>, record: &mut Record) {

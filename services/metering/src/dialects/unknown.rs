@@ -22,6 +22,6 @@ pub(crate) static UNKNOWN: Wire = Wire {
         }
     },
     tokens: |_| Tokens::default(),
-    framing: Framing::Sse,
+    framing: Framing::Any,
     done: true,
 };

@@ -224,6 +224,7 @@ impl Sse {
         if self.has_data {
             if self.head[..self.head_len].trim_ascii() == b"[DONE]" {
                 self.done = true;
+                reader.record.done = true;
                 reader.record.terminal |= reader.wire.done || reader.record.dialect.is_some();
                 reader.drop_event();
             } else {

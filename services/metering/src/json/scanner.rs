@@ -547,6 +547,12 @@ impl Scanner {
     ) -> Result<usize, Malformed> {
         let mut at = start;
         while let Some(byte) = bytes.get(at) {
+            // Runs of digits are most of what embeddings are made of.
+            let runs = matches!(digits, Digits::Whole | Digits::Fraction | Digits::Power);
+            if runs && byte.is_ascii_digit() {
+                at += 1;
+                continue;
+            }
             let Some(next) = digits.next(*byte) else {
                 self.number_end(digits, &bytes[start..at], shape, slots)?;
                 return Ok(at);
