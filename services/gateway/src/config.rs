@@ -34,6 +34,11 @@ pub struct GatewaySettings {
     #[arg(long, env = "MODASH_GATEWAY_ALLOWED_HOSTS", default_value = "")]
     gateway_allowed_hosts: Checked<Hosts>,
 
+    /// Port of the proxy on the host under which browsers reach the dashboard; the
+    /// page shows it until there is a first request
+    #[arg(long, env = "MODASH_GATEWAY_PROXY_PORT", default_value = "4005")]
+    gateway_proxy_port: Checked<u16>,
+
     /// Folder of a built dashboard to serve instead of the one inside
     #[arg(long, env = "MODASH_GATEWAY_DASHBOARD_DIR")]
     gateway_dashboard_dir: Option<PathBuf>,
@@ -52,6 +57,8 @@ pub struct GatewayConfig {
     pub cors_origins: Origins,
     /// Names of the gateway beside localhost and IP addresses.
     pub allowed_hosts: Hosts,
+    /// Port of the proxy, for the page that has nothing to show yet.
+    pub proxy_port: u16,
     /// Folder of a built dashboard. `None`: the embedded one.
     pub dashboard_dir: Option<PathBuf>,
 }
@@ -67,6 +74,7 @@ impl GatewayConfig {
             analytics_url,
             cors_origins: Origins::default(),
             allowed_hosts: Hosts::default(),
+            proxy_port: 4005,
             dashboard_dir: None,
         }
     }
@@ -80,6 +88,11 @@ impl GatewaySettings {
         let analytics = self.gateway_analytics_url.check("MODASH_GATEWAY_ANALYTICS_URL", mistakes);
         let origins = self.gateway_cors_origins.check("MODASH_GATEWAY_CORS_ORIGINS", mistakes);
         let hosts = self.gateway_allowed_hosts.check("MODASH_GATEWAY_ALLOWED_HOSTS", mistakes);
+        let proxy_port = self.gateway_proxy_port.check_as(
+            "a port from 0 to 65535",
+            "MODASH_GATEWAY_PROXY_PORT",
+            mistakes,
+        );
         if let Some(folder) = &self.gateway_dashboard_dir {
             mistakes.require(
                 folder.join("index.html").is_file(),
@@ -93,6 +106,7 @@ impl GatewaySettings {
             analytics_url: analytics?,
             cors_origins: origins?,
             allowed_hosts: hosts?,
+            proxy_port: proxy_port?,
             dashboard_dir: self.gateway_dashboard_dir,
         })
     }

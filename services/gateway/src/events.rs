@@ -70,12 +70,18 @@ struct Shared {
     subscribed: AtomicBool,
     places: Arc<Semaphore>,
     descriptor: MessageDescriptor,
+    proxy_port: u16,
     metrics: GatewayMetrics,
 }
 
 impl Hub {
-    /// A hub without events. `descriptor` is that of LiveRequest.
-    pub(crate) fn new(descriptor: MessageDescriptor, metrics: GatewayMetrics) -> Self {
+    /// A hub without events. `descriptor` is that of LiveRequest; every stream is
+    /// told `proxy_port`.
+    pub(crate) fn new(
+        descriptor: MessageDescriptor,
+        proxy_port: u16,
+        metrics: GatewayMetrics,
+    ) -> Self {
         let mut instance = uuid::Uuid::new_v4().simple().to_string();
         instance.truncate(8);
         Self {
@@ -86,6 +92,7 @@ impl Hub {
                 subscribed: AtomicBool::new(false),
                 places: Arc::new(Semaphore::new(MOST_STREAMS)),
                 descriptor,
+                proxy_port,
                 metrics,
             }),
         }
@@ -169,12 +176,14 @@ impl Hub {
 
     fn connected_frame(&self, opening: &Opening) -> Option<Frame> {
         #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
         struct Data<'a> {
             version: &'static str,
             instance: &'a str,
             seq: u64,
             resumed: bool,
             now: u64,
+            proxy_port: u16,
             /// Whether the list is known to be right at this moment.
             live: bool,
             requests: Vec<&'a RawValue>,
@@ -187,6 +196,7 @@ impl Hub {
             seq: opening.seq,
             resumed: opening.resumed,
             now: milliseconds_since_1970(),
+            proxy_port: self.shared.proxy_port,
             live: self.shared.subscribed.load(Ordering::Relaxed),
             requests: opening.in_flight.iter().map(|live| &*live.json).collect(),
             truncated: opening.truncated,

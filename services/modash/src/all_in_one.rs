@@ -67,6 +67,7 @@ async fn run_services(
     let analytics_address = analytics.address();
     let analytics_url = url(analytics_address);
     config.gateway.analytics_url = parsed(&analytics_url)?;
+    config.gateway.proxy_port = config.proxy.listen.port();
     let gateway = Gateway::bind(config.gateway).await?;
     let dashboard = gateway.address();
     let simulated =

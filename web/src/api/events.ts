@@ -17,6 +17,8 @@ export interface EventData {
   truncated?: boolean;
   /** These are all requests that run; `connected` always means that. */
   snapshot?: boolean;
+  /** With `connected`: where the proxy listens, on the host of this page. */
+  proxyPort?: number;
   /** With `connected`: false while the gateway itself does not know what runs. */
   live?: boolean;
 }

@@ -21,6 +21,8 @@ export interface Live {
   connection: Connection;
   /** Whether it was ever told what runs; else nothing is known of it. */
   known: boolean;
+  /** Port of the proxy, on the host of this page. */
+  proxyPort: number;
   /** When the connection was lost, or the last event came; ms since 1970 by this machine's clock. */
   since: number;
   /** Server's clock minus this machine's. */
@@ -41,6 +43,7 @@ export class LiveStore {
   private state: Live = {
     connection: "connecting",
     known: false,
+    proxyPort: 4005,
     since: Date.now(),
     clockOffset: 0,
     rows: [],
@@ -78,7 +81,8 @@ export class LiveStore {
     }
     for (const request of requests ?? []) this.patch(request, now, all === true);
     const known = name === "connected" ? data.live !== false : this.state.known || requests !== undefined;
-    this.publish({ since: now, clockOffset: data.now - now, known });
+    const proxyPort = data.proxyPort || this.state.proxyPort;
+    this.publish({ since: now, clockOffset: data.now - now, known, proxyPort });
   }
 
   tick(): void {

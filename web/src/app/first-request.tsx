@@ -1,15 +1,15 @@
 // What a fresh installation shows in place of an empty chart: the line that
 // sends a first request.
 import { useState } from "react";
+import { useLive } from "../api/live.ts";
 import { Button } from "../components/panel.tsx";
 import styles from "./first-request.module.css";
 
-const PROXY_PORT = 4005;
-
 export function FirstRequest() {
+  const { proxyPort } = useLive();
   const [copied, setCopied] = useState(false);
   const host = location.hostname.includes(":") ? `[${location.hostname}]` : location.hostname;
-  const base = `http://${host}:${PROXY_PORT}`;
+  const base = `http://${host}:${proxyPort}`;
   const line = `curl ${base}/v1/chat/completions -H 'content-type: application/json' -d '{"model":"your-model","messages":[{"role":"user","content":"Hello"}]}'`;
   const copy = async () => {
     await navigator.clipboard.writeText(line);

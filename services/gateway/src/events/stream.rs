@@ -87,7 +87,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     fn hub() -> Hub {
-        Hub::new(Contract::new().unwrap().live_request(), GatewayMetrics::default())
+        Hub::new(Contract::new().unwrap().live_request(), 4005, GatewayMetrics::default())
     }
 
     fn start(hub: &Hub, room: usize) -> (mpsc::Receiver<Frame>, JoinHandle<End>, Shutdown) {
