@@ -10,4 +10,4 @@ mod text;
 pub(crate) use scanner::{Malformed, Scanner, cut};
 pub(crate) use shape::{Fold, Keep, Row, Shape};
 pub(crate) use slots::{Slot, Slots, Value, digits};
-pub(crate) use text::plain;
+pub(crate) use text::{plain, same};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use modash_histogram::Histogram;
 
 use crate::dialect::Dialect;
-use crate::json::cut;
+use crate::json::{cut, same};
 use crate::reading::{RealtimeResponse, Tokens};
 
 /// Counts as they come, before a dialect makes totals of them.
@@ -270,7 +270,7 @@ impl Clock {
 #[inline]
 pub(crate) fn keep_last(old: &mut Option<String>, text: Option<&[u8]>, limit: usize) {
     let Some(text) = text.map(|text| cut(text, limit)) else { return };
-    if old.as_ref().is_some_and(|old| old.as_bytes() == text) {
+    if old.as_ref().is_some_and(|old| same(old.as_bytes(), text)) {
         return;
     }
     let new = String::from_utf8_lossy(text);

@@ -4,6 +4,7 @@
 //! with its parent as if it were a member.
 
 use crate::json::slots::{Slot, Slots};
+use crate::json::text::same;
 
 /// Called when an array element has ended, with its index; afterwards all slots
 /// below the element are cleared.
@@ -141,7 +142,7 @@ impl Shape {
             let node = self.node(place);
             if node.head == head
                 && node.key.len() == length
-                && (length <= 8 || node.key[8..] == bytes[8..length])
+                && (length <= 8 || same(&node.key[8..], &bytes[8..length]))
             {
                 return place;
             }

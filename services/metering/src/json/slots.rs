@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::json::text::same;
+
 /// Index of a row of a shape.
 pub(crate) type Slot = usize;
 
@@ -156,7 +158,7 @@ impl Slots {
 
     /// Whether the slot holds this string.
     pub(crate) fn is(&self, slot: Slot, text: &str) -> bool {
-        self.bytes(slot) == Some(text.as_bytes())
+        self.bytes(slot).is_some_and(|bytes| same(bytes, text.as_bytes()))
     }
 
     /// `true`, and nothing else.

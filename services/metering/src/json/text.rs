@@ -64,6 +64,22 @@ fn special(word: u64) -> u64 {
     found & HIGH
 }
 
+/// Whether two short texts are the same. Written out: for a few bytes a call of
+/// the C library's `memcmp` took up to 130 ns where it uses masked loads.
+#[inline]
+pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let (ours, our_end) = one.as_chunks::<8>();
+    let (theirs, their_end) = other.as_chunks::<8>();
+    let differing = ours.iter().zip(theirs).fold(0, |differing, (one, other)| {
+        differing | (u64::from_ne_bytes(*one) ^ u64::from_ne_bytes(*other))
+    });
+    let end = our_end.iter().zip(their_end).fold(0, |end, (one, other)| end | (one ^ other));
+    differing == 0 && end == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
