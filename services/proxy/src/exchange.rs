@@ -316,3 +316,46 @@ impl Drop for Running {
         self.end(Ending::ClientClosed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_defect_in_metering_ends_metering_and_nothing_else() {
+        let request = http::Request::post("/v1/chat/completions").body(()).unwrap();
+        let (head, ()) = request.into_parts();
+        let exchange = Exchange::begin(&head, "default".into(), Arc::default());
+        let shared = Arc::new(Shared::new());
+        let mut running = Running::begin(exchange, shared.clone());
+        let exchange = running.exchange().clone();
+        exchange.observe(|_| panic!("a defect on purpose"));
+        assert!(exchange.metering_failed());
+        exchange.request_data(b"{}");
+        exchange.response_head(StatusCode::OK, &HeaderMap::new());
+        exchange.response_data(b"{}");
+        exchange.forwarded(2);
+        running.end(Ending::Complete);
+        assert_eq!(shared.counters.metering_failures.load(Ordering::Relaxed), 1);
+        let finished = shared.next_finished().and_then(|ended| ended.take_finished()).unwrap();
+        assert_eq!((finished.status, finished.ending), (Some(200), Ending::Complete));
+        assert!(finished.reading.is_none());
+    }
+
+    #[test]
+    fn an_exchange_ends_once_and_dropping_it_is_an_end() {
+        let (head, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+        let shared = Arc::new(Shared::new());
+        let exchange = Exchange::begin(&head, "default".into(), Arc::default());
+        let mut running = Running::begin(exchange, shared.clone());
+        assert_eq!(shared.in_flight_count(), 1);
+        running.end(Ending::UpstreamBroke);
+        drop(running);
+        assert_eq!((shared.in_flight_count(), shared.finished_count()), (0, 1));
+        let exchange = Exchange::begin(&head, "default".into(), Arc::default());
+        drop(Running::begin(exchange, shared.clone()));
+        let ended = [shared.next_finished(), shared.next_finished()]
+            .map(|exchange| exchange.and_then(|exchange| exchange.take_finished()).unwrap().ending);
+        assert_eq!(ended, [Ending::UpstreamBroke, Ending::ClientClosed]);
+    }
+}
