@@ -77,6 +77,7 @@ async fn run_services(
     config.proxy.gateway = Some(parsed(&url(dashboard))?);
     config.proxy.client_key_secret =
         config.proxy.client_key_secret.or_else(|| client_key_secret::load(&config.data_directory));
+    config.proxy.spool_directory.get_or_insert_with(|| config.data_directory.join("spool"));
     let upstream = config.proxy.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
     let proxy = Proxy::bind(config.proxy).await?;
     let proxy_address = proxy.address();

@@ -2,49 +2,83 @@
 //! makes events of them, keeps them until analytics has committed them, and
 //! tells analytics what runs.
 //!
-//! cores' queues → `collect` → `spool` → `stream` → analytics, and acks back.
+//! cores' queues → `keeper` → `log` on disk and `spool` in memory → `stream` →
+//! analytics, and acks back.
 
+mod directory;
+mod keeper;
 mod live;
+mod log;
+mod running;
 mod spool;
 mod stream;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
-    time::Duration,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
-use modash_proto::v1::{ReplicaStats, UsageEvent};
+use modash_proto::v1::ReplicaStats;
 use modash_runtime::Shutdown;
-use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio::sync::{Notify, oneshot};
 use url::Url;
 
-use crate::{core::Shared, usage_event::EventMaker};
+use crate::{
+    core::Shared,
+    usage_event::{EventMaker, SharedEvent},
+};
+pub(crate) use directory::{default_directory, directory_of};
+use keeper::{DiskState, Keeper, SharedSpool};
 use live::EndedRequests;
-use spool::Spool;
+pub(crate) use log::LogConfig;
+use spool::{Counts, Spool, WINDOW};
 
 /// How often the cores' queues are emptied. Polling costs the cores no wake-up:
 /// a request's own path has no system call for its event.
 const COLLECT_EVERY: Duration = Duration::from_millis(10);
 
+/// How long a stop waits for analytics to come back if nothing is lost without.
+const WAIT_FOR_ANALYTICS: Duration = Duration::from_secs(2);
+
 /// What emitting needs.
 pub(crate) struct EmitConfig {
     pub(crate) replica_id: String,
     pub(crate) analytics: Vec<Url>,
-    pub(crate) spool_events: usize,
+    /// Most events that are in memory only.
+    pub(crate) events_in_memory: usize,
+    /// `None`: in memory only.
+    pub(crate) log: Option<LogConfig>,
 }
 
-/// Shared by the collector, the stream and the metrics.
+/// Shared by the keeper, the stream and the metrics.
 pub(crate) struct Emitter {
     replica_id: String,
     analytics: Vec<Url>,
     cores: Vec<Arc<Shared>>,
     maker: EventMaker,
-    spool: Mutex<Spool>,
+    spool: Arc<SharedSpool>,
+    log: Option<LogConfig>,
     ended: Mutex<EndedRequests>,
+    /// A stream is open.
+    connected: AtomicBool,
     /// There are new events in the spool.
     appended: Notify,
     /// Events left the spool.
     trimmed: Notify,
+}
+
+/// The spool's counters and gauges.
+pub(crate) struct SpoolStats {
+    pub(crate) counts: Counts,
+    pub(crate) disk: DiskState,
+    /// Age of the oldest event that is not acknowledged, in seconds.
+    pub(crate) oldest_seconds: f64,
 }
 
 impl Emitter {
@@ -54,8 +88,10 @@ impl Emitter {
             analytics: config.analytics,
             cores,
             maker,
-            spool: Mutex::new(Spool::new(config.spool_events)),
+            spool: Arc::new(SharedSpool::new(Spool::new(WINDOW, config.events_in_memory))),
+            log: config.log,
             ended: Mutex::default(),
+            connected: AtomicBool::new(false),
             appended: Notify::new(),
             trimmed: Notify::new(),
         }
@@ -63,65 +99,79 @@ impl Emitter {
 
     /// Emits until a stop is asked for and the cores have ended (`cores_ended`);
     /// then hands over what is left, as long as the grace period lasts.
-    pub(crate) async fn run(self: Arc<Self>, shutdown: Shutdown, cores_ended: impl Future) {
-        let stream = tokio::spawn(stream::run(self.clone()));
-        tokio::select! {
-            () = self.collect_for_ever() => {}
-            _ = cores_ended => {}
-        }
-        self.collect();
-        let empty = async {
-            loop {
-                let trimmed = self.trimmed.notified();
-                if self.spool().pending() == 0 {
-                    break;
-                }
-                trimmed.await;
-            }
-        };
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        shutdown: Shutdown,
+        cores_ended: impl Future,
+    ) -> io::Result<()> {
+        let (opened, spool_is_open) = oneshot::channel();
+        let keeper = KeeperThread::start(self.clone(), opened)?;
+        let emitter = self.clone();
+        let stream = tokio::spawn(async move {
+            // Sequence numbers go on where the process before ended.
+            let _ = spool_is_open.await;
+            stream::run(emitter).await;
+        });
+        let stream = AbortOnDrop(stream.abort_handle());
+        cores_ended.await;
+        keeper.collect().await;
         shutdown.request();
-        if shutdown.finish("hand-over of usage events to analytics", empty).await.is_none() {
-            let events = self.spool().pending();
+        shutdown.finish("hand-over of usage events to analytics", self.handed_over()).await;
+        drop(stream);
+        keeper.close().await;
+        self.say_what_is_left();
+        Ok(())
+    }
+
+    /// Waits until analytics has everything, or what it has not is safe and
+    /// analytics is away.
+    async fn handed_over(&self) {
+        let mut away_since = Instant::now();
+        loop {
+            let trimmed = self.trimmed.notified();
+            if self.spool().pending() == 0 {
+                return;
+            }
+            if self.connected.load(Ordering::Relaxed) {
+                away_since = Instant::now();
+            }
+            let safe = self.spool.disk().durable && self.spool().unwritten_count() == 0;
+            if safe && away_since.elapsed() > WAIT_FOR_ANALYTICS {
+                return;
+            }
+            let _ = tokio::time::timeout(WAIT_FOR_ANALYTICS / 8, trimmed).await;
+        }
+    }
+
+    fn say_what_is_left(&self) {
+        let spool = self.spool();
+        let in_memory = spool.unwritten_count() as u64;
+        let on_disk = spool.pending().saturating_sub(in_memory);
+        if on_disk > 0 && self.log.is_some() {
+            tracing::info!(events = on_disk, "usage events wait on disk for the next start");
+        }
+        if in_memory > 0 {
+            let events = in_memory;
             tracing::error!(events, "usage events are lost: analytics did not take them in time");
         }
-        stream.abort();
     }
 
-    async fn collect_for_ever(&self) {
-        let mut tick = tokio::time::interval(COLLECT_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tick.tick().await;
-            self.collect();
-        }
-    }
-
-    /// Empties the cores' queues into the spool.
-    fn collect(&self) {
-        let mut appended = false;
+    /// Fetches what the cores finished.
+    fn collect(&self) -> Vec<SharedEvent> {
+        let mut events = Vec::new();
         for core in &self.cores {
             while let Some(exchange) = core.next_finished() {
                 if let Some(event) = self.maker.event(&exchange) {
-                    self.append(event);
-                    appended = true;
+                    self.ended().note(&event);
+                    events.push(Arc::new(event));
                 }
             }
         }
-        if appended {
-            self.appended.notify_one();
-        }
-    }
-
-    fn append(&self, event: UsageEvent) {
-        self.ended().note(&event);
-        if self.spool().append(Arc::new(event)) {
-            // The limit was reached: once per outage is enough to say.
-            tracing::warn!("analytics is away for too long; the oldest usage events are given up");
-        }
+        events
     }
 
     fn spool(&self) -> MutexGuard<'_, Spool> {
-        self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spool.lock()
     }
 
     fn ended(&self) -> MutexGuard<'_, EndedRequests> {
@@ -133,16 +183,90 @@ impl Emitter {
         let sum = |read: fn(&Shared) -> u64| self.cores.iter().map(|core| read(core)).sum::<u64>();
         let spool = self.spool();
         let counts = spool.counts();
+        let in_memory = spool.unwritten_count() as u64;
+        let dropped = sum(|core| core.counters.dropped.load(Ordering::Relaxed));
         ReplicaStats {
             started: sum(|core| core.counters.started.load(Ordering::Relaxed)),
             finished: sum(|core| core.counters.finished.load(Ordering::Relaxed)),
-            queued: sum(|core| core.finished_count() as u64) + spool.unsent() as u64,
-            spooled: spool.pending() as u64,
+            queued: sum(|core| core.finished_count() as u64) + in_memory,
+            spooled: spool.pending().saturating_sub(in_memory),
             sent: counts.sent,
             acknowledged: counts.acknowledged,
-            dropped: counts.dropped + sum(|core| core.counters.dropped.load(Ordering::Relaxed)),
+            dropped: counts.dropped + counts.damaged + dropped,
             rejected: counts.rejected,
             oldest_unsent_at: spool.oldest().and_then(|event| event.started_at),
         }
+    }
+
+    /// What the spool counts beside that.
+    pub(crate) fn spool_stats(&self) -> SpoolStats {
+        let oldest = self.spool().oldest().and_then(|event| event.started_at);
+        let age = |at| std::time::SystemTime::try_from(at).ok()?.elapsed().ok();
+        SpoolStats {
+            counts: self.spool().counts(),
+            disk: self.spool.disk(),
+            oldest_seconds: oldest.and_then(age).unwrap_or_default().as_secs_f64(),
+        }
+    }
+}
+
+/// The thread on which the keeper works. Ends when this is dropped.
+struct KeeperThread {
+    /// Asks for what the cores have now, and to be told when it is kept.
+    requests: SyncSender<oneshot::Sender<()>>,
+    thread: JoinHandle<()>,
+}
+
+impl KeeperThread {
+    fn start(emitter: Arc<Emitter>, opened: oneshot::Sender<()>) -> io::Result<Self> {
+        let (requests, asked) = sync_channel::<oneshot::Sender<()>>(1);
+        let mut keeper = Keeper::new(emitter.spool.clone(), emitter.log.clone());
+        let work = move || {
+            keeper.open();
+            let _ = opened.send(());
+            let mut remember_running_at = Instant::now();
+            loop {
+                let request = asked.recv_timeout(COLLECT_EVERY);
+                let events = emitter.collect();
+                keeper.store(&events);
+                if keeper.tend() || !events.is_empty() {
+                    emitter.appended.notify_one();
+                }
+                if Instant::now() >= remember_running_at {
+                    remember_running_at = Instant::now() + running::EVERY;
+                    keeper.remember_running(|| running::snapshot(&emitter.cores, &emitter.maker));
+                }
+                match request {
+                    Ok(kept) => drop(kept.send(())),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return keeper.close(),
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("modash-spool".to_owned()).spawn(work)?;
+        Ok(Self { requests, thread })
+    }
+
+    /// Returns when everything that the cores finished so far is kept.
+    async fn collect(&self) {
+        let (kept, done) = oneshot::channel();
+        // One request at a time: there is always room.
+        if self.requests.try_send(kept).is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    async fn close(self) {
+        drop(self.requests);
+        // A defect there was reported by the panic itself.
+        let _ = tokio::task::spawn_blocking(|| self.thread.join()).await;
+    }
+}
+
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

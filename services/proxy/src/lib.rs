@@ -33,7 +33,7 @@ use crate::{
     asking::StreamUsageAid,
     client_key::Fingerprinter,
     core::{Core, Shared},
-    emit::{EmitConfig, Emitter},
+    emit::{EmitConfig, Emitter, LogConfig, directory_of},
     listener::{Intake, Listeners},
     route::Router,
     upstream::Tls,
@@ -58,7 +58,7 @@ pub enum Error {
     #[error("MODASH_PROXY_UPSTREAM_CA_FILE {0}")]
     Tls(String),
     /// The system refused a thread.
-    #[error("cannot start a forwarding thread: {0}")]
+    #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
 }
 
@@ -113,7 +113,12 @@ impl Proxy {
             EmitConfig {
                 replica_id: config.replica_id.clone(),
                 analytics: config.analytics.clone(),
-                spool_events: config.spool_events,
+                events_in_memory: config.spool_events,
+                log: config.spool_directory.as_deref().map(|spools| LogConfig {
+                    directory: directory_of(spools, &config.replica_id),
+                    bytes: config.spool_bytes,
+                    fsync: config.spool_fsync,
+                }),
             },
             cores.clone(),
             EventMaker::new(config.replica_id.clone(), fingerprinter),
@@ -150,8 +155,7 @@ impl Proxy {
             thread.start(number).map_err(Error::Thread)?;
         }
         drop(running);
-        emitter.run(context.shutdown, ended.recv()).await;
-        Ok(())
+        emitter.run(context.shutdown, ended.recv()).await.map_err(Error::Thread)
     }
 }
 

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     match (proxy, process) {
         (Some(proxy), Some(process)) if mistakes.is_empty() => {
             run("modash-proxy", process, async |context| {
-                Proxy::bind(proxy).await?.run(context).await?;
+                Proxy::bind(proxy.with_default_spool()).await?.run(context).await?;
                 Ok::<_, Error>(())
             })
         }

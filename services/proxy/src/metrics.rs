@@ -9,7 +9,10 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
 };
 
-use crate::{core::Shared, emit::Emitter};
+use crate::{
+    core::Shared,
+    emit::{Emitter, SpoolStats},
+};
 
 /// Registers everything that the proxy counts.
 pub(crate) fn register(metrics: &Metrics, cores: Vec<Arc<Shared>>, emitter: Arc<Emitter>) {
@@ -31,6 +34,7 @@ impl Collector for ProxyMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let sum = |read: fn(&Shared) -> u64| self.cores.iter().map(|core| read(core)).sum::<u64>();
         let stats = self.emitter.stats();
+        let SpoolStats { counts, disk, oldest_seconds } = self.emitter.spool_stats();
         let counters = [
             (
                 "connections",
@@ -56,7 +60,15 @@ impl Collector for ProxyMetrics {
                 stats.acknowledged,
             ),
             ("events_rejected", "Usage events refused by analytics for good", stats.rejected),
-            ("events_dropped", "Usage events given up because a limit was reached", stats.dropped),
+            ("events_dropped", "Usage events given up, damaged ones included", stats.dropped),
+            ("events_damaged", "Usage events whose record on disk was damaged", counts.damaged),
+            ("events_recovered", "Usage events left by the process before", counts.recovered),
+            (
+                "requests_interrupted",
+                "Requests that ran when the process before was killed",
+                disk.interrupted,
+            ),
+            ("spool_failures", "Writes to the spool that failed", disk.failures),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
@@ -70,14 +82,31 @@ impl Collector for ProxyMetrics {
         }
         let gauges = [
             ("requests_in_flight", "Requests in flight", sum(|core| core.in_flight_count() as u64)),
-            ("events_queued", "Usage events that were not sent yet", stats.queued),
-            ("events_spooled", "Usage events that were not acknowledged yet", stats.spooled),
+            (
+                "events_queued",
+                "Usage events in memory only that were not acknowledged yet",
+                stats.queued,
+            ),
+            (
+                "events_spooled",
+                "Usage events on disk that were not acknowledged yet",
+                stats.spooled,
+            ),
+            ("spool_bytes", "Size of the usage events on disk", disk.bytes),
+            ("spool_durable", "1 if usage events are kept on disk", u64::from(disk.durable)),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             let name = format!("proxy_{name}");
             gauge.encode(encoder.encode_descriptor(&name, help, None, gauge.metric_type())?)?;
         }
+        let gauge = ConstGauge::new(oldest_seconds);
+        gauge.encode(encoder.encode_descriptor(
+            "proxy_oldest_event_seconds",
+            "Age of the oldest usage event that was not acknowledged yet",
+            None,
+            gauge.metric_type(),
+        )?)?;
         Ok(())
     }
 }

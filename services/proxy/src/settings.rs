@@ -11,7 +11,10 @@ use clap::Args;
 use modash_runtime::{Checked, Mistakes, Seconds};
 use url::Url;
 
-use crate::upstream::{BaseUrl, UpstreamConfig, named_upstreams};
+use crate::{
+    emit::default_directory,
+    upstream::{BaseUrl, UpstreamConfig, named_upstreams},
+};
 
 /// Settings as given by flags and environment.
 #[derive(Debug, Clone, Args)]
@@ -82,8 +85,25 @@ pub struct ProxySettings {
     #[arg(long, env = "MODASH_PROXY_STREAM_USAGE", default_value = "observe")]
     proxy_stream_usage: Checked<StreamUsage>,
 
-    /// Most usage events held while analytics cannot be reached; beyond it the
-    /// oldest are given up and counted
+    /// Directory in which usage events wait on disk for analytics, in a directory
+    /// of their own for each replica [default: /var/lib/modash/spool for root,
+    /// else ~/.local/state/modash/spool; with PORT=0, which is no lasting
+    /// identity, events wait in memory]
+    #[arg(long, env = "MODASH_PROXY_SPOOL_DIRECTORY")]
+    proxy_spool_directory: Option<PathBuf>,
+
+    /// Most bytes of usage events on disk; beyond it the oldest are given up and
+    /// counted
+    #[arg(long, env = "MODASH_PROXY_SPOOL_BYTES", default_value = "1073741824")]
+    proxy_spool_bytes: Checked<SpoolBytes>,
+
+    /// How often usage events are synced to the disk, which is what a power cut
+    /// can cost; a kill of the process costs none. 0: whenever the system does it
+    #[arg(long, env = "MODASH_PROXY_SPOOL_FSYNC_SECONDS", default_value = "1")]
+    proxy_spool_fsync_seconds: Checked<FsyncInterval>,
+
+    /// Most usage events held in memory while the disk does not take them;
+    /// beyond it the oldest are given up and counted
     #[arg(long, env = "MODASH_PROXY_SPOOL_EVENTS", default_value = "100000")]
     proxy_spool_events: Checked<SpoolEvents>,
 }
@@ -116,8 +136,27 @@ pub struct ProxyConfig {
     pub client_key_secret: Option<Vec<u8>>,
     /// What to do about streams whose client did not ask for usage.
     pub stream_usage: StreamUsage,
-    /// Most events held for analytics.
+    /// Where events wait on disk, in a directory for each replica; `None`: in
+    /// memory.
+    pub spool_directory: Option<PathBuf>,
+    /// Most bytes of events on disk.
+    pub spool_bytes: u64,
+    /// How often events are synced to the disk; `None`: when the system does it.
+    pub spool_fsync: Option<Duration>,
+    /// Most events that are in memory only.
     pub spool_events: usize,
+}
+
+impl ProxyConfig {
+    /// With the usual directory for the spool, if none is set and the port, on
+    /// which the replica's identity rests, is a lasting one.
+    #[must_use]
+    pub fn with_default_spool(mut self) -> Self {
+        if self.spool_directory.is_none() && self.listen.port() != 0 {
+            self.spool_directory = default_directory();
+        }
+        self
+    }
 }
 
 impl ProxySettings {
@@ -145,6 +184,9 @@ impl ProxySettings {
             .proxy_header_timeout_seconds
             .check("MODASH_PROXY_HEADER_TIMEOUT_SECONDS", mistakes);
         let stream_usage = self.proxy_stream_usage.check("MODASH_PROXY_STREAM_USAGE", mistakes);
+        let spool_bytes = self.proxy_spool_bytes.check("MODASH_PROXY_SPOOL_BYTES", mistakes);
+        let fsync =
+            self.proxy_spool_fsync_seconds.check("MODASH_PROXY_SPOOL_FSYNC_SECONDS", mistakes);
         let spool = self.proxy_spool_events.check("MODASH_PROXY_SPOOL_EVENTS", mistakes);
         let replica_id = self.proxy_replica_id.unwrap_or_else(|| default_replica_id(port));
         mistakes.require(
@@ -168,6 +210,9 @@ impl ProxySettings {
             header_timeout: header?.0,
             client_key_secret: self.proxy_client_key_secret.map(String::into_bytes),
             stream_usage: stream_usage?,
+            spool_directory: self.proxy_spool_directory,
+            spool_bytes: spool_bytes?.0,
+            spool_fsync: fsync?.0,
             spool_events: spool?.0,
         })
     }
@@ -220,6 +265,39 @@ impl FromStr for Threads {
             Ok(0) => Ok(Self(std::thread::available_parallelism().map_or(1, usize::from))),
             Ok(count @ 1..=1024) => Ok(Self(count)),
             _ => Err("must be a number from 0 (one for each core) to 1024"),
+        }
+    }
+}
+
+/// A number of bytes of at least 1 MiB.
+#[derive(Debug, Clone, Copy)]
+struct SpoolBytes(u64);
+
+impl FromStr for SpoolBytes {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(bytes) if bytes >= 1 << 20 => Ok(Self(bytes)),
+            _ => Err("must be a number of bytes, at least 1048576"),
+        }
+    }
+}
+
+/// A time between two syncs; 0 stands for none.
+#[derive(Debug, Clone, Copy)]
+struct FsyncInterval(Option<Duration>);
+
+impl FromStr for FsyncInterval {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse::<f64>() {
+            Ok(0.0) => Ok(Self(None)),
+            Ok(seconds) if (0.001..=3600.0).contains(&seconds) => {
+                Ok(Self(Some(Duration::from_secs_f64(seconds))))
+            }
+            _ => Err("must be 0 (never) or a number of seconds from 0.001 to 3600"),
         }
     }
 }

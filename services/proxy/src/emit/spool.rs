@@ -1,87 +1,308 @@
-//! The events that analytics has not committed yet, in order, each with its
-//! sequence number. Bounded: at the limit the oldest go, and are counted.
+//! The events that analytics has not committed yet, each with its sequence number.
+//!
+//! Most of them are on disk (`log`). In memory are the oldest, which are being
+//! sent (`window`), and those that the disk has not taken (`unwritten`): all of
+//! them where there is no disk. Both are bounded. The keeper's thread adds, the
+//! stream takes and acknowledges; nothing here touches a file.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use crate::usage_event::SharedEvent;
 
+/// Most events held in memory to be sent, beside those that the disk has not
+/// taken: several times what is under way between two acks of a busy proxy.
+pub(super) const WINDOW: usize = 8_192;
+
+/// An event with its sequence number.
+#[derive(Debug, Clone)]
+pub(super) struct Numbered {
+    pub(super) sequence: u64,
+    pub(super) event: SharedEvent,
+}
+
 /// Events from the first that is not acknowledged to the newest.
+#[derive(Debug)]
 pub(super) struct Spool {
-    events: VecDeque<SharedEvent>,
-    /// Sequence number of the first event in `events`.
-    first: u64,
-    /// Sequence number of the first event that the present stream has not sent.
+    /// In order. An event that was dropped leaves a gap in the numbers.
+    window: VecDeque<Numbered>,
+    /// In order; newer than everything on disk.
+    unwritten: VecDeque<Numbered>,
+    /// Most events in the window.
+    most_loaded: usize,
+    /// Most events in `unwritten`.
+    most_unwritten: usize,
+    /// Number of the next new event.
+    next: u64,
+    /// Every event before this number is on disk, or was given up.
+    written_to: u64,
+    /// Every event before this number was in the window, or was given up.
+    loaded_to: u64,
+    /// Number of the next event that the present stream sends.
     next_to_send: u64,
-    limit: usize,
-    dropping: bool,
+    acknowledged_to: u64,
+    pending: u64,
+    /// Changes when numbers change their meaning.
+    numbering: u64,
     counts: Counts,
 }
 
 /// What became of events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     /// Handed to a stream, repeats included.
-    pub(super) sent: u64,
+    pub(crate) sent: u64,
     /// Acknowledged, rejected ones included.
-    pub(super) acknowledged: u64,
-    /// Given up at the limit.
-    pub(super) dropped: u64,
+    pub(crate) acknowledged: u64,
+    /// Given up at a limit.
+    pub(crate) dropped: u64,
+    /// Found damaged on disk.
+    pub(crate) damaged: u64,
     /// Refused by analytics for good.
-    pub(super) rejected: u64,
+    pub(crate) rejected: u64,
+    /// Left by the process before.
+    pub(crate) recovered: u64,
+}
+
+/// What a log held when it was opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OnDisk {
+    pub(super) acknowledged: u64,
+    pub(super) next: u64,
+    pub(super) pending: u64,
+}
+
+/// Numbers do not follow on those that the stream has sent: it has to begin
+/// again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("sequence numbers do not follow on each other")]
+pub(super) struct Renumbered;
+
+/// The place of a stream in the sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    numbering: u64,
+    /// Sequence number of the first event that the stream will carry.
+    pub(super) next_sequence: u64,
 }
 
 impl Spool {
-    pub(super) fn new(limit: usize) -> Self {
+    /// Without a disk so far.
+    pub(super) fn new(most_loaded: usize, most_unwritten: usize) -> Self {
         Self {
-            events: VecDeque::new(),
-            first: 1,
+            window: VecDeque::new(),
+            unwritten: VecDeque::new(),
+            most_loaded,
+            most_unwritten,
+            next: 1,
+            written_to: 1,
+            loaded_to: 1,
             next_to_send: 1,
-            limit,
-            dropping: false,
+            acknowledged_to: 0,
+            pending: 0,
+            numbering: 0,
             counts: Counts::default(),
         }
     }
 
-    /// Adds an event. True if this is the first one for which another had to go.
-    pub(super) fn append(&mut self, event: SharedEvent) -> bool {
-        self.events.push_back(event);
-        if self.events.len() <= self.limit {
-            return false;
+    // ---- by the keeper ----
+
+    /// Puts what is on disk before what is in memory, which gets new numbers.
+    pub(super) fn take_over(&mut self, disk: OnDisk) {
+        let in_memory = self.unwritten.len() as u64;
+        // What was in the window only, and sent, has lost its second chance.
+        self.counts.dropped += self.pending - in_memory;
+        self.counts.recovered += disk.pending;
+        self.numbering += 1;
+        self.window.clear();
+        self.acknowledged_to = disk.acknowledged;
+        self.loaded_to = disk.acknowledged + 1;
+        self.next_to_send = self.loaded_to;
+        self.written_to = disk.next;
+        self.next = disk.next + in_memory;
+        for (event, sequence) in self.unwritten.iter_mut().zip(disk.next..) {
+            event.sequence = sequence;
         }
-        self.events.pop_front();
-        self.first += 1;
-        self.next_to_send = self.next_to_send.max(self.first);
-        self.counts.dropped += 1;
-        !std::mem::replace(&mut self.dropping, true)
+        self.pending = disk.pending + in_memory;
     }
 
-    /// A new stream begins with what is not acknowledged; gives the sequence
-    /// number of its first event.
-    pub(super) fn rewind(&mut self) -> u64 {
-        self.next_to_send = self.first;
-        self.first
+    /// The number of the next new event.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether everything is in the window, so that nothing need be read back.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded_to >= self.next
+    }
+
+    /// Adds new events, which are on disk.
+    pub(super) fn append_written(&mut self, events: &[SharedEvent]) {
+        for event in events {
+            self.number(event);
+        }
+        self.written_to = self.next;
+    }
+
+    /// Adds new events, which are in memory only.
+    pub(super) fn append_unwritten(&mut self, events: &[SharedEvent]) {
+        for event in events {
+            let numbered = self.number(event);
+            self.unwritten.push_back(numbered);
+            if self.unwritten.len() > self.most_unwritten {
+                self.drop_oldest_unwritten();
+            }
+        }
+    }
+
+    fn number(&mut self, event: &SharedEvent) -> Numbered {
+        let numbered = Numbered { sequence: self.next, event: event.clone() };
+        if self.is_loaded() && self.window.len() < self.most_loaded {
+            self.window.push_back(numbered.clone());
+            self.loaded_to = self.next + 1;
+        }
+        self.next += 1;
+        self.pending += 1;
+        numbered
+    }
+
+    fn drop_oldest_unwritten(&mut self) {
+        let Some(oldest) = self.unwritten.pop_front() else { return };
+        // What was sent stays in the window, and may yet be acknowledged.
+        if oldest.sequence < self.next_to_send {
+            return;
+        }
+        if let Ok(place) =
+            self.window.binary_search_by_key(&oldest.sequence, |event| event.sequence)
+        {
+            self.window.remove(place);
+        }
+        self.pending -= 1;
+        self.counts.dropped += 1;
+    }
+
+    /// The oldest events that the disk has not taken.
+    pub(super) fn unwritten(&self, most: usize) -> Vec<Numbered> {
+        let consecutive = |(place, event): &(usize, &Numbered)| {
+            event.sequence == self.unwritten[0].sequence + *place as u64
+        };
+        let events = self.unwritten.iter().enumerate().take(most).take_while(consecutive);
+        events.map(|(_, event)| event.clone()).collect()
+    }
+
+    /// Events in memory that the disk has not taken.
+    pub(super) fn unwritten_count(&self) -> usize {
+        self.unwritten.len()
+    }
+
+    /// The disk has taken the unwritten events up to this number.
+    pub(super) fn note_written(&mut self, last: u64) {
+        let taken = self.unwritten.partition_point(|event| event.sequence <= last);
+        self.unwritten.drain(..taken);
+        self.written_to = last + 1;
+    }
+
+    /// The disk gave up these events.
+    pub(super) fn drop_written(&mut self, gone: &Range<u64>) {
+        let never_loaded = gone.end.saturating_sub(gone.start.max(self.loaded_to));
+        self.loaded_to = self.loaded_to.max(gone.end);
+        let before = self.window.len();
+        let next_to_send = self.next_to_send;
+        // What was sent may yet be acknowledged.
+        self.window
+            .retain(|event| event.sequence < next_to_send || !gone.contains(&event.sequence));
+        let dropped = never_loaded + (before - self.window.len()) as u64;
+        self.counts.dropped += dropped;
+        self.pending = self.pending.saturating_sub(dropped);
+    }
+
+    /// From where to read back from disk, and how much there is room for; `None`
+    /// if there is nothing to read.
+    pub(super) fn to_load(&self) -> Option<(u64, usize)> {
+        let room = self.most_loaded.saturating_sub(self.window.len());
+        (room > 0 && self.loaded_to < self.written_to).then_some((self.loaded_to, room))
+    }
+
+    /// Adds what was read back; `next` is the number after the last that was
+    /// read, of which `damaged` were of no use.
+    pub(super) fn load(&mut self, events: Vec<Numbered>, next: u64, damaged: u64) {
+        self.window.extend(events);
+        self.loaded_to = self.loaded_to.max(next);
+        self.counts.damaged += damaged;
+        self.pending = self.pending.saturating_sub(damaged);
+    }
+
+    /// Moves on to what the disk has not taken, once all of the disk is read.
+    /// True if there was something.
+    pub(super) fn load_unwritten(&mut self) -> bool {
+        if self.is_loaded() || self.loaded_to < self.written_to {
+            return false;
+        }
+        let loaded_to = self.loaded_to;
+        let from = self.unwritten.partition_point(|event| event.sequence < loaded_to);
+        let room = self.most_loaded.saturating_sub(self.window.len());
+        let before = self.window.len();
+        self.window.extend(self.unwritten.range(from..).take(room).cloned());
+        if let Some(last) = self.window.back() {
+            self.loaded_to = self.loaded_to.max(last.sequence + 1);
+        }
+        self.window.len() > before
+    }
+
+    /// Events up to this number need no keeping.
+    pub(super) fn acknowledged_to(&self) -> u64 {
+        self.acknowledged_to
+    }
+
+    // ---- by the stream ----
+
+    /// A new stream begins with what is not acknowledged.
+    pub(super) fn rewind(&mut self) -> Place {
+        self.next_to_send = self.window.front().map_or(self.loaded_to, |event| event.sequence);
+        Place { numbering: self.numbering, next_sequence: self.next_to_send }
     }
 
     /// The next events to send with the sequence number of the first; empty if
     /// all are sent, or `window` are sent and not acknowledged.
-    pub(super) fn next_batch(&mut self, most: usize, window: usize) -> (u64, Vec<SharedEvent>) {
-        let first = self.next_to_send;
-        let sent = self.sent_unacknowledged();
-        let count = most.min(window.saturating_sub(sent)).min(self.unsent());
-        let events: Vec<_> = self.events.range(sent..sent + count).cloned().collect();
-        self.next_to_send += count as u64;
-        self.counts.sent += count as u64;
-        (first, events)
+    pub(super) fn next_batch(
+        &mut self,
+        place: Place,
+        most: usize,
+        window: usize,
+    ) -> Result<(u64, Vec<SharedEvent>), Renumbered> {
+        if place.numbering != self.numbering {
+            return Err(Renumbered);
+        }
+        let (first, sent) = (self.next_to_send, self.sent_unacknowledged());
+        let events: Vec<_> = self
+            .window
+            .range(sent..)
+            .take(most.min(window.saturating_sub(sent)))
+            .zip(first..)
+            .take_while(|(event, expected)| event.sequence == *expected)
+            .map(|(event, _)| event.event.clone())
+            .collect();
+        // Behind a gap another stream goes on, when this one has its answers.
+        if events.is_empty() && sent == 0 && !self.window.is_empty() {
+            return Err(Renumbered);
+        }
+        self.next_to_send += events.len() as u64;
+        self.counts.sent += events.len() as u64;
+        Ok((first, events))
     }
 
     /// Events up to this sequence number are committed or rejected.
-    pub(super) fn acknowledge(&mut self, sequence: u64) {
-        let committed = sequence.min(self.next_to_send.saturating_sub(1));
-        while self.first <= committed && self.events.pop_front().is_some() {
-            self.first += 1;
-            self.counts.acknowledged += 1;
+    pub(super) fn acknowledge(&mut self, place: Place, sequence: u64) {
+        if place.numbering != self.numbering {
+            return;
         }
-        self.dropping &= self.events.len() == self.limit;
+        let committed = sequence.min(self.next_to_send.saturating_sub(1));
+        let count = self.window.partition_point(|event| event.sequence <= committed);
+        self.window.drain(..count);
+        let taken = self.unwritten.partition_point(|event| event.sequence <= committed);
+        self.unwritten.drain(..taken);
+        self.acknowledged_to = self.acknowledged_to.max(committed);
+        self.counts.acknowledged += count as u64;
+        self.pending = self.pending.saturating_sub(count as u64);
     }
 
     /// An event was refused for good.
@@ -89,27 +310,24 @@ impl Spool {
         self.counts.rejected += 1;
     }
 
+    fn sent_unacknowledged(&self) -> usize {
+        self.window.partition_point(|event| event.sequence < self.next_to_send)
+    }
+
+    // ---- for everybody ----
+
     /// Events that are not acknowledged.
-    pub(super) fn pending(&self) -> usize {
-        self.events.len()
+    pub(super) fn pending(&self) -> u64 {
+        self.pending
     }
 
-    /// Events that the present stream has not sent.
-    pub(super) fn unsent(&self) -> usize {
-        self.events.len() - self.sent_unacknowledged()
-    }
-
-    /// The oldest event that is not acknowledged.
+    /// The oldest event that is not acknowledged, if it is in memory.
     pub(super) fn oldest(&self) -> Option<&SharedEvent> {
-        self.events.front()
+        self.window.front().map(|event| &event.event)
     }
 
     pub(super) fn counts(&self) -> Counts {
         self.counts
-    }
-
-    fn sent_unacknowledged(&self) -> usize {
-        usize::try_from(self.next_to_send - self.first).unwrap_or(usize::MAX)
     }
 }
 
@@ -119,13 +337,15 @@ mod tests {
     use modash_proto::v1::UsageEvent;
     use std::sync::Arc;
 
-    fn spool_of(events: usize, limit: usize) -> Spool {
-        let mut spool = Spool::new(limit);
-        for number in 1..=events {
-            let event = UsageEvent { event_id: number.to_string(), ..UsageEvent::default() };
-            spool.append(Arc::new(event));
-        }
-        spool
+    fn event(number: u64) -> SharedEvent {
+        Arc::new(UsageEvent { event_id: number.to_string(), ..UsageEvent::default() })
+    }
+
+    fn spool_of(events: u64, limit: usize) -> (Spool, Place) {
+        let mut spool = Spool::new(WINDOW, limit);
+        spool.append_unwritten(&(1..=events).map(event).collect::<Vec<_>>());
+        let place = spool.rewind();
+        (spool, place)
     }
 
     fn ids(events: &[SharedEvent]) -> Vec<&str> {
@@ -134,37 +354,82 @@ mod tests {
 
     #[test]
     fn what_is_not_acknowledged_is_sent_again_on_the_next_stream() {
-        let mut spool = spool_of(5, 10);
-        assert_eq!(ids(&spool.next_batch(3, 100).1), ["1", "2", "3"]);
-        assert_eq!(spool.next_batch(3, 100).0, 4);
-        spool.acknowledge(2);
-        assert_eq!(spool.rewind(), 3);
-        let (first, events) = spool.next_batch(100, 100);
+        let (mut spool, place) = spool_of(5, 10);
+        assert_eq!(ids(&spool.next_batch(place, 3, 100).unwrap().1), ["1", "2", "3"]);
+        assert_eq!(spool.next_batch(place, 3, 100).unwrap().0, 4);
+        spool.acknowledge(place, 2);
+        let place = spool.rewind();
+        assert_eq!(place.next_sequence, 3);
+        let (first, events) = spool.next_batch(place, 100, 100).unwrap();
         assert_eq!((first, ids(&events)), (3, vec!["3", "4", "5"]));
         assert_eq!(spool.counts().sent, 8);
     }
 
     #[test]
     fn the_window_bounds_what_is_under_way() {
-        let mut spool = spool_of(5, 10);
-        assert_eq!(spool.next_batch(100, 2).1.len(), 2);
-        assert_eq!(spool.next_batch(100, 2).1.len(), 0);
-        spool.acknowledge(1);
-        assert_eq!(spool.next_batch(100, 2).1.len(), 1);
+        let (mut spool, place) = spool_of(5, 10);
+        assert_eq!(spool.next_batch(place, 100, 2).unwrap().1.len(), 2);
+        assert_eq!(spool.next_batch(place, 100, 2).unwrap().1.len(), 0);
+        spool.acknowledge(place, 1);
+        assert_eq!(spool.next_batch(place, 100, 2).unwrap().1.len(), 1);
     }
 
     #[test]
     fn at_the_limit_the_oldest_go_and_are_counted() {
-        let mut spool = spool_of(7, 5);
-        assert_eq!(spool.counts().dropped, 2);
-        let (first, events) = spool.next_batch(100, 100);
+        let (mut spool, place) = spool_of(7, 5);
+        assert_eq!((spool.counts().dropped, spool.pending()), (2, 5));
+        let (first, events) = spool.next_batch(place, 100, 100).unwrap();
         assert_eq!((first, events.len()), (3, 5));
     }
 
     #[test]
+    fn what_is_sent_when_the_limit_is_reached_may_still_be_acknowledged() {
+        let (mut spool, place) = spool_of(5, 5);
+        assert_eq!(spool.next_batch(place, 2, 100).unwrap().1.len(), 2);
+        spool.append_unwritten(&(6..=8).map(event).collect::<Vec<_>>());
+        assert_eq!((spool.counts().dropped, spool.pending()), (1, 7));
+        assert_eq!(spool.next_batch(place, 100, 100).unwrap().1.len(), 0, "a gap");
+        spool.acknowledge(place, 2);
+        assert_eq!(spool.next_batch(place, 100, 100), Err(Renumbered));
+        let place = spool.rewind();
+        let (first, events) = spool.next_batch(place, 100, 100).unwrap();
+        assert_eq!((first, ids(&events)), (4, vec!["4", "5", "6", "7", "8"]));
+        spool.acknowledge(place, 8);
+        assert_eq!((spool.pending(), spool.counts().acknowledged), (0, 7));
+    }
+
+    #[test]
     fn an_ack_of_what_was_never_sent_changes_nothing() {
-        let mut spool = spool_of(3, 5);
-        spool.acknowledge(99);
+        let (mut spool, place) = spool_of(3, 5);
+        spool.acknowledge(place, 99);
         assert_eq!((spool.pending(), spool.counts().acknowledged), (3, 0));
+    }
+
+    #[test]
+    fn more_than_the_window_holds_follows_in_order() {
+        let count = 3 * WINDOW as u64;
+        let (mut spool, place) = spool_of(count, usize::MAX);
+        let mut expected = 1;
+        while spool.pending() > 0 {
+            let (first, events) = spool.next_batch(place, 1_000, usize::MAX).unwrap();
+            assert_eq!(first, expected);
+            expected += events.len() as u64;
+            spool.acknowledge(place, expected - 1);
+            spool.load_unwritten();
+        }
+        assert_eq!(expected, count + 1);
+    }
+
+    #[test]
+    fn a_stream_from_before_a_log_was_taken_over_has_to_begin_again() {
+        let (mut spool, place) = spool_of(3, 10);
+        assert_eq!(spool.next_batch(place, 100, 100).unwrap().1.len(), 3);
+        spool.take_over(OnDisk { acknowledged: 10, next: 15, pending: 4 });
+        assert_eq!(spool.next_batch(place, 100, 100), Err(Renumbered));
+        spool.acknowledge(place, 3);
+        assert_eq!((spool.pending(), spool.to_load()), (7, Some((11, WINDOW))));
+        let numbers: Vec<_> = spool.unwritten(9).iter().map(|event| event.sequence).collect();
+        assert_eq!(numbers, [15, 16, 17]);
+        assert_eq!(spool.rewind().next_sequence, 11);
     }
 }

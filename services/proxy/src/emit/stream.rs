@@ -1,7 +1,10 @@
 //! The stream to analytics: one at a time, opened again with growing pauses,
 //! at the next address when one fails.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use modash_proto::v1::{
     EventBatch, Hello, StreamUsageRequest, StreamUsageResponse,
@@ -18,7 +21,10 @@ use tonic::{
 };
 use url::Url;
 
-use super::{Emitter, live};
+use super::{
+    Emitter, live,
+    spool::{Place, Renumbered},
+};
 
 /// Events in one batch: far below the contract's limits of number and size.
 const BATCH: usize = 1_000;
@@ -43,6 +49,8 @@ enum StreamError {
     Status(#[from] Status),
     #[error("analytics closed the stream")]
     Closed,
+    #[error(transparent)]
+    Renumbered(#[from] Renumbered),
 }
 
 /// Streams for ever.
@@ -55,10 +63,17 @@ pub(super) async fn run(emitter: Arc<Emitter>) {
             Ok(stream) => {
                 tracing::info!(analytics = %url, "streaming usage events");
                 failing = false;
-                stream.run().await
+                emitter.connected.store(true, Ordering::Relaxed);
+                let error = stream.run().await;
+                emitter.connected.store(false, Ordering::Relaxed);
+                error
             }
             Err(error) => error,
         };
+        if matches!(error, StreamError::Renumbered(_)) {
+            tokio::time::sleep(FIRST_PAUSE).await;
+            continue;
+        }
         // One line each outage, not each attempt.
         if !std::mem::replace(&mut failing, true) {
             tracing::warn!(analytics = %url, %error,
@@ -75,6 +90,7 @@ pub(super) async fn run(emitter: Arc<Emitter>) {
 /// An open stream.
 struct UsageStream {
     emitter: Arc<Emitter>,
+    place: Place,
     up: mpsc::Sender<StreamUsageRequest>,
     down: Streaming<StreamUsageResponse>,
     live: live::LiveView,
@@ -86,11 +102,11 @@ async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamEr
     let channel =
         timeout(KEEP_ALIVE, connect(url)).await.map_err(|_| StreamError::ConnectTimeout)??;
     let (up, messages) = mpsc::channel(8);
-    let next_sequence = emitter.spool().rewind();
+    let place = emitter.spool().rewind();
     let hello = Hello {
         replica_id: emitter.replica_id.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        next_sequence,
+        next_sequence: place.next_sequence,
     };
     // The channel is new and empty, so this cannot wait.
     let _ = up.send(request(stream_usage_request::Message::Hello(hello))).await;
@@ -100,6 +116,7 @@ async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamEr
         .into_inner();
     Ok(UsageStream {
         emitter: emitter.clone(),
+        place,
         up,
         down,
         live: live::LiveView::new(),
@@ -166,7 +183,8 @@ impl UsageStream {
             let Ok(place) = self.up.try_reserve() else {
                 return if self.up.is_closed() { Err(self.broken().await) } else { Ok(()) };
             };
-            let (first_sequence, events) = self.emitter.spool().next_batch(BATCH, WINDOW);
+            let batch = self.emitter.spool().next_batch(self.place, BATCH, WINDOW);
+            let (first_sequence, events) = batch?;
             if events.is_empty() {
                 break;
             }
@@ -188,7 +206,7 @@ impl UsageStream {
     fn receive(&mut self, message: StreamUsageResponse) {
         match message.message {
             Some(stream_usage_response::Message::Ack(ack)) => {
-                self.emitter.spool().acknowledge(ack.sequence);
+                self.emitter.spool().acknowledge(self.place, ack.sequence);
                 self.emitter.trimmed.notify_waiters();
             }
             Some(stream_usage_response::Message::Reject(reject)) => {

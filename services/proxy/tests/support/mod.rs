@@ -182,6 +182,9 @@ pub fn config(analytics: SocketAddr) -> ProxyConfig {
         header_timeout: Duration::from_secs(10),
         client_key_secret: Some(b"test secret".to_vec()),
         stream_usage: modash_proxy::StreamUsage::Observe,
+        spool_directory: None,
+        spool_bytes: 1 << 30,
+        spool_fsync: None,
         spool_events: 1000,
     }
 }
