@@ -30,7 +30,9 @@ pub(crate) fn start_traffic(
     analytics: String,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
-    let traffic = Traffic::new(TrafficConfig::to(proxy))?;
+    // As busy as the day before, so that the charts of both fit together.
+    let config = TrafficConfig { peak_requests_per_second: 0.7, ..TrafficConfig::to(proxy) };
+    let traffic = Traffic::new(config)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     tokio::spawn(async move {

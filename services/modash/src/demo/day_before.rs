@@ -17,7 +17,7 @@ use tonic::{Status, transport::Channel};
 const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
 
 /// Mean time between two requests in the busiest hour.
-const BUSY_PAUSE_MICROS: f64 = 9_000_000.0;
+const BUSY_PAUSE_MICROS: f64 = 3_000_000.0;
 
 /// One kind of use.
 struct Habit {
