@@ -1,0 +1,172 @@
+//! A proxy that is killed: what it answered, and what it was answering, is in the
+//! database after its next start.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+use std::path::Path;
+
+use modash_integration::{PATIENCE, Process, Services, Signal, get, post_json, rpc_value};
+use modash_test_support::{Answer, FakeUpstream, Gate, TestDatabase, eventually};
+use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
+const ANSWER: &str = r#"{"id":"c-1","model":"m","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}"#;
+const CONTENT: &str = "data: {\"id\":\"c-1\",\"model\":\"m-slow\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+
+/// A proxy of its own with a spool in this directory.
+struct SpoolingProxy {
+    process: Process,
+    url: String,
+    metrics: String,
+}
+
+impl SpoolingProxy {
+    async fn start(directory: &Path, upstream: &FakeUpstream, analytics_url: &str) -> Self {
+        let settings = [
+            ("PORT", "0".to_owned()),
+            ("MODASH_PROXY_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+            ("MODASH_PROXY_REPLICA_ID", "killed".to_owned()),
+            ("MODASH_PROXY_SPOOL_DIRECTORY", directory.display().to_string()),
+            ("MODASH_PROXY_ANALYTICS_URL", analytics_url.to_owned()),
+            ("UPSTREAM_URL", upstream.url()),
+        ];
+        let process = Process::start("modash-proxy", &settings, &[]);
+        let url = format!("http://{}", process.address("proxy").await);
+        let metrics = format!("http://{}/metrics", process.address("proxy admin").await);
+        Self { process, url, metrics }
+    }
+
+    async fn ask(&self) {
+        let url = format!("{}/v1/chat/completions", self.url);
+        let reply = post_json(&url, &[], &json!({ "model": "m" })).await.unwrap();
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+
+    /// Begins a stream that will not end by itself.
+    async fn ask_for_a_long_answer(&self) -> TcpStream {
+        let body = r#"{"model":"m-slow","stream":true}"#;
+        let mut client = TcpStream::connect(self.url.trim_start_matches("http://")).await.unwrap();
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: here\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        client
+    }
+
+    async fn metric(&self, name: &str, value: u64) {
+        let line = format!("modash_proxy_{name} {value}");
+        eventually(PATIENCE, || async {
+            let text = get(&self.metrics).await?.body;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            if text.lines().any(|found| found == line) { Ok(()) } else { Err(text) }
+        })
+        .await;
+    }
+
+    async fn kill(mut self) {
+        self.process.signal(Signal::KILL);
+        self.process.ended().await;
+    }
+}
+
+/// Analytics and a gateway for asking.
+struct Answers {
+    gateway_url: String,
+    analytics: Process,
+    analytics_url: String,
+    _gateway: Process,
+}
+
+impl Answers {
+    async fn start(database: &TestDatabase) -> Self {
+        let analytics = Services::start_analytics(&database.url(), "127.0.0.1:0");
+        let analytics_url = format!("http://{}", analytics.address("analytics").await);
+        let settings = [
+            ("MODASH_GATEWAY_LISTEN", "127.0.0.1:0".to_owned()),
+            ("MODASH_GATEWAY_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+            ("MODASH_GATEWAY_ANALYTICS_URL", analytics_url.clone()),
+        ];
+        let gateway = Process::start("modash-gateway", &settings, &[]);
+        let gateway_url = format!("http://{}", gateway.address("gateway").await);
+        Self { gateway_url, analytics, analytics_url, _gateway: gateway }
+    }
+
+    /// The rows, once there are so many.
+    async fn rows(&self, count: usize) -> Vec<Value> {
+        eventually(PATIENCE, || async {
+            let page = json!({ "page": 1, "pageSize": 100 });
+            let answer = rpc_value(&self.gateway_url, "RecentRequests", &page).await?;
+            let rows = answer["rows"].as_array().cloned().unwrap_or_default();
+            if rows.len() == count { Ok(rows) } else { Err(answer.to_string()) }
+        })
+        .await
+    }
+}
+
+/// An address at which nobody is.
+async fn nobody() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_proxy_hands_over_at_its_next_start_what_it_had_answered() {
+    let (database, upstream) = (TestDatabase::create().await, FakeUpstream::start().await);
+    let spool = tempfile::tempdir().unwrap();
+    upstream.answer_always(Answer::json(ANSWER));
+    let away = nobody().await;
+    // Twice, so that numbers of two lives meet in one spool.
+    for life in 1..=2 {
+        let proxy = SpoolingProxy::start(spool.path(), &upstream, &away).await;
+        for _ in 0..30 {
+            proxy.ask().await;
+        }
+        proxy.metric("events_spooled", 30 * life).await;
+        proxy.kill().await;
+    }
+
+    let answers = Answers::start(&database).await;
+    let proxy = SpoolingProxy::start(spool.path(), &upstream, &answers.analytics_url).await;
+    proxy.ask().await;
+    assert!(answers.rows(61).await.iter().all(|row| row["promptTokens"] == 7));
+    proxy.metric("events_recovered_total", 60).await;
+    proxy.metric("events_spooled", 0).await;
+    proxy.kill().await;
+
+    // Nothing is sent a second time, or it has no effect; numbers go on.
+    let mut proxy = SpoolingProxy::start(spool.path(), &upstream, &answers.analytics_url).await;
+    proxy.ask().await;
+    answers.rows(62).await;
+    proxy.process.signal(Signal::TERM);
+    assert!(proxy.process.ended().await.success());
+    let _proxy = SpoolingProxy::start(spool.path(), &upstream, &answers.analytics_url).await;
+    answers.analytics.says("\"next_sequence\":63").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_proxy_was_answering_is_recorded_as_interrupted() {
+    let (database, upstream) = (TestDatabase::create().await, FakeUpstream::start().await);
+    let spool = tempfile::tempdir().unwrap();
+    let answers = Answers::start(&database).await;
+    let proxy = SpoolingProxy::start(spool.path(), &upstream, &answers.analytics_url).await;
+    upstream.answer(Answer::event_stream().chunk(CONTENT).wait(&Gate::new()));
+    let _client = proxy.ask_for_a_long_answer().await;
+    let running = spool.path().join("killed");
+    eventually(PATIENCE, || async {
+        // The model is in the file as soon as the request is.
+        ["running-0", "running-1"].iter().any(|name| {
+            let file = std::fs::read(running.join(name)).unwrap_or_default();
+            file.windows(6).any(|bytes| bytes == b"m-slow")
+        })
+    })
+    .await;
+    proxy.kill().await;
+
+    let proxy = SpoolingProxy::start(spool.path(), &upstream, &answers.analytics_url).await;
+    let rows = answers.rows(1).await;
+    assert_eq!(rows[0]["outcome"], "OUTCOME_INTERRUPTED", "{rows:?}");
+    assert_eq!((&rows[0]["model"], &rows[0]["stream"]), (&json!("m-slow"), &json!(true)));
+    proxy.metric("requests_interrupted_total", 1).await;
+}
