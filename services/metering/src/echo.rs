@@ -1,6 +1,6 @@
 //! Most events of a stream differ from the one before only in the text that was
 //! generated. Such an event is recognised by comparing bytes, which costs a
-//! fraction of scanning it, and means what the earlier one meant.
+//! fraction of scanning it, and says nothing that the one just before it did not.
 
 use std::ops::Range;
 
@@ -61,6 +61,13 @@ impl Echo {
         (same && length > 0).then_some(length)
     }
 
+    /// Another event was read: one like the learned one would say something new
+    /// again, such as a lower count than the last.
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        self.learned = false;
+    }
+
     /// Learns an event that was read and had this content.
     pub(crate) fn learn(&mut self, event: &[u8], name: &[u8], marks: &Marks, content: Content) {
         self.misses = self.misses.saturating_add(1);
@@ -68,7 +75,6 @@ impl Echo {
         if self.misses > 4 && !self.misses.is_multiple_of(16) {
             return;
         }
-        self.learned = false;
         let Some(text) = marks.text.clone() else { return };
         let length = text.len() as u64;
         let all = (content.visible == length && content.hidden == 0)

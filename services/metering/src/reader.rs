@@ -181,6 +181,7 @@ impl Reader {
             self.record.content = Content::default();
             let event = Event { slots: &self.slots, name, document, headers: &self.headers };
             (self.wire.event)(&event, &mut self.record);
+            self.echo.forget();
             Ended::Whole
         } else {
             Ended::Bad
