@@ -121,8 +121,7 @@ fn app(
     let contract = contract::Contract::new()?;
     let gateway_metrics = metrics::GatewayMetrics::default();
     gateway_metrics.register(metrics);
-    let hub =
-        events::Hub::new(contract.live_request(), config.proxy_port, gateway_metrics.clone());
+    let hub = events::Hub::new(contract.live_request(), config.proxy_port, gateway_metrics.clone());
     let assets = match &config.dashboard_dir {
         Some(folder) => assets::Assets::Folder(folder.clone()),
         None => assets::Assets::embedded(),
