@@ -14,9 +14,6 @@ use std::{path::PathBuf, time::Duration};
 /// Long enough for a busy machine with two cores.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the design promises between a response and the dashboard.
-pub const A_SECOND: Duration = Duration::from_secs(1);
-
 /// The Python with the packages of `tests/python/requirements.txt`.
 ///
 /// # Panics
