@@ -79,8 +79,8 @@ impl AnalyticsSettings {
         let listen = self.analytics_listen.check("MODASH_ANALYTICS_LISTEN", mistakes);
         let admin_listen =
             self.analytics_admin_listen.check("MODASH_ANALYTICS_ADMIN_LISTEN", mistakes);
-        let database_url = optional(self.database_url, "DATABASE_URL", mistakes);
-        let read_database_url = optional(
+        let database_url = Checked::check_optional(self.database_url, "DATABASE_URL", mistakes);
+        let read_database_url = Checked::check_optional(
             self.analytics_read_database_url,
             "MODASH_ANALYTICS_READ_DATABASE_URL",
             mistakes,
@@ -115,17 +115,6 @@ impl AnalyticsSettings {
             query_timeout: query_timeout?.0,
             query_connections: query_connections?,
         })
-    }
-}
-
-fn optional<T>(
-    setting: Option<Checked<T>>,
-    name: &str,
-    mistakes: &mut Mistakes,
-) -> Option<Option<T>> {
-    match setting {
-        None => Some(None),
-        Some(setting) => setting.check(name, mistakes).map(Some),
     }
 }
 

@@ -76,14 +76,14 @@ impl StreamUsageAid {
             }
             Body::Changed { body, original } => (body, original),
         };
-        let changed = Request::from_parts(changed(head.clone(), &body), tap(body));
+        let changed = Request::from_parts(changed(head.clone(), &body), RequestTap::held(body));
         let (response, checkout) = send(pool, changed, Some(exchange)).await?;
         if !may_refuse(response.status()) {
             let filter = ResponseFilter::new(response.status(), response.headers());
             return Ok(Asked { response, checkout, filter });
         }
         drop((response, checkout));
-        let request = Request::from_parts(head, tap(original));
+        let request = Request::from_parts(head, RequestTap::held(original));
         let (response, checkout) = send(pool, request, Some(exchange)).await?;
         if !may_refuse(response.status()) {
             tracing::info!(upstream = %upstream.name,
@@ -119,14 +119,9 @@ async fn hold(
     }
     exchange.request_end();
     Ok(match injection.end() {
-        Sent::Unchanged(held) => Body::Unchanged(tap(held)),
+        Sent::Unchanged(held) => Body::Unchanged(RequestTap::held(held)),
         Sent::Changed { body, original } => Body::Changed { body, original },
     })
-}
-
-/// A body that was observed before.
-fn tap(held: Vec<Bytes>) -> RequestTap {
-    RequestTap::held(held)
 }
 
 /// The head for a changed body. The answer has to be plain text, so that the
