@@ -1,11 +1,16 @@
 //! What modash itself answers when a request cannot be forwarded, in the one
 //! place where errors become responses.
 
+use std::error::Error as _;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
-use crate::{exchange::Ending, upstream::ConnectError};
+use crate::{
+    exchange::Ending,
+    upstream::{ConnectError, tls_advice},
+};
 
 /// A request that is not sent anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,15 +31,24 @@ pub(crate) enum UpstreamFailure {
     #[error("the request body broke off ({0})")]
     ClientBody(hyper::Error),
     /// The connection ended before there was a response.
-    #[error("it closed the connection before it answered ({0})")]
+    #[error("{}", no_response(.0))]
     NoResponse(hyper::Error),
+}
+
+/// hyper's own text leaves out the cause, which is what helps.
+fn no_response(error: &hyper::Error) -> String {
+    if let Some(advice) = tls_advice(error) {
+        return advice;
+    }
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("it closed the connection before it answered ({error}{cause})")
 }
 
 impl UpstreamFailure {
     /// How the exchange ends.
     pub(crate) fn ending(&self) -> Ending {
         match self {
-            Self::Connect(ConnectError::TimedOut(_)) => Ending::UpstreamTimeout,
+            Self::Connect(ConnectError::TimedOut(..)) => Ending::UpstreamTimeout,
             Self::ClientBody(_) => Ending::ClientClosed,
             Self::Connect(_) | Self::NoResponse(_) => Ending::UpstreamUnreachable,
         }

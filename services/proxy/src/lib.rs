@@ -22,6 +22,7 @@ mod tap;
 mod upgrade;
 mod upstream;
 mod usage_event;
+mod watched_files;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -40,7 +41,7 @@ use crate::{
     usage_event::EventMaker,
 };
 pub use settings::{ProxyConfig, ProxySettings, StreamUsage};
-pub use upstream::{BaseUrl, UpstreamConfig};
+pub use upstream::{BaseUrl, PoolConfig, TlsFileError, TlsFiles, UpstreamConfig};
 
 /// How often old idle connections to upstreams are closed.
 const CLOSE_OLD_EVERY: Duration = Duration::from_secs(5);
@@ -54,9 +55,9 @@ pub enum Error {
     /// No upstream is configured.
     #[error("UPSTREAM_URL is not set: give the base URL of the LLM server")]
     NoUpstream,
-    /// The file of certificate authorities is no good.
-    #[error("MODASH_PROXY_UPSTREAM_CA_FILE {0}")]
-    Tls(String),
+    /// A file of certificates or keys is no good.
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
     /// The system refused a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
@@ -78,7 +79,7 @@ impl Proxy {
     /// If a port is taken, no upstream is configured, or TLS cannot be set up.
     pub async fn bind(config: ProxyConfig) -> Result<Self, Error> {
         let upstream = config.upstream.clone().ok_or(Error::NoUpstream)?;
-        let tls = Tls::new(config.upstream_config.ca_file.as_deref()).map_err(Error::Tls)?;
+        let tls = Tls::new(config.upstream_config.tls.clone())?;
         let listeners = Listeners::bind(config.listen, config.threads)
             .map_err(|error| BindError::new("proxy", "PORT", config.listen, &error))?;
         tracing::info!(address = %listeners.address, purpose = "proxy", %upstream, "listening");

@@ -44,7 +44,7 @@ impl Router {
         tls: &Tls,
         config: &UpstreamConfig,
     ) -> Self {
-        let pool = |base| Arc::new(Pool::new(base, tls.clone(), config.connect_timeout));
+        let pool = |base| Arc::new(Pool::new(base, tls.clone(), config));
         Self {
             default: Upstream { name: DEFAULT.into(), pool: pool(default) },
             named: named
@@ -117,16 +117,15 @@ fn without_name(target: &PathAndQuery, name: &str) -> Option<Result<PathAndQuery
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use crate::upstream::TlsFiles;
 
     fn router() -> Router {
-        let config = UpstreamConfig { connect_timeout: Duration::from_secs(1), ca_file: None };
         Router::new(
             "http://default/base".parse().unwrap(),
             &[("openai".to_owned(), "http://named".parse().unwrap())],
             Some("http://gateway".parse().unwrap()),
-            &Tls::new(None).unwrap(),
-            &config,
+            &Tls::new(TlsFiles::default()).unwrap(),
+            &UpstreamConfig::default(),
         )
     }
 

@@ -16,6 +16,9 @@ use crate::{
     upstream::{BaseUrl, UpstreamConfig, named_upstreams},
 };
 
+mod upstream;
+use upstream::UpstreamSettings;
+
 /// Settings as given by flags and environment.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Proxy")]
@@ -62,18 +65,13 @@ pub struct ProxySettings {
     #[arg(long, env = "MODASH_PROXY_REPLICA_ID")]
     proxy_replica_id: Option<String>,
 
-    /// How long a connection to an upstream may take to open
-    #[arg(long, env = "MODASH_PROXY_CONNECT_TIMEOUT_SECONDS", default_value = "10")]
-    proxy_connect_timeout_seconds: Checked<Seconds>,
-
     /// How long a client may take to send a request head
     #[arg(long, env = "MODASH_PROXY_HEADER_TIMEOUT_SECONDS", default_value = "30")]
     proxy_header_timeout_seconds: Checked<Seconds>,
 
-    /// File of further certificate authorities for upstreams (PEM), beside those
-    /// of the system
-    #[arg(long, env = "MODASH_PROXY_UPSTREAM_CA_FILE")]
-    proxy_upstream_ca_file: Option<PathBuf>,
+    /// How upstreams are reached
+    #[command(flatten)]
+    upstreams: UpstreamSettings,
 
     /// Secret behind the fingerprints of credentials; proxies that share it give
     /// one credential the same fingerprint. Random at each start if not set
@@ -177,9 +175,7 @@ impl ProxySettings {
         let analytics = self.proxy_analytics_url.check("MODASH_PROXY_ANALYTICS_URL", mistakes);
         let admin = self.proxy_admin_listen.check("MODASH_PROXY_ADMIN_LISTEN", mistakes);
         let threads = self.proxy_threads.check("MODASH_PROXY_THREADS", mistakes);
-        let connect = self
-            .proxy_connect_timeout_seconds
-            .check("MODASH_PROXY_CONNECT_TIMEOUT_SECONDS", mistakes);
+        let upstream_config = self.upstreams.check(mistakes);
         let header = self
             .proxy_header_timeout_seconds
             .check("MODASH_PROXY_HEADER_TIMEOUT_SECONDS", mistakes);
@@ -203,10 +199,7 @@ impl ProxySettings {
             analytics: analytics?.0,
             threads: threads?.0,
             replica_id,
-            upstream_config: UpstreamConfig {
-                connect_timeout: connect?.0,
-                ca_file: self.proxy_upstream_ca_file,
-            },
+            upstream_config: upstream_config?,
             header_timeout: header?.0,
             client_key_secret: self.proxy_client_key_secret.map(String::into_bytes),
             stream_usage: stream_usage?,

@@ -9,14 +9,9 @@ use std::{
 use hyper::client::conn::http1::SendRequest;
 
 use super::{
-    BaseUrl, ConnectError,
-    connect::{Tls, connect},
+    BaseUrl, ConnectError, PoolConfig, Tls, UpstreamConfig, connect::connect, dial::Dialler,
 };
 use crate::tap::RequestTap;
-
-/// How long an idle connection is kept. Shorter than what common servers allow,
-/// so that a request seldom meets a connection that is just being closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Most idle connections that are kept.
 const MAX_IDLE: usize = 512;
@@ -24,13 +19,16 @@ const MAX_IDLE: usize = 512;
 /// Connections to one upstream.
 pub(crate) struct Pool {
     base: BaseUrl,
+    dialler: Dialler,
     tls: Tls,
     connect_timeout: Duration,
+    config: PoolConfig,
     idle: Mutex<Vec<Idle>>,
 }
 
 struct Idle {
     sender: SendRequest<RequestTap>,
+    opened: Instant,
     since: Instant,
 }
 
@@ -40,12 +38,20 @@ pub(crate) struct Checkout {
     pub(crate) sender: SendRequest<RequestTap>,
     /// It served a request before.
     pub(crate) reused: bool,
+    opened: Instant,
     pool: Arc<Pool>,
 }
 
 impl Pool {
-    pub(crate) fn new(base: BaseUrl, tls: Tls, connect_timeout: Duration) -> Self {
-        Self { base, tls, connect_timeout, idle: Mutex::default() }
+    pub(crate) fn new(base: BaseUrl, tls: Tls, config: &UpstreamConfig) -> Self {
+        Self {
+            dialler: Dialler::new(base.host(), base.port()),
+            base,
+            tls,
+            connect_timeout: config.connect_timeout,
+            config: config.pool.clone(),
+            idle: Mutex::default(),
+        }
     }
 
     pub(crate) fn base(&self) -> &BaseUrl {
@@ -58,23 +64,28 @@ impl Pool {
         loop {
             // One that was given back a moment ago may not be ready yet.
             let newest = idle.iter().rposition(|idle| idle.sender.is_ready())?;
-            let Idle { sender, since } = idle.remove(newest);
-            if since.elapsed() < IDLE_TIMEOUT {
-                return Some(Checkout { sender, reused: true, pool: self.clone() });
+            let idle = idle.remove(newest);
+            if self.keeps(&idle) {
+                let Idle { sender, opened, .. } = idle;
+                return Some(Checkout { sender, reused: true, opened, pool: self.clone() });
             }
         }
     }
 
     /// A new connection.
     pub(crate) async fn open(self: &Arc<Self>) -> Result<Checkout, ConnectError> {
-        let sender = connect(&self.base, &self.tls, self.connect_timeout).await?;
-        Ok(Checkout { sender, reused: false, pool: self.clone() })
+        let sender = connect(&self.base, &self.dialler, &self.tls, self.connect_timeout).await?;
+        Ok(Checkout { sender, reused: false, opened: Instant::now(), pool: self.clone() })
     }
 
-    /// Closes connections that were idle for too long.
+    /// Closes connections that were idle for too long or are too old.
     pub(crate) fn close_old(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|idle| idle.since.elapsed() < IDLE_TIMEOUT && !idle.sender.is_closed());
+        idle.retain(|idle| self.keeps(idle) && !idle.sender.is_closed());
+    }
+
+    fn keeps(&self, idle: &Idle) -> bool {
+        idle.since.elapsed() < self.config.keep_idle && idle.opened.elapsed() < self.config.max_age
     }
 }
 
@@ -86,7 +97,7 @@ impl Checkout {
         }
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { sender: self.sender, since: Instant::now() });
+            idle.push(Idle { sender: self.sender, opened: self.opened, since: Instant::now() });
         }
     }
 }

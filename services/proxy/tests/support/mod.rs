@@ -4,6 +4,8 @@
 // Each test file uses a part of it; helpers of tests may panic.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod tls;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -178,7 +180,7 @@ pub fn config(analytics: SocketAddr) -> ProxyConfig {
         analytics: vec![format!("http://{analytics}").parse().unwrap()],
         threads: 2,
         replica_id: "test".to_owned(),
-        upstream_config: UpstreamConfig { connect_timeout: Duration::from_secs(10), ca_file: None },
+        upstream_config: UpstreamConfig::default(),
         header_timeout: Duration::from_secs(10),
         client_key_secret: Some(b"test secret".to_vec()),
         stream_usage: modash_proxy::StreamUsage::Observe,

@@ -1,0 +1,206 @@
+//! TLS to upstreams: which authorities are trusted, what modash shows, and what
+//! to do when a handshake fails. The files are read again when they change;
+//! sessions are resumed.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::watched_files::WatchedFiles;
+
+/// The files behind TLS to upstreams, all PEM.
+#[derive(Debug, Clone, Default)]
+pub struct TlsFiles {
+    /// Certificate authorities beside those of the system.
+    pub authorities: Option<PathBuf>,
+    /// The certificate that modash shows, and those that it was signed by.
+    pub certificate: Option<PathBuf>,
+    /// The certificate's private key.
+    pub key: Option<PathBuf>,
+}
+
+/// A file that is no good; its text begins with the name of the setting.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting} ({}) {problem}", .path.display())]
+pub struct TlsFileError {
+    setting: &'static str,
+    path: PathBuf,
+    problem: String,
+}
+
+/// TLS for upstreams, shared by all of them and by all cores.
+#[derive(Clone)]
+pub(crate) struct Tls(Arc<Shared>);
+
+struct Shared {
+    files: TlsFiles,
+    state: Mutex<State>,
+}
+
+struct State {
+    watched: WatchedFiles,
+    config: Arc<ClientConfig>,
+}
+
+impl Tls {
+    /// With the system's certificate authorities, and what the files say.
+    pub(crate) fn new(files: TlsFiles) -> Result<Self, TlsFileError> {
+        let watched = WatchedFiles::new(files.paths());
+        let config = read(&files)?;
+        Ok(Self(Arc::new(Shared { files, state: Mutex::new(State { watched, config }) })))
+    }
+
+    /// Opens TLS over a connection to this host.
+    pub(super) async fn connect(
+        &self,
+        host: &str,
+        tcp: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(self.config()).connect(name, tcp).await
+    }
+
+    /// The present files' configuration. Files that have become unreadable change
+    /// nothing: the last good ones stay.
+    fn config(&self) -> Arc<ClientConfig> {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.watched.changed() {
+            match read(&self.0.files) {
+                Ok(config) => {
+                    tracing::info!("the certificates for upstreams were read again");
+                    state.config = config;
+                }
+                Err(error) => tracing::warn!(%error,
+                    "a changed file is not usable; the certificates for upstreams stay as they are"),
+            }
+        }
+        state.config.clone()
+    }
+}
+
+impl TlsFiles {
+    fn paths(&self) -> impl Iterator<Item = &std::path::Path> {
+        [&self.authorities, &self.certificate, &self.key]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+    }
+}
+
+const AUTHORITIES: &str = "MODASH_PROXY_UPSTREAM_CA_FILE";
+const CERTIFICATE: &str = "MODASH_PROXY_UPSTREAM_CERT_FILE";
+const KEY: &str = "MODASH_PROXY_UPSTREAM_KEY_FILE";
+
+fn read(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsFileError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has what the default versions need");
+    let builder = versions.with_root_certificates(roots(files)?);
+    let mut config = match (&files.certificate, &files.key) {
+        (Some(certificate), Some(key)) => {
+            let chain = certificates(CERTIFICATE, certificate)?;
+            let secret = PrivateKeyDer::from_pem_file(key)
+                .map_err(|error| problem(KEY, key, format!("cannot be read as PEM: {error}")))?;
+            builder
+                .with_client_auth_cert(chain, secret)
+                .map_err(|error| problem(KEY, key, format!("is not usable: {error}")))?
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn roots(files: &TlsFiles) -> Result<RootCertStore, TlsFileError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = &files.authorities {
+        for certificate in certificates(AUTHORITIES, path)? {
+            roots
+                .add(certificate)
+                .map_err(|error| problem(AUTHORITIES, path, format!("is not usable: {error}")))?;
+        }
+    }
+    Ok(roots)
+}
+
+fn certificates(
+    setting: &'static str,
+    path: &PathBuf,
+) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| problem(setting, path, format!("cannot be read as PEM: {error}")))?;
+    if certificates.is_empty() {
+        return Err(problem(setting, path, "holds no certificate".to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn problem(setting: &'static str, path: &std::path::Path, problem: String) -> TlsFileError {
+    TlsFileError { setting, path: path.to_owned(), problem }
+}
+
+/// What a failed connection says about TLS and what to do about it; `None` if it
+/// is about something else.
+pub(crate) fn advice(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return Some(explain(error));
+        }
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn explain(error: &rustls::Error) -> String {
+    use CertificateError as Bad;
+    let todo = match error {
+        rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+            "its certificate has expired: renew it there, and check this machine's clock"
+        }
+        rustls::Error::InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => {
+            "its certificate is not valid yet: check this machine's clock"
+        }
+        rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => {
+            "its certificate is signed by an authority that is not trusted here: \
+             if it should be, give that authority's certificate in MODASH_PROXY_UPSTREAM_CA_FILE"
+        }
+        rustls::Error::InvalidCertificate(
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. },
+        ) => {
+            "its certificate is for another host: use a name that the certificate has in the \
+             upstream's URL"
+        }
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::AccessDenied,
+        ) => {
+            "it refuses modash's client certificate, or wants one: see \
+             MODASH_PROXY_UPSTREAM_CERT_FILE and MODASH_PROXY_UPSTREAM_KEY_FILE"
+        }
+        rustls::Error::InvalidMessage(_) => {
+            "it does not answer with TLS: should its URL begin with http://?"
+        }
+        _ => return format!("TLS: {error}"),
+    };
+    format!("TLS: {todo} ({error})")
+}
