@@ -12,13 +12,14 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build test check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: help run demo build test bench-analytics check web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
 	@echo "make demo   the same with a simulated LLM server and traffic, in a database of its own"
 	@echo "make test   check and test everything, in a browser and with real databases too"
 	@echo "make build  build only; the program is then $(MODASH)"
+	@echo "make bench-analytics  measure ingest and queries with up to 50 million requests (ROWS=1000000: quick)"
 	@echo "make clean  remove what was built"
 	@echo
 	@echo "Settings go into .env (see .env.example) or the environment; ARGS=... passes flags:"
@@ -40,6 +41,10 @@ test: tools-for-testing web-check check rust-test
 	@echo "   the services against real PostgreSQL; the dashboard's own tests and its size; the whole system as"
 	@echo "   separate processes and as one, with the openai and anthropic packages, a reflecting gRPC client,"
 	@echo "   Effect and Connect clients, and a browser"
+
+# Its settings (ROWS, DATA, ROUNDS, EVENTS, PARTS, OUT) are described in services/analytics/benches/analytics/main.rs.
+bench-analytics: $(POSTGRES)/node_modules/.installed
+	$(CARGO) bench --locked -p modash-analytics --bench analytics
 
 # ---- the dashboard
 

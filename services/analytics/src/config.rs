@@ -21,7 +21,7 @@ pub struct AnalyticsSettings {
 
     /// PostgreSQL 15 or later, for example
     /// postgresql://modash:modash@localhost:5433/modash
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     database_url: Option<Checked<DatabaseUrl>>,
 
     /// Read replica that answers queries; without it DATABASE_URL does
@@ -33,7 +33,7 @@ pub struct AnalyticsSettings {
     analytics_database_wait_seconds: Checked<Seconds>,
 
     /// Days for which single requests are kept: 1 to 3650
-    #[arg(long, env = "MODASH_ANALYTICS_RETENTION_DAYS", default_value = "30")]
+    #[arg(long, env = "MODASH_ANALYTICS_RETENTION_DAYS", default_value = "30", global = true)]
     analytics_retention_days: Checked<u32>,
 
     /// How long one query may take

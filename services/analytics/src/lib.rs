@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, task::JoinError, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 mod config;
+pub mod data;
 mod deadline;
 mod error;
 mod filter;
@@ -237,11 +238,23 @@ pub async fn migrate(config: AnalyticsConfig) -> Result<(), Error> {
 
 /// Waits for the database and brings it up to date.
 async fn prepare(store: &Store, url: &DatabaseUrl, wait: Duration) -> Result<(), Error> {
+    wait_for(url, wait, || store.prepare()).await
+}
+
+/// Tries until the database is there.
+async fn wait_for<F>(
+    url: &DatabaseUrl,
+    wait: Duration,
+    attempt: impl Fn() -> F,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), PrepareError>>,
+{
     let begun = Instant::now();
     let mut pause = Duration::from_millis(100);
     let log = LimitedLog::default();
     loop {
-        let cause = match store.prepare().await {
+        let cause = match attempt().await {
             Ok(()) => {
                 tracing::info!(database = %url, "the database is ready");
                 return Ok(());

@@ -1,10 +1,10 @@
-//! The process `modash-analytics`: serves, applies migrations, or asks a running
-//! one for its health.
+//! The process `modash-analytics`: serves, applies migrations, does something with
+//! the data, or asks a running one for its health.
 
 use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use modash_analytics::{Analytics, AnalyticsConfig, AnalyticsSettings};
+use modash_analytics::{Analytics, AnalyticsConfig, AnalyticsSettings, data::DataCommand};
 use modash_runtime::{Mistakes, ProcessConfig, ProcessSettings};
 
 const PROGRAM: &str = "modash-analytics";
@@ -21,8 +21,11 @@ struct Settings {
     analytics: AnalyticsSettings,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Command {
+    /// Make up, measure, drop or export stored requests
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Apply the migrations and exit
     Migrate,
     /// Ask the running process whether it is ready; for container images
@@ -41,15 +44,25 @@ fn main() -> ExitCode {
         "DATABASE_URL",
         "is not set; for example postgresql://modash:modash@localhost:5433/modash",
     );
-    let process = settings.process.check(&mut mistakes);
+    let (process, command) = match settings.command {
+        Some(command @ Command::Data(_)) => (settings.process.quiet(), Some(command)),
+        command => (settings.process, command),
+    };
+    let process = process.check(&mut mistakes);
     let analytics = settings.analytics.check(&mut mistakes);
+    if let (Some(analytics), Some(Command::Data(command))) = (&analytics, &command) {
+        command.check(analytics, &mut mistakes);
+    }
     let (Some(process), Some(analytics), true) = (process, analytics, mistakes.is_empty()) else {
         return mistakes.report(PROGRAM);
     };
-    match settings.command {
+    match command {
         None => serve(process, analytics),
         Some(Command::Migrate) => {
             modash_runtime::run(PROGRAM, process, |_| modash_analytics::migrate(analytics))
+        }
+        Some(Command::Data(command)) => {
+            modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }
         Some(Command::Healthcheck) => healthcheck(&analytics),
     }

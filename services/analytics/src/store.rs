@@ -1,14 +1,18 @@
 //! All that knows the database. One method for each thing that is asked of it,
 //! one file with a statement for each of them in `queries/`.
 
-use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{PgPool, types::Uuid};
 use tokio::sync::watch;
 
 use crate::config::{AnalyticsConfig, DatabaseUrl};
 
+mod bulk;
 mod connect;
 mod error;
+mod export;
 mod insert_requests;
 mod model_breakdown;
 mod partitions;
@@ -17,6 +21,7 @@ mod recent_requests;
 mod replicas;
 mod selection;
 mod series;
+mod size;
 mod throughput_timeseries;
 mod usage_summary;
 mod usage_timeseries;
@@ -31,6 +36,7 @@ pub(crate) use quarantine::Refused;
 pub(crate) use recent_requests::{Page, Position};
 pub(crate) use replicas::PublishedRequest;
 pub(crate) use selection::{Grouping, Selection};
+pub(crate) use size::RequestDay;
 pub(crate) use throughput_timeseries::{Cells, ConcurrencyCell, GapCell, ThroughputCell};
 pub(crate) use usage_summary::UsageSummaryRow;
 pub(crate) use usage_timeseries::UsageCell;
@@ -64,6 +70,21 @@ impl Store {
         }
     }
 
+    /// A store for commands: no statement of it has to be quick, and it is used
+    /// with the schema that is there.
+    pub(crate) fn for_commands(config: &AnalyticsConfig) -> Result<Arc<Self>, crate::Error> {
+        let url = config.database_url.clone().ok_or(crate::Error::NoDatabaseUrl)?;
+        let read_url = config.read_database_url.as_ref().unwrap_or(&url);
+        Ok(Arc::new(Self {
+            write: connect::command_pool(&url),
+            read: connect::command_pool(read_url),
+            series: series::SeriesCache::default(),
+            partitions: partitions::Partitions::new(config.retention_days),
+            prepared: watch::Sender::new(true),
+            url,
+        }))
+    }
+
     /// Applies the migrations and makes the partitions of these days. Until it
     /// succeeded once, queries are refused and writers wait.
     pub(crate) async fn prepare(&self) -> Result<(), PrepareError> {
@@ -71,6 +92,11 @@ impl Store {
         self.maintain(Utc::now()).await.map_err(PrepareError::Connect)?;
         self.prepared.send_replace(true);
         Ok(())
+    }
+
+    /// Applies the migrations and nothing else.
+    pub(crate) async fn migrate(&self) -> Result<(), PrepareError> {
+        connect::migrate(&self.url).await
     }
 
     /// Waits until the store is prepared.
@@ -86,6 +112,11 @@ impl Store {
             tracing::info!(partitions = dropped, "dropped requests older than the retention");
         }
         Ok(())
+    }
+
+    /// The first day whose requests are kept.
+    pub(crate) fn oldest_day(&self, now: DateTime<Utc>) -> NaiveDate {
+        self.partitions.oldest(now)
     }
 
     /// Whether a request of this start can be stored.

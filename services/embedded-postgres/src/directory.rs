@@ -120,12 +120,10 @@ fn lock(root: &Path) -> Result<File, Error> {
 /// The data directory itself, or, where that is too deep for a socket, a short
 /// one that its path determines.
 fn sockets(root: &Path, account: &Account) -> Result<PathBuf, Error> {
-    if root.join(SOCKET_NAME).as_os_str().len() <= LONGEST_SOCKET_PATH {
-        return Ok(root.to_owned());
+    let short = socket_directory(root, account);
+    if short == root {
+        return Ok(short);
     }
-    let mut hasher = DefaultHasher::new();
-    root.hash(&mut hasher);
-    let short = PathBuf::from(format!("/tmp/modash-{}-{:016x}", account.uid(), hasher.finish()));
     match DirBuilder::new().mode(0o700).create(&short) {
         Ok(()) => account.own(&short)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -137,6 +135,16 @@ fn sockets(root: &Path, account: &Account) -> Result<PathBuf, Error> {
         return Err(Error::ForeignOwner { path: short, owner: found.uid() });
     }
     Ok(short)
+}
+
+/// Where the socket of a data directory is, or would be.
+pub(crate) fn socket_directory(root: &Path, account: &Account) -> PathBuf {
+    if root.join(SOCKET_NAME).as_os_str().len() <= LONGEST_SOCKET_PATH {
+        return root.to_owned();
+    }
+    let mut hasher = DefaultHasher::new();
+    root.hash(&mut hasher);
+    PathBuf::from(format!("/tmp/modash-{}-{:016x}", account.uid(), hasher.finish()))
 }
 
 impl Drop for DataDirectory {

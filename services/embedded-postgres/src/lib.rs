@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use binaries::{NPM_PACKAGE_VERSION, OLDEST_MAJOR_VERSION};
 pub use error::Error;
-pub use server::EmbeddedPostgres;
+pub use server::{EmbeddedPostgres, url_of_running};
 
 /// Setting that names the directory of PostgreSQL's programs, for error texts.
 pub const BINARIES_SETTING: &str = "MODASH_POSTGRES_BINARIES";

@@ -14,7 +14,7 @@ use crate::{
     account::Account,
     binaries::Binaries,
     cluster,
-    directory::DataDirectory,
+    directory::{DataDirectory, socket_directory},
     guard::Guard,
     log::{LogLimit, tail},
     wire::{Connection, Failure},
@@ -86,7 +86,7 @@ impl EmbeddedPostgres {
     /// [`EmbeddedPostgres::url`] of another database of this server.
     #[must_use]
     pub fn url_of(&self, database: &str) -> String {
-        format!("postgresql://{DATABASE}@{}/{database}", percent_encoded(&self.directory.sockets))
+        url(&self.directory.sockets, database)
     }
 
     /// The server's Unix socket.
@@ -179,6 +179,21 @@ impl EmbeddedPostgres {
             thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// The URL of the server that another process of this user runs in a data
+/// directory, as `Error::InUse` tells. It may be starting or stopping just now.
+///
+/// # Errors
+/// If the directory cannot be found, or there is no account to run under.
+pub fn url_of_running(data_dir: &Path) -> Result<String, Error> {
+    let root = std::path::absolute(data_dir).map_err(Error::io("find", data_dir))?;
+    let account = Account::for_directory(&root)?;
+    Ok(url(&socket_directory(&root, &account), DATABASE))
+}
+
+fn url(sockets: &Path, database: &str) -> String {
+    format!("postgresql://{DATABASE}@{}/{database}", percent_encoded(sockets))
 }
 
 /// The server with its settings, which thus come with the program and not from

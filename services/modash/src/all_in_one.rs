@@ -24,7 +24,7 @@ use crate::{
 /// The first part that could not start or go on.
 pub async fn run(mut config: Config, context: ServiceContext) -> Result<(), Error> {
     check_ports(&config)?;
-    let database = Database::start(&mut config).await?;
+    let database = Database::start(&config.database, &mut config.analytics).await?;
     let result = tokio::select! {
         result = run_services(config, &database, context) => result,
         error = database.ended() => Err(error),
@@ -63,6 +63,7 @@ async fn run_services(
     let (gateway_context, analytics_context) =
         (ServiceContext::new(grace.mul_f64(0.1)), ServiceContext::new(grace.mul_f64(0.2)));
 
+    let data_directory = config.database.data_directory;
     let analytics = Analytics::bind(config.analytics).await?;
     let analytics_address = analytics.address();
     let analytics_url = url(analytics_address);
@@ -76,8 +77,8 @@ async fn run_services(
     config.proxy.analytics = vec![parsed(&analytics_url)?];
     config.proxy.gateway = Some(parsed(&url(dashboard))?);
     config.proxy.client_key_secret =
-        config.proxy.client_key_secret.or_else(|| client_key_secret::load(&config.data_directory));
-    config.proxy.spool_directory.get_or_insert_with(|| config.data_directory.join("spool"));
+        config.proxy.client_key_secret.or_else(|| client_key_secret::load(&data_directory));
+    config.proxy.spool_directory.get_or_insert_with(|| data_directory.join("spool"));
     let upstream = config.proxy.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
     let proxy = Proxy::bind(config.proxy).await?;
     let proxy_address = proxy.address();

@@ -2,9 +2,12 @@
 
 use std::{fmt, future::pending};
 
-use modash_embedded_postgres::{Config as PostgresConfig, EmbeddedPostgres};
+use modash_analytics::AnalyticsConfig;
+use modash_embedded_postgres::{
+    Config as PostgresConfig, EmbeddedPostgres, Error as PostgresError, url_of_running,
+};
 
-use crate::{Config, Error};
+use crate::{Error, settings::DatabaseConfig};
 
 /// Where the rows go.
 pub(crate) enum Database {
@@ -17,19 +20,38 @@ pub(crate) enum Database {
 impl Database {
     /// Starts a private cluster unless a database is configured, and points
     /// analytics at it.
-    pub(crate) async fn start(config: &mut Config) -> Result<Self, Error> {
-        if let Some(url) = &config.analytics.database_url {
+    pub(crate) async fn start(
+        database: &DatabaseConfig,
+        analytics: &mut AnalyticsConfig,
+    ) -> Result<Self, Error> {
+        if let Some(url) = &analytics.database_url {
             return Ok(Self::External(url.to_string()));
         }
-        let directory = config.data_directory.join("postgres");
+        let directory = database.directory();
         let postgres = EmbeddedPostgres::start(PostgresConfig {
-            binaries: config.postgres_binaries.clone(),
+            binaries: database.postgres_binaries.clone(),
             ..PostgresConfig::new(&directory)
         })
         .await?;
-        let url = postgres.url().parse().map_err(|error: &str| Error::Address(error.to_owned()))?;
-        config.analytics.database_url = Some(url);
+        analytics.database_url = Some(parsed(&postgres.url())?);
         Ok(Self::Private(Box::new(postgres), directory.display().to_string()))
+    }
+
+    /// The same for a command, which may also use the private cluster of a modash
+    /// that runs.
+    pub(crate) async fn start_or_join(
+        database: &DatabaseConfig,
+        analytics: &mut AnalyticsConfig,
+    ) -> Result<Self, Error> {
+        match Self::start(database, analytics).await {
+            Err(Error::Postgres(PostgresError::InUse { path, process })) => {
+                let url = url_of_running(&path)?;
+                analytics.database_url = Some(parsed(&url)?);
+                tracing::debug!(process, "using the database of the modash that runs");
+                Ok(Self::External(url))
+            }
+            result => result,
+        }
     }
 
     /// Ends only if a private cluster ends on its own.
@@ -60,4 +82,8 @@ impl fmt::Display for Database {
             }
         }
     }
+}
+
+fn parsed(url: &str) -> Result<modash_analytics::DatabaseUrl, Error> {
+    url.parse().map_err(|error: &str| Error::Address(error.to_owned()))
 }

@@ -4,15 +4,18 @@
 //! `settings` says what to run, `database` brings the database, `all_in_one`
 //! starts the services in the order in which data flows back, and stops them in
 //! the order in which it flows; `demo` adds a simulated LLM server and traffic;
-//! `banner` says where everything is.
+//! `banner` says where everything is. `command` does one thing with the data and
+//! ends.
 
 mod all_in_one;
 mod banner;
 mod client_key_secret;
+mod command;
 mod database;
 mod demo;
 mod local_server;
 mod settings;
 
 pub use all_in_one::run;
-pub use settings::{Config, Error, Settings};
+pub use command::Command;
+pub use settings::{Config, DatabaseConfig, Error, Settings};

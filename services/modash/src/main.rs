@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use modash::Settings;
+use modash::{Command, Settings};
 use modash_runtime::{Mistakes, ProcessSettings, parse, run};
 
 #[global_allocator]
@@ -15,6 +15,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Parser)]
 #[command(name = "modash", version)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     modash: Settings,
     #[command(flatten)]
@@ -26,11 +28,32 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    match cli.command {
+        None => serve(cli.modash, cli.process),
+        Some(command) => run_command(command, cli.modash, cli.process),
+    }
+}
+
+fn serve(settings: Settings, process: ProcessSettings) -> ExitCode {
     let mut mistakes = Mistakes::default();
-    let config = cli.modash.check(&mut mistakes);
-    match (config, cli.process.check(&mut mistakes)) {
+    let config = settings.check(&mut mistakes);
+    match (config, process.check(&mut mistakes)) {
         (Some(config), Some(process)) if mistakes.is_empty() => {
             run("modash", process, |context| modash::run(config, context))
+        }
+        _ => mistakes.report("modash"),
+    }
+}
+
+fn run_command(command: Command, settings: Settings, process: ProcessSettings) -> ExitCode {
+    let mut mistakes = Mistakes::default();
+    let config = settings.check_data(&mut mistakes);
+    if let Some((_, analytics)) = &config {
+        command.check(analytics, &mut mistakes);
+    }
+    match (config, process.quiet().check(&mut mistakes)) {
+        (Some((database, analytics)), Some(process)) if mistakes.is_empty() => {
+            run("modash", process, |context| command.run(database, analytics, context))
         }
         _ => mistakes.report("modash"),
     }

@@ -16,17 +16,17 @@ use modash_runtime::{BindError, Mistakes};
 pub struct Settings {
     /// Show modash with a simulated LLM server and traffic, in a data directory
     /// of its own
-    #[arg(long)]
+    #[arg(long, global = true)]
     demo: bool,
 
     /// Directory of the private database, used when DATABASE_URL is not set
     /// [default: /var/lib/modash for root, else ~/.local/share/modash]
-    #[arg(long, env = "MODASH_DATA_DIRECTORY")]
+    #[arg(long, env = "MODASH_DATA_DIRECTORY", global = true)]
     data_directory: Option<PathBuf>,
 
     /// Directory of PostgreSQL's programs for the private database; looked for
     /// if not set
-    #[arg(long, env = "MODASH_POSTGRES_BINARIES")]
+    #[arg(long, env = "MODASH_POSTGRES_BINARIES", global = true)]
     postgres_binaries: Option<PathBuf>,
 
     #[command(flatten)]
@@ -42,16 +42,30 @@ pub struct Settings {
 pub struct Config {
     /// With a simulated server and traffic.
     pub demo: bool,
-    /// Where the private database is, if there is one.
-    pub data_directory: PathBuf,
-    /// Where PostgreSQL's programs are; `None`: looked for.
-    pub postgres_binaries: Option<PathBuf>,
+    /// The private database, if there is one.
+    pub database: DatabaseConfig,
     /// The proxy.
     pub proxy: ProxyConfig,
     /// The gateway.
     pub gateway: GatewayConfig,
     /// Analytics.
     pub analytics: AnalyticsConfig,
+}
+
+/// Where a private database is.
+#[derive(Debug)]
+pub struct DatabaseConfig {
+    /// The directory of all data.
+    pub data_directory: PathBuf,
+    /// Where PostgreSQL's programs are; `None`: looked for.
+    pub postgres_binaries: Option<PathBuf>,
+}
+
+impl DatabaseConfig {
+    /// The directory of the private cluster.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.data_directory.join("postgres")
+    }
 }
 
 /// Why modash could not start or go on.
@@ -81,6 +95,9 @@ pub enum Error {
     /// The simulated traffic.
     #[error(transparent)]
     Traffic(#[from] modash_simulator::TrafficError),
+    /// A command about the data.
+    #[error(transparent)]
+    Data(#[from] modash_analytics::data::DataError),
     /// A service ended by a defect.
     #[error("a service ended by a defect; its message is above")]
     Panicked,
@@ -92,11 +109,17 @@ pub enum Error {
 impl Settings {
     /// Checks the settings and notes every mistake.
     pub fn check(self, mistakes: &mut Mistakes) -> Option<Config> {
-        let (proxy, gateway, analytics) = (
-            self.proxy.check(mistakes),
-            self.gateway.check(mistakes),
-            self.analytics.check(mistakes),
-        );
+        let demo = self.demo;
+        let (proxy, gateway) =
+            (self.proxy.clone().check(mistakes), self.gateway.clone().check(mistakes));
+        let (database, analytics) = self.check_data(mistakes)?;
+        Some(Config { demo, database, proxy: proxy?, gateway: gateway?, analytics })
+    }
+
+    /// Checks those of the database and of analytics, which are all that a command
+    /// about the data needs.
+    pub fn check_data(self, mistakes: &mut Mistakes) -> Option<(DatabaseConfig, AnalyticsConfig)> {
+        let analytics = self.analytics.check(mistakes);
         let data_directory = self.data_directory.or_else(default_data_directory);
         mistakes.require(
             data_directory.is_some(),
@@ -111,13 +134,7 @@ impl Settings {
             analytics.read_database_url = None;
             data_directory = data_directory.join("demo");
         }
-        Some(Config {
-            demo: self.demo,
-            data_directory,
-            postgres_binaries: self.postgres_binaries,
-            proxy: proxy?,
-            gateway: gateway?,
-            analytics,
-        })
+        let database = DatabaseConfig { data_directory, postgres_binaries: self.postgres_binaries };
+        Some((database, analytics))
     }
 }

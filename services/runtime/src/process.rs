@@ -17,9 +17,9 @@ use crate::{Checked, LogFormat, Metrics, Mistakes, Readiness, Seconds, Shutdown,
 #[command(next_help_heading = "Process")]
 pub struct ProcessSettings {
     /// Which log lines to write: error, warn, info, debug, trace, or a list such
-    /// as `info,modash_proxy=debug`
-    #[arg(long, env = "MODASH_LOG", default_value = "info")]
-    log: Checked<LogFilter>,
+    /// as `info,modash_proxy=debug` [default: info; commands: warn]
+    #[arg(long, env = "MODASH_LOG", global = true)]
+    log: Option<Checked<LogFilter>>,
 
     /// Form of the log lines: text or json
     #[arg(long, env = "MODASH_LOG_FORMAT", default_value = "text")]
@@ -39,12 +39,21 @@ pub struct ProcessConfig {
 }
 
 impl ProcessSettings {
+    /// The same for a command that a person runs and looks at: it writes warnings
+    /// only, unless told otherwise.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.log.get_or_insert_with(|| Checked::from(LogFilter("warn".to_owned())));
+        self
+    }
+
     /// Checks the settings and notes every mistake.
     pub fn check(self, mistakes: &mut Mistakes) -> Option<ProcessConfig> {
-        let log = self.log.check("MODASH_LOG", mistakes);
+        let log = Checked::check_optional(self.log, "MODASH_LOG", mistakes);
         let log_format = self.log_format.check("MODASH_LOG_FORMAT", mistakes);
         let grace_period = self.grace_period_seconds.check("MODASH_GRACE_PERIOD_SECONDS", mistakes);
-        Some(ProcessConfig { log: log?, log_format: log_format?, grace_period: grace_period?.0 })
+        let log = log?.unwrap_or_else(|| LogFilter("info".to_owned()));
+        Some(ProcessConfig { log, log_format: log_format?, grace_period: grace_period?.0 })
     }
 }
 

@@ -33,6 +33,12 @@ where
     }
 }
 
+impl<T> From<T> for Checked<T> {
+    fn from(value: T) -> Self {
+        Self(Ok(value))
+    }
+}
+
 impl<T> Checked<T> {
     /// The same, where the parser's own error would not help: `expected` says
     /// what the setting must be.

@@ -15,6 +15,10 @@ use crate::config::DatabaseUrl;
 /// How long to wait for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Connections of a command: as many writers as there may be, each with one for
+/// its series.
+const COMMAND_CONNECTIONS: u32 = 8;
+
 /// How long one statement of ingest may take.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -104,6 +108,12 @@ pub(super) fn write_pool(url: &DatabaseUrl, connections: u32) -> PgPool {
 /// longer than `timeout`.
 pub(super) fn read_pool(url: &DatabaseUrl, connections: u32, timeout: Duration) -> PgPool {
     pool(url, connections, "modash-analytics queries", timeout, "on")
+}
+
+/// The pool of commands: several write at the same time, and a statement may
+/// take as long as it does.
+pub(super) fn command_pool(url: &DatabaseUrl) -> PgPool {
+    pool(url, COMMAND_CONNECTIONS, "modash-analytics data", Duration::ZERO, "off")
 }
 
 fn pool(

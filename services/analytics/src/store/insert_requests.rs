@@ -131,7 +131,7 @@ impl<'a> Columns<'a> {
 
 /// A histogram as variable-length integers: the distance of each bucket from the
 /// one before, then its count. Part of the storage format.
-fn pack_histogram(histogram: &LogHistogram) -> Vec<u8> {
+pub(super) fn pack_histogram(histogram: &LogHistogram) -> Vec<u8> {
     fn push(bytes: &mut Vec<u8>, mut number: u64) {
         while number >= 0x80 {
             bytes.push(number as u8 | 0x80);

@@ -38,7 +38,7 @@ impl Partitions {
     }
 
     /// The oldest day that is kept.
-    fn oldest(&self, now: DateTime<Utc>) -> NaiveDate {
+    pub(super) fn oldest(&self, now: DateTime<Utc>) -> NaiveDate {
         let today = now.date_naive();
         today.checked_sub_days(Days::new(self.retention_days.into())).unwrap_or(today)
     }

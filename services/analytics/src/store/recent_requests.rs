@@ -59,7 +59,7 @@ impl Store {
     }
 }
 
-fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
+pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
     let count = |column: &str| -> Result<Option<u64>, sqlx::Error> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(i64::cast_unsigned))
     };

@@ -1,0 +1,77 @@
+//! What can be done with the data apart from serving it: make some up, say how
+//! much there is, apply the retention, write it to a file. Commands of `modash`
+//! and of `modash-analytics` alike.
+
+mod error;
+mod export;
+mod generate;
+mod moment;
+mod progress;
+mod retention;
+mod size;
+mod table;
+mod workload;
+
+use clap::Subcommand;
+use modash_runtime::{Mistakes, ServiceContext};
+
+pub use error::DataError;
+pub use export::{ExportFormat, ExportOptions};
+pub use generate::{GenerateOptions, Method};
+use moment::moment;
+use progress::Progress;
+pub use retention::RetentionOptions;
+pub use size::{Size, SizeOptions, TableSize};
+pub use workload::{Workload, WorkloadConfig};
+
+use crate::{AnalyticsConfig, store::Store};
+
+/// Commands about stored requests.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DataCommand {
+    /// Make up requests: to try things out, and to measure
+    Generate(GenerateOptions),
+    /// Say how much is stored, how large a request is, and how it grows
+    Size(SizeOptions),
+    /// Say what the retention keeps and drops; drop it with --apply
+    Retention(RetentionOptions),
+    /// Write requests to a file, as CSV or as lines of JSON
+    Export(ExportOptions),
+}
+
+impl DataCommand {
+    /// Checks what the flags say together and notes every mistake.
+    pub fn check(&self, config: &AnalyticsConfig, mistakes: &mut Mistakes) {
+        match self {
+            Self::Generate(options) => options.check(config, mistakes),
+            Self::Export(options) => options.check(mistakes),
+            Self::Size(_) | Self::Retention(_) => {}
+        }
+    }
+
+    /// Does it. A stop that is asked for ends it at the next row.
+    ///
+    /// # Errors
+    /// If there is no database, it cannot be used, or a stop was asked for.
+    pub async fn run(
+        self,
+        config: AnalyticsConfig,
+        context: ServiceContext,
+    ) -> Result<(), DataError> {
+        let store = Store::for_commands(&config)?;
+        let work = async {
+            match self {
+                Self::Generate(options) => generate::run(&store, &config, &options).await,
+                Self::Size(options) => size::run(&store, &options).await,
+                Self::Retention(options) => retention::run(&store, &config, &options).await,
+                Self::Export(options) => export::run(&store, &options).await,
+            }
+        };
+        let result = tokio::select! {
+            result = Box::pin(work) => result,
+            () = context.shutdown.requested() => Err(DataError::Stopped),
+        };
+        store.close().await;
+        result
+    }
+}

@@ -1,0 +1,110 @@
+//! Bytes of an export.
+
+use std::io::{self, BufWriter, Write};
+
+use modash_proto::v1::UsageEvent;
+
+use super::{ExportFormat, record::Record};
+
+/// Writes requests one after the other.
+pub(super) enum Writer {
+    Csv(Box<csv::Writer<Box<dyn Write + Send>>>),
+    Jsonl(BufWriter<Box<dyn Write + Send>>),
+}
+
+impl Writer {
+    pub(super) fn new(format: ExportFormat, to: impl Write + Send + 'static) -> Self {
+        let to: Box<dyn Write + Send> = Box::new(to);
+        match format {
+            ExportFormat::Csv => Self::Csv(Box::new(
+                csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(to),
+            )),
+            ExportFormat::Jsonl => Self::Jsonl(BufWriter::with_capacity(1 << 16, to)),
+        }
+    }
+
+    pub(super) fn write(&mut self, event: &UsageEvent) -> io::Result<()> {
+        match self {
+            Self::Csv(writer) => {
+                let record = Record::new(event, |nested| nested.to_string());
+                writer.serialize(record).map_err(io::Error::from)
+            }
+            Self::Jsonl(writer) => {
+                serde_json::to_writer(&mut *writer, &Record::new(event, |nested| nested))?;
+                writer.write_all(b"\n")
+            }
+        }
+    }
+
+    /// Hands the last bytes on.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Self::Csv(writer) => writer.flush(),
+            Self::Jsonl(writer) => writer.flush(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use modash_proto::v1::LogHistogram;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Bytes(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Bytes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(format: ExportFormat) -> String {
+        let event = UsageEvent {
+            event_id: "id".into(),
+            model: Some("a \"b\", c\nd".into()),
+            tags: [("app".into(), "x,y".into())].into(),
+            prompt_tokens: Some(0),
+            token_gaps: Some(LogHistogram { indexes: vec![3], counts: vec![7] }),
+            outcome: 2,
+            ..UsageEvent::default()
+        };
+        let bytes = Bytes::default();
+        let mut writer = Writer::new(format, bytes.clone());
+        writer.write(&event).unwrap();
+        writer.finish().unwrap();
+        let bytes = bytes.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn quotes_commas_and_line_ends_survive_csv() {
+        let text = written(ExportFormat::Csv);
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let names = reader.headers().unwrap().clone();
+        let row = reader.records().next().unwrap().unwrap();
+        let cell = |name| &row[names.iter().position(|other| other == name).unwrap()];
+        assert_eq!(cell("model"), "a \"b\", c\nd");
+        assert_eq!(cell("tags"), r#"{"app":"x,y"}"#);
+        assert_eq!(cell("token_gaps"), "[[3,7]]");
+        assert_eq!((cell("prompt_tokens"), cell("completion_tokens")), ("0", ""));
+    }
+
+    #[test]
+    fn a_line_of_json_is_one_request_and_unknown_is_null() {
+        let text = written(ExportFormat::Jsonl);
+        assert_eq!(text.matches('\n').count(), 1);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["tags"]["app"], "x,y");
+        assert_eq!(value["outcome"], "http_error");
+        assert_eq!(value["prompt_tokens"], 0);
+        assert!(value["completion_tokens"].is_null());
+    }
+}

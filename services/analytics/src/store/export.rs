@@ -1,0 +1,36 @@
+//! Requests one after the other, however many they are.
+
+use futures_util::{Stream, StreamExt as _};
+use modash_proto::v1::UsageEvent;
+use sqlx::{Postgres, Transaction};
+
+use super::{Error, Selection, Store, recent_requests::event};
+
+/// A transaction that reads in the order of the index.
+pub(crate) struct Export {
+    transaction: Transaction<'static, Postgres>,
+}
+
+impl Store {
+    /// Begins an export: it sees the requests that are there now.
+    pub(crate) async fn begin_export(&self) -> Result<Export, Error> {
+        let mut transaction = self.reader()?.begin().await?;
+        sqlx::query(include_str!("queries/configure_export.sql"))
+            .execute(&mut *transaction)
+            .await?;
+        Ok(Export { transaction })
+    }
+}
+
+impl Export {
+    /// The requests of a selection, oldest first. Rows are read from the
+    /// connection as they are taken.
+    pub(crate) fn events<'a>(
+        &'a mut self,
+        selection: &'a Selection,
+    ) -> impl Stream<Item = Result<UsageEvent, Error>> + Send + Unpin + 'a {
+        let statement = selection.query(include_str!("queries/export_requests.sql"));
+        let rows = statement.fetch(&mut *self.transaction);
+        Box::pin(rows.map(|row| Ok(event(&row?)?)))
+    }
+}

@@ -1,0 +1,50 @@
+//! Commands that do one thing with the data and end: those of analytics, on the
+//! database that `modash` itself would use.
+
+use clap::Subcommand;
+use modash_analytics::{AnalyticsConfig, data::DataCommand};
+use modash_runtime::{Mistakes, ServiceContext};
+
+use crate::{DatabaseConfig, Error, database::Database};
+
+/// What to do instead of serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Make up, measure, drop or export stored requests
+    #[command(subcommand)]
+    Data(DataCommand),
+}
+
+impl Command {
+    /// Checks what the flags say together and notes every mistake.
+    pub fn check(&self, analytics: &AnalyticsConfig, mistakes: &mut Mistakes) {
+        match self {
+            Self::Data(command) => command.check(analytics, mistakes),
+        }
+    }
+
+    /// Does it, on the database of `DATABASE_URL`, on the private one of a modash
+    /// that runs, or on the private one that it starts for itself.
+    ///
+    /// # Errors
+    /// If there is no database, or the command fails.
+    pub async fn run(
+        self,
+        database: DatabaseConfig,
+        mut analytics: AnalyticsConfig,
+        context: ServiceContext,
+    ) -> Result<(), Error> {
+        let running = Database::start_or_join(&database, &mut analytics).await?;
+        let work = async {
+            match self {
+                Self::Data(command) => command.run(analytics, context).await,
+            }
+        };
+        let result = tokio::select! {
+            result = Box::pin(work) => result.map_err(Error::from),
+            error = running.ended() => Err(error),
+        };
+        running.stop().await;
+        result
+    }
+}
