@@ -96,12 +96,13 @@ impl Report {
         text.push_str(&"---|".repeat(self.queries.len() + 2));
         text.push('\n');
         for (at, first) in self.names().iter().enumerate() {
-            let timings = || self.queries.iter().filter_map(|(_, timings)| timings.get(at));
+            let timings: Vec<&Timing> =
+                self.queries.iter().filter_map(|(_, timings)| timings.get(at)).collect();
             let _ = write!(text, "| {first} | ");
-            for timing in timings() {
+            for timing in &timings {
                 let _ = write!(text, "{:.1} / {:.1} | ", timing.p50, timing.p95);
             }
-            let (least, most) = (timings().next(), timings().last());
+            let (least, most) = (timings.first(), timings.last());
             let (least, most) = (least.map_or(0.0, |t| t.p95), most.map_or(0.0, |t| t.p95));
             let ratio = most / least.max(f64::EPSILON);
             let fine = ratio <= QUERY_RATIO || most <= FLOOR_MS;

@@ -183,6 +183,8 @@ async fn bulk(
     progress: &Arc<Progress>,
 ) -> Result<(), DataError> {
     let writers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WRITERS);
+    // A COPY does not see partitions that are made after it began.
+    store.ensure_days(workload.config().from(), workload.config().until).await?;
     let next_day = Arc::new(AtomicU32::new(0));
     let mut tasks: JoinSet<Result<(), DataError>> = JoinSet::new();
     for _ in 0..writers {
@@ -235,10 +237,6 @@ fn chunk(requests: &mut impl Iterator<Item = UsageEvent>) -> Vec<Row> {
     rows
 }
 
-/// The only value that the database may refuse is a key that is there.
 fn repeated(error: store::Error) -> DataError {
-    match error {
-        store::Error::Value(_) => DataError::Repeated,
-        error => error.into(),
-    }
+    if error.is_repeated_key() { DataError::Repeated } else { error.into() }
 }

@@ -1,6 +1,7 @@
 //! Many requests at once by binary COPY, without rollups: those are computed
 //! afterwards.
 
+use chrono::{DateTime, Utc};
 use modash_proto::{micros_from_duration, v1::UsageEvent};
 use sqlx::{
     PgPool, Postgres,
@@ -35,10 +36,19 @@ impl Store {
         Ok(Bulk { copy, buffer: HEADER.to_vec() })
     }
 
-    /// Adds rows. Their series are written first, in transactions of their own.
+    /// Makes the partitions of all days of a range.
+    pub(crate) async fn ensure_days(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let days = from.date_naive().iter_days().take_while(|day| *day <= until.date_naive());
+        self.partitions.ensure(&self.write, days).await
+    }
+
+    /// Adds rows of days whose partitions are there. Their series are written
+    /// first, in transactions of their own.
     pub(crate) async fn add_bulk(&self, bulk: &mut Bulk, rows: &[Row]) -> Result<(), Error> {
-        let days = rows.iter().map(|row| row.started_at.date_naive());
-        self.partitions.ensure(&self.write, days).await?;
         let series = self.series.resolve(&self.write, rows).await?;
         for (row, series) in rows.iter().zip(series) {
             encode(&mut bulk.buffer, row, series);

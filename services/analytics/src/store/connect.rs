@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    Connection as _, PgConnection, PgPool,
+    ConnectOptions as _, Connection as _, PgConnection, PgPool,
     migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -101,29 +101,31 @@ pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
 
 /// The pool of ingest. Connects when first used.
 pub(super) fn write_pool(url: &DatabaseUrl, connections: u32) -> PgPool {
-    pool(url, connections, "modash-analytics ingest", WRITE_TIMEOUT, "off")
+    pool(url.options(), connections, "modash-analytics ingest", WRITE_TIMEOUT, "off")
 }
 
 /// The pool of the queries: no statement of theirs changes anything or runs
 /// longer than `timeout`.
 pub(super) fn read_pool(url: &DatabaseUrl, connections: u32, timeout: Duration) -> PgPool {
-    pool(url, connections, "modash-analytics queries", timeout, "on")
+    pool(url.options(), connections, "modash-analytics queries", timeout, "on")
 }
 
 /// The pool of commands: several write at the same time, and a statement may
 /// take as long as it does.
 pub(super) fn command_pool(url: &DatabaseUrl) -> PgPool {
-    pool(url, COMMAND_CONNECTIONS, "modash-analytics data", Duration::ZERO, "off")
+    // A slow statement is no news to whoever waits for it.
+    let options = url.options().disable_statement_logging();
+    pool(options, COMMAND_CONNECTIONS, "modash-analytics data", Duration::ZERO, "off")
 }
 
 fn pool(
-    url: &DatabaseUrl,
+    options: PgConnectOptions,
     connections: u32,
     name: &'static str,
     statement_timeout: Duration,
     read_only: &'static str,
 ) -> PgPool {
-    let options: PgConnectOptions = url.options().application_name(name);
+    let options = options.application_name(name);
     let timeout = statement_timeout.as_millis().to_string();
     PgPoolOptions::new()
         .max_connections(connections)

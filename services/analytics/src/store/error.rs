@@ -61,6 +61,11 @@ impl From<sqlx::Error> for Error {
 }
 
 impl Error {
+    /// Whether a row was there already.
+    pub(crate) fn is_repeated_key(&self) -> bool {
+        matches!(self, Self::Value(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+
     /// What happened, for the log: never for a client.
     pub(crate) fn detail(&self) -> String {
         match self {
