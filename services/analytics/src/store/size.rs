@@ -32,7 +32,7 @@ impl Store {
 
     /// The days that have a partition, in order.
     pub(crate) async fn request_days(&self, exact: bool) -> Result<Vec<RequestDay>, Error> {
-        let statement = include_str!("queries/request_days.sql");
+        let statement = include_str!("queries/days_of_requests.sql");
         Ok(sqlx::query_as(statement).bind(exact).fetch_all(&self.read).await?)
     }
 
