@@ -77,11 +77,11 @@ async fn metered(
         }
     };
     match sent {
-        Ok(Asked { response, checkout: _, filter: _ })
+        Ok(Asked { response, checkout, filter: _ })
             if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
         {
             exchange.response_head(response.status(), response.headers());
-            switched(core, upgrade, response, running)
+            switched(core, upgrade, &response, checkout, running)
         }
         Ok(Asked { response, checkout, filter }) => {
             let (mut head, body) = response.into_parts();
@@ -108,14 +108,15 @@ async fn metered(
 fn switched(
     core: &Core,
     upgrade: Option<WantsUpgrade>,
-    response: Response<Incoming>,
+    response: &Response<Incoming>,
+    checkout: Checkout,
     running: Running,
 ) -> Response<ResponseBody> {
     let mut answer = Response::new(Either::Right(Full::default()));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *answer.headers_mut() = response.headers().clone();
     if let Some(upgrade) = upgrade {
-        core.tunnels.spawn(upgrade.tunnel(response, running));
+        core.tunnels.spawn(upgrade.tunnel(checkout, running));
     }
     answer
 }
@@ -174,7 +175,7 @@ pub(crate) async fn send(
         if let Some(exchange) = exchange {
             exchange.sending();
         }
-        match checkout.sender.try_send_request(request).await {
+        match checkout.connection.send(request).await {
             Ok(response) => return Ok((response, checkout)),
             Err(mut failure) => match failure.take_message() {
                 Some(unsent) if checkout.reused => request = unsent,

@@ -125,6 +125,17 @@ impl ResponseTap {
         self
     }
 
+    /// The next frame from the upstream.
+    fn next_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        match &mut self.checkout {
+            Some(checkout) => checkout.connection.poll_frame(&mut self.body, context),
+            None => Pin::new(&mut self.body).poll_frame(context),
+        }
+    }
+
     /// The body ended as its framing said.
     fn complete(&mut self) {
         let request_ended = self.running.as_ref().is_none_or(|running| {
@@ -202,7 +213,7 @@ impl Body for ResponseTap {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         loop {
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            match ready!(self.next_frame(context)) {
                 Some(Ok(frame)) => {
                     let Some(frame) = self.observe(frame) else { continue };
                     // With a known length the server does not poll for the end.

@@ -3,12 +3,16 @@
 
 use std::{io, sync::Arc};
 
-use http::{HeaderMap, Response, header, request::Parts};
+use bytes::Bytes;
+use http::{HeaderMap, header, request::Parts};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 
-use crate::exchange::{Ending, Exchange, Running};
+use crate::{
+    exchange::{Ending, Exchange, Running},
+    upstream::{Checkout, Stream},
+};
 
 /// Bytes that are copied at once: large enough for a message of a realtime API.
 const BUFFER: usize = 8 * 1024;
@@ -27,16 +31,15 @@ impl WantsUpgrade {
 
     /// Copies between client and upstream once both have left HTTP, and ends the
     /// exchange when one of them has ended.
-    pub(crate) async fn tunnel<B>(self, response: Response<B>, mut running: Running) {
-        let upstream = hyper::upgrade::on(response);
-        let (client, upstream) = match tokio::join!(self.0, upstream) {
-            (Ok(client), Ok(upstream)) => (client, upstream),
+    pub(crate) async fn tunnel(self, checkout: Checkout, mut running: Running) {
+        let (client, upstream) = match tokio::join!(self.0, checkout.connection.leave_http()) {
+            (Ok(client), Some(upstream)) => (client, upstream),
             (Err(error), _) => {
                 tracing::debug!(%error, "the client did not upgrade");
                 return;
             }
-            (_, Err(error)) => {
-                tracing::debug!(%error, "the upstream did not upgrade");
+            (_, None) => {
+                tracing::debug!("the upstream did not upgrade");
                 return running.end(Ending::UpstreamBroke);
             }
         };
@@ -54,9 +57,14 @@ pub(crate) fn asks(headers: &HeaderMap) -> bool {
     headers.contains_key(header::UPGRADE) && headers.get_all(header::CONNECTION).iter().any(named)
 }
 
-async fn copy_both(client: Upgraded, upstream: Upgraded, exchange: &Arc<Exchange>) -> Ending {
+async fn copy_both(
+    client: Upgraded,
+    (upstream, already_read): (Stream, Bytes),
+    exchange: &Arc<Exchange>,
+) -> Ending {
     let (mut from_client, mut to_client) = split(TokioIo::new(client));
-    let (mut from_upstream, mut to_upstream) = split(TokioIo::new(upstream));
+    let (from_upstream, mut to_upstream) = split(upstream);
+    let mut from_upstream = already_read.chain(from_upstream);
     let up = copy(&mut from_client, &mut to_upstream, |bytes| exchange.request_data(bytes));
     let down = copy(&mut from_upstream, &mut to_client, |bytes| {
         exchange.response_data(bytes);

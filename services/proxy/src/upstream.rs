@@ -3,8 +3,10 @@
 
 mod base_url;
 mod connect;
+mod connection;
 mod dial;
 mod pool;
+mod stream;
 mod tls;
 
 use std::time::Duration;
@@ -13,6 +15,7 @@ pub use base_url::BaseUrl;
 pub(crate) use base_url::named_upstreams;
 pub(crate) use connect::ConnectError;
 pub(crate) use pool::{Checkout, Pool};
+pub(crate) use stream::Stream;
 pub(crate) use tls::{Tls, advice as tls_advice};
 pub use tls::{TlsFileError, TlsFiles};
 

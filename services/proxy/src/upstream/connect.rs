@@ -2,15 +2,13 @@
 
 use std::{io, time::Duration};
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-
 use super::{
     BaseUrl,
+    connection::Connection,
     dial::{Dialler, Failures},
+    stream::Stream,
     tls::{self, Tls},
 };
-use crate::tap::RequestTap;
 
 /// Why an upstream could not be reached.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +37,7 @@ pub(super) async fn connect(
     dialler: &Dialler,
     tls: &Tls,
     timeout: Duration,
-) -> Result<http1::SendRequest<RequestTap>, ConnectError> {
+) -> Result<Connection, ConnectError> {
     let mut failures = Failures::default();
     match tokio::time::timeout(timeout, open(base, dialler, tls, &mut failures)).await {
         Ok(opened) => opened,
@@ -52,31 +50,15 @@ async fn open(
     dialler: &Dialler,
     tls: &Tls,
     failures: &mut Failures,
-) -> Result<http1::SendRequest<RequestTap>, ConnectError> {
+) -> Result<Connection, ConnectError> {
     let Some(tcp) = dialler.dial(failures).await else {
         return Err(ConnectError::Unreachable(std::mem::take(failures)));
     };
-    if !base.is_https() {
-        return handshake(TokioIo::new(tcp)).await;
-    }
-    let stream = tls.connect(base.host(), tcp).await.map_err(ConnectError::Tls)?;
-    handshake(TokioIo::new(stream)).await
-}
-
-async fn handshake<I>(io: I) -> Result<http1::SendRequest<RequestTap>, ConnectError>
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::Builder::new()
-        .preserve_header_case(true)
-        .handshake(io)
-        .await
-        .map_err(ConnectError::Handshake)?;
-    tokio::spawn(async move {
-        // The request that used it reports the error.
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "upstream connection ended");
-        }
-    });
-    Ok(sender)
+    let stream = if base.is_https() {
+        let connecting = tls.connect(base.host(), tcp);
+        Stream::Tls(Box::new(connecting.await.map_err(ConnectError::Tls)?))
+    } else {
+        Stream::Tcp(tcp)
+    };
+    Connection::open(stream).await.map_err(ConnectError::Handshake)
 }

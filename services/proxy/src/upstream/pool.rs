@@ -6,12 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::client::conn::http1::SendRequest;
-
 use super::{
-    BaseUrl, ConnectError, PoolConfig, Tls, UpstreamConfig, connect::connect, dial::Dialler,
+    BaseUrl, ConnectError, PoolConfig, Tls, UpstreamConfig, connect::connect,
+    connection::Connection, dial::Dialler,
 };
-use crate::tap::RequestTap;
 
 /// Most idle connections that are kept.
 const MAX_IDLE: usize = 512;
@@ -27,15 +25,15 @@ pub(crate) struct Pool {
 }
 
 struct Idle {
-    sender: SendRequest<RequestTap>,
+    connection: Connection,
     opened: Instant,
     since: Instant,
 }
 
 /// A connection that one request uses; `give_back` makes it idle again.
 pub(crate) struct Checkout {
-    /// Sends the request.
-    pub(crate) sender: SendRequest<RequestTap>,
+    /// The connection.
+    pub(crate) connection: Connection,
     /// It served a request before.
     pub(crate) reused: bool,
     opened: Instant,
@@ -61,43 +59,46 @@ impl Pool {
     /// An idle connection, if there is one that still lives.
     pub(crate) fn take_idle(self: &Arc<Self>) -> Option<Checkout> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            // One that was given back a moment ago may not be ready yet.
-            let newest = idle.iter().rposition(|idle| idle.sender.is_ready())?;
-            let idle = idle.remove(newest);
-            if self.keeps(&idle) {
-                let Idle { sender, opened, .. } = idle;
-                return Some(Checkout { sender, reused: true, opened, pool: self.clone() });
+        while let Some(mut newest) = idle.pop() {
+            if self.keeps(&mut newest) {
+                let Idle { connection, opened, .. } = newest;
+                return Some(Checkout { connection, reused: true, opened, pool: self.clone() });
             }
         }
+        None
     }
 
     /// A new connection.
     pub(crate) async fn open(self: &Arc<Self>) -> Result<Checkout, ConnectError> {
-        let sender = connect(&self.base, &self.dialler, &self.tls, self.connect_timeout).await?;
-        Ok(Checkout { sender, reused: false, opened: Instant::now(), pool: self.clone() })
+        let connection =
+            connect(&self.base, &self.dialler, &self.tls, self.connect_timeout).await?;
+        Ok(Checkout { connection, reused: false, opened: Instant::now(), pool: self.clone() })
     }
 
-    /// Closes connections that were idle for too long or are too old.
+    /// Closes connections that were idle for too long, are too old, or that the
+    /// upstream closed.
     pub(crate) fn close_old(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|idle| self.keeps(idle) && !idle.sender.is_closed());
+        idle.retain_mut(|idle| self.keeps(idle));
     }
 
-    fn keeps(&self, idle: &Idle) -> bool {
-        idle.since.elapsed() < self.config.keep_idle && idle.opened.elapsed() < self.config.max_age
+    fn keeps(&self, idle: &mut Idle) -> bool {
+        idle.since.elapsed() < self.config.keep_idle
+            && idle.opened.elapsed() < self.config.max_age
+            && idle.connection.is_idle()
     }
 }
 
 impl Checkout {
     /// Makes the connection idle; only after both bodies ended.
-    pub(crate) fn give_back(self) {
-        if self.sender.is_closed() {
+    pub(crate) fn give_back(mut self) {
+        if !self.connection.is_idle() {
             return;
         }
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { sender: self.sender, opened: self.opened, since: Instant::now() });
+            let (connection, opened) = (self.connection, self.opened);
+            idle.push(Idle { connection, opened, since: Instant::now() });
         }
     }
 }
