@@ -14,8 +14,8 @@ use modash_metering::{
 };
 
 use crate::{
-    error::UpstreamFailure, exchange::Exchange, forward::send, route::Upstream,
-    settings::StreamUsage, tap::RequestTap, upstream::Checkout,
+    error::UpstreamFailure, exchange::Exchange, route::Upstream, send::send, settings::StreamUsage,
+    tap::RequestTap, upstream::Checkout,
 };
 
 /// Request bodies of more bytes are not changed.

@@ -56,6 +56,14 @@ pub(crate) struct Counters {
     pub(crate) metering_failures: AtomicU64,
     /// Requests that modash itself answered with an error.
     pub(crate) refused: AtomicU64,
+    /// Connections to upstreams that were opened.
+    pub(crate) upstream_connections: AtomicU64,
+    /// Requests that waited because there were as many connections as allowed.
+    pub(crate) upstream_waits: AtomicU64,
+    /// Requests that waited in vain.
+    pub(crate) upstream_busy: AtomicU64,
+    /// Requests that were sent again because the first connection had ended.
+    pub(crate) upstream_retries: AtomicU64,
 }
 
 impl Counters {

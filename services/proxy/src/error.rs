@@ -1,7 +1,7 @@
 //! What modash itself answers when a request cannot be forwarded, in the one
 //! place where errors become responses.
 
-use std::error::Error as _;
+use std::{error::Error as _, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -30,6 +30,9 @@ pub(crate) enum UpstreamFailure {
     /// The client's body broke off before the request was sent.
     #[error("the request body broke off ({0})")]
     ClientBody(hyper::Error),
+    /// The head of the response did not come in time.
+    #[error("it did not begin to answer within {} s", .0.as_secs_f64())]
+    NoHead(Duration),
     /// The connection ended before there was a response.
     #[error("{}", no_response(.0))]
     NoResponse(hyper::Error),
@@ -48,31 +51,39 @@ impl UpstreamFailure {
     /// How the exchange ends.
     pub(crate) fn ending(&self) -> Ending {
         match self {
-            Self::Connect(ConnectError::TimedOut(..)) => Ending::UpstreamTimeout,
+            Self::Connect(ConnectError::TimedOut(..)) | Self::NoHead(_) => Ending::UpstreamTimeout,
+            Self::Connect(ConnectError::Busy(_)) => Ending::UpstreamBusy,
             Self::ClientBody(_) => Ending::ClientClosed,
             Self::Connect(_) | Self::NoResponse(_) => Ending::UpstreamUnreachable,
         }
     }
 
-    /// The status that the client sees.
-    pub(crate) fn status(&self) -> StatusCode {
-        match self.ending() {
-            Ending::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            _ => StatusCode::BAD_GATEWAY,
-        }
-    }
-
     /// The answer to the client. `url` has no credentials: a base URL cannot.
     pub(crate) fn response(&self, name: &str, url: &str) -> Response<Full<Bytes>> {
-        let kind = match self.ending() {
-            Ending::UpstreamTimeout => "upstream_timeout",
-            _ => "upstream_unreachable",
-        };
-        let message = format!(
-            "modash cannot reach the upstream \"{name}\" at {url}: {self}. \
-             Check that it runs and that modash has its right address."
-        );
-        error_response(self.status(), kind, &message)
+        let upstream = format!("the upstream \"{name}\" at {url}");
+        match self.ending() {
+            Ending::UpstreamBusy => {
+                let message = format!(
+                    "modash has no connection left to {upstream}: {self}. Try again later; \
+                     MODASH_PROXY_UPSTREAM_CONNECTIONS says how many there may be."
+                );
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let mut response = error_response(status, "upstream_busy", &message);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            }
+            Ending::UpstreamTimeout => {
+                let message = format!("modash waited in vain for {upstream}: {self}.");
+                error_response(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", &message)
+            }
+            _ => {
+                let message = format!(
+                    "modash cannot reach {upstream}: {self}. \
+                     Check that it runs and that modash has its right address."
+                );
+                error_response(StatusCode::BAD_GATEWAY, "upstream_unreachable", &message)
+            }
+        }
     }
 }
 

@@ -81,8 +81,11 @@ pub(crate) enum Ending {
     ClientClosed,
     /// No connection, or none that gave a response.
     UpstreamUnreachable,
-    /// No connection in time.
+    /// No connection in time, no response head in time, or silence for too long
+    /// within a response.
     UpstreamTimeout,
+    /// As many connections as allowed, and none became free.
+    UpstreamBusy,
 }
 
 /// All that is known of a finished exchange.
@@ -217,7 +220,9 @@ impl Exchange {
         // Who leaves after the terminal event had everything (Codex always does).
         let had_all = meter.as_ref().is_some_and(|meter| meter.is_complete());
         let ending = match ending {
-            Ending::ClientClosed | Ending::UpstreamBroke if had_all => Ending::Complete,
+            Ending::ClientClosed | Ending::UpstreamBroke | Ending::UpstreamTimeout if had_all => {
+                Ending::Complete
+            }
             _ => ending,
         };
         let body_end = if ending == Ending::Complete { BodyEnd::Complete } else { BodyEnd::Broken };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
     header::{self, HOST},
     request::Parts,
 };
@@ -15,9 +15,11 @@ use hyper::body::Incoming;
 use crate::{
     asking::Asked,
     core::{Core, Counters},
-    error::{UpstreamFailure, json_response},
+    error::json_response,
     exchange::{Exchange, Running},
+    expect::Gate,
     route::{Route, Upstream},
+    send::send,
     tap::{RequestTap, ResponseTap},
     upgrade::{self, WantsUpgrade},
     upstream::{Checkout, Pool},
@@ -67,11 +69,13 @@ async fn metered(
     let exchange = running.exchange().clone();
     let upgrade = WantsUpgrade::take(&mut head);
     head.headers.insert(HOST, upstream.pool.base().host_header().clone());
-    let head = outgoing(head, target);
+    let mut head = outgoing(head, target);
     let sent = match core.aid.injection(&head, upstream) {
         Some(injection) => core.aid.send(injection, upstream, head, body, &exchange).await,
         None => {
-            let request = Request::from_parts(head, RequestTap::new(body, Some(exchange.clone())));
+            let gate = Gate::of(&mut head);
+            let body = RequestTap::new(body, Some(exchange.clone())).behind(gate);
+            let request = Request::from_parts(head, body);
             let sent = send(&upstream.pool, request, Some(&exchange)).await;
             sent.map(|(response, checkout)| Asked { response, checkout, filter: None })
         }
@@ -87,7 +91,8 @@ async fn metered(
             let (mut head, body) = response.into_parts();
             exchange.response_head(head.status, &head.headers);
             remove_hop_by_hop(&mut head.headers);
-            let mut tap = ResponseTap::new(body, Some(running), checkout);
+            let silence = upstream.pool.config().stream_idle_timeout;
+            let mut tap = ResponseTap::new(body, Some(running), checkout).cut_after(silence);
             if let Some(filter) = filter {
                 head.headers.remove(header::CONTENT_LENGTH);
                 tap = tap.filtered(filter, core.aid.clone());
@@ -149,40 +154,25 @@ fn outgoing(mut head: Parts, target: Uri) -> Parts {
         head.headers.insert(HOST, host);
     }
     head.uri = target;
-    head.version = Version::HTTP_11;
+    let trailers = takes_trailers(&head.headers);
     remove_hop_by_hop(&mut head.headers);
+    if trailers {
+        head.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        head.headers.append(header::CONNECTION, HeaderValue::from_static("te"));
+    }
     head
 }
 
-/// Sends on an idle connection or a new one. A request that was not sent because
-/// its idle connection had just been closed goes to the next one.
-pub(crate) async fn send(
-    pool: &Arc<Pool>,
-    mut request: Request<RequestTap>,
-    exchange: Option<&Exchange>,
-) -> Result<(Response<Incoming>, Checkout), UpstreamFailure> {
-    loop {
-        let mut checkout = match pool.take_idle() {
-            Some(checkout) => checkout,
-            None => {
-                let checkout = pool.open().await?;
-                if let Some(exchange) = exchange {
-                    exchange.connected();
-                }
-                checkout
-            }
-        };
-        if let Some(exchange) = exchange {
-            exchange.sending();
-        }
-        match checkout.connection.send(request).await {
-            Ok(response) => return Ok((response, checkout)),
-            Err(mut failure) => match failure.take_message() {
-                Some(unsent) if checkout.reused => request = unsent,
-                _ => return Err(UpstreamFailure::NoResponse(failure.into_error())),
-            },
-        }
-    }
+/// Whether the client takes trailers, which modash hands on; without being asked
+/// an upstream may not send them (RFC 9110 6.5.1).
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    codings.flat_map(|value| value.split(',')).any(|coding| {
+        coding
+            .split(';')
+            .next()
+            .is_some_and(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+    })
 }
 
 /// Removes the headers of one hop and keeps the others in order. The two that

@@ -1,7 +1,7 @@
 //! The data plane of modash.
 //!
 //! Life of a request: `listener` accepts, `route` decides where it goes,
-//! `forward` sends it on and hands the response back (`asking` where usage has
+//! `forward` sends it on (by `send`) and hands the response back (`asking` where usage has
 //! to be asked for), `tap` looks at a copy of both bodies, `exchange` holds what is known of it and ends exactly once,
 //! `core` keeps the finished ones, `usage_event` makes the event, and `emit`
 //! brings it to analytics.
@@ -12,12 +12,15 @@ mod core;
 mod emit;
 mod error;
 mod exchange;
+mod expect;
 mod forward;
 mod listener;
 mod metrics;
 mod request_facts;
 mod route;
+mod send;
 mod settings;
+mod silence;
 mod tap;
 mod upgrade;
 mod upstream;
@@ -41,7 +44,7 @@ use crate::{
     usage_event::EventMaker,
 };
 pub use settings::{ProxyConfig, ProxySettings, StreamUsage};
-pub use upstream::{BaseUrl, PoolConfig, TlsFileError, TlsFiles, UpstreamConfig};
+pub use upstream::{BaseUrl, HttpVersion, PoolConfig, TlsFileError, TlsFiles, UpstreamConfig};
 
 /// How often old idle connections to upstreams are closed.
 const CLOSE_OLD_EVERY: Duration = Duration::from_secs(5);
@@ -143,6 +146,8 @@ impl Proxy {
                 config.gateway.clone(),
                 &self.tls,
                 &config.upstream_config,
+                config.threads,
+                &shared,
             );
             let core =
                 Arc::new(Core { router, tunnels: TaskTracker::new(), aid: aid.clone(), shared });

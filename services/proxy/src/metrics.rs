@@ -49,6 +49,26 @@ impl Collector for ProxyMetrics {
                 sum(|core| core.counters.refused.load(Ordering::Relaxed)),
             ),
             (
+                "upstream_connections",
+                "Connections to upstreams that were opened",
+                sum(|core| core.counters.upstream_connections.load(Ordering::Relaxed)),
+            ),
+            (
+                "upstream_waits",
+                "Requests that waited for a connection because the most allowed were open",
+                sum(|core| core.counters.upstream_waits.load(Ordering::Relaxed)),
+            ),
+            (
+                "upstream_busy",
+                "Requests answered with 503 because no connection became free",
+                sum(|core| core.counters.upstream_busy.load(Ordering::Relaxed)),
+            ),
+            (
+                "upstream_retries",
+                "Requests sent again because the upstream had closed the connection",
+                sum(|core| core.counters.upstream_retries.load(Ordering::Relaxed)),
+            ),
+            (
                 "metering_failures",
                 "Requests whose metering failed by a defect",
                 sum(|core| core.counters.metering_failures.load(Ordering::Relaxed)),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{Method, Uri, Version, request::Parts, uri::PathAndQuery};
 
 use crate::{
+    core::Shared,
     error::Refusal,
     upstream::{BaseUrl, Pool, Tls, UpstreamConfig},
 };
@@ -43,8 +44,10 @@ impl Router {
         gateway: Option<BaseUrl>,
         tls: &Tls,
         config: &UpstreamConfig,
+        cores: usize,
+        shared: &Arc<Shared>,
     ) -> Self {
-        let pool = |base| Arc::new(Pool::new(base, tls.clone(), config));
+        let pool = |base| Arc::new(Pool::new(base, tls.clone(), config, cores, shared.clone()));
         Self {
             default: Upstream { name: DEFAULT.into(), pool: pool(default) },
             named: named
@@ -126,6 +129,8 @@ mod tests {
             Some("http://gateway".parse().unwrap()),
             &Tls::new(TlsFiles::default()).unwrap(),
             &UpstreamConfig::default(),
+            1,
+            &Arc::new(Shared::new()),
         )
     }
 

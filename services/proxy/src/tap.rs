@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,6 +17,8 @@ use modash_metering::inject::ResponseFilter;
 use crate::{
     asking::StreamUsageAid,
     exchange::{Ending, Exchange, Running},
+    expect::Gate,
+    silence::Silence,
     upstream::Checkout,
 };
 
@@ -25,12 +28,13 @@ pub(crate) struct RequestTap {
     held: VecDeque<Bytes>,
     rest: Option<Incoming>,
     exchange: Option<Arc<Exchange>>,
+    gate: Option<Box<Gate>>,
 }
 
 impl RequestTap {
     /// Without an exchange the body only passes.
     pub(crate) fn new(body: Incoming, exchange: Option<Arc<Exchange>>) -> Self {
-        let tap = Self { held: VecDeque::new(), rest: Some(body), exchange };
+        let tap = Self { held: VecDeque::new(), rest: Some(body), exchange, gate: None };
         if tap.is_end_stream() {
             tap.note_end();
         }
@@ -39,12 +43,18 @@ impl RequestTap {
 
     /// Pieces that were held back, and the rest.
     pub(crate) fn resumed(held: Vec<Bytes>, rest: Incoming, exchange: Arc<Exchange>) -> Self {
-        Self { held: held.into(), rest: Some(rest), exchange: Some(exchange) }
+        Self { held: held.into(), rest: Some(rest), exchange: Some(exchange), gate: None }
     }
 
     /// A whole body that was held back.
     pub(crate) fn held(held: Vec<Bytes>) -> Self {
-        Self { held: held.into(), rest: None, exchange: None }
+        Self { held: held.into(), rest: None, exchange: None, gate: None }
+    }
+
+    /// The client is asked for the body when the gate opens.
+    pub(crate) fn behind(mut self, gate: Option<Gate>) -> Self {
+        self.gate = gate.map(Box::new);
+        self
     }
 
     fn note_end(&self) {
@@ -62,6 +72,10 @@ impl Body for RequestTap {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(gate) = &mut self.gate {
+            ready!(gate.poll_open(context));
+            self.gate = None;
+        }
         if let Some(piece) = self.held.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
@@ -101,6 +115,18 @@ pub(crate) struct ResponseTap {
     running: Option<Running>,
     checkout: Option<Checkout>,
     filter: Option<Box<Filter>>,
+    silence: Option<Box<Silence>>,
+}
+
+/// Why a response breaks off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The upstream broke off.
+    #[error(transparent)]
+    Upstream(#[from] hyper::Error),
+    /// The upstream was silent for longer than allowed.
+    #[error("the upstream was silent for too long")]
+    Silent,
 }
 
 /// Takes out what the client did not ask for.
@@ -112,7 +138,7 @@ struct Filter {
 impl ResponseTap {
     /// Without an exchange the body only passes.
     pub(crate) fn new(body: Incoming, running: Option<Running>, checkout: Checkout) -> Self {
-        let mut tap = Self { body, running, checkout: Some(checkout), filter: None };
+        let mut tap = Self { body, running, checkout: Some(checkout), filter: None, silence: None };
         if tap.body.is_end_stream() {
             tap.complete();
         }
@@ -125,15 +151,31 @@ impl ResponseTap {
         self
     }
 
+    /// Cuts the response when the upstream is silent for this long.
+    pub(crate) fn cut_after(mut self, limit: Option<Duration>) -> Self {
+        self.silence = limit.map(|limit| Box::new(Silence::new(limit)));
+        self
+    }
+
     /// The next frame from the upstream.
     fn next_frame(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        match &mut self.checkout {
-            Some(checkout) => checkout.connection.poll_frame(&mut self.body, context),
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match &mut self.checkout {
+            Some(checkout) => checkout.poll_frame(&mut self.body, context),
             None => Pin::new(&mut self.body).poll_frame(context),
+        };
+        if let Some(silence) = &mut self.silence {
+            match frame {
+                Poll::Ready(_) => silence.broken(),
+                Poll::Pending => {
+                    ready!(silence.poll(context));
+                    return Poll::Ready(Some(Err(BodyError::Silent)));
+                }
+            }
         }
+        frame.map_err(BodyError::Upstream)
     }
 
     /// The body ended as its framing said.
@@ -206,12 +248,12 @@ impl ResponseTap {
 
 impl Body for ResponseTap {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             match ready!(self.next_frame(context)) {
                 Some(Ok(frame)) => {
@@ -223,7 +265,10 @@ impl Body for ResponseTap {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Err(error)) => {
-                    self.end(Ending::UpstreamBroke);
+                    self.end(match error {
+                        BodyError::Upstream(_) => Ending::UpstreamBroke,
+                        BodyError::Silent => Ending::UpstreamTimeout,
+                    });
                     return Poll::Ready(Some(Err(error)));
                 }
                 None => return Poll::Ready(self.finish().map(Ok)),

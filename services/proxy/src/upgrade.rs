@@ -32,7 +32,7 @@ impl WantsUpgrade {
     /// Copies between client and upstream once both have left HTTP, and ends the
     /// exchange when one of them has ended.
     pub(crate) async fn tunnel(self, checkout: Checkout, mut running: Running) {
-        let (client, upstream) = match tokio::join!(self.0, checkout.connection.leave_http()) {
+        let (client, upstream) = match tokio::join!(self.0, checkout.leave_http()) {
             (Ok(client), Some(upstream)) => (client, upstream),
             (Err(error), _) => {
                 tracing::debug!(%error, "the client did not upgrade");

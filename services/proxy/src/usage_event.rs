@@ -105,7 +105,9 @@ impl EventMaker {
 /// How the request ended, from what the proxy and what the meter saw.
 fn outcome(exchange: &Exchange, finished: &Finished) -> Outcome {
     match finished.ending {
-        Ending::UpstreamUnreachable => return Outcome::UpstreamUnreachable,
+        Ending::UpstreamUnreachable | Ending::UpstreamBusy => {
+            return Outcome::UpstreamUnreachable;
+        }
         Ending::UpstreamTimeout => return Outcome::UpstreamTimeout,
         _ => {}
     }
@@ -174,12 +176,16 @@ fn add_reading(event: &mut UsageEvent, reading: metering::Reading) {
 /// A request that got no response has nothing to read, but a reason.
 fn add_failure(event: &mut UsageEvent, ending: Ending) {
     let error_type = match ending {
+        Ending::UpstreamBusy => "upstream_busy",
         Ending::UpstreamUnreachable => "upstream_unreachable",
         Ending::UpstreamTimeout => "upstream_timeout",
         _ => return,
     };
     event.error_type = Some(error_type.to_owned());
-    event.usage_source = UsageSource::NotReported.into();
+    // What came before a response was cut stays as it was read.
+    if event.upstream_head.is_none() {
+        event.usage_source = UsageSource::NotReported.into();
+    }
 }
 
 fn usage_source(source: metering::UsageSource) -> UsageSource {

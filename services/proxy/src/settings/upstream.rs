@@ -1,11 +1,11 @@
-//! Settings of how upstreams are reached: time, connections, TLS.
+//! Settings of how upstreams are reached: time, connections, TLS, HTTP version.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
 use modash_runtime::{Checked, Mistakes, Seconds};
 
-use crate::upstream::{PoolConfig, TlsFiles, UpstreamConfig};
+use crate::upstream::{HttpVersion, PoolConfig, TlsFiles, UpstreamConfig};
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct UpstreamSettings {
@@ -13,6 +13,33 @@ pub(super) struct UpstreamSettings {
     /// TLS included
     #[arg(long, env = "MODASH_PROXY_CONNECT_TIMEOUT_SECONDS", default_value = "10")]
     proxy_connect_timeout_seconds: Checked<Seconds>,
+
+    /// How long an upstream may take from the end of a request to the head of
+    /// its response; if not set, as long as it likes
+    #[arg(long, env = "MODASH_PROXY_UPSTREAM_HEAD_TIMEOUT_SECONDS")]
+    proxy_upstream_head_timeout_seconds: Option<Checked<Seconds>>,
+
+    /// How long an upstream may be silent within a response; if not set, as long
+    /// as it likes
+    #[arg(long, env = "MODASH_PROXY_STREAM_IDLE_TIMEOUT_SECONDS")]
+    proxy_stream_idle_timeout_seconds: Option<Checked<Seconds>>,
+
+    /// HTTP version towards https upstreams: same (as the client's, HTTP/2 only
+    /// where the upstream offers it), 2 (HTTP/2 for all clients, where the
+    /// upstream offers it) or 1.1 (never HTTP/2). An upstream with a URL of h2c://
+    /// gets HTTP/2 without TLS
+    #[arg(long, env = "MODASH_PROXY_UPSTREAM_HTTP", default_value = "same")]
+    proxy_upstream_http: Checked<HttpVersion>,
+
+    /// Most connections to each upstream; a request beyond it waits for one. If
+    /// not set, as many as there are requests
+    #[arg(long, env = "MODASH_PROXY_UPSTREAM_CONNECTIONS")]
+    proxy_upstream_connections: Option<Checked<Connections>>,
+
+    /// How long a request waits for a connection when there are as many as
+    /// allowed, before it is answered with 503
+    #[arg(long, env = "MODASH_PROXY_UPSTREAM_WAIT_SECONDS", default_value = "5")]
+    proxy_upstream_wait_seconds: Checked<Seconds>,
 
     /// How long a connection to an upstream is kept without a request
     #[arg(long, env = "MODASH_PROXY_UPSTREAM_KEEP_IDLE_SECONDS", default_value = "45")]
@@ -45,6 +72,24 @@ impl UpstreamSettings {
         let connect = self
             .proxy_connect_timeout_seconds
             .check("MODASH_PROXY_CONNECT_TIMEOUT_SECONDS", mistakes);
+        let head = Checked::check_optional(
+            self.proxy_upstream_head_timeout_seconds,
+            "MODASH_PROXY_UPSTREAM_HEAD_TIMEOUT_SECONDS",
+            mistakes,
+        );
+        let stream_idle = Checked::check_optional(
+            self.proxy_stream_idle_timeout_seconds,
+            "MODASH_PROXY_STREAM_IDLE_TIMEOUT_SECONDS",
+            mistakes,
+        );
+        let http = self.proxy_upstream_http.check("MODASH_PROXY_UPSTREAM_HTTP", mistakes);
+        let connections = Checked::check_optional(
+            self.proxy_upstream_connections,
+            "MODASH_PROXY_UPSTREAM_CONNECTIONS",
+            mistakes,
+        );
+        let wait =
+            self.proxy_upstream_wait_seconds.check("MODASH_PROXY_UPSTREAM_WAIT_SECONDS", mistakes);
         let keep_idle = self
             .proxy_upstream_keep_idle_seconds
             .check("MODASH_PROXY_UPSTREAM_KEEP_IDLE_SECONDS", mistakes);
@@ -58,13 +103,49 @@ impl UpstreamSettings {
         );
         Some(UpstreamConfig {
             connect_timeout: connect?.0,
-            pool: PoolConfig { keep_idle: keep_idle?.0, max_age: max_age?.0 },
+            head_timeout: head?.map(|seconds| seconds.0),
+            stream_idle_timeout: stream_idle?.map(|seconds| seconds.0),
+            http: http?,
+            pool: PoolConfig {
+                connections: connections?.map(|connections| connections.0),
+                wait: wait?.0,
+                keep_idle: keep_idle?.0,
+                max_age: max_age?.0,
+            },
             tls: TlsFiles {
                 authorities: self.proxy_upstream_ca_file,
                 certificate: self.proxy_upstream_cert_file,
                 key: self.proxy_upstream_key_file,
             },
         })
+    }
+}
+
+impl FromStr for HttpVersion {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "same" => Ok(Self::Same),
+            "2" => Ok(Self::Http2),
+            "1.1" => Ok(Self::Http1),
+            _ => Err("must be \"same\", \"2\" or \"1.1\""),
+        }
+    }
+}
+
+/// A number of connections from 1 to a million.
+#[derive(Debug, Clone, Copy)]
+struct Connections(usize);
+
+impl FromStr for Connections {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(count @ 1..=1_000_000) => Ok(Self(count)),
+            _ => Err("must be a number from 1 to 1000000"),
+        }
     }
 }
 
@@ -88,14 +169,22 @@ mod tests {
     }
 
     #[test]
+    fn without_settings_there_is_no_limit_but_the_connect_timeout() {
+        let config = check(&[]).unwrap();
+        assert_eq!((config.head_timeout, config.stream_idle_timeout), (None, None));
+        assert_eq!((config.pool.connections, config.http), (None, HttpVersion::Same));
+    }
+
+    #[test]
     fn every_mistake_is_named() {
         let mistakes = check(&[
-            "--proxy-connect-timeout-seconds=0",
-            "--proxy-upstream-max-age-seconds=-1",
+            "--proxy-upstream-http=3",
+            "--proxy-upstream-connections=0",
+            "--proxy-stream-idle-timeout-seconds=-1",
             "--proxy-upstream-cert-file=/a",
         ])
         .unwrap_err();
-        for name in ["CONNECT_TIMEOUT_SECONDS:", "MAX_AGE_SECONDS:", "CERT_FILE:"] {
+        for name in ["HTTP:", "CONNECTIONS:", "STREAM_IDLE_TIMEOUT_SECONDS:", "CERT_FILE:"] {
             assert!(mistakes.contains(name), "{name} is not in {mistakes}");
         }
     }

@@ -2,20 +2,27 @@
 
 use std::{fmt, str::FromStr};
 
-use http::{HeaderValue, Uri, uri::PathAndQuery};
+use http::{
+    HeaderValue, Uri,
+    uri::{Authority, PathAndQuery},
+};
 use url::Url;
 
-/// An http or https URL without credentials, query and fragment.
+const H2C: &str = "h2c://";
+
+/// An http, https or h2c URL without credentials, query and fragment.
 #[derive(Clone)]
 pub struct BaseUrl {
     url: Url,
     host_header: HeaderValue,
+    authority: Authority,
+    http2_only: bool,
     /// Base path without a trailing slash; empty for the root.
     base_path: String,
 }
 
 impl BaseUrl {
-    /// The URL as given.
+    /// The URL; of `h2c://` its `http://` form.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
@@ -25,6 +32,19 @@ impl BaseUrl {
     #[must_use]
     pub fn host_header(&self) -> &HeaderValue {
         &self.host_header
+    }
+
+    /// Host and port as in the URL.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Whether it is spoken to in HTTP/2 without TLS ("prior knowledge", RFC 9113
+    /// 3.3): its URL begins with `h2c://`.
+    #[must_use]
+    pub fn is_http2_only(&self) -> bool {
+        self.http2_only
     }
 
     /// Whether it is reached over TLS.
@@ -62,10 +82,12 @@ impl FromStr for BaseUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = Url::parse(text)
+        let http2_only = text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(H2C));
+        let url = if http2_only { &format!("http://{}", &text[6..]) } else { text };
+        let url = Url::parse(url)
             .map_err(|_| "must be a URL such as https://api.openai.com".to_owned())?;
         let problem = if !matches!(url.scheme(), "http" | "https") {
-            Some("must begin with http:// or https://")
+            Some("must begin with http://, https:// or h2c://")
         } else if !url.username().is_empty() || url.password().is_some() {
             Some("must not hold credentials; clients send their own")
         } else if url.query().is_some() {
@@ -79,16 +101,23 @@ impl FromStr for BaseUrl {
             return Err(problem.to_owned());
         }
         let host_header = &url[url::Position::BeforeHost..url::Position::AfterPort];
-        let host_header = HeaderValue::from_str(host_header)
-            .map_err(|_| "has a host that cannot be a header value".to_owned())?;
+        let (Ok(host_header), Ok(authority)) =
+            (HeaderValue::from_str(host_header), host_header.parse())
+        else {
+            return Err("has a host that cannot be a header value".to_owned());
+        };
         let base_path = url.path().trim_end_matches('/').to_owned();
-        Ok(Self { url, host_header, base_path })
+        Ok(Self { url, host_header, authority, http2_only, base_path })
     }
 }
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.url.as_str().trim_end_matches('/'))
+        let url = self.url.as_str().trim_end_matches('/');
+        match url.strip_prefix("http://") {
+            Some(rest) if self.http2_only => write!(f, "{H2C}{rest}"),
+            _ => f.write_str(url),
+        }
     }
 }
 
@@ -153,6 +182,15 @@ mod tests {
         assert_eq!(host("https://api.openai.com"), "api.openai.com");
         assert_eq!(host("https://api.openai.com:443"), "api.openai.com");
         assert_eq!(host("http://[::1]:8080/x"), "[::1]:8080");
+    }
+
+    #[test]
+    fn h2c_is_http2_without_tls() {
+        let base: BaseUrl = "h2c://llm.test:50051/base".parse().unwrap();
+        assert!(base.is_http2_only() && !base.is_https());
+        assert_eq!((base.host(), base.port()), ("llm.test", 50051));
+        assert_eq!(base.authority(), "llm.test:50051");
+        assert_eq!(base.to_string(), "h2c://llm.test:50051/base");
     }
 
     #[test]

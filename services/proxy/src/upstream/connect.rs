@@ -1,16 +1,15 @@
-//! Opening one connection to an upstream: TCP, TLS, HTTP/1.1.
+//! Opening one connection to an upstream: TCP and TLS.
 
 use std::{io, time::Duration};
 
 use super::{
     BaseUrl,
-    connection::Connection,
     dial::{Dialler, Failures},
     stream::Stream,
     tls::{self, Tls},
 };
 
-/// Why an upstream could not be reached.
+/// Why there is no connection to an upstream.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// No address of it takes a connection.
@@ -25,40 +24,30 @@ pub(crate) enum ConnectError {
     /// The HTTP handshake failed.
     #[error("{0}")]
     Handshake(hyper::Error),
+    /// There are as many connections as allowed, and none became free in time.
+    #[error("none of the connections that modash may open to it became free within {} s", .0.as_secs_f64())]
+    Busy(Duration),
 }
 
 fn tls_problem(error: &io::Error) -> String {
     tls::advice(error).unwrap_or_else(|| format!("TLS: {error}"))
 }
 
-/// Opens a connection within the time limit.
+/// Opens a connection. What fails on the way is noted at once, so that it can be
+/// told should the caller give up first.
 pub(super) async fn connect(
     base: &BaseUrl,
     dialler: &Dialler,
     tls: &Tls,
-    timeout: Duration,
-) -> Result<Connection, ConnectError> {
-    let mut failures = Failures::default();
-    match tokio::time::timeout(timeout, open(base, dialler, tls, &mut failures)).await {
-        Ok(opened) => opened,
-        Err(_) => Err(ConnectError::TimedOut(timeout, failures)),
-    }
-}
-
-async fn open(
-    base: &BaseUrl,
-    dialler: &Dialler,
-    tls: &Tls,
+    offer_http2: bool,
     failures: &mut Failures,
-) -> Result<Connection, ConnectError> {
+) -> Result<Stream, ConnectError> {
     let Some(tcp) = dialler.dial(failures).await else {
         return Err(ConnectError::Unreachable(std::mem::take(failures)));
     };
-    let stream = if base.is_https() {
-        let connecting = tls.connect(base.host(), tcp);
-        Stream::Tls(Box::new(connecting.await.map_err(ConnectError::Tls)?))
-    } else {
-        Stream::Tcp(tcp)
-    };
-    Connection::open(stream).await.map_err(ConnectError::Handshake)
+    if !base.is_https() {
+        return Ok(Stream::Tcp(tcp));
+    }
+    let connecting = tls.connect(base.host(), tcp, offer_http2);
+    Ok(Stream::Tls(Box::new(connecting.await.map_err(ConnectError::Tls)?)))
 }

@@ -20,6 +20,16 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    /// Whether the upstream chose HTTP/2 for it.
+    pub(super) fn is_http2(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+}
+
 /// The same call on whichever stream it is.
 macro_rules! either {
     ($stream:expr, $inner:ident => $call:expr) => {

@@ -48,42 +48,52 @@ struct Shared {
 
 struct State {
     watched: WatchedFiles,
-    config: Arc<ClientConfig>,
+    configs: Configs,
+}
+
+/// The two differ in what they offer; sessions of one are good for the other.
+#[derive(Clone)]
+struct Configs {
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
 }
 
 impl Tls {
     /// With the system's certificate authorities, and what the files say.
     pub(crate) fn new(files: TlsFiles) -> Result<Self, TlsFileError> {
         let watched = WatchedFiles::new(files.paths());
-        let config = read(&files)?;
-        Ok(Self(Arc::new(Shared { files, state: Mutex::new(State { watched, config }) })))
+        let configs = read(&files)?;
+        Ok(Self(Arc::new(Shared { files, state: Mutex::new(State { watched, configs }) })))
     }
 
-    /// Opens TLS over a connection to this host.
+    /// Opens TLS over a connection to this host. HTTP/2 is offered only if asked
+    /// for.
     pub(super) async fn connect(
         &self,
         host: &str,
         tcp: TcpStream,
+        offer_http2: bool,
     ) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        TlsConnector::from(self.config()).connect(name, tcp).await
+        let Configs { http1, http2 } = self.configs();
+        TlsConnector::from(if offer_http2 { http2 } else { http1 }).connect(name, tcp).await
     }
 
     /// The present files' configuration. Files that have become unreadable change
     /// nothing: the last good ones stay.
-    fn config(&self) -> Arc<ClientConfig> {
+    fn configs(&self) -> Configs {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.watched.changed() {
             match read(&self.0.files) {
-                Ok(config) => {
+                Ok(configs) => {
                     tracing::info!("the certificates for upstreams were read again");
-                    state.config = config;
+                    state.configs = configs;
                 }
                 Err(error) => tracing::warn!(%error,
                     "a changed file is not usable; the certificates for upstreams stay as they are"),
             }
         }
-        state.config.clone()
+        state.configs.clone()
     }
 }
 
@@ -100,13 +110,13 @@ const AUTHORITIES: &str = "MODASH_PROXY_UPSTREAM_CA_FILE";
 const CERTIFICATE: &str = "MODASH_PROXY_UPSTREAM_CERT_FILE";
 const KEY: &str = "MODASH_PROXY_UPSTREAM_KEY_FILE";
 
-fn read(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsFileError> {
+fn read(files: &TlsFiles) -> Result<Configs, TlsFileError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring has what the default versions need");
     let builder = versions.with_root_certificates(roots(files)?);
-    let mut config = match (&files.certificate, &files.key) {
+    let mut http1 = match (&files.certificate, &files.key) {
         (Some(certificate), Some(key)) => {
             let chain = certificates(CERTIFICATE, certificate)?;
             let secret = PrivateKeyDer::from_pem_file(key)
@@ -117,8 +127,10 @@ fn read(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsFileError> {
         }
         _ => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let mut http2 = http1.clone();
+    http2.alpn_protocols.insert(0, b"h2".to_vec());
+    Ok(Configs { http1: http1.into(), http2: http2.into() })
 }
 
 fn roots(files: &TlsFiles) -> Result<RootCertStore, TlsFileError> {
@@ -196,6 +208,10 @@ fn explain(error: &rustls::Error) -> String {
         ) => {
             "it refuses modash's client certificate, or wants one: see \
              MODASH_PROXY_UPSTREAM_CERT_FILE and MODASH_PROXY_UPSTREAM_KEY_FILE"
+        }
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "it does not speak the version of HTTP that was offered: see \
+             MODASH_PROXY_UPSTREAM_HTTP"
         }
         rustls::Error::InvalidMessage(_) => {
             "it does not answer with TLS: should its URL begin with http://?"
