@@ -17,6 +17,8 @@ use futures_util::task::AtomicWaker;
 use http::{Request, StatusCode, Version, header::EXPECT, request::Parts};
 use tokio::time::Sleep;
 
+use crate::interim::Interim;
+
 /// How long an upstream may say nothing. As long as curl waits.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -72,9 +74,12 @@ impl Key {
 /// The client is asked for the body when the upstream says 100.
 pub(crate) fn ask_upstream<B>(request: &mut Request<B>) {
     if let Some(key) = request.extensions_mut().remove::<Key>() {
+        let interim = request.extensions_mut().remove::<Interim>().unwrap_or_default();
         hyper::ext::on_informational(request, move |response| {
             if response.status() == StatusCode::CONTINUE {
                 key.open();
+            } else {
+                interim.add(response.status(), response.headers());
             }
         });
     }

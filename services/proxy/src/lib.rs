@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod expect;
 mod forward;
+mod interim;
 mod listener;
 mod metrics;
 mod request_facts;

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::{
     core::{Core, Counters},
     forward::forward,
+    interim::{Interim, Outlet},
 };
 
 /// Connections that the system may hold before they are accepted.
@@ -112,13 +113,16 @@ pub(crate) async fn serve(
         };
         Counters::add(&core.shared.counters.connections);
         let _ = stream.set_nodelay(true);
+        let interim = Interim::default();
         let service = {
-            let core = core.clone();
-            service_fn(move |request: Request<Incoming>| {
+            let (core, interim) = (core.clone(), interim.clone());
+            service_fn(move |mut request: Request<Incoming>| {
+                interim.attach(&mut request);
                 let core = core.clone();
                 async move { Ok::<_, std::convert::Infallible>(forward(core, request).await) }
             })
         };
+        let stream = Outlet::new(stream, interim);
         let connection =
             server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);

@@ -48,6 +48,11 @@ impl Router {
         shared: &Arc<Shared>,
     ) -> Self {
         let pool = |base| Arc::new(Pool::new(base, tls.clone(), config, cores, shared.clone()));
+        // Dashboards stay connected; what is meant for LLM servers would cut them.
+        let mut unlimited = config.clone();
+        unlimited.pool.connections = None;
+        let gateway_pool =
+            |base| Arc::new(Pool::new(base, tls.clone(), &unlimited, cores, shared.clone()));
         Self {
             default: Upstream { name: DEFAULT.into(), pool: pool(default) },
             named: named
@@ -57,7 +62,7 @@ impl Router {
                     pool: pool(base.clone()),
                 })
                 .collect(),
-            gateway: gateway.map(pool),
+            gateway: gateway.map(gateway_pool),
         }
     }
 

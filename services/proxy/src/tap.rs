@@ -116,6 +116,7 @@ pub(crate) struct ResponseTap {
     checkout: Option<Checkout>,
     filter: Option<Box<Filter>>,
     silence: Option<Box<Silence>>,
+    broken: Option<BodyError>,
 }
 
 /// Why a response breaks off.
@@ -138,7 +139,14 @@ struct Filter {
 impl ResponseTap {
     /// Without an exchange the body only passes.
     pub(crate) fn new(body: Incoming, running: Option<Running>, checkout: Checkout) -> Self {
-        let mut tap = Self { body, running, checkout: Some(checkout), filter: None, silence: None };
+        let mut tap = Self {
+            body,
+            running,
+            checkout: Some(checkout),
+            filter: None,
+            silence: None,
+            broken: None,
+        };
         if tap.body.is_end_stream() {
             tap.complete();
         }
@@ -254,6 +262,13 @@ impl Body for ResponseTap {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(error) = self.broken.take() {
+            self.end(match error {
+                BodyError::Upstream(_) => Ending::UpstreamBroke,
+                BodyError::Silent => Ending::UpstreamTimeout,
+            });
+            return Poll::Ready(Some(Err(error)));
+        }
         loop {
             match ready!(self.next_frame(context)) {
                 Some(Ok(frame)) => {
@@ -265,11 +280,11 @@ impl Body for ResponseTap {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Err(error)) => {
-                    self.end(match error {
-                        BodyError::Upstream(_) => Ending::UpstreamBroke,
-                        BodyError::Silent => Ending::UpstreamTimeout,
-                    });
-                    return Poll::Ready(Some(Err(error)));
+                    // When a body fails hyper drops what it has not written. One
+                    // more turn lets it write what came before.
+                    self.broken = Some(error);
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 None => return Poll::Ready(self.finish().map(Ok)),
             }

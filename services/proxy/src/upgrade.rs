@@ -43,8 +43,9 @@ impl WantsUpgrade {
                 return running.end(Ending::UpstreamBroke);
             }
         };
+        let (upstream, already_read, _permit) = upstream;
         let exchange = running.exchange().clone();
-        running.end(copy_both(client, upstream, &exchange).await);
+        running.end(copy_both(client, (upstream, already_read), &exchange).await);
     }
 }
 

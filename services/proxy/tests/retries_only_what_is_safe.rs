@@ -112,14 +112,15 @@ const GET: &str = "GET /v1/models HTTP/1.1\r\nHost: here\r\n\r\n";
 const POST: &str =
     "POST /v1/chat/completions HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\n{}";
 
-/// The first request is answered; gives the start of the answer to the second.
-async fn second_answer(proxy: &TestProxy, second: &str) -> String {
+/// The first request is answered; gives the start of the answer to the second,
+/// and the client, which has not left.
+async fn second_answer(proxy: &TestProxy, second: &str) -> (String, TcpStream) {
     let mut client = proxy.send(GET).await;
     read_until(&mut client, "{}").await;
     client.write_all(second.as_bytes()).await.unwrap();
     let mut buffer = [0; 4096];
     let length = client.read(&mut buffer).await.unwrap();
-    String::from_utf8(buffer[..length].to_vec()).unwrap()
+    (String::from_utf8(buffer[..length].to_vec()).unwrap(), client)
 }
 
 #[tokio::test]
@@ -127,7 +128,7 @@ async fn a_safe_request_that_met_a_closing_connection_is_sent_once_more() {
     for moment in [Moment::Close, Moment::Reset, Moment::HalfHead] {
         let upstream = Upstream::start(moment).await;
         let proxy = proxy(&upstream).await;
-        let answer = second_answer(&proxy, GET).await;
+        let (answer, _client) = second_answer(&proxy, GET).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{moment:?}: {answer}");
         assert_eq!(upstream.connections(), [1, 1, 2], "{moment:?}");
         let events = proxy.analytics.events(2).await;
@@ -140,7 +141,7 @@ async fn a_request_that_may_have_had_its_effect_is_not_sent_again() {
     for moment in [Moment::Close, Moment::Reset, Moment::HalfHead] {
         let upstream = Upstream::start(moment).await;
         let proxy = proxy(&upstream).await;
-        let answer = second_answer(&proxy, POST).await;
+        let (answer, _client) = second_answer(&proxy, POST).await;
         assert!(answer.starts_with("HTTP/1.1 502"), "{moment:?}: {answer}");
         assert!(answer.contains("before it answered"), "{moment:?}: {answer}");
         assert_eq!(upstream.connections(), [1, 1], "{moment:?}");
@@ -155,7 +156,7 @@ async fn a_request_that_may_have_had_its_effect_is_not_sent_again() {
 async fn an_answer_that_has_begun_is_never_asked_for_again() {
     let upstream = Upstream::start(Moment::HalfBody).await;
     let proxy = proxy(&upstream).await;
-    let answer = second_answer(&proxy, GET).await;
+    let (answer, _client) = second_answer(&proxy, GET).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let events = proxy.analytics.events(2).await;
     assert!(events.iter().any(|event| event.outcome() == Outcome::Truncated), "{events:#?}");

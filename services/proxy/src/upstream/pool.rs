@@ -67,9 +67,12 @@ pub(crate) struct Checkout {
     pub(crate) reused: bool,
     opened: Instant,
     /// Given back after the connection: who waited for it finds that.
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Permit,
     pool: Arc<Pool>,
 }
+
+/// The right to a connection, where their number is bounded.
+pub(crate) type Permit = Option<OwnedSemaphorePermit>;
 
 enum Link {
     Http1(Connection),
@@ -119,8 +122,10 @@ impl Pool {
         self: &Arc<Self>,
         request: &Request<B>,
     ) -> Result<Checkout, ConnectError> {
-        if self.wants_http2(request) {
-            return self.share().await;
+        if self.wants_http2(request)
+            && let Some(checkout) = self.share().await?
+        {
+            return Ok(checkout);
         }
         let permit = self.permit().await?;
         match self.take_idle() {
@@ -136,8 +141,10 @@ impl Pool {
         self: &Arc<Self>,
         request: &Request<B>,
     ) -> Result<Checkout, ConnectError> {
-        if self.wants_http2(request) {
-            return self.share().await;
+        if self.wants_http2(request)
+            && let Some(checkout) = self.share().await?
+        {
+            return Ok(checkout);
         }
         let permit = self.permit().await?;
         self.open_http1(permit).await
@@ -162,11 +169,13 @@ impl Pool {
             HttpVersion::Http2 => !upgrade::asks(request.headers()),
             HttpVersion::Http1 => false,
         };
-        if !wanted || !self.base.is_https() {
-            return false;
-        }
+        wanted && self.base.is_https() && !self.declined_http2()
+    }
+
+    /// Whether the upstream has not taken HTTP/2 lately.
+    fn declined_http2(&self) -> bool {
         let declined = self.declined_http2.lock().unwrap_or_else(PoisonError::into_inner);
-        declined.is_none_or(|at| at.elapsed() >= self.config.pool.max_age)
+        declined.is_some_and(|at| at.elapsed() < self.config.pool.max_age)
     }
 
     fn lend(
@@ -174,7 +183,7 @@ impl Pool {
         link: Link,
         reused: bool,
         opened: Instant,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Permit,
     ) -> Checkout {
         Checkout { link, reused, opened, permit, pool: self.clone() }
     }
@@ -196,7 +205,7 @@ impl Pool {
     }
 
     /// The right to a connection, at once or after a wait.
-    async fn permit(&self) -> Result<Option<OwnedSemaphorePermit>, ConnectError> {
+    async fn permit(&self) -> Result<Permit, ConnectError> {
         let Some(permits) = &self.permits else { return Ok(None) };
         if let Ok(permit) = permits.clone().try_acquire_owned() {
             return Ok(Some(permit));
@@ -214,10 +223,7 @@ impl Pool {
         ConnectError::Busy(self.config.pool.wait)
     }
 
-    async fn open_http1(
-        self: &Arc<Self>,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Result<Checkout, ConnectError> {
+    async fn open_http1(self: &Arc<Self>, permit: Permit) -> Result<Checkout, ConnectError> {
         let mut failures = Failures::default();
         let opening = async {
             let stream = self.connect(false, &mut failures).await?;
@@ -228,19 +234,23 @@ impl Pool {
         Ok(self.lend(Link::Http1(connection), false, Instant::now(), permit))
     }
 
-    /// A stream of an HTTP/2 connection; or a connection of HTTP/1.1 from an
-    /// upstream that does not speak it.
-    async fn share(self: &Arc<Self>) -> Result<Checkout, ConnectError> {
+    /// A stream of an HTTP/2 connection, or a connection of HTTP/1.1 from an
+    /// upstream that does not speak it; `None` if another request has found out in
+    /// the meantime that it does not.
+    async fn share(self: &Arc<Self>) -> Result<Option<Checkout>, ConnectError> {
         if let Some(checkout) = self.shared() {
-            return Ok(checkout);
+            return Ok(Some(checkout));
         }
         let Ok(_opening) = timeout(self.config.connect_timeout, self.http2.opening.lock()).await
         else {
             return Err(self.timed_out(Failures::default()));
         };
+        if self.declined_http2() {
+            return Ok(None);
+        }
         let permit = loop {
             if let Some(checkout) = self.shared() {
-                return Ok(checkout);
+                return Ok(Some(checkout));
             }
             match self.permits.clone().map(Semaphore::try_acquire_owned) {
                 None => break None,
@@ -251,7 +261,7 @@ impl Pool {
         let mut failures = Failures::default();
         let opened =
             timeout(self.config.connect_timeout, self.open_http2(permit, &mut failures)).await;
-        opened.unwrap_or_else(|_| Err(self.timed_out(failures)))
+        opened.unwrap_or_else(|_| Err(self.timed_out(failures))).map(Some)
     }
 
     /// A stream of a connection that is open.
@@ -262,7 +272,7 @@ impl Pool {
 
     async fn open_http2(
         self: &Arc<Self>,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Permit,
         failures: &mut Failures,
     ) -> Result<Checkout, ConnectError> {
         let stream = self.connect(true, failures).await?;
@@ -338,11 +348,14 @@ impl Checkout {
         }
     }
 
-    /// After a response with status 101: the stream below, and what was read from
-    /// it beyond that response.
-    pub(crate) async fn leave_http(self) -> Option<(Stream, Bytes)> {
+    /// After a response with status 101: the stream below, what was read from it
+    /// beyond that response, and the right to the connection.
+    pub(crate) async fn leave_http(self) -> Option<(Stream, Bytes, Permit)> {
         match self.link {
-            Link::Http1(connection) => connection.leave_http().await,
+            Link::Http1(connection) => {
+                let (stream, read) = connection.leave_http().await?;
+                Some((stream, read, self.permit))
+            }
             Link::Http2(_) => None,
         }
     }
