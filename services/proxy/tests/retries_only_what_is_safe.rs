@@ -131,6 +131,7 @@ async fn a_safe_request_that_met_a_closing_connection_is_sent_once_more() {
         let (answer, _client) = second_answer(&proxy, GET).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{moment:?}: {answer}");
         assert_eq!(upstream.connections(), [1, 1, 2], "{moment:?}");
+        assert_eq!(proxy.counter("upstream_retries").await, 1);
         let events = proxy.analytics.events(2).await;
         assert!(events.iter().all(|event| event.outcome() == Outcome::Ok), "{events:#?}");
     }

@@ -137,6 +137,32 @@ async fn h2c_carries_heads_bodies_and_trailers_both_ways() {
     assert_eq!(upstream.connections(), 1);
 }
 
+#[tokio::test]
+async fn the_trailers_of_a_request_reach_the_upstream() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(format!("h2c://{}", upstream.address()).parse().unwrap());
+    })
+    .await;
+    let stream = TcpStream::connect(proxy.address).await.unwrap();
+    let (mut client, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("x-checksum", "abc".parse().unwrap());
+    let body = Full::new(Bytes::from_static(b"{}")).with_trailers(std::future::ready(Some(Ok::<
+        _,
+        std::convert::Infallible,
+    >(
+        trailers,
+    ))));
+    let request = Request::post(format!("http://{}/v1/x", proxy.address)).body(body).unwrap();
+    assert_eq!(client.send_request(request).await.unwrap().status().as_u16(), 200);
+    let received = upstream.next_request().await;
+    assert_eq!(received.body().await.unwrap(), "{}");
+    assert_eq!(received.trailers().unwrap()["x-checksum"], "abc");
+}
+
 /// An HTTP/2 server that allows this many streams on a connection, and answers
 /// when it has a permit.
 struct Narrow {

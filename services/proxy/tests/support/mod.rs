@@ -126,6 +126,7 @@ impl IngestService for FakeAnalytics {
 /// A running proxy.
 pub struct TestProxy {
     pub address: SocketAddr,
+    pub admin: SocketAddr,
     pub analytics: FakeAnalytics,
     pub context: ServiceContext,
     pub running: JoinHandle<Result<(), modash_proxy::Error>>,
@@ -145,10 +146,10 @@ impl TestProxy {
         analytics.serve(listener);
         change(&mut config);
         let proxy = Proxy::bind(config).await.unwrap();
-        let address = proxy.address();
+        let (address, admin) = (proxy.address(), proxy.admin_address());
         let context = ServiceContext::new(Duration::from_secs(20));
         let running = tokio::spawn(proxy.run(context.clone()));
-        Self { address, analytics, context, running }
+        Self { address, admin, analytics, context, running }
     }
 
     /// Sends these bytes and gives everything that comes back until the
@@ -158,6 +159,18 @@ impl TestProxy {
         let mut response = Vec::new();
         connection.read_to_end(&mut response).await.unwrap();
         String::from_utf8(response).unwrap()
+    }
+
+    /// A counter as `/metrics` has it.
+    pub async fn counter(&self, name: &str) -> u64 {
+        let mut connection = TcpStream::connect(self.admin).await.unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        connection.read_to_string(&mut text).await.unwrap();
+        let line = format!("modash_proxy_{name}_total ");
+        let value = text.lines().find_map(|text| text.strip_prefix(&line));
+        value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }
 
     /// Sends these bytes and leaves the connection open.
