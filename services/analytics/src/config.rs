@@ -7,6 +7,8 @@ use clap::Args;
 use modash_runtime::{Checked, Mistakes, Seconds, redact};
 use sqlx::postgres::PgConnectOptions;
 
+use crate::rollup::Level;
+
 /// Settings of analytics, as given.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Analytics")]
@@ -36,9 +38,31 @@ pub struct AnalyticsSettings {
     #[arg(long, env = "MODASH_ANALYTICS_RETENTION_DAYS", default_value = "30", global = true)]
     analytics_retention_days: Checked<u32>,
 
+    /// Days for which sums by minute are kept: 1 to 3650
+    #[arg(long, env = "MODASH_ANALYTICS_MINUTE_ROLLUP_DAYS", default_value = "3")]
+    analytics_minute_rollup_days: Checked<u32>,
+
+    /// Days for which sums by quarter of an hour are kept: 1 to 3650. Queries
+    /// that filter by several dimensions need them in zones of half hours
+    #[arg(long, env = "MODASH_ANALYTICS_QUARTER_HOUR_ROLLUP_DAYS", default_value = "400")]
+    analytics_quarter_hour_rollup_days: Checked<u32>,
+
+    /// Days for which sums by hours and days are kept: 1 to 3650
+    #[arg(long, env = "MODASH_ANALYTICS_ROLLUP_DAYS", default_value = "400")]
+    analytics_rollup_days: Checked<u32>,
+
+    /// Most combinations of model, upstream, client key, user, tags and the like
+    /// that are told apart: 100 to 10000000
+    #[arg(long, env = "MODASH_ANALYTICS_SERIES_LIMIT", default_value = "100000")]
+    analytics_series_limit: Checked<u32>,
+
     /// How long one query may take
     #[arg(long, env = "MODASH_ANALYTICS_QUERY_TIMEOUT_SECONDS", default_value = "10")]
     analytics_query_timeout_seconds: Checked<Seconds>,
+
+    /// Most rows that one query may read: 1000 to 1000000000
+    #[arg(long, env = "MODASH_ANALYTICS_QUERY_ROWS", default_value = "3000000")]
+    analytics_query_rows: Checked<u32>,
 
     /// Most database connections for queries: 1 to 1000
     #[arg(long, env = "MODASH_ANALYTICS_QUERY_CONNECTIONS", default_value = "8")]
@@ -60,10 +84,38 @@ pub struct AnalyticsConfig {
     pub database_wait: Duration,
     /// Days for which single requests are kept.
     pub retention_days: u32,
+    /// Days for which rollups are kept.
+    pub rollup_days: RollupDays,
+    /// Dimension sets that are told apart.
+    pub series_limit: u32,
     /// How long one query may take.
     pub query_timeout: Duration,
+    /// Most rows that one query may read.
+    pub query_rows: u32,
     /// Most database connections for queries.
     pub query_connections: u32,
+}
+
+/// Days for which rollups are kept, by the width of their buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollupDays {
+    /// Minutes.
+    pub minute: u32,
+    /// Quarters of an hour.
+    pub quarter_hour: u32,
+    /// Hours, quarters of a day, days.
+    pub hours: u32,
+}
+
+impl RollupDays {
+    /// Days of a level.
+    pub(crate) fn of(&self, level: Level) -> u32 {
+        match level.width {
+            60 => self.minute,
+            900 => self.quarter_hour,
+            _ => self.hours,
+        }
+    }
 }
 
 impl AnalyticsSettings {
@@ -95,9 +147,34 @@ impl AnalyticsSettings {
             "MODASH_ANALYTICS_RETENTION_DAYS",
             "must be from 1 to 3650",
         );
+        let mut days = |given: Checked<u32>, name: &'static str| {
+            let days = given.check(name, mistakes);
+            let right = days.is_none_or(|days| (1..=3650).contains(&days));
+            mistakes.require(right, name, "must be from 1 to 3650");
+            days
+        };
+        let minute = days(self.analytics_minute_rollup_days, "MODASH_ANALYTICS_MINUTE_ROLLUP_DAYS");
+        let quarter_hour = days(
+            self.analytics_quarter_hour_rollup_days,
+            "MODASH_ANALYTICS_QUARTER_HOUR_ROLLUP_DAYS",
+        );
+        let hours = days(self.analytics_rollup_days, "MODASH_ANALYTICS_ROLLUP_DAYS");
+        let series_limit =
+            self.analytics_series_limit.check("MODASH_ANALYTICS_SERIES_LIMIT", mistakes);
+        mistakes.require(
+            series_limit.is_none_or(|count| (100..=10_000_000).contains(&count)),
+            "MODASH_ANALYTICS_SERIES_LIMIT",
+            "must be from 100 to 10000000",
+        );
         let query_timeout = self
             .analytics_query_timeout_seconds
             .check("MODASH_ANALYTICS_QUERY_TIMEOUT_SECONDS", mistakes);
+        let query_rows = self.analytics_query_rows.check("MODASH_ANALYTICS_QUERY_ROWS", mistakes);
+        mistakes.require(
+            query_rows.is_none_or(|rows| (1_000..=1_000_000_000).contains(&rows)),
+            "MODASH_ANALYTICS_QUERY_ROWS",
+            "must be from 1000 to 1000000000",
+        );
         let query_connections =
             self.analytics_query_connections.check("MODASH_ANALYTICS_QUERY_CONNECTIONS", mistakes);
         mistakes.require(
@@ -112,7 +189,10 @@ impl AnalyticsSettings {
             read_database_url: read_database_url?,
             database_wait: database_wait?.0,
             retention_days: retention_days?,
+            rollup_days: RollupDays { minute: minute?, quarter_hour: quarter_hour?, hours: hours? },
+            series_limit: series_limit?,
             query_timeout: query_timeout?.0,
+            query_rows: query_rows?,
             query_connections: query_connections?,
         })
     }

@@ -41,6 +41,10 @@ impl Failure {
             Self::Deadline | Self::Store(store::Error::Timeout) => {
                 Status::deadline_exceeded("the answer took too long; try a shorter range")
             }
+            Self::Store(store::Error::TooManyRows) => Status::resource_exhausted(
+                "the answer would read too many rows; try a shorter range, a wider bucket or \
+                 a filter by fewer dimensions at a time",
+            ),
             Self::Store(store::Error::NotPrepared) => {
                 Status::unavailable("the database is not ready yet; try again")
             }

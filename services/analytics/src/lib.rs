@@ -8,7 +8,7 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use modash_runtime::{Admin, BindError, Hold, ServiceContext, warn_if_exposed};
 use tokio::{net::TcpListener, task::JoinError, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -23,13 +23,14 @@ mod ingest;
 mod live;
 mod metrics;
 mod query;
+mod rollup;
 mod server;
 mod store;
 
-pub use config::{AnalyticsConfig, AnalyticsSettings, DatabaseUrl};
+pub use config::{AnalyticsConfig, AnalyticsSettings, DatabaseUrl, RollupDays};
 pub use health::check_health;
 pub use server::ServeError;
-pub use store::{Error as StoreError, PrepareError};
+pub use store::{Error as StoreError, PrepareError, Rebuilt};
 
 use error::LimitedLog;
 use ingest::{Committer, Ingest, queue};
@@ -43,6 +44,16 @@ const WRITERS: usize = 2;
 
 /// How often partitions are made ahead and dropped.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How often it is looked how much is to be moved into the rollups.
+const FOLD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// So many changes are moved at once; fewer wait for [`FOLD_AT_LEAST`].
+const MANY_CHANGES: i64 = 5_000;
+const FOLD_AT_LEAST: Duration = Duration::from_secs(5);
+
+/// Pause after a failed attempt to sum up requests of an older version.
+const BACKFILL_PAUSE: Duration = Duration::from_secs(30);
 
 /// Longest pause between attempts to reach the database at start.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -77,6 +88,9 @@ pub enum Error {
         /// What is wrong.
         cause: PrepareError,
     },
+    /// Rollups could not be rebuilt.
+    #[error("the rollups could not be rebuilt: {}", .0.detail())]
+    Rebuild(#[source] StoreError),
     /// The server failed.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -157,6 +171,7 @@ impl Analytics {
             queue.clone(),
             ingest_metrics.clone(),
         );
+        ingest_metrics.show_series_overflow(&context.metrics, store.series_overflow());
         let ingest = Ingest::new(
             Arc::clone(&store),
             Arc::clone(&live),
@@ -298,9 +313,65 @@ async fn upkeep(store: Arc<Store>, live: Arc<Live>) {
             if let Err(error) = store.maintain(Utc::now()).await {
                 tracing::warn!(error = error.detail(), "upkeep of partitions failed; trying again");
             }
+            match store.repair_rollups(Utc::now()).await {
+                Ok(days) => days.iter().for_each(|day| {
+                    tracing::warn!(%day, "requests were missing in the rollups, which were rebuilt");
+                }),
+                Err(error) => tracing::warn!(error = error.detail(), "rollups were not compared"),
+            }
         }
     };
-    tokio::join!(expire, partitions);
+    let backfill = async {
+        store.prepared().await;
+        while let Err(error) = store.backfill_rollups().await {
+            tracing::warn!(error = error.detail(), "summing up failed; trying again");
+            tokio::time::sleep(BACKFILL_PAUSE).await;
+        }
+    };
+    tokio::join!(expire, partitions, backfill, fold(&store));
+}
+
+/// Moves what commits noted into the rollups: soon if it is much, so that queries
+/// have little to add up, and else seldom, so that the disk has little to write.
+async fn fold(store: &Store) {
+    store.prepared().await;
+    let mut folded_at = Instant::now();
+    let log = LimitedLog::default();
+    loop {
+        tokio::time::sleep(FOLD_INTERVAL).await;
+        let folding = async {
+            let waiting = store.waiting_changes(MANY_CHANGES).await?;
+            if waiting > 0 && (waiting >= MANY_CHANGES || folded_at.elapsed() >= FOLD_AT_LEAST) {
+                folded_at = Instant::now();
+                while store.fold().await? as i64 >= MANY_CHANGES {}
+            }
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = folding.await {
+            log.write(|held_back| {
+                tracing::warn!(error = error.detail(), held_back, "folding rollups failed");
+            });
+        }
+    }
+}
+
+/// Rebuilds the rollups of the UTC days that a range touches from their requests,
+/// the newest day first. Safe while requests arrive.
+///
+/// # Errors
+/// If the database is not ready in time, or fails.
+pub async fn rebuild_rollups(
+    config: AnalyticsConfig,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    progress: impl FnMut(Rebuilt) + Send,
+) -> Result<(), Error> {
+    let url = config.database_url.clone().ok_or(Error::NoDatabaseUrl)?;
+    let store = Store::new(url.clone(), &config);
+    prepare(&store, &url, config.database_wait).await?;
+    let rebuilt = store.rebuild_rollups(from, to, store::Which::All, progress).await;
+    store.close().await;
+    rebuilt.map_err(Error::Rebuild)
 }
 
 #[cfg(test)]

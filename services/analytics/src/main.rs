@@ -3,8 +3,9 @@
 
 use std::{io::Write as _, process::ExitCode};
 
+use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
-use modash_analytics::{Analytics, AnalyticsConfig, AnalyticsSettings, data::DataCommand};
+use modash_analytics::{Analytics, AnalyticsConfig, AnalyticsSettings, Rebuilt, data::DataCommand};
 use modash_runtime::{Mistakes, ProcessConfig, ProcessSettings};
 
 const PROGRAM: &str = "modash-analytics";
@@ -28,8 +29,24 @@ enum Command {
     Data(DataCommand),
     /// Apply the migrations and exit
     Migrate,
+    /// Sums over requests
+    #[command(subcommand)]
+    Rollups(Rollups),
     /// Ask the running process whether it is ready; for container images
     Healthcheck,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Rollups {
+    /// Rebuild them from requests; ingest may go on
+    Rebuild {
+        /// First day: all UTC days that the range touches are rebuilt
+        #[arg(long)]
+        from: DateTime<Utc>,
+        /// First moment after the range
+        #[arg(long)]
+        to: DateTime<Utc>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -64,8 +81,19 @@ fn main() -> ExitCode {
         Some(Command::Data(command)) => {
             modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }
+        Some(Command::Rollups(Rollups::Rebuild { from, to })) => {
+            modash_runtime::run(PROGRAM, process, |_| async move {
+                modash_analytics::rebuild_rollups(analytics, from, to, show).await
+            })
+        }
         Some(Command::Healthcheck) => healthcheck(&analytics),
     }
+}
+
+/// One line for each day.
+fn show(rebuilt: Rebuilt) {
+    let Rebuilt { day, requests } = rebuilt;
+    let _ = writeln!(std::io::stderr(), "{day}: {requests} requests summed up");
 }
 
 fn serve(process: ProcessConfig, config: AnalyticsConfig) -> ExitCode {

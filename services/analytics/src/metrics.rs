@@ -74,6 +74,15 @@ impl IngestMetrics {
         }
     }
 
+    /// Shows how many requests were counted under "other".
+    pub(crate) fn show_series_overflow(&self, metrics: &Metrics, overflow: &Counter) {
+        metrics.register(
+            "analytics_series_overflow_events",
+            "Events counted under \"other\" because there were too many series",
+            overflow.clone(),
+        );
+    }
+
     /// Shows what a proxy counted.
     pub(crate) fn replica_stats(&self, replica_id: &str, stats: &ReplicaStats) {
         for (state, count) in states(stats) {

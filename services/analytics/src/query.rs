@@ -23,6 +23,7 @@ use crate::{
 
 mod arguments;
 mod grid;
+mod groups;
 mod model_breakdown;
 mod percentiles;
 mod recent_requests;
@@ -76,7 +77,7 @@ impl Queries {
 
     fn status(&self, method: &'static str, failure: Failure) -> Status {
         if let Failure::Store(error) = &failure
-            && !matches!(error, store::Error::NotPrepared)
+            && !matches!(error, store::Error::NotPrepared | store::Error::TooManyRows)
         {
             self.log.write(|held_back| {
                 tracing::error!(method, error = error.detail(), held_back, "query failed");

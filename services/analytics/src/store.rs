@@ -4,46 +4,50 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{PgPool, types::Uuid};
+use prometheus_client::metrics::counter::Counter;
+use sqlx::{PgConnection, PgPool, types::Uuid};
 use tokio::sync::watch;
 
 use crate::config::{AnalyticsConfig, DatabaseUrl};
+use dimensions::Dimensions;
+use series::SeriesIds;
 
 mod bulk;
+mod concurrency;
 mod connect;
+mod copy;
+mod dimensions;
 mod error;
 mod export;
 mod insert_requests;
-mod model_breakdown;
 mod partitions;
 mod quarantine;
+mod rebuild;
 mod recent_requests;
 mod replicas;
+mod rollups;
 mod selection;
 mod series;
 mod size;
-mod throughput_timeseries;
-mod usage_summary;
-mod usage_timeseries;
+mod snapshot;
 
 pub use connect::PrepareError;
 pub(crate) use connect::WRITE_TIMEOUT;
 pub use error::Error;
 pub(crate) use insert_requests::Row;
-pub(crate) use model_breakdown::{ModelOrder, ModelRow, SPARKLINE_PARTS};
 pub(crate) use partitions::Misplaced;
 pub(crate) use quarantine::Refused;
+pub use rebuild::Rebuilt;
+pub(crate) use rebuild::Which;
 pub(crate) use recent_requests::{Page, Position};
 pub(crate) use replicas::PublishedRequest;
-pub(crate) use selection::{Grouping, Selection};
+pub(crate) use selection::{Grouping, Members, Selection};
 pub(crate) use size::RequestDay;
-pub(crate) use throughput_timeseries::{Cells, ConcurrencyCell, GapCell, ThroughputCell};
-pub(crate) use usage_summary::UsageSummaryRow;
-pub(crate) use usage_timeseries::UsageCell;
+pub(crate) use snapshot::{Cells, Depth, Snapshot};
 
-/// Connections for writing: one for each writer, one that listens, one for
-/// upkeep, one to spare.
-const WRITE_CONNECTIONS: u32 = 5;
+/// Connections for writing: one for each writer, one that listens, one that
+/// moves changes into rollups, three for upkeep and rebuilding, one to spare.
+const WRITE_CONNECTIONS: u32 = 8;
 
 /// The database of analytics.
 #[derive(Debug)]
@@ -53,7 +57,9 @@ pub(crate) struct Store {
     read: PgPool,
     series: series::SeriesCache,
     partitions: partitions::Partitions,
+    levels: rollups::Levels,
     prepared: watch::Sender<bool>,
+    query_rows: i64,
 }
 
 impl Store {
@@ -63,9 +69,11 @@ impl Store {
         Self {
             write: connect::write_pool(&url, WRITE_CONNECTIONS),
             read: connect::read_pool(read_url, config.query_connections, config.query_timeout),
-            series: series::SeriesCache::default(),
+            series: series::SeriesCache::new(config.series_limit),
             partitions: partitions::Partitions::new(config.retention_days),
+            levels: rollups::Levels::new(config.rollup_days),
             prepared: watch::Sender::new(false),
+            query_rows: config.query_rows.into(),
             url,
         }
     }
@@ -78,9 +86,11 @@ impl Store {
         Ok(Arc::new(Self {
             write: connect::command_pool(&url),
             read: connect::command_pool(read_url),
-            series: series::SeriesCache::default(),
+            series: series::SeriesCache::new(config.series_limit),
             partitions: partitions::Partitions::new(config.retention_days),
+            levels: rollups::Levels::new(config.rollup_days),
             prepared: watch::Sender::new(true),
+            query_rows: i64::from(u32::MAX),
             url,
         }))
     }
@@ -111,6 +121,10 @@ impl Store {
         if dropped > 0 {
             tracing::info!(partitions = dropped, "dropped requests older than the retention");
         }
+        let dropped = self.levels.maintain(&self.write, now).await?;
+        if dropped > 0 {
+            tracing::info!(partitions = dropped, "dropped rollups older than their retention");
+        }
         Ok(())
     }
 
@@ -134,19 +148,71 @@ impl Store {
     ) -> Result<Vec<Uuid>, Error> {
         let days = rows.iter().map(|row| row.started_at.date_naive());
         self.partitions.ensure(&self.write, days).await?;
-        let series = self.series.resolve(&self.write, rows).await?;
+        let sets = rows.iter().map(|row| Dimensions::from(&row.event));
+        let series = self.series.resolve(&self.write, sets).await?;
         let mut transaction = self.write.begin().await?;
         quarantine::add(&mut transaction, refused).await?;
         let inserted = if rows.is_empty() {
             Vec::new()
         } else {
-            insert_requests::insert(&mut transaction, rows, &series).await.inspect_err(|_| {
-                // Perhaps its partition was dropped by another process.
-                self.partitions.forget();
-            })?
+            self.insert_rows(&mut transaction, rows, &series).await?
         };
         transaction.commit().await?;
         Ok(inserted)
+    }
+
+    /// Stores rows and notes for the rollups what those among them add that were
+    /// not there before.
+    async fn insert_rows(
+        &self,
+        connection: &mut PgConnection,
+        rows: &[Row],
+        series: &[SeriesIds],
+    ) -> Result<Vec<Uuid>, Error> {
+        let inserted =
+            insert_requests::insert(connection, rows, series).await.inspect_err(|_| {
+                // Perhaps its partition was dropped by another process.
+                self.partitions.forget();
+            })?;
+        let all = rows.iter().zip(series);
+        let changes = if inserted.len() == rows.len() {
+            insert_requests::roll_up(all)
+        } else {
+            // An id may stand for a row at one start and be new at another: the
+            // rows of the answer are in the order of those that were sent.
+            let mut left = inserted.iter().peekable();
+            insert_requests::roll_up(all.filter(|(row, _)| left.next_if_eq(&&row.id).is_some()))
+        };
+        if !changes.is_empty() {
+            rollups::add_changes(connection, &changes).await?;
+        }
+        Ok(inserted)
+    }
+
+    /// Moves what commits noted into the rollups, until little is left; gives
+    /// how many changes were moved.
+    pub(crate) async fn fold(&self) -> Result<usize, Error> {
+        let moved = self.levels.fold(&self.write).await?;
+        if moved > 0 {
+            // What was taken away would be read over and over again.
+            sqlx::query(include_str!("store/queries/vacuum_rollup_changes.sql"))
+                .execute(&self.write)
+                .await?;
+        }
+        Ok(moved)
+    }
+
+    /// How many changes wait to be moved, counted up to `most`.
+    pub(crate) async fn waiting_changes(&self, most: i64) -> Result<i64, Error> {
+        Ok(sqlx::query_scalar(include_str!("store/queries/count_rollup_changes.sql"))
+            .bind(most)
+            .fetch_one(&self.write)
+            .await?)
+    }
+
+    /// Requests that were counted under "other".
+    pub(crate) fn series_overflow(&self) -> &Counter {
+        self.series.overflow()
     }
 
     /// The pool of the queries, once the schema is there.

@@ -127,8 +127,10 @@ pub(super) async fn run(store: &Store, options: &ExportOptions) -> Result<(), Da
         start: options.from.unwrap_or(DateTime::<Utc>::UNIX_EPOCH),
         end: options.to.unwrap_or_else(Utc::now),
     };
-    let selection = store.select(range, &filter).await?;
-    let total = store.count_requests(&selection).await?;
+    let mut snapshot = store.snapshot().await?;
+    let selection = snapshot.select(range, &filter).await?;
+    let total = snapshot.count(&selection, &filter).await?;
+    drop(snapshot);
     let progress = Progress::new("exporting", "rows", Some(total.cast_unsigned()));
     let mut writer = options.open().map_err(failed)?;
     let mut written = 0;

@@ -132,6 +132,7 @@ pub(super) async fn run(
 ) -> Result<(), DataError> {
     let url = config.database_url.clone().ok_or(crate::Error::NoDatabaseUrl)?;
     crate::wait_for(&url, config.database_wait, || store.migrate()).await?;
+    store.maintain(Utc::now()).await?;
     generate(store, options).await
 }
 
@@ -156,8 +157,16 @@ pub(crate) async fn generate(
     if options.in_bulk() {
         bulk(store, &workload, &progress).await?;
         progress.finish();
+        let summed_up = Progress::new("summing up", "rows", Some(rows));
+        store
+            .rebuild_rollups(from, until, store::Which::All, |rebuilt| {
+                summed_up.add(rebuilt.requests);
+            })
+            .await?;
+        summed_up.finish();
     } else {
         ingest(store, &workload, &progress).await?;
+        while store.fold().await? > 0 {}
         progress.finish();
     }
     Ok(())

@@ -128,6 +128,12 @@ impl Grid {
         }
     }
 
+    /// Bounds of the parts of the buckets that lie in a range.
+    pub(crate) fn bounds(&self, range: TimeRange) -> Vec<DateTime<Utc>> {
+        let inner = self.starts.iter().skip(1).copied();
+        [range.start].into_iter().chain(inner).chain([range.end]).collect()
+    }
+
     /// Seconds of each bucket.
     pub(crate) fn seconds(&self) -> impl Iterator<Item = f64> + '_ {
         let ends = self.starts.iter().skip(1).chain([&self.end]);

@@ -1,20 +1,30 @@
 //! One row for each model.
 
-use chrono::{DateTime, Utc};
+use std::{cmp::Reverse, collections::HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
 use modash_proto::{
     TimeRange, timestamp_from_micros,
-    v1::{self, ModelBreakdownRequest, ModelBreakdownResponse},
+    v1::{self, Dimension, ModelBreakdownRequest, ModelBreakdownResponse, ModelOrder},
 };
 
 use super::{
     Queries,
     arguments::Arguments,
-    percentiles::{at, milliseconds},
+    groups::{self, Group},
+    percentiles::{milliseconds, rate},
 };
 use crate::{
     error::Failure,
-    store::{ModelOrder, ModelRow, SPARKLINE_PARTS},
+    rollup::{LEVELS, Measures, Sums, Token},
+    store::{Depth, Grouping},
 };
+
+/// Parts of the range in a sparkline.
+const SPARKLINE_PARTS: usize = 24;
+
+/// Buckets of a level that make a part of a sparkline even enough.
+const BUCKETS_PER_PART: i64 = 16;
 
 impl Queries {
     pub(super) async fn answer_model_breakdown(
@@ -29,52 +39,162 @@ impl Queries {
             ModelOrder::Unspecified
         });
         let (range, filter, ()) = arguments.finish(Some(()))?;
-        let selection = self.store.select(range, &filter).await?;
-        let rows = self.store.model_breakdown(&selection, order, limit).await?;
-        let models: Vec<&str> = rows.iter().map(|row| row.model.as_str()).collect();
-        let mut sparklines =
-            self.store.model_sparklines(&selection, &parts(range), &models).await?;
-        Ok(ModelBreakdownResponse {
-            total: rows.first().map_or(0, |row| row.models.cast_unsigned()),
-            rows: rows
-                .iter()
-                .map(|row| response(row, &sparklines.remove(&row.model).unwrap_or_default()))
-                .collect(),
-        })
+        let grouping = Grouping::Dimension(Dimension::Model);
+        let mut snapshot = self.store.snapshot().await?;
+        let selection = snapshot.select(range, &filter).await?;
+        let mut members = snapshot.members(&filter, &grouping).await?;
+        let mut models = groups::by_size(
+            &mut snapshot,
+            &selection,
+            &mut members,
+            Depth::Distributions,
+            |all: &Measures| (Rank::new(&all.sums, order), all.sums.requests),
+        )
+        .await?;
+        let total = models.len() as u64;
+        let all_requests = models.iter().map(|model| model.measures.sums.requests).sum();
+        models.truncate(limit as usize);
+        let numbers: Vec<i32> = models.iter().map(|model| model.number).collect();
+        let mut members = members.only(&numbers);
+        let cells = snapshot.cells(&selection, &mut members, &parts(range), Depth::Sums).await?;
+        let mut sparklines: HashMap<i32, Vec<u64>> = HashMap::new();
+        for ((part, model), measures) in cells {
+            let line = sparklines.entry(model).or_insert_with(|| vec![0; SPARKLINE_PARTS]);
+            if let Some(slot) = usize::try_from(part).ok().and_then(|part| line.get_mut(part)) {
+                *slot += measures.sums.requests.cast_unsigned();
+            }
+        }
+        let row = |model: &Group| {
+            let sparkline = sparklines.remove(&model.number);
+            response(model, all_requests, sparkline.unwrap_or_else(|| vec![0; SPARKLINE_PARTS]))
+        };
+        Ok(ModelBreakdownResponse { total, rows: models.iter().map(row).collect() })
     }
 }
 
-/// Starts of equal parts of a range, to the microsecond.
-fn parts(range: TimeRange) -> [DateTime<Utc>; SPARKLINE_PARTS] {
+/// What models are ordered by, the largest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Number(i64),
+    Moment(Option<DateTime<Utc>>),
+    /// Failed requests and all of them.
+    Share(Share),
+}
+
+/// A share of requests, compared without rounding.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    part: i64,
+    whole: i64,
+}
+
+impl Ord for Share {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let product = |a: i64, b: i64| i128::from(a) * i128::from(b);
+        product(self.part, other.whole).cmp(&product(other.part, self.whole))
+    }
+}
+
+impl PartialOrd for Share {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Share {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Share {}
+
+impl Rank {
+    fn new(sums: &Sums, order: ModelOrder) -> Self {
+        match order {
+            ModelOrder::TotalTokens => Self::Number(sums.tokens(Token::Total)),
+            ModelOrder::CompletionTokens => Self::Number(sums.tokens(Token::Completion)),
+            ModelOrder::LastSeen => Self::Moment(sums.last_started_at),
+            ModelOrder::ErrorShare => {
+                Self::Share(Share { part: sums.failed, whole: sums.requests })
+            }
+            ModelOrder::Unspecified | ModelOrder::Requests => Self::Number(sums.requests),
+        }
+    }
+}
+
+/// Bounds of equal parts of a range; those within it are moved back to a bound of
+/// the widest level of which a part has sixteen buckets, so that it need not be
+/// looked at single requests.
+fn parts(range: TimeRange) -> [DateTime<Utc>; SPARKLINE_PARTS + 1] {
     let length = (range.end - range.start).num_microseconds().unwrap_or(i64::MAX);
+    let part = length / SPARKLINE_PARTS as i64;
+    let mut levels = LEVELS;
+    levels.sort_unstable_by_key(|level| Reverse(*level));
+    let wide = levels
+        .into_iter()
+        .find(|level| i64::from(level.width) * 1_000_000 * BUCKETS_PER_PART <= part);
     std::array::from_fn(|part| {
         let offset = i128::from(length) * part as i128 / SPARKLINE_PARTS as i128;
-        range.start + chrono::TimeDelta::microseconds(i64::try_from(offset).unwrap_or(i64::MAX))
+        let bound =
+            range.start + TimeDelta::microseconds(i64::try_from(offset).unwrap_or(i64::MAX));
+        match (part, wide) {
+            (0, _) => range.start,
+            (SPARKLINE_PARTS, _) => range.end,
+            (_, Some(level)) => level.floor(bound),
+            (_, None) => bound,
+        }
     })
 }
 
-fn response(row: &ModelRow, sparkline: &[u64; SPARKLINE_PARTS]) -> v1::ModelRow {
-    let first_token = row.first_token_us.as_ref();
+fn response(model: &Group, all_requests: i64, sparkline: Vec<u64>) -> v1::ModelRow {
+    let all = &model.measures;
+    let sums = &all.sums;
+    let tokens = |token| sums.tokens(token).cast_unsigned();
     // A model without requests is not in the list: no division by 0.
     let share = |part: i64, whole: i64| part as f64 / whole as f64;
     v1::ModelRow {
-        model: row.model.clone(),
-        requests: row.requests.cast_unsigned(),
-        share: share(row.requests, row.all_requests),
-        failed_requests: row.failed_requests.cast_unsigned(),
-        error_share: share(row.failed_requests, row.requests),
-        prompt_tokens: row.prompt_tokens.cast_unsigned(),
-        cached_prompt_tokens: row.cached_prompt_tokens.cast_unsigned(),
-        cache_write_tokens: row.cache_write_tokens.cast_unsigned(),
-        completion_tokens: row.completion_tokens.cast_unsigned(),
-        reasoning_tokens: row.reasoning_tokens.cast_unsigned(),
-        total_tokens: row.total_tokens.cast_unsigned(),
-        requests_without_usage: row.requests_without_usage.cast_unsigned(),
-        decode_tokens_per_second_p50: row.decode_rate,
-        prefill_tokens_per_second_p50: row.prefill_rate,
-        time_to_first_token_ms_p50: at(first_token, 0).map(milliseconds),
-        time_to_first_token_ms_p95: at(first_token, 1).map(milliseconds),
-        last_seen_at: Some(timestamp_from_micros(row.last_seen_at.timestamp_micros())),
-        sparkline: sparkline.to_vec(),
+        model: model.key.clone(),
+        requests: sums.requests.cast_unsigned(),
+        share: share(sums.requests, all_requests),
+        failed_requests: sums.failed.cast_unsigned(),
+        error_share: share(sums.failed, sums.requests),
+        prompt_tokens: tokens(Token::Prompt),
+        cached_prompt_tokens: tokens(Token::CachedPrompt),
+        cache_write_tokens: tokens(Token::CacheWrite),
+        completion_tokens: tokens(Token::Completion),
+        reasoning_tokens: tokens(Token::Reasoning),
+        total_tokens: tokens(Token::Total),
+        requests_without_usage: sums.without_usage.cast_unsigned(),
+        decode_tokens_per_second_p50: rate(&all.decode_rate, 0.5),
+        prefill_tokens_per_second_p50: rate(&all.prefill_rate, 0.5),
+        time_to_first_token_ms_p50: milliseconds(&all.first_token_us, 0.5),
+        time_to_first_token_ms_p95: milliseconds(&all.first_token_us, 0.95),
+        last_seen_at: sums
+            .last_started_at
+            .map(|last| timestamp_from_micros(last.timestamp_micros())),
+        sparkline,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_long_range_begin_with_whole_hours() {
+        let end: DateTime<Utc> = "2026-11-23T10:20:30.5Z".parse().unwrap();
+        let of_days = |days| parts(TimeRange { start: end - TimeDelta::days(days), end });
+        assert!(of_days(90)[1..24].iter().all(|bound| LEVELS[2].floor(*bound) == *bound));
+        assert!(of_days(1)[1..24].iter().all(|bound| LEVELS[0].floor(*bound) == *bound));
+        assert_eq!((of_days(1)[0], of_days(1)[24]), (end - TimeDelta::days(1), end));
+        let short = parts(TimeRange { start: end - TimeDelta::seconds(24), end });
+        assert_eq!(short[1], end - TimeDelta::seconds(23));
+    }
+
+    #[test]
+    fn shares_are_compared_as_fractions() {
+        let share = |part, whole| Share { part, whole };
+        assert!(share(1, 3) < share(1, 2) && share(2, 4) == share(1, 2));
     }
 }

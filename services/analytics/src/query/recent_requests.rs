@@ -1,6 +1,6 @@
 //! Single requests, newest first: by page number, or after the last one seen.
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use modash_proto::{
     micros_from_timestamp,
     v1::{RecentRequestsRequest, RecentRequestsResponse, UsageEvent},
@@ -10,8 +10,15 @@ use uuid::Uuid;
 use super::{Queries, arguments::Arguments};
 use crate::{
     error::Failure,
-    store::{Page, Position},
+    rollup::{LEVELS, Level},
+    store::{Depth, Grouping, Members, Page, Position, Selection, Snapshot},
 };
+
+/// So many requests are left out one by one.
+const FEW: i64 = 1_000;
+
+/// Most bounds of a range.
+const MOST_BOUNDS: usize = 4_000;
 
 impl Queries {
     pub(super) async fn answer_recent_requests(
@@ -32,18 +39,16 @@ impl Queries {
                 .check("page_token", position(token).ok_or("must be the token of an answer")),
         };
         let (range, filter, ()) = arguments.finish(Some(()))?;
-        let selection = self.store.select(range, &filter).await?;
+        let mut snapshot = self.store.snapshot().await?;
+        let selection = snapshot.select(range, &filter).await?;
+        let mut members = snapshot.members(&filter, &Grouping::None).await?;
         let size = i64::from(request.page_size);
+        let skipped = if after.is_some() { 0 } else { (i64::from(request.page) - 1) * size };
+        let (total, place) = find_page(&mut snapshot, &selection, &mut members, skipped).await?;
         // One more than asked for tells whether there is another page.
-        let page = Page {
-            limit: size + 1,
-            offset: if after.is_some() { 0 } else { (i64::from(request.page) - 1) * size },
-            after,
-        };
-        let (mut rows, total) = tokio::try_join!(
-            self.store.recent_requests(&selection, page),
-            self.store.count_requests(&selection),
-        )?;
+        let page = Page { limit: size + 1, offset: place.offset, after };
+        let page_of = selection.between(selection.start, place.before);
+        let mut rows = snapshot.recent_requests(&page_of, page).await?;
         let is_last = rows.len() <= request.page_size as usize;
         rows.truncate(request.page_size as usize);
         let next_page_token =
@@ -56,6 +61,69 @@ impl Queries {
             next_page_token,
         })
     }
+}
+
+/// Where a page begins: after leaving out so many of the requests that began
+/// before a moment.
+struct Place {
+    before: DateTime<Utc>,
+    offset: i64,
+}
+
+/// How many requests there are, and where those begin that follow so many of the
+/// newest ones: the rollups tell in which day, in which hour of it and in which
+/// minute of that, so that a deep page costs no more than the first one.
+async fn find_page(
+    snapshot: &mut Snapshot<'_>,
+    selection: &Selection,
+    members: &mut Members,
+    skipped: i64,
+) -> Result<(i64, Place), Failure> {
+    let (mut start, mut place) =
+        (selection.start, Place { before: selection.end, offset: skipped });
+    let mut total = None;
+    for width in [86_400, 3_600, 60] {
+        let Some(level) = LEVELS.into_iter().find(|level| level.width == width) else { continue };
+        let bounds = bounds(start, place.before, level);
+        let cells = snapshot.cells(selection, members, &bounds, Depth::Sums).await?;
+        let mut counts = vec![0; bounds.len() - 1];
+        for ((bucket, _), measures) in cells {
+            if let Some(slot) = usize::try_from(bucket).ok().and_then(|at| counts.get_mut(at)) {
+                *slot += measures.sums.requests;
+            }
+        }
+        let all = *total.get_or_insert_with(|| counts.iter().sum::<i64>());
+        if skipped >= all {
+            return Ok((all, Place { before: selection.start, offset: 0 }));
+        }
+        if skipped < FEW || selection.by_session() {
+            break;
+        }
+        for (bucket, count) in counts.iter().enumerate().rev() {
+            (start, place.before) = (bounds[bucket], bounds[bucket + 1]);
+            if place.offset < *count {
+                break;
+            }
+            place.offset -= count;
+        }
+    }
+    Ok((total.unwrap_or_default(), place))
+}
+
+/// The bounds of a level within a range, and its ends; of a range of ages only the
+/// newest.
+fn bounds(start: DateTime<Utc>, end: DateTime<Utc>, level: Level) -> Vec<DateTime<Utc>> {
+    let mut bounds = vec![end];
+    let mut bound = level.floor(end);
+    while bound > start && bounds.len() < MOST_BOUNDS {
+        if bound < end {
+            bounds.push(bound);
+        }
+        bound -= level.length();
+    }
+    bounds.push(start);
+    bounds.reverse();
+    bounds
 }
 
 /// The token for the page after this request: its start in microseconds and its

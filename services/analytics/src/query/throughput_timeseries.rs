@@ -2,21 +2,28 @@
 
 use std::collections::HashMap;
 
-use modash_proto::v1::{
-    ThroughputSeries, ThroughputTimeseriesRequest, ThroughputTimeseriesResponse,
+use chrono::{DateTime, Utc};
+use modash_histogram::Histogram;
+use modash_proto::{
+    TimeRange,
+    v1::{ThroughputSeries, ThroughputTimeseriesRequest, ThroughputTimeseriesResponse},
 };
 
 use super::{
     Queries,
     arguments::{Arguments, Split},
     grid::Grid,
-    group_key,
-    percentiles::{at, milliseconds},
+    group_key, groups,
+    percentiles::{milliseconds, rate},
 };
 use crate::{
     error::Failure,
-    store::{Cells, ConcurrencyCell, GapCell, Grouping, ThroughputCell},
+    rollup::{LEVELS, Level, Measures, Token},
+    store::{Cells, Depth, Grouping, Members, Selection, Snapshot},
 };
+
+/// Most steps over which concurrency is averaged.
+const MOST_STEPS: i64 = 2_500;
 
 impl Queries {
     pub(super) async fn answer_throughput_timeseries(
@@ -27,27 +34,42 @@ impl Queries {
             Arguments::new(request.range.as_ref(), request.filter, &request.time_zone);
         let split = arguments.split(request.bucket_seconds, request.group_by, request.top);
         let (range, filter, Split { grid, grouping, top }) = arguments.finish(split)?;
-        let store = &self.store;
-        let selection = store.select(range, &filter).await?;
-        let keys = match grouping {
-            Grouping::None => vec![String::new()],
-            _ => store.largest_groups(&selection, &grouping, top).await?,
-        };
-        let cells = Cells {
-            selection: &selection,
-            bucket_starts: &grid.starts,
-            grouping: &grouping,
-            keys: &keys,
-        };
-        let (throughput, concurrency, gaps) = tokio::try_join!(
-            store.throughput(&cells),
-            store.concurrency(&cells),
-            store.token_gaps(&cells),
-        )?;
-        let mut columns = Columns::new(&grid, &grouping, &keys);
-        throughput.iter().for_each(|cell| columns.add_throughput(cell));
-        concurrency.iter().for_each(|cell| columns.add_concurrency(cell));
-        gaps.iter().for_each(|cell| columns.add_gaps(cell));
+        let mut snapshot = self.store.snapshot().await?;
+        let selection = snapshot.select(range, &filter).await?;
+        let mut members = snapshot.members(&filter, &grouping).await?;
+        let mut columns = Columns::new(&grid);
+        if grouping == Grouping::None {
+            columns.open(0, String::new(), String::new());
+        } else {
+            let size = |all: &Measures| all.sums.requests;
+            let mut ranked =
+                groups::by_size(&mut snapshot, &selection, &mut members, Depth::Sums, size).await?;
+            ranked.truncate(top as usize);
+            for group in &ranked {
+                columns.open(group.number, group.key.clone(), group_key(&grouping, &group.key));
+            }
+            let numbers: Vec<i32> = ranked.iter().map(|group| group.number).collect();
+            members = members.only(&numbers);
+        }
+        let bounds = grid.bounds(range);
+        let cells = snapshot.cells(&selection, &mut members, &bounds, Depth::Distributions).await?;
+        for ((bucket, group), measures) in &cells {
+            columns.add(*bucket, *group, measures);
+        }
+        match steps(&snapshot, &selection, &grid, range) {
+            Some(level) => {
+                let steps = Steps::new(&grid, range, level);
+                let cells = steps.cells(&mut snapshot, &selection, &mut members).await?;
+                columns.add_steps(&steps, &cells);
+            }
+            None => {
+                let keys = &columns.keys;
+                let cells = snapshot.concurrency(&selection, &grid.starts, &grouping, keys).await?;
+                for cell in cells {
+                    columns.add_concurrency(&cell.key, cell.bucket - 1, cell.mean, cell.most);
+                }
+            }
+        }
         Ok(ThroughputTimeseriesResponse {
             bucket_seconds: grid.bucket_seconds,
             bucket_starts: grid.wire_starts(),
@@ -56,65 +78,157 @@ impl Queries {
     }
 }
 
+/// The level by whose buckets concurrency is told; `None` where only single
+/// requests tell it.
+fn steps(
+    snapshot: &Snapshot<'_>,
+    selection: &Selection,
+    grid: &Grid,
+    range: TimeRange,
+) -> Option<Level> {
+    let minute = LEVELS[0];
+    let whole_minutes = grid.starts.iter().all(|start| minute.floor(*start) == *start);
+    if selection.by_session() || !whole_minutes || grid.bucket_seconds < 60 {
+        return None;
+    }
+    snapshot.step(range.start, range.end, MOST_STEPS)
+}
+
+/// Parts of a range: the buckets of a level, cut where buckets of the answer
+/// begin. Of a minute in which the range begins or ends nothing counts.
+struct Steps {
+    bounds: Vec<DateTime<Utc>>,
+    /// Place of the answer's bucket for each step.
+    places: Vec<i32>,
+}
+
+impl Steps {
+    fn new(grid: &Grid, range: TimeRange, level: Level) -> Self {
+        let (start, end) = (LEVELS[0].ceil(range.start), LEVELS[0].floor(range.end));
+        let mut bounds: Vec<_> = grid.starts.iter().copied().chain([start, end]).collect();
+        let mut bound = level.ceil(start);
+        while bound < end {
+            bounds.push(bound);
+            bound += level.length();
+        }
+        bounds.retain(|bound| (start..=end).contains(bound));
+        bounds.sort_unstable();
+        bounds.dedup();
+        let place = |at: &DateTime<Utc>| grid.starts.partition_point(|start| start <= at);
+        let places = bounds.iter().map(|at| i32::try_from(place(at)).unwrap_or(0) - 1).collect();
+        Self { bounds, places }
+    }
+
+    async fn cells(
+        &self,
+        snapshot: &mut Snapshot<'_>,
+        selection: &Selection,
+        members: &mut Members,
+    ) -> Result<Cells, Failure> {
+        Ok(snapshot.cells(selection, members, &self.bounds, Depth::Sums).await?)
+    }
+
+    fn seconds(&self, step: usize) -> f64 {
+        match self.bounds.get(step..step + 2) {
+            Some([from, to]) => (*to - *from).as_seconds_f64(),
+            _ => 0.0,
+        }
+    }
+}
+
 /// The answer while it is filled.
-struct Columns<'a> {
+struct Columns {
     series: Vec<ThroughputSeries>,
-    places: HashMap<&'a str, usize>,
+    /// Values of the groups as the statements know them.
+    keys: Vec<String>,
+    places: HashMap<i32, usize>,
     bucket_seconds: Vec<f64>,
 }
 
-impl<'a> Columns<'a> {
-    fn new(grid: &Grid, grouping: &Grouping, keys: &'a [String]) -> Self {
-        let buckets = grid.starts.len();
+impl Columns {
+    fn new(grid: &Grid) -> Self {
         Self {
-            series: keys.iter().map(|key| empty(group_key(grouping, key), buckets)).collect(),
-            places: keys.iter().enumerate().map(|(at, key)| (key.as_str(), at)).collect(),
+            series: Vec::new(),
+            keys: Vec::new(),
+            places: HashMap::new(),
             bucket_seconds: grid.seconds().collect(),
         }
     }
 
-    /// The series of a key; the place and the seconds of a bucket, which counts
-    /// from 1.
-    fn place(&mut self, key: &str, bucket: i32) -> Option<(&mut ThroughputSeries, usize, f64)> {
-        let place = *self.places.get(key)?;
-        let bucket = usize::try_from(bucket - 1).ok()?;
-        let seconds = *self.bucket_seconds.get(bucket)?;
-        Some((&mut self.series[place], bucket, seconds))
+    fn open(&mut self, group: i32, key: String, shown: String) {
+        self.places.insert(group, self.series.len());
+        self.keys.push(key);
+        self.series.push(empty(shown, self.bucket_seconds.len()));
     }
 
-    fn add_throughput(&mut self, cell: &ThroughputCell) {
-        let Some((series, bucket, seconds)) = self.place(&cell.key, cell.bucket) else { return };
-        let decode = cell.decode_rate.as_ref();
-        let first_token = cell.first_token_us.as_ref();
-        series.tokens_per_second[bucket] = cell.completion_tokens as f64 / seconds;
-        series.requests[bucket] = cell.requests.cast_unsigned();
-        series.requests_with_decode[bucket] = cell.requests_with_decode.cast_unsigned();
-        series.requests_with_prefill[bucket] = cell.requests_with_prefill.cast_unsigned();
-        series.requests_with_first_token[bucket] = cell.requests_with_first_token.cast_unsigned();
+    fn add(&mut self, bucket: i32, group: i32, all: &Measures) {
+        let Some(series) = self.places.get(&group).map(|place| &mut self.series[*place]) else {
+            return;
+        };
+        let Ok(bucket) = usize::try_from(bucket) else { return };
+        let Some(seconds) = self.bucket_seconds.get(bucket) else { return };
+        let count = Histogram::count;
+        series.tokens_per_second[bucket] = all.sums.tokens(Token::Completion) as f64 / seconds;
+        series.requests[bucket] = all.sums.requests.cast_unsigned();
+        series.requests_with_decode[bucket] = count(&all.decode_rate);
+        series.requests_with_prefill[bucket] = count(&all.prefill_rate);
+        series.requests_with_first_token[bucket] = count(&all.first_token_us);
         for (column, value) in [
-            (&mut series.decode_p5, at(decode, 0)),
-            (&mut series.decode_p50, at(decode, 1)),
-            (&mut series.decode_p95, at(decode, 2)),
-            (&mut series.prefill_p50, cell.prefill_rate),
-            (&mut series.time_to_first_token_ms_p50, at(first_token, 0).map(milliseconds)),
-            (&mut series.time_to_first_token_ms_p95, at(first_token, 1).map(milliseconds)),
-            (&mut series.time_to_first_token_ms_p99, at(first_token, 2).map(milliseconds)),
+            (&mut series.decode_p5, rate(&all.decode_rate, 0.05)),
+            (&mut series.decode_p50, rate(&all.decode_rate, 0.5)),
+            (&mut series.decode_p95, rate(&all.decode_rate, 0.95)),
+            (&mut series.prefill_p50, rate(&all.prefill_rate, 0.5)),
+            (&mut series.time_to_first_token_ms_p50, milliseconds(&all.first_token_us, 0.5)),
+            (&mut series.time_to_first_token_ms_p95, milliseconds(&all.first_token_us, 0.95)),
+            (&mut series.time_to_first_token_ms_p99, milliseconds(&all.first_token_us, 0.99)),
+            (&mut series.token_gap_ms_p50, milliseconds(&all.token_gaps, 0.5)),
+            (&mut series.token_gap_ms_p99, milliseconds(&all.token_gaps, 0.99)),
         ] {
             column[bucket] = value.unwrap_or(f64::NAN);
         }
     }
 
-    fn add_concurrency(&mut self, cell: &ConcurrencyCell) {
-        let Some((series, bucket, _)) = self.place(&cell.key, cell.bucket) else { return };
-        series.concurrency_mean[bucket] = cell.mean;
-        series.concurrency_max[bucket] = cell.most.cast_unsigned();
+    /// Mean over the steps of each bucket; as maximum the highest mean of a step.
+    fn add_steps(&mut self, steps: &Steps, cells: &Cells) {
+        let buckets = self.bucket_seconds.len();
+        let mut seconds = vec![0.0; buckets];
+        for (step, place) in steps.places.iter().enumerate() {
+            if let Some(slot) = usize::try_from(*place).ok().and_then(|at| seconds.get_mut(at)) {
+                *slot += steps.seconds(step);
+            }
+        }
+        for series in &mut self.series {
+            for (mean, seconds) in series.concurrency_mean.iter_mut().zip(&seconds) {
+                *mean = if *seconds > 0.0 { 0.0 } else { f64::NAN };
+            }
+        }
+        for ((step, group), all) in cells {
+            let Some(series) = self.places.get(group).map(|place| &mut self.series[*place]) else {
+                continue;
+            };
+            let Ok(step) = usize::try_from(*step) else { continue };
+            let Some(bucket) = steps.places.get(step).and_then(|at| usize::try_from(*at).ok())
+            else {
+                continue;
+            };
+            let busy = all.sums.busy_us as f64 / 1e6;
+            series.concurrency_mean[bucket] += busy / seconds[bucket];
+            // A sum of microseconds that fills the step is no more than it.
+            let highest = (busy / steps.seconds(step) - 1e-9).ceil().max(0.0) as u64;
+            let most = &mut series.concurrency_max[bucket];
+            *most = (*most).max(highest);
+        }
     }
 
-    fn add_gaps(&mut self, cell: &GapCell) {
-        let Some((series, bucket, _)) = self.place(&cell.key, cell.bucket) else { return };
-        let quantile = |quantile| cell.gaps.quantile(quantile).map_or(f64::NAN, milliseconds);
-        series.token_gap_ms_p50[bucket] = quantile(0.5);
-        series.token_gap_ms_p99[bucket] = quantile(0.99);
+    fn add_concurrency(&mut self, key: &str, bucket: i32, mean: f64, most: i64) {
+        let Some(place) = self.keys.iter().position(|known| known == key) else { return };
+        let Ok(bucket) = usize::try_from(bucket) else { return };
+        let series = &mut self.series[place];
+        if let (Some(slot), Some(highest)) =
+            (series.concurrency_mean.get_mut(bucket), series.concurrency_max.get_mut(bucket))
+        {
+            (*slot, *highest) = (mean, most.cast_unsigned());
+        }
     }
 }
 

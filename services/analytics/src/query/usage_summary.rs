@@ -7,7 +7,11 @@ use modash_proto::{
 };
 
 use super::{Queries, arguments::Arguments, percentiles};
-use crate::{error::Failure, store::UsageSummaryRow};
+use crate::{
+    error::Failure,
+    rollup::{Measures, Token},
+    store::Grouping,
+};
 
 impl Queries {
     pub(super) async fn answer_usage_summary(
@@ -23,46 +27,45 @@ impl Queries {
                 .add("compare_previous", "the range before would begin before the year 1");
         }
         let (range, filter, ()) = arguments.finish(Some(()))?;
-        let selection = self.store.select(range, &filter).await?;
-        let previous_range = range.previous();
-        let previous_selection = selection.during(previous_range);
-        let previous = async {
-            if request.compare_previous {
-                self.store.usage_summary(&previous_selection).await.map(Some)
-            } else {
-                Ok(None)
-            }
+        let mut snapshot = self.store.snapshot().await?;
+        let selection = snapshot.select(range, &filter).await?;
+        let mut members = snapshot.members(&filter, &Grouping::None).await?;
+        let current = snapshot.total(&selection, &mut members).await?;
+        let previous = if request.compare_previous {
+            let range = range.previous();
+            let selection = selection.between(range.start, range.end);
+            let measures = snapshot.total(&selection, &mut members).await?;
+            Some(Box::new(response(&measures, range)))
+        } else {
+            None
         };
-        let (current, previous) = tokio::try_join!(self.store.usage_summary(&selection), previous)?;
-        let in_flight = self.live.in_flight(&filter);
-        Ok(UsageSummaryResponse {
-            in_flight_requests: in_flight,
-            previous: previous.map(|row| Box::new(response(&row, previous_range))),
-            ..response(&current, range)
-        })
+        let in_flight_requests = self.live.in_flight(&filter);
+        Ok(UsageSummaryResponse { in_flight_requests, previous, ..response(&current, range) })
     }
 }
 
-fn response(row: &UsageSummaryRow, range: TimeRange) -> UsageSummaryResponse {
+fn response(all: &Measures, range: TimeRange) -> UsageSummaryResponse {
+    let sums = &all.sums;
+    let tokens = |token| sums.tokens(token).cast_unsigned();
     UsageSummaryResponse {
-        requests: row.requests.cast_unsigned(),
-        failed_requests: row.failed_requests.cast_unsigned(),
+        requests: sums.requests.cast_unsigned(),
+        failed_requests: sums.failed.cast_unsigned(),
         in_flight_requests: 0,
-        prompt_tokens: row.prompt_tokens.cast_unsigned(),
-        cached_prompt_tokens: row.cached_prompt_tokens.cast_unsigned(),
-        cache_write_tokens: row.cache_write_tokens.cast_unsigned(),
-        completion_tokens: row.completion_tokens.cast_unsigned(),
-        reasoning_tokens: row.reasoning_tokens.cast_unsigned(),
-        total_tokens: row.total_tokens.cast_unsigned(),
-        requests_without_usage: row.requests_without_usage.cast_unsigned(),
-        requests_with_estimated_usage: row.requests_with_estimated_usage.cast_unsigned(),
-        duration_ms: Some(percentiles::durations(row.duration_us.as_ref())),
-        time_to_first_token_ms: Some(percentiles::durations(row.first_token_us.as_ref())),
-        decode_tokens_per_second: Some(percentiles::rates(row.decode_rate.as_ref())),
-        prefill_tokens_per_second: Some(percentiles::rates(row.prefill_rate.as_ref())),
+        prompt_tokens: tokens(Token::Prompt),
+        cached_prompt_tokens: tokens(Token::CachedPrompt),
+        cache_write_tokens: tokens(Token::CacheWrite),
+        completion_tokens: tokens(Token::Completion),
+        reasoning_tokens: tokens(Token::Reasoning),
+        total_tokens: tokens(Token::Total),
+        requests_without_usage: sums.without_usage.cast_unsigned(),
+        requests_with_estimated_usage: sums.with_estimated_usage.cast_unsigned(),
+        duration_ms: Some(percentiles::durations(&all.duration_us)),
+        time_to_first_token_ms: Some(percentiles::durations(&all.first_token_us)),
+        decode_tokens_per_second: Some(percentiles::rates(&all.decode_rate)),
+        prefill_tokens_per_second: Some(percentiles::rates(&all.prefill_rate)),
         previous: None,
-        client_closed_requests: row.client_closed_requests.cast_unsigned(),
-        upstream_cost_usd: row.upstream_cost_usd,
+        client_closed_requests: sums.client_closed.cast_unsigned(),
+        upstream_cost_usd: sums.upstream_cost_usd,
         range: Some(range.into()),
     }
 }

@@ -5,11 +5,12 @@ use modash_proto::v1::{UsageSeries, UsageTimeseriesRequest, UsageTimeseriesRespo
 use super::{
     Queries,
     arguments::{Arguments, Split},
-    group_key,
+    group_key, groups,
 };
 use crate::{
     error::Failure,
-    store::{Grouping, UsageCell},
+    rollup::{Sums, Token},
+    store::{Depth, Grouping},
 };
 
 impl Queries {
@@ -21,60 +22,119 @@ impl Queries {
             Arguments::new(request.range.as_ref(), request.filter, &request.time_zone);
         let split = arguments.split(request.bucket_seconds, request.group_by, request.top);
         let (range, filter, Split { grid, grouping, top }) = arguments.finish(split)?;
-        let selection = self.store.select(range, &filter).await?;
-        let cells = self.store.usage_timeseries(&selection, &grid.starts, &grouping, top).await?;
+        let mut snapshot = self.store.snapshot().await?;
+        let selection = snapshot.select(range, &filter).await?;
+        let mut members = snapshot.members(&filter, &grouping).await?;
+        let mut columns = Columns::new(grid.starts.len());
+        if grouping == Grouping::None {
+            // A chart of everything has its line also where nothing happened.
+            columns.open(String::new(), false);
+            columns.places.insert(0, 0);
+        } else {
+            let size =
+                |all: &crate::rollup::Measures| (all.sums.tokens(Token::Total), all.sums.requests);
+            let ranked =
+                groups::by_size(&mut snapshot, &selection, &mut members, Depth::Sums, size).await?;
+            let (own, others) = ranked.split_at(ranked.len().min(top as usize));
+            for group in own {
+                let place = columns.open(group_key(&grouping, &group.key), false);
+                columns.places.insert(group.number, place);
+            }
+            if !others.is_empty() {
+                let numbers: Vec<i32> = own.iter().map(|group| group.number).collect();
+                members = members.only(&numbers);
+                columns.other = Some(columns.open(String::new(), true));
+            }
+        }
+        let bounds = grid.bounds(range);
+        let cells = snapshot.cells(&selection, &mut members, &bounds, Depth::Sums).await?;
+        let (mut own, mut rest) = (Vec::new(), Vec::new());
+        for ((bucket, group), measures) in cells {
+            let known = columns.places.contains_key(&group);
+            if known { &mut own } else { &mut rest }.push((bucket, group, measures.sums));
+        }
+        for (bucket, group, sums) in &own {
+            if let Some(place) = columns.places.get(group) {
+                add(&mut columns.series[*place], *bucket, sums);
+            }
+        }
+        if let Some(other) = columns.other {
+            if members.tells_all() {
+                rest.iter().for_each(|(bucket, _, sums)| {
+                    add(&mut columns.series[other], *bucket, sums);
+                });
+            } else {
+                // What belongs to no group with a series is all without those.
+                let mut all = snapshot.members(&filter, &Grouping::None).await?;
+                let cells = snapshot.cells(&selection, &mut all, &bounds, Depth::Sums).await?;
+                for ((bucket, _), measures) in cells {
+                    add(&mut columns.series[other], bucket, &measures.sums);
+                }
+                for (bucket, _, sums) in &own {
+                    subtract(&mut columns.series[other], *bucket, sums);
+                }
+            }
+        }
         Ok(UsageTimeseriesResponse {
             bucket_seconds: grid.bucket_seconds,
             bucket_starts: grid.wire_starts(),
-            series: columns(&cells, &grouping, top, grid.starts.len()),
+            series: columns.series,
         })
     }
 }
 
-/// Cells in the order of rank, as columns.
-fn columns(cells: &[UsageCell], grouping: &Grouping, top: u32, buckets: usize) -> Vec<UsageSeries> {
-    let mut columns: Vec<UsageSeries> = Vec::new();
-    // A chart of everything has its line also where nothing happened.
-    if *grouping == Grouping::None {
-        columns.push(empty(String::new(), false, buckets));
-    }
-    for cell in cells {
-        let place = usize::try_from(cell.rank - 1).unwrap_or_default();
-        if place == columns.len() {
-            let other = cell.rank > i64::from(top);
-            let key = if other { String::new() } else { group_key(grouping, &cell.key) };
-            columns.push(empty(key, other, buckets));
-        }
-        let bucket = usize::try_from(cell.bucket - 1).unwrap_or_default();
-        let Some(series) = columns.get_mut(place) else { continue };
-        for (column, value) in [
-            (&mut series.requests, cell.requests),
-            (&mut series.failed_requests, cell.failed_requests),
-            (&mut series.prompt_tokens, cell.prompt_tokens),
-            (&mut series.cached_prompt_tokens, cell.cached_prompt_tokens),
-            (&mut series.completion_tokens, cell.completion_tokens),
-            (&mut series.reasoning_tokens, cell.reasoning_tokens),
-            (&mut series.total_tokens, cell.total_tokens),
-        ] {
-            if let Some(slot) = column.get_mut(bucket) {
-                *slot = value.cast_unsigned();
-            }
-        }
-    }
-    columns
+/// The answer while it is filled.
+struct Columns {
+    buckets: usize,
+    series: Vec<UsageSeries>,
+    /// Places of groups in `series`.
+    places: std::collections::HashMap<i32, usize>,
+    other: Option<usize>,
 }
 
-fn empty(key: String, other: bool, buckets: usize) -> UsageSeries {
-    let zeros = || vec![0; buckets];
-    UsageSeries {
-        key,
-        other,
-        requests: zeros(),
-        failed_requests: zeros(),
-        prompt_tokens: zeros(),
-        cached_prompt_tokens: zeros(),
-        completion_tokens: zeros(),
-        reasoning_tokens: zeros(),
-        total_tokens: zeros(),
+impl Columns {
+    fn new(buckets: usize) -> Self {
+        Self { buckets, series: Vec::new(), places: Default::default(), other: None }
+    }
+
+    fn open(&mut self, key: String, other: bool) -> usize {
+        let zeros = || vec![0; self.buckets];
+        self.series.push(UsageSeries {
+            key,
+            other,
+            requests: zeros(),
+            failed_requests: zeros(),
+            prompt_tokens: zeros(),
+            cached_prompt_tokens: zeros(),
+            completion_tokens: zeros(),
+            reasoning_tokens: zeros(),
+            total_tokens: zeros(),
+        });
+        self.series.len() - 1
+    }
+}
+
+fn add(series: &mut UsageSeries, bucket: i32, sums: &Sums) {
+    each(series, bucket, sums, |slot, value| *slot = slot.saturating_add(value));
+}
+
+fn subtract(series: &mut UsageSeries, bucket: i32, sums: &Sums) {
+    each(series, bucket, sums, |slot, value| *slot = slot.saturating_sub(value));
+}
+
+fn each(series: &mut UsageSeries, bucket: i32, sums: &Sums, change: impl Fn(&mut u64, u64)) {
+    let bucket = usize::try_from(bucket).unwrap_or(usize::MAX);
+    for (column, value) in [
+        (&mut series.requests, sums.requests),
+        (&mut series.failed_requests, sums.failed),
+        (&mut series.prompt_tokens, sums.tokens(Token::Prompt)),
+        (&mut series.cached_prompt_tokens, sums.tokens(Token::CachedPrompt)),
+        (&mut series.completion_tokens, sums.tokens(Token::Completion)),
+        (&mut series.reasoning_tokens, sums.tokens(Token::Reasoning)),
+        (&mut series.total_tokens, sums.tokens(Token::Total)),
+    ] {
+        if let Some(slot) = column.get_mut(bucket) {
+            change(slot, value.cast_unsigned());
+        }
     }
 }

@@ -15,6 +15,9 @@ pub enum Error {
     /// The statement took too long and was cancelled.
     #[error("the database took too long")]
     Timeout,
+    /// The answer would take more rows than one may.
+    #[error("the query reads too many rows")]
+    TooManyRows,
     /// Another transaction was in the way; the same again may succeed.
     #[error("the database was busy with a conflicting change")]
     Conflict(#[source] sqlx::Error),
@@ -69,7 +72,7 @@ impl Error {
     /// What happened, for the log: never for a client.
     pub(crate) fn detail(&self) -> String {
         match self {
-            Self::NotPrepared | Self::Timeout => self.to_string(),
+            Self::NotPrepared | Self::Timeout | Self::TooManyRows => self.to_string(),
             Self::Unreachable(cause)
             | Self::Conflict(cause)
             | Self::Value(cause)

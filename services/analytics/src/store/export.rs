@@ -29,7 +29,7 @@ impl Export {
         &'a mut self,
         selection: &'a Selection,
     ) -> impl Stream<Item = Result<UsageEvent, Error>> + Send + Unpin + 'a {
-        let statement = selection.query(include_str!("queries/export_requests.sql"));
+        let statement = selection.clone().into_query(include_str!("queries/export_requests.sql"));
         let rows = statement.fetch(&mut *self.transaction);
         Box::pin(rows.map(|row| Ok(event(&row?)?)))
     }

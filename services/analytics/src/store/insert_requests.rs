@@ -1,12 +1,17 @@
 //! Writes finished requests, many at a time; a request that is there already is
 //! left as it is.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
-use modash_histogram::BUCKETS;
 use modash_proto::{micros_from_duration, micros_from_timestamp, v1::LogHistogram, v1::UsageEvent};
 use sqlx::{PgConnection, types::Uuid};
 
-use super::Error;
+use super::{Error, copy::CopyRows, dimensions::Dimensions, series::SeriesIds};
+use crate::rollup::{Key, Rollups, Sample, add_by_minute, pack_buckets};
+
+/// Columns of a row.
+pub(super) const COLUMNS: i16 = 40;
 
 /// A request that can be stored, as far as its fields tell.
 #[derive(Debug, Clone)]
@@ -38,155 +43,149 @@ impl Row {
     }
 }
 
-/// Inserts the rows, each with the id of its series; gives the ids of those that
-/// were not there before.
+/// Inserts the rows, each with its series; gives the ids of those that were not
+/// there before.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     rows: &[Row],
-    series: &[i64],
+    series: &[SeriesIds],
 ) -> Result<Vec<Uuid>, Error> {
-    let rows = Columns { rows };
+    // A table of this connection; one that was there already is empty.
+    sqlx::raw_sql(include_str!("queries/create_incoming_requests.sql"))
+        .execute(&mut *connection)
+        .await?;
+    let mut copy = CopyRows::new(COLUMNS, rows.len());
+    for (row, series) in rows.iter().zip(series) {
+        encode(&mut copy, row, series.full);
+    }
+    copy.send(connection, include_str!("queries/copy_incoming_requests.sql")).await?;
     let inserted = sqlx::query_scalar(include_str!("queries/insert_requests.sql"))
-        .bind(rows.of(|row| row.id))
-        .bind(rows.of(|row| row.started_at))
-        .bind(series)
-        .bind(rows.count(|event| event.prompt_tokens))
-        .bind(rows.count(|event| event.cached_prompt_tokens))
-        .bind(rows.count(|event| event.cache_write_tokens))
-        .bind(rows.count(|event| event.completion_tokens))
-        .bind(rows.count(|event| event.reasoning_tokens))
-        .bind(rows.count(|event| event.audio_prompt_tokens))
-        .bind(rows.count(|event| event.audio_completion_tokens))
-        .bind(rows.count(|event| event.total_tokens))
-        .bind(rows.count(|event| event.billed_prompt_tokens))
-        .bind(rows.count(|event| event.billed_completion_tokens))
-        .bind(rows.micros(|event| event.billed_audio.as_ref()))
-        .bind(rows.number(|event| event.search_units))
-        .bind(rows.number(|event| event.upstream_cost_usd))
-        .bind(rows.micros(|event| event.connect.as_ref()))
-        .bind(rows.micros(|event| event.upstream_head.as_ref()))
-        .bind(rows.micros(|event| event.first_token.as_ref()))
-        .bind(rows.micros(|event| event.last_token.as_ref()))
-        .bind(rows.micros(|event| event.duration.as_ref()))
-        .bind(rows.count(|event| Some(event.content_events)))
-        .bind(rows.number(|event| event.prefill_tokens_per_second))
-        .bind(rows.number(|event| event.decode_tokens_per_second))
-        .bind(rows.count(|event| Some(event.request_bytes)))
-        .bind(rows.count(|event| Some(event.response_bytes)))
-        .bind(rows.code(|event| event.outcome))
-        .bind(rows.code(|event| event.usage_source))
-        .bind(rows.code(|event| event.speed_source))
-        .bind(rows.of(|row| row.event.status.and_then(|status| i16::try_from(status).ok())))
-        .bind(rows.text(|event| Some(&event.replica_id)))
-        .bind(rows.text(|event| Some(&event.method)))
-        .bind(rows.text(|event| Some(&event.path)))
-        .bind(rows.text(|event| event.model_requested.as_ref()))
-        .bind(rows.text(|event| event.session.as_ref()))
-        .bind(rows.text(|event| event.response_id.as_ref()))
-        .bind(rows.text(|event| event.finish_reason.as_ref()))
-        .bind(rows.text(|event| event.service_tier.as_ref()))
-        .bind(rows.text(|event| event.error_type.as_ref()))
-        .bind(rows.of(|row| row.event.token_gaps.as_ref().map(pack_histogram)))
         .fetch_all(connection)
         .await?;
     Ok(inserted)
 }
 
-/// Rows seen as columns.
-struct Columns<'a> {
-    rows: &'a [Row],
+/// Adds a row, its columns in the order of `copy_requests.sql`.
+pub(super) fn encode(copy: &mut CopyRows, row: &Row, series: i64) {
+    let event = &row.event;
+    copy.row()
+        .uuid(row.id)
+        .moment(Some(row.started_at))
+        .bigint(Some(series))
+        .bigint(count(event.prompt_tokens))
+        .bigint(count(event.cached_prompt_tokens))
+        .bigint(count(event.cache_write_tokens))
+        .bigint(count(event.completion_tokens))
+        .bigint(count(event.reasoning_tokens))
+        .bigint(count(event.audio_prompt_tokens))
+        .bigint(count(event.audio_completion_tokens))
+        .bigint(count(event.total_tokens))
+        .bigint(count(event.billed_prompt_tokens))
+        .bigint(count(event.billed_completion_tokens))
+        .bigint(micros(event.billed_audio.as_ref()))
+        .double(number(event.search_units))
+        .double(number(event.upstream_cost_usd))
+        .bigint(micros(event.connect.as_ref()))
+        .bigint(micros(event.upstream_head.as_ref()))
+        .bigint(micros(event.first_token.as_ref()))
+        .bigint(micros(event.last_token.as_ref()))
+        .bigint(micros(event.duration.as_ref()))
+        .bigint(Some(count(Some(event.content_events)).unwrap_or_default()))
+        .double(number(event.prefill_tokens_per_second))
+        .double(number(event.decode_tokens_per_second))
+        .bigint(Some(count(Some(event.request_bytes)).unwrap_or_default()))
+        .bigint(Some(count(Some(event.response_bytes)).unwrap_or_default()))
+        .smallint(Some(code(event.outcome)))
+        .smallint(Some(code(event.usage_source)))
+        .smallint(Some(code(event.speed_source)))
+        .smallint(event.status.and_then(|status| i16::try_from(status).ok()))
+        .text(Some(&event.replica_id))
+        .text(Some(&event.method))
+        .text(Some(&event.path))
+        .text(event.model_requested.as_deref())
+        .text(event.session.as_deref())
+        .text(event.response_id.as_deref())
+        .text(event.finish_reason.as_deref())
+        .text(event.service_tier.as_deref())
+        .text(event.error_type.as_deref())
+        .bytea(event.token_gaps.as_ref().map(pack_histogram).as_deref());
 }
 
-impl<'a> Columns<'a> {
-    fn of<T>(&self, get: impl Fn(&'a Row) -> T) -> Vec<T> {
-        self.rows.iter().map(get).collect()
-    }
-
-    fn text(&self, get: impl Fn(&'a UsageEvent) -> Option<&'a String>) -> Vec<Option<&'a str>> {
-        self.of(|row| get(&row.event).map(String::as_str))
-    }
-
-    /// The contract's limit for counts is that of `bigint`.
-    fn count(&self, get: impl Fn(&UsageEvent) -> Option<u64>) -> Vec<Option<i64>> {
-        self.of(|row| get(&row.event).and_then(|count| i64::try_from(count).ok()))
-    }
-
-    fn micros(
-        &self,
-        get: impl Fn(&'a UsageEvent) -> Option<&'a prost_types::Duration>,
-    ) -> Vec<Option<i64>> {
-        self.of(|row| get(&row.event).and_then(micros_from_duration))
-    }
-
-    /// A number that is none, or no finite one, would spoil every sum it is in.
-    fn number(&self, get: impl Fn(&UsageEvent) -> Option<f64>) -> Vec<Option<f64>> {
-        self.of(|row| get(&row.event).filter(|number| number.is_finite()))
-    }
-
-    /// Enum values of a newer peer are kept as they are.
-    fn code(&self, get: impl Fn(&UsageEvent) -> i32) -> Vec<i16> {
-        self.of(|row| i16::try_from(get(&row.event)).unwrap_or_default())
-    }
+/// The contract's limit for counts is that of `bigint`.
+fn count(value: Option<u64>) -> Option<i64> {
+    value.and_then(|value| i64::try_from(value).ok())
 }
 
-/// A histogram as variable-length integers: the distance of each bucket from the
-/// one before, then its count. Part of the storage format.
-pub(super) fn pack_histogram(histogram: &LogHistogram) -> Vec<u8> {
-    fn push(bytes: &mut Vec<u8>, mut number: u64) {
-        while number >= 0x80 {
-            bytes.push(number as u8 | 0x80);
-            number >>= 7;
+fn micros(value: Option<&prost_types::Duration>) -> Option<i64> {
+    value.and_then(micros_from_duration)
+}
+
+/// A number that is none, or no finite one, would spoil every sum it is in.
+fn number(value: Option<f64>) -> Option<f64> {
+    value.filter(|number| number.is_finite())
+}
+
+/// Enum values of a newer peer are kept as they are.
+fn code(value: i32) -> i16 {
+    i16::try_from(value).unwrap_or_default()
+}
+
+fn pack_histogram(histogram: &LogHistogram) -> Vec<u8> {
+    pack_buckets(histogram.indexes.iter().copied().zip(histogram.counts.iter().copied()))
+}
+
+/// Counts requests by minute, in their full and in their narrow series.
+pub(super) fn roll_up<'a>(rows: impl IntoIterator<Item = (&'a Row, &'a SeriesIds)>) -> Rollups {
+    let mut full = Rollups::new();
+    let mut narrow: HashMap<i64, [i64; 5]> = HashMap::new();
+    let mut gaps = Vec::new();
+    for (row, series) in rows {
+        let event = &row.event;
+        gaps.clear();
+        if let Some(histogram) = &event.token_gaps {
+            gaps.append(&mut pack_histogram(histogram));
         }
-        bytes.push(number as u8);
+        let sample = Sample {
+            started_at: row.started_at,
+            outcome: code(event.outcome),
+            usage_source: code(event.usage_source),
+            generating: Dimensions::from(event).generates(),
+            tokens: [
+                count(event.prompt_tokens),
+                count(event.cached_prompt_tokens),
+                count(event.cache_write_tokens),
+                count(event.completion_tokens),
+                count(event.reasoning_tokens),
+                count(event.total_tokens),
+            ],
+            upstream_cost_usd: number(event.upstream_cost_usd),
+            duration_us: micros(event.duration.as_ref()),
+            first_token_us: micros(event.first_token.as_ref()),
+            decode_rate: number(event.decode_tokens_per_second),
+            prefill_rate: number(event.prefill_tokens_per_second),
+            token_gaps: Some(&gaps),
+        };
+        add_by_minute(&mut full, series.full, &sample);
+        narrow.insert(series.full, series.narrow);
     }
-    let mut bytes = Vec::with_capacity(2 * histogram.indexes.len());
-    let mut before = 0;
-    for (index, count) in histogram.indexes.iter().zip(&histogram.counts) {
-        push(&mut bytes, u64::from(index.saturating_sub(before)));
-        push(&mut bytes, *count);
-        before = *index;
-    }
-    bytes
+    with_narrow(full, &narrow)
 }
 
-/// The buckets of a packed histogram; what cannot be read ends it.
-pub(super) fn unpack_histogram(mut bytes: &[u8]) -> impl Iterator<Item = (u32, u64)> {
-    fn pull(bytes: &mut &[u8]) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = bytes.split_first()?;
-            *bytes = rest;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
+/// Adds what the narrow series have in common with the full ones.
+pub(super) fn with_narrow(full: Rollups, narrow: &HashMap<i64, [i64; 5]>) -> Rollups {
+    let mut rollups = Rollups::with_capacity(2 * full.len());
+    for (key, measures) in &full {
+        for series_id in narrow.get(&key.series_id).into_iter().flatten() {
+            rollups.entry(Key { series_id: *series_id, ..*key }).or_default().merge(measures);
         }
-        None
     }
-    let mut index = 0_u32;
-    std::iter::from_fn(move || {
-        let distance = u32::try_from(pull(&mut bytes)?).ok()?;
-        index = index.checked_add(distance).filter(|index| *index < BUCKETS)?;
-        Some((index, pull(&mut bytes)?))
-    })
+    rollups.extend(full);
+    rollups
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_histogram_survives_packing() {
-        let histogram = LogHistogram {
-            indexes: vec![0, 3, 200, 1023],
-            counts: vec![1, 127, 128, u64::from(u32::MAX)],
-        };
-        let packed = pack_histogram(&histogram);
-        let unpacked: Vec<_> = unpack_histogram(&packed).collect();
-        let expected: Vec<_> = histogram.indexes.into_iter().zip(histogram.counts).collect();
-        assert_eq!(unpacked, expected);
-        assert_eq!(unpack_histogram(&packed[..3]).count(), 1);
-    }
 
     #[test]
     fn an_event_that_cannot_be_stored_comes_back_with_the_reason() {

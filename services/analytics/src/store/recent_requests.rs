@@ -13,7 +13,8 @@ use sqlx::{
     types::{Json, Uuid},
 };
 
-use super::{Error, Selection, Store, insert_requests::unpack_histogram};
+use super::{Error, Selection, Snapshot};
+use crate::rollup::unpack_buckets;
 
 /// A place in the order of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,29 +34,23 @@ pub(crate) struct Page {
     pub(crate) after: Option<Position>,
 }
 
-impl Store {
+impl Snapshot<'_> {
     /// Requests of a selection, newest first.
     pub(crate) async fn recent_requests(
-        &self,
+        &mut self,
         selection: &Selection,
         page: Page,
     ) -> Result<Vec<UsageEvent>, Error> {
         let rows = selection
-            .query(include_str!("queries/recent_requests.sql"))
+            .clone()
+            .into_query(include_str!("queries/recent_requests.sql"))
             .bind(page.limit)
             .bind(page.offset)
             .bind(page.after.map(|after| after.started_at))
             .bind(page.after.map(|after| after.id))
-            .fetch_all(self.reader()?)
+            .fetch_all(&mut *self.transaction)
             .await?;
         Ok(rows.iter().map(event).collect::<Result<_, _>>()?)
-    }
-
-    /// How many requests a selection has.
-    pub(crate) async fn count_requests(&self, selection: &Selection) -> Result<i64, Error> {
-        let statement = include_str!("queries/count_requests.sql");
-        let (count,) = selection.query_as(statement).fetch_one(self.reader()?).await?;
-        Ok(count)
     }
 }
 
@@ -124,6 +119,6 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
 }
 
 fn histogram(packed: &[u8]) -> LogHistogram {
-    let (indexes, counts) = unpack_histogram(packed).unzip();
+    let (indexes, counts) = unpack_buckets(packed).unzip();
     LogHistogram { indexes, counts }
 }

@@ -1,6 +1,8 @@
-//! Which rows a query reads: the range and the filter, in the form that the
-//! statements take. Dimensions are decided once for each series, in
-//! `matching_series.sql`; a statement then compares ids.
+//! Which requests a query is about, in the form that the statements take: the
+//! range, the outcomes, the sessions, and the series that pass the filter with
+//! the groups that they belong to.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use modash_proto::{TimeRange, v1::Dimension};
@@ -11,24 +13,51 @@ use sqlx::{
     types::Json,
 };
 
-use super::{Error, Store};
+use super::{Error, Snapshot, dimensions::Cube};
 use crate::filter::Filter;
 
-/// Rows of a range that pass a filter. The first five parameters of every
+/// Requests of a range that pass a filter. The first five parameters of every
 /// statement that reads requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Selection {
-    start: DateTime<Utc>,
-    end: DateTime<Utc>,
+    pub(crate) start: DateTime<Utc>,
+    pub(crate) end: DateTime<Utc>,
+    /// Full series; `None`: all.
     series: Option<Vec<i64>>,
     outcomes: Option<Vec<i16>>,
     sessions: Option<Vec<String>>,
 }
 
+/// The series that a query sums up, in the narrowest cube that tells apart what
+/// the filter and the grouping ask for, each with its group.
+#[derive(Debug, Clone)]
+pub(crate) struct Members {
+    pub(super) series: Vec<i64>,
+    /// Place of the group of each series in `keys`.
+    pub(super) groups: Vec<i32>,
+    /// Values of the groups.
+    keys: Vec<String>,
+    places: HashMap<String, i32>,
+    pub(super) grouping: Grouping,
+    /// Outcomes are no dimension of series: their number is the group.
+    pub(super) by_outcome: bool,
+    /// Only these groups count.
+    only: Option<Vec<i32>>,
+}
+
 impl Selection {
-    /// The same rows of another range.
-    pub(crate) fn during(&self, range: TimeRange) -> Self {
-        Self { start: range.start, end: range.end, ..self.clone() }
+    /// The same requests of another range.
+    pub(crate) fn between(&self, start: DateTime<Utc>, end: DateTime<Utc>) -> Self {
+        Self { start, end, ..self.clone() }
+    }
+
+    /// Whether single requests must be looked at for their session.
+    pub(crate) fn by_session(&self) -> bool {
+        self.sessions.is_some()
+    }
+
+    pub(super) fn outcomes(&self) -> Option<&[i16]> {
+        self.outcomes.as_deref()
     }
 
     /// A statement for rows of the type `T`, with its first five parameters.
@@ -47,37 +76,72 @@ impl Selection {
             .bind(self.sessions.as_deref())
     }
 
-    /// The same without a row type.
-    pub(super) fn query(&self, statement: &'static str) -> Query<'_, Postgres, PgArguments> {
+    /// The same without a row type, and with values of its own.
+    pub(super) fn into_query(
+        self,
+        statement: &'static str,
+    ) -> Query<'static, Postgres, PgArguments> {
         sqlx::query(statement)
             .bind(self.start)
             .bind(self.end)
-            .bind(self.series.as_deref())
-            .bind(self.outcomes.as_deref())
-            .bind(self.sessions.as_deref())
+            .bind(self.series)
+            .bind(self.outcomes)
+            .bind(self.sessions)
     }
 }
 
-impl Store {
-    /// Finds the series that pass a filter.
+impl Members {
+    /// The value of a group.
+    pub(crate) fn key(&self, group: i32) -> String {
+        if self.by_outcome {
+            return group.to_string();
+        }
+        let key = usize::try_from(group).ok().and_then(|group| self.keys.get(group));
+        key.cloned().unwrap_or_default()
+    }
+
+    /// The group of a value; one that is new is remembered. `None` if it does not
+    /// count.
+    pub(super) fn group_of(&mut self, key: &str) -> Option<i32> {
+        let group = match self.places.get(key) {
+            Some(group) => *group,
+            None => {
+                let group = i32::try_from(self.keys.len()).unwrap_or(i32::MAX);
+                self.keys.push(key.to_owned());
+                self.places.insert(key.to_owned(), group);
+                group
+            }
+        };
+        let counts = self.only.as_ref().is_none_or(|only| only.contains(&group));
+        counts.then_some(group)
+    }
+
+    /// Whether groups beside those asked for come with the answer.
+    pub(crate) fn tells_all(&self) -> bool {
+        self.by_outcome
+    }
+
+    /// Only these groups.
+    pub(crate) fn only(&self, groups: &[i32]) -> Self {
+        if self.by_outcome {
+            return self.clone();
+        }
+        let kept = self.series.iter().zip(&self.groups).filter(|(_, group)| groups.contains(group));
+        let (series, of_groups) = kept.map(|(id, group)| (*id, *group)).unzip();
+        Self { series, groups: of_groups, only: Some(groups.to_vec()), ..self.clone() }
+    }
+}
+
+impl Snapshot<'_> {
+    /// Finds what passes a filter.
     pub(crate) async fn select(
-        &self,
+        &mut self,
         range: TimeRange,
         filter: &Filter,
     ) -> Result<Selection, Error> {
         let series = if filter.has_dimensions() {
-            let ids = sqlx::query_scalar(include_str!("queries/matching_series.sql"))
-                .bind(filter.models.as_deref())
-                .bind(filter.upstreams.as_deref())
-                .bind(filter.dialects.as_deref())
-                .bind(filter.operations.as_deref())
-                .bind(filter.client_keys.as_deref())
-                .bind(filter.users.as_deref())
-                .bind(filter.tags.as_ref().map(Json))
-                .bind(filter.stream)
-                .fetch_all(self.reader()?)
-                .await?;
-            Some(ids)
+            let found = self.matching_series(filter, Cube::Full, &Grouping::None).await?;
+            Some(found.into_iter().map(|(id, _)| id).collect())
         } else {
             None
         };
@@ -88,6 +152,75 @@ impl Store {
             outcomes: filter.outcomes.clone(),
             sessions: filter.sessions.clone(),
         })
+    }
+
+    /// Finds the series to sum up.
+    pub(crate) async fn members(
+        &mut self,
+        filter: &Filter,
+        grouping: &Grouping,
+    ) -> Result<Members, Error> {
+        let cube = cube_for(filter, grouping);
+        let found: Vec<(i64, String)> = self.matching_series(filter, cube, grouping).await?;
+        let mut members = Members {
+            series: Vec::with_capacity(found.len()),
+            groups: Vec::with_capacity(found.len()),
+            keys: Vec::new(),
+            places: HashMap::new(),
+            grouping: grouping.clone(),
+            by_outcome: *grouping == Grouping::Dimension(Dimension::Outcome),
+            only: None,
+        };
+        for (id, key) in found {
+            let group = members.group_of(&key).unwrap_or_default();
+            members.series.push(id);
+            members.groups.push(group);
+        }
+        Ok(members)
+    }
+
+    async fn matching_series(
+        &mut self,
+        filter: &Filter,
+        cube: Cube,
+        grouping: &Grouping,
+    ) -> Result<Vec<(i64, String)>, Error> {
+        Ok(sqlx::query_as(include_str!("queries/matching_series.sql"))
+            .bind(filter.models.as_deref())
+            .bind(filter.upstreams.as_deref())
+            .bind(filter.dialects.as_deref())
+            .bind(filter.operations.as_deref())
+            .bind(filter.client_keys.as_deref())
+            .bind(filter.users.as_deref())
+            .bind(filter.tags.as_ref().map(Json))
+            .bind(filter.stream)
+            .bind(cube as i16)
+            .bind(grouping.code())
+            .bind(grouping.tag())
+            .fetch_all(&mut *self.transaction)
+            .await?)
+    }
+}
+
+/// The narrowest cube that has all dimensions that are asked for.
+fn cube_for(filter: &Filter, grouping: &Grouping) -> Cube {
+    let grouped = |dimension| *grouping == Grouping::Dimension(dimension);
+    let wanted = [
+        (Cube::Model, filter.models.is_some() || grouped(Dimension::Model)),
+        (Cube::Upstream, filter.upstreams.is_some() || grouped(Dimension::Upstream)),
+        (Cube::ClientKey, filter.client_keys.is_some() || grouped(Dimension::ClientKey)),
+        (Cube::User, filter.users.is_some() || grouped(Dimension::User)),
+    ];
+    let others = filter.dialects.is_some()
+        || filter.operations.is_some()
+        || filter.tags.is_some()
+        || filter.stream.is_some()
+        || matches!(grouping, Grouping::Tag(_));
+    let mut wanted = wanted.into_iter().filter_map(|(cube, is)| is.then_some(cube));
+    match (others, wanted.next(), wanted.next()) {
+        (false, None, _) => Cube::Total,
+        (false, Some(cube), None) => cube,
+        _ => Cube::Full,
     }
 }
 
@@ -118,5 +251,26 @@ impl Grouping {
             Self::Tag(tag) => Some(tag),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_narrowest_cube_that_has_the_dimensions_answers() {
+        let by = |dimension| Grouping::Dimension(dimension);
+        let model = || Filter { models: Some(vec!["a".into()]), ..Filter::default() };
+        let all = Filter::default();
+        assert_eq!(cube_for(&all, &Grouping::None), Cube::Total);
+        assert_eq!(cube_for(&all, &by(Dimension::Outcome)), Cube::Total);
+        assert_eq!(cube_for(&model(), &by(Dimension::Outcome)), Cube::Model);
+        assert_eq!(cube_for(&model(), &by(Dimension::Model)), Cube::Model);
+        assert_eq!(cube_for(&model(), &by(Dimension::User)), Cube::Full);
+        assert_eq!(cube_for(&all, &by(Dimension::User)), Cube::User);
+        assert_eq!(cube_for(&all, &Grouping::Tag("a".into())), Cube::Full);
+        let streams = Filter { stream: Some(true), ..model() };
+        assert_eq!(cube_for(&streams, &Grouping::None), Cube::Full);
     }
 }

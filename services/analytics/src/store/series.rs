@@ -1,16 +1,22 @@
 //! The dictionary of dimension sets: each set has an id, so that the rows of
-//! requests stay narrow and a filter is decided once for each set.
+//! requests stay narrow and a filter is decided once for each set. Sets beyond
+//! the limit are counted under one that has "other" in place of what callers
+//! can make up.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use modash_proto::v1::UsageEvent;
-use sha2::{Digest as _, Sha256};
+use prometheus_client::metrics::counter::Counter;
 use sqlx::{PgPool, types::Json};
 
-use super::{Error, Row};
+use super::{
+    Error,
+    dimensions::{Canonical, Dimensions, NARROW, id_of},
+};
 
 /// Sets whose ids are kept in memory; more, and the cache begins anew.
 const CACHE_SIZE: usize = 100_000;
@@ -19,105 +25,184 @@ const CACHE_SIZE: usize = 100_000;
 /// set has the same 64-bit hash.
 const ATTEMPTS: u8 = 8;
 
-/// Canonical form of a dimension set: equal for equal sets only.
-pub(super) type Canonical = Box<[u8]>;
+/// How long a count of the series is believed.
+const COUNT_AGE: Duration = Duration::from_secs(10);
+
+/// The series of one request: the full set and the narrow ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SeriesIds {
+    pub(super) full: i64,
+    pub(super) narrow: [i64; NARROW.len()],
+}
 
 /// Ids of the sets that this process met.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SeriesCache {
-    ids: Mutex<HashMap<Canonical, i64>>,
+    limit: i64,
+    cache: Mutex<Cache>,
+    overflow: Counter,
 }
 
-/// The dimensions of a request, borrowed from its event.
-#[derive(Debug, Clone, Copy)]
-struct Dimensions<'a> {
-    model: Option<&'a str>,
-    upstream: &'a str,
-    dialect: &'a str,
-    operation: i16,
-    stream: bool,
-    client_key: Option<&'a str>,
-    user_name: Option<&'a str>,
-    user_agent_family: Option<&'a str>,
-    tags: &'a HashMap<String, String>,
-}
-
-impl<'a> From<&'a UsageEvent> for Dimensions<'a> {
-    fn from(event: &'a UsageEvent) -> Self {
-        Self {
-            model: event.model.as_deref().or(event.model_requested.as_deref()),
-            upstream: &event.upstream,
-            dialect: &event.dialect,
-            operation: i16::try_from(event.operation).unwrap_or_default(),
-            stream: event.stream,
-            client_key: event.client_key.as_deref(),
-            user_name: event.user.as_deref(),
-            user_agent_family: event.user_agent_family.as_deref(),
-            tags: &event.tags,
-        }
-    }
-}
-
-impl Dimensions<'_> {
-    /// Every part with its length before it, tags in the order of their names.
-    fn canonical(self, into: &mut Vec<u8>) {
-        fn part(into: &mut Vec<u8>, text: Option<&str>) {
-            // No text is as long as the length that stands for absence.
-            let length = text.map_or(u32::MAX, |text| text.len() as u32);
-            into.extend_from_slice(&length.to_be_bytes());
-            into.extend_from_slice(text.unwrap_or_default().as_bytes());
-        }
-        into.clear();
-        part(into, self.model);
-        part(into, Some(self.upstream));
-        part(into, Some(self.dialect));
-        into.extend_from_slice(&self.operation.to_be_bytes());
-        into.push(self.stream.into());
-        part(into, self.client_key);
-        part(into, self.user_name);
-        part(into, self.user_agent_family);
-        let mut tags: Vec<_> = self.tags.iter().collect();
-        tags.sort_unstable();
-        for (name, value) in tags {
-            part(into, Some(name));
-            part(into, Some(value));
-        }
-    }
-}
-
-/// The id of a set: the first 64 bits of SHA-256. Part of the storage format.
-fn id_of(canonical: &[u8], attempt: u8) -> i64 {
-    let mut hash = Sha256::new();
-    hash.update(canonical);
-    if attempt > 0 {
-        hash.update([attempt]);
-    }
-    let digest = hash.finalize();
-    let mut first = [0; 8];
-    first.copy_from_slice(&digest[..8]);
-    i64::from_be_bytes(first)
+#[derive(Debug, Default)]
+struct Cache {
+    /// By the canonical form of the full set.
+    members: HashMap<Canonical, SeriesIds>,
+    /// Each set on its own.
+    ids: HashMap<Canonical, i64>,
+    /// Full sets in the database, and when they were counted.
+    count: Option<(i64, Instant)>,
 }
 
 impl SeriesCache {
-    /// The series of each row; sets that are new are written first.
-    pub(super) async fn resolve(&self, pool: &PgPool, rows: &[Row]) -> Result<Vec<i64>, Error> {
+    /// A cache for a database that is to have at most `limit` full sets.
+    pub(super) fn new(limit: u32) -> Self {
+        Self { limit: limit.into(), cache: Mutex::default(), overflow: Counter::default() }
+    }
+
+    /// Requests that were counted under "other".
+    pub(super) fn overflow(&self) -> &Counter {
+        &self.overflow
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The series of full sets; sets that are new are written first.
+    pub(super) async fn resolve<'a>(
+        &self,
+        pool: &PgPool,
+        sets: impl IntoIterator<Item = Dimensions<'a>>,
+    ) -> Result<Vec<SeriesIds>, Error> {
         let mut canonical = Vec::new();
-        let mut ids = vec![0; rows.len()];
-        let mut unknown: HashMap<Canonical, Vec<usize>> = HashMap::new();
+        let mut found = Vec::new();
+        let mut unknown: HashMap<Canonical, (Dimensions<'a>, Vec<usize>)> = HashMap::new();
         {
-            let cache = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            for (at, row) in rows.iter().enumerate() {
-                Dimensions::from(&row.event).canonical(&mut canonical);
-                match cache.get(canonical.as_slice()) {
-                    Some(id) => ids[at] = *id,
-                    None => match unknown.get_mut(canonical.as_slice()) {
-                        Some(places) => places.push(at),
+            let cache = self.cache();
+            for (at, set) in sets.into_iter().enumerate() {
+                set.canonical(&mut canonical);
+                let ids = cache.members.get(canonical.as_slice()).copied();
+                found.push(ids.unwrap_or_default());
+                if ids.is_none() {
+                    match unknown.get_mut(canonical.as_slice()) {
+                        Some((_, places)) => places.push(at),
                         None => {
-                            unknown.insert(canonical.as_slice().into(), vec![at]);
+                            unknown.insert(canonical.as_slice().into(), (set, vec![at]));
                         }
-                    },
+                    }
                 }
             }
+        }
+        if unknown.is_empty() {
+            return Ok(found);
+        }
+        self.limit(pool, &mut unknown).await?;
+        let mut sets: HashMap<Canonical, Dimensions<'a>> = HashMap::new();
+        for (set, _) in unknown.values() {
+            for part in parts(*set) {
+                part.canonical(&mut canonical);
+                sets.insert(canonical.as_slice().into(), part);
+            }
+        }
+        let ids = self.identify(pool, sets).await?;
+        let mut id = |set: Dimensions<'_>| {
+            set.canonical(&mut canonical);
+            ids.get(canonical.as_slice()).copied().unwrap_or_default()
+        };
+        let mut cache = self.cache();
+        for (original, (set, places)) in unknown {
+            let ids =
+                SeriesIds { full: id(set), narrow: NARROW.map(|cube| id(set.narrowed(cube))) };
+            for place in places {
+                found[place] = ids;
+            }
+            cache.members.insert(original, ids);
+        }
+        Ok(found)
+    }
+
+    /// The narrow series of full sets.
+    pub(super) async fn narrow(
+        &self,
+        pool: &PgPool,
+        sets: &[Dimensions<'_>],
+    ) -> Result<Vec<[i64; NARROW.len()]>, Error> {
+        let mut canonical = Vec::new();
+        let mut wanted = HashMap::new();
+        for set in sets.iter().flat_map(|set| NARROW.map(|cube| set.narrowed(cube))) {
+            set.canonical(&mut canonical);
+            wanted.insert(canonical.as_slice().into(), set);
+        }
+        let ids = self.identify(pool, wanted).await?;
+        let mut id = |set: Dimensions<'_>| {
+            set.canonical(&mut canonical);
+            ids.get(canonical.as_slice()).copied().unwrap_or_default()
+        };
+        Ok(sets.iter().map(|set| NARROW.map(|cube| id(set.narrowed(cube)))).collect())
+    }
+
+    /// The series of everything.
+    pub(super) async fn total(&self, pool: &PgPool) -> Result<i64, Error> {
+        let event = UsageEvent::default();
+        let narrow = self.narrow(pool, &[Dimensions::from(&event)]).await?;
+        Ok(narrow.first().map_or(0, |narrow| narrow[0]))
+    }
+
+    /// Puts "other" into sets that would be too many.
+    async fn limit(
+        &self,
+        pool: &PgPool,
+        unknown: &mut HashMap<Canonical, (Dimensions<'_>, Vec<usize>)>,
+    ) -> Result<(), Error> {
+        let known = self.cache().count.filter(|(_, at)| at.elapsed() < COUNT_AGE);
+        let count = match known {
+            Some((count, _)) => count,
+            None => {
+                let statement = include_str!("queries/count_series.sql");
+                sqlx::query_scalar(statement).fetch_one(pool).await?
+            }
+        };
+        let wanted = count + i64::try_from(unknown.len()).unwrap_or(i64::MAX);
+        let counted_at = known.map_or_else(Instant::now, |(_, at)| at);
+        if wanted <= self.limit {
+            self.cache().count = Some((wanted, counted_at));
+            return Ok(());
+        }
+        self.cache().count = Some((count, counted_at));
+        let ids: Vec<i64> = unknown.keys().map(|canonical| id_of(canonical, 0)).collect();
+        let there: Vec<i64> = sqlx::query_scalar(include_str!("queries/known_series.sql"))
+            .bind(&ids)
+            .fetch_all(pool)
+            .await?;
+        let there: HashSet<i64> = there.into_iter().collect();
+        // Those without a name of a model that nobody has do not fill up what is
+        // left for names of models.
+        let models_too = count > self.limit + self.limit / 10;
+        for (canonical, (set, places)) in unknown {
+            if !there.contains(&id_of(canonical, 0)) {
+                *set = set.limited(models_too);
+                self.overflow.inc_by(places.len() as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids of sets; those that are new are written.
+    async fn identify(
+        &self,
+        pool: &PgPool,
+        mut unknown: HashMap<Canonical, Dimensions<'_>>,
+    ) -> Result<HashMap<Canonical, i64>, Error> {
+        let mut ids = HashMap::new();
+        {
+            let cache = self.cache();
+            unknown.retain(|canonical, _| match cache.ids.get(canonical) {
+                Some(id) => {
+                    ids.insert(canonical.clone(), *id);
+                    false
+                }
+                None => true,
+            });
         }
         for attempt in 0..ATTEMPTS {
             if unknown.is_empty() {
@@ -125,10 +210,7 @@ impl SeriesCache {
             }
             let mut batch: Vec<(i64, &Canonical, Dimensions<'_>)> = unknown
                 .iter()
-                .map(|(canonical, places)| {
-                    let event = &rows[places[0]].event;
-                    (id_of(canonical, attempt), canonical, Dimensions::from(event))
-                })
+                .map(|(canonical, set)| (id_of(canonical, attempt), canonical, *set))
                 .collect();
             // Writers that take the rows in one order do not deadlock. Two sets
             // of one batch with the same id: the second one takes another turn.
@@ -140,20 +222,25 @@ impl SeriesCache {
                 .filter(|(id, ..)| ours.contains(id))
                 .map(|(id, canonical, _)| ((*canonical).clone(), *id))
                 .collect();
-            let mut cache = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            if cache.len() + settled.len() > CACHE_SIZE {
-                cache.clear();
+            let mut cache = self.cache();
+            if cache.ids.len().max(cache.members.len()) + settled.len() > CACHE_SIZE {
+                cache.ids.clear();
+                cache.members.clear();
             }
             for (canonical, id) in settled {
-                for place in unknown.remove(&canonical).unwrap_or_default() {
-                    ids[place] = id;
-                }
-                cache.insert(canonical, id);
+                unknown.remove(&canonical);
+                cache.ids.insert(canonical.clone(), id);
+                ids.insert(canonical, id);
             }
         }
         // Eight 64-bit hashes of one set that all belong to others.
         Err(Error::Other(sqlx::Error::Protocol("no free series id".to_owned())))
     }
+}
+
+/// A full set and its narrow ones.
+fn parts(set: Dimensions<'_>) -> impl Iterator<Item = Dimensions<'_>> {
+    NARROW.into_iter().map(move |cube| set.narrowed(cube)).chain([set])
 }
 
 /// Writes the sets that are not there; gives the ids that now stand for the
@@ -173,6 +260,7 @@ async fn write(
     let user_names: Vec<_> = dimensions().map(|set| set.user_name).collect();
     let families: Vec<_> = dimensions().map(|set| set.user_agent_family).collect();
     let tags: Vec<_> = dimensions().map(|set| Json(set.tags)).collect();
+    let cubes: Vec<_> = dimensions().map(|set| set.cube as i16).collect();
     macro_rules! statement {
         ($name:literal) => {
             sqlx::query_scalar::<_, i64>(include_str!(concat!("queries/", $name)))
@@ -186,61 +274,9 @@ async fn write(
                 .bind(&user_names)
                 .bind(&families)
                 .bind(&tags)
+                .bind(&cubes)
         };
     }
     statement!("insert_series.sql").fetch_all(pool).await?;
     Ok(statement!("matching_series_ids.sql").fetch_all(pool).await?.into_iter().collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn canonical(event: &UsageEvent) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        Dimensions::from(event).canonical(&mut bytes);
-        bytes
-    }
-
-    #[test]
-    fn sets_that_differ_have_different_canonical_forms() {
-        let event = UsageEvent { upstream: "a".into(), ..UsageEvent::default() };
-        let others = [
-            UsageEvent { upstream: "ab".into(), ..event.clone() },
-            UsageEvent { dialect: "a".into(), ..event.clone() },
-            UsageEvent { model: Some(String::new()), ..event.clone() },
-            UsageEvent { client_key: Some("a".into()), ..event.clone() },
-            UsageEvent { user: Some("a".into()), ..event.clone() },
-            UsageEvent { stream: true, ..event.clone() },
-            UsageEvent { operation: 1, ..event.clone() },
-            UsageEvent { tags: [("a".into(), String::new())].into(), ..event.clone() },
-        ];
-        let mut forms: HashSet<_> = others.iter().map(canonical).collect();
-        forms.insert(canonical(&event));
-        assert_eq!(forms.len(), others.len() + 1);
-    }
-
-    #[test]
-    fn the_order_of_tags_does_not_matter() {
-        let tags = [("a", "1"), ("b", "2"), ("c", "3")].map(|(a, b)| (a.into(), b.into()));
-        let mut reversed = tags.clone();
-        reversed.reverse();
-        let one = UsageEvent { tags: tags.into(), ..UsageEvent::default() };
-        let other = UsageEvent { tags: reversed.into(), ..UsageEvent::default() };
-        assert_eq!(canonical(&one), canonical(&other));
-    }
-
-    #[test]
-    fn the_id_of_a_set_never_changes() {
-        let event = UsageEvent {
-            model: Some("qwen3-8b".into()),
-            upstream: "default".into(),
-            dialect: "openai-chat".into(),
-            operation: 1,
-            stream: true,
-            ..UsageEvent::default()
-        };
-        assert_eq!(id_of(&canonical(&event), 0), 2_588_361_860_925_044_709);
-        assert_ne!(id_of(&canonical(&event), 0), id_of(&canonical(&event), 1));
-    }
 }

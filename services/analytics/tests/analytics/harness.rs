@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
-use modash_analytics::{Analytics, AnalyticsConfig, Error};
+use modash_analytics::{Analytics, AnalyticsConfig, Error, RollupDays};
 use modash_proto::{
     timestamp_from_micros,
     v1::{
@@ -41,7 +41,10 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
         read_database_url: None,
         database_wait: PATIENCE,
         retention_days: 3650,
+        rollup_days: RollupDays { minute: 3650, quarter_hour: 3650, hours: 3650 },
+        series_limit: 100_000,
         query_timeout: Duration::from_secs(10),
+        query_rows: 3_000_000,
         query_connections: 4,
     }
 }
@@ -242,6 +245,17 @@ pub(crate) fn range(start: &str, end: &str) -> Option<TimeRange> {
 /// An event that began at a moment of RFC 3339.
 pub(crate) fn event_at(moment: &str) -> UsageEvent {
     modash_test_support::event_at(at(moment).timestamp_micros())
+}
+
+/// A percentile is within 2 % of the value at the nearest rank.
+#[track_caller]
+pub(crate) fn assert_near(found: Option<f64>, expected: Option<f64>) {
+    let near = match (found, expected) {
+        // Half a bucket of 4 %; a thousandth is the least that is told from 0.
+        (Some(found), Some(expected)) => (found - expected).abs() <= 0.0201 * expected + 0.001,
+        (found, expected) => found == expected,
+    };
+    assert!(near, "found {found:?} for {expected:?}");
 }
 
 /// The fields that a status complains of.

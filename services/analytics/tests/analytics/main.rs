@@ -13,6 +13,7 @@ mod outage;
 mod random;
 
 mod recent_requests;
+mod rollups;
 mod server;
 mod storage;
 mod subscribe;

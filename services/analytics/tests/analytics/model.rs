@@ -14,7 +14,10 @@ use modash_proto::{
     },
 };
 
-use crate::{harness::TestAnalytics, random::Random};
+use crate::{
+    harness::{TestAnalytics, assert_near},
+    random::Random,
+};
 
 /// Questions of each kind.
 const QUESTIONS: usize = 40;
@@ -74,14 +77,12 @@ fn key(event: &UsageEvent, group_by: Option<&GroupBy>) -> String {
     value.unwrap_or_default()
 }
 
-/// The percentile between the two nearest ranks.
+/// The percentile at the nearest rank.
 fn percentile(values: impl Iterator<Item = f64>, share: f64) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
-    let place = share * (values.len().checked_sub(1)? as f64);
-    let below = values[place.floor() as usize];
-    let above = values[place.ceil() as usize];
-    Some(below + (above - below) * place.fract())
+    let rank = (share * values.len() as f64).ceil().max(1.0);
+    values.get(rank as usize - 1).copied()
 }
 
 fn sum(events: &[&UsageEvent], get: impl Fn(&UsageEvent) -> Option<u64>) -> u64 {
@@ -123,8 +124,8 @@ fn same(found: Option<f64>, expected: Option<f64>) {
 
 /// NaN stands for unknown.
 #[track_caller]
-fn same_column(found: f64, expected: Option<f64>) {
-    same(Some(found).filter(|found| !found.is_nan()), expected);
+fn near_column(found: f64, expected: Option<f64>) {
+    assert_near(Some(found).filter(|found| !found.is_nan()), expected);
 }
 
 fn micros(range: &TimeRange) -> (i64, i64) {
@@ -230,16 +231,16 @@ async fn usage_summary_is_that_of_the_model() {
             assert_eq!(answer.total_tokens, sum(&events, |event| event.total_tokens));
             let durations = answer.duration_ms.unwrap();
             let duration = |share| milliseconds(&events, |event| event.duration, share);
-            same(durations.p50, duration(0.5));
-            same(durations.p95, duration(0.95));
-            same(durations.p99, duration(0.99));
+            assert_near(durations.p50, duration(0.5));
+            assert_near(durations.p95, duration(0.95));
+            assert_near(durations.p99, duration(0.99));
             let waits = answer.time_to_first_token_ms.unwrap();
-            same(waits.p95, milliseconds(&events, |event| event.first_token, 0.95));
+            assert_near(waits.p95, milliseconds(&events, |event| event.first_token, 0.95));
             let decode = answer.decode_tokens_per_second.unwrap();
-            same(decode.p5, rate(&events, |event| event.decode_tokens_per_second, 0.05));
-            same(decode.p95, rate(&events, |event| event.decode_tokens_per_second, 0.95));
+            assert_near(decode.p5, rate(&events, |event| event.decode_tokens_per_second, 0.05));
+            assert_near(decode.p95, rate(&events, |event| event.decode_tokens_per_second, 0.95));
             let prefill = answer.prefill_tokens_per_second.unwrap();
-            same(prefill.p50, rate(&events, |event| event.prefill_tokens_per_second, 0.5));
+            assert_near(prefill.p50, rate(&events, |event| event.prefill_tokens_per_second, 0.5));
         }
     }
 }
@@ -304,6 +305,46 @@ async fn usage_timeseries_is_that_of_the_model() {
     }
 }
 
+const MINUTE: i64 = 60_000_000;
+
+/// Microseconds of the steps over which concurrency is told; `None` where single
+/// requests are looked at.
+fn step(range: &TimeRange, filter: Option<&Filter>, starts: &[i64], width: u32) -> Option<i64> {
+    let by_session = filter.is_some_and(|filter| !filter.sessions.is_empty());
+    if by_session || width < 60 || starts.iter().any(|start| start % MINUTE != 0) {
+        return None;
+    }
+    let seconds = (range.end - range.start).num_seconds();
+    let steps = [60, 900, 3_600, 21_600, 86_400];
+    Some(steps.into_iter().find(|step| seconds / step <= 2_500).unwrap() * 1_000_000)
+}
+
+/// Mean and highest mean of a step between two moments, whole minutes of it.
+fn concurrency_by_step(
+    events: &[&UsageEvent],
+    from: i64,
+    to: i64,
+    step: i64,
+) -> Option<(f64, u64)> {
+    let from = from + (MINUTE - from % MINUTE) % MINUTE;
+    let to = to - to % MINUTE;
+    let busy = |from: i64, to: i64| -> i64 {
+        let ended = |event: &UsageEvent| started(event) + lasted(event).min(86_400_000_000);
+        let within = |event: &&UsageEvent| ended(event).min(to) - started(event).max(from);
+        events.iter().map(within).filter(|busy| *busy > 0).sum()
+    };
+    let mut bounds: Vec<i64> = (from / step..=to / step).map(|at| at * step).collect();
+    bounds.retain(|bound| (from + 1..to).contains(bound));
+    bounds.insert(0, from);
+    bounds.push(to);
+    let highest = bounds.windows(2).filter(|pair| pair[0] < pair[1]).map(|pair| {
+        let mean = busy(pair[0], pair[1]) as f64 / (pair[1] - pair[0]) as f64;
+        (mean - 1e-9).ceil() as u64
+    });
+    let highest = highest.max().unwrap_or(0);
+    (from < to).then(|| (busy(from, to) as f64 / (to - from) as f64, highest))
+}
+
 /// Mean and maximum of requests in flight between two moments.
 fn concurrency(events: &[&UsageEvent], from: i64, to: i64) -> (f64, u64) {
     let spans: Vec<(i64, i64)> = events
@@ -362,10 +403,17 @@ async fn throughput_timeseries_is_that_of_the_model() {
                 .collect();
             for (bucket, start) in starts.iter().enumerate() {
                 let end = starts.get(bucket + 1).copied().unwrap_or(range_end);
-                let (mean, most) =
-                    concurrency(&in_group, (*start).max(range_start), end.min(range_end));
-                same(Some(series.concurrency_mean[bucket]), Some(mean));
-                assert_eq!(series.concurrency_max[bucket], most);
+                let (from, to) = ((*start).max(range_start), end.min(range_end));
+                let (mean, most) = match step(&range, filter, &starts, answer.bucket_seconds) {
+                    Some(step) => concurrency_by_step(&in_group, from, to, step).unzip(),
+                    None => {
+                        let (mean, most) = concurrency(&in_group, from, to);
+                        (Some(mean), Some(most))
+                    }
+                };
+                let found = Some(series.concurrency_mean[bucket]).filter(|mean| !mean.is_nan());
+                same(found, mean);
+                assert_eq!(series.concurrency_max[bucket], most.unwrap_or(0));
                 let began: Vec<&UsageEvent> = in_group
                     .iter()
                     .copied()
@@ -404,23 +452,23 @@ fn check_throughput(
         having(|event| event.first_token.is_some())
     );
     let decode = |share| rate(events, |event| event.decode_tokens_per_second, share);
-    same_column(series.decode_p5[bucket], decode(0.05));
-    same_column(series.decode_p50[bucket], decode(0.5));
-    same_column(series.decode_p95[bucket], decode(0.95));
+    near_column(series.decode_p5[bucket], decode(0.05));
+    near_column(series.decode_p50[bucket], decode(0.5));
+    near_column(series.decode_p95[bucket], decode(0.95));
     let prefill = rate(events, |event| event.prefill_tokens_per_second, 0.5);
-    same_column(series.prefill_p50[bucket], prefill);
+    near_column(series.prefill_p50[bucket], prefill);
     let wait = |share| milliseconds(events, |event| event.first_token, share);
-    same_column(series.time_to_first_token_ms_p50[bucket], wait(0.5));
-    same_column(series.time_to_first_token_ms_p95[bucket], wait(0.95));
-    same_column(series.time_to_first_token_ms_p99[bucket], wait(0.99));
+    near_column(series.time_to_first_token_ms_p50[bucket], wait(0.5));
+    near_column(series.time_to_first_token_ms_p95[bucket], wait(0.95));
+    near_column(series.time_to_first_token_ms_p99[bucket], wait(0.99));
     let gaps = Histogram::from_buckets(
         events
             .iter()
             .filter_map(|event| event.token_gaps.as_ref())
             .flat_map(|gaps| gaps.indexes.iter().copied().zip(gaps.counts.iter().copied())),
     );
-    same_column(series.token_gap_ms_p50[bucket], gaps.quantile(0.5).map(|gap| gap / 1000.0));
-    same_column(series.token_gap_ms_p99[bucket], gaps.quantile(0.99).map(|gap| gap / 1000.0));
+    near_column(series.token_gap_ms_p50[bucket], gaps.quantile(0.5).map(|gap| gap / 1000.0));
+    near_column(series.token_gap_ms_p99[bucket], gaps.quantile(0.99).map(|gap| gap / 1000.0));
 }
 
 #[tokio::test]
@@ -460,11 +508,11 @@ async fn model_breakdown_is_that_of_the_model() {
             assert_eq!(row.total_tokens, tokens(events));
             assert_eq!(row.cache_write_tokens, sum(events, |event| event.cache_write_tokens));
             assert_eq!(row.requests_without_usage, lacking as u64);
-            same(
+            assert_near(
                 row.decode_tokens_per_second_p50,
                 rate(events, |event| event.decode_tokens_per_second, 0.5),
             );
-            same(
+            assert_near(
                 row.time_to_first_token_ms_p95,
                 milliseconds(events, |event| event.first_token, 0.95),
             );
@@ -472,7 +520,16 @@ async fn model_breakdown_is_that_of_the_model() {
             assert_eq!(row.last_seen_at.as_ref().and_then(micros_from_timestamp), last);
             let mut sparkline = vec![0; 24];
             for event in events {
-                let part = |part: i64| start + (end - start) * part / 24;
+                // Parts are rounded to whole buckets of which they have sixteen.
+                let wide = [86_400, 21_600, 3_600, 900, 60]
+                    .into_iter()
+                    .map(|width| width * 1_000_000)
+                    .find(|width| width * 16 <= (end - start) / 24)
+                    .unwrap_or(1);
+                let part = |part: i64| match part {
+                    0 => start,
+                    part => (start + (end - start) * part / 24) / wide * wide,
+                };
                 let at = (0..24).rev().find(|at| part(*at) <= started(event)).unwrap();
                 sparkline[at as usize] += 1;
             }

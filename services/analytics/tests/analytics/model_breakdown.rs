@@ -7,7 +7,7 @@ use modash_proto::{
     },
 };
 
-use crate::harness::{TestAnalytics, at, event_at, range, violated};
+use crate::harness::{TestAnalytics, assert_near, at, event_at, range, violated};
 
 async fn ask(analytics: &TestAnalytics, order: ModelOrder, limit: u32) -> ModelBreakdownResponse {
     let request = ModelBreakdownRequest {
@@ -38,8 +38,9 @@ async fn a_row_has_all_of_its_model() {
             event("b", "2026-01-01T01:30:00Z"),
         ])
         .await;
-    let answer = ask(&analytics, ModelOrder::Unspecified, 1).await;
+    let mut answer = ask(&analytics, ModelOrder::Unspecified, 1).await;
     assert_eq!(answer.total, 2);
+    assert_near(answer.rows[0].decode_tokens_per_second_p50.take(), Some(12.0));
     let mut sparkline = vec![0; 24];
     (sparkline[0], sparkline[1], sparkline[23]) = (1, 1, 1);
     let last_seen = at("2026-01-01T23:59:59Z").timestamp_micros();
@@ -58,7 +59,7 @@ async fn a_row_has_all_of_its_model() {
             reasoning_tokens: 0,
             total_tokens: 450,
             requests_without_usage: 0,
-            decode_tokens_per_second_p50: Some(12.0),
+            decode_tokens_per_second_p50: None,
             prefill_tokens_per_second_p50: None,
             time_to_first_token_ms_p50: None,
             time_to_first_token_ms_p95: None,

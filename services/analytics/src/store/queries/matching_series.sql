@@ -1,8 +1,17 @@
--- The dimension sets that pass a filter. NULL lets all pass; the empty text
--- stands for requests that had no such value.
-SELECT series_id
+-- The dimension sets of a cube ($9) that pass a filter, with the value of a
+-- grouping ($10, tag $11). NULL lets all pass; the empty text stands for requests
+-- that had no such value.
+SELECT series_id,
+       coalesce(CASE $10::smallint
+           WHEN 1 THEN model
+           WHEN 2 THEN upstream
+           WHEN 4 THEN client_key
+           WHEN 5 THEN user_name
+           WHEN 100 THEN tags ->> $11::text
+       END, '') AS key
 FROM series
-WHERE ($1::text[] IS NULL OR coalesce(model, '') = ANY ($1))
+WHERE cube = $9
+  AND ($1::text[] IS NULL OR coalesce(model, '') = ANY ($1))
   AND ($2::text[] IS NULL OR upstream = ANY ($2))
   AND ($3::text[] IS NULL OR dialect = ANY ($3))
   AND ($4::smallint[] IS NULL OR operation = ANY ($4))

@@ -1,0 +1,44 @@
+//! The groups of a selection by size.
+
+use std::collections::HashMap;
+
+use crate::{
+    error::Failure,
+    rollup::Measures,
+    store::{Depth, Members, Selection, Snapshot},
+};
+
+/// A group and its sums over the whole range.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) number: i32,
+    pub(super) key: String,
+    pub(super) measures: Measures,
+}
+
+/// The groups that have requests, each with its measures over the whole range,
+/// those first for which `size` is greatest; of equal ones in the order of their
+/// values.
+pub(super) async fn by_size<S: Ord>(
+    snapshot: &mut Snapshot<'_>,
+    selection: &Selection,
+    members: &mut Members,
+    depth: Depth,
+    size: impl Fn(&Measures) -> S,
+) -> Result<Vec<Group>, Failure> {
+    let bounds = [selection.start, selection.end];
+    let cells = snapshot.cells(selection, members, &bounds, depth).await?;
+    let mut groups: HashMap<i32, Measures> = HashMap::new();
+    for ((_, number), measures) in cells {
+        groups.entry(number).or_default().merge(&measures);
+    }
+    let mut groups: Vec<Group> = groups
+        .into_iter()
+        // A request may be counted as running only.
+        .filter(|(_, measures)| measures.sums.requests > 0)
+        .map(|(number, measures)| Group { number, key: members.key(number), measures })
+        .collect();
+    groups
+        .sort_by(|a, b| size(&b.measures).cmp(&size(&a.measures)).then_with(|| a.key.cmp(&b.key)));
+    Ok(groups)
+}

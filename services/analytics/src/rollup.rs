@@ -1,0 +1,14 @@
+//! Sums over requests: what is summed up (`measures`), over which buckets of
+//! time (`level`), and which of them answer a range (`cover`). Knows no database.
+
+mod cover;
+mod level;
+mod measures;
+mod packed;
+
+pub(crate) use cover::{Cover, Horizon, Segment, Source};
+pub(crate) use level::{LEVELS, Level};
+pub(crate) use measures::{
+    Key, Measures, RATE_PARTS, Rollups, Sample, Sum, Sums, Token, add_by_minute,
+};
+pub(crate) use packed::{pack_buckets, unpack_buckets, unpack_lists};

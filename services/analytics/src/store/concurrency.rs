@@ -1,0 +1,38 @@
+//! Requests in flight over time, from single requests: where no rollups tell.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use super::{Error, Grouping, Selection, Snapshot};
+
+/// Requests in flight of one group in one bucket.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct ConcurrencyCell {
+    pub(crate) key: String,
+    /// From 1.
+    pub(crate) bucket: i32,
+    /// Over the part of the bucket that is in the range.
+    pub(crate) mean: f64,
+    pub(crate) most: i64,
+}
+
+impl Snapshot<'_> {
+    /// Requests in flight of some groups, by bucket.
+    pub(crate) async fn concurrency(
+        &mut self,
+        selection: &Selection,
+        bucket_starts: &[DateTime<Utc>],
+        grouping: &Grouping,
+        keys: &[String],
+    ) -> Result<Vec<ConcurrencyCell>, Error> {
+        let cells = selection
+            .query_as(include_str!("queries/concurrency.sql"))
+            .bind(bucket_starts)
+            .bind(grouping.code())
+            .bind(grouping.tag())
+            .bind(keys)
+            .fetch_all(&mut *self.transaction)
+            .await?;
+        Ok(cells)
+    }
+}

@@ -1,0 +1,22 @@
+-- What is summed up of the requests of a selection ($1 to $5), with the value of a
+-- grouping ($6, tag $7); at most $8 rows.
+SELECT r.series_id, r.started_at, r.outcome, r.usage_source, r.prompt_tokens,
+       r.cached_prompt_tokens, r.cache_write_tokens, r.completion_tokens,
+       r.reasoning_tokens, r.total_tokens, r.upstream_cost_usd, r.duration_us,
+       r.first_token_us, r.decode_tokens_per_second,
+       r.prefill_tokens_per_second, r.token_gaps,
+       s.operation IN (1, 2, 3) AS generating,
+       coalesce(CASE $6::smallint
+           WHEN 1 THEN s.model
+           WHEN 2 THEN s.upstream
+           WHEN 4 THEN s.client_key
+           WHEN 5 THEN s.user_name
+           WHEN 100 THEN s.tags ->> $7::text
+       END, '') AS key
+FROM requests r
+JOIN series s ON s.series_id = r.series_id
+WHERE r.started_at >= $1 AND r.started_at < $2
+  AND ($3::bigint[] IS NULL OR r.series_id = ANY ($3))
+  AND ($4::smallint[] IS NULL OR r.outcome = ANY ($4))
+  AND ($5::text[] IS NULL OR r.session = ANY ($5))
+LIMIT $8::bigint

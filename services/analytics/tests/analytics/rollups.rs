@@ -1,0 +1,310 @@
+//! Rollups are the sums of the stored requests, whatever way these came.
+
+use chrono::{DateTime, Utc};
+use modash_analytics::{migrate, rebuild_rollups};
+use modash_proto::{duration_from_micros, v1::UsageEvent};
+use modash_test_support::{TestDatabase, eventually};
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+use crate::{
+    harness::{PATIENCE, TestAnalytics, TestProxy, at, config, event_at},
+    random::Random,
+};
+
+/// What the rollups of one width say, changes included, against what the rows say:
+/// the lines that are not the same.
+async fn differences(connection: &mut PgConnection, width: i64) -> Vec<String> {
+    sqlx::query(
+        "WITH narrow AS (
+             SELECT r.*, s.operation, n.series_id AS in_series FROM requests r
+             JOIN series s USING (series_id)
+             JOIN series n ON n.series_id = s.series_id
+                 OR n.cube = 1
+                 OR n.cube = 2 AND n.model IS NOT DISTINCT FROM s.model
+                 OR n.cube = 3 AND n.upstream = s.upstream
+                 OR n.cube = 4 AND n.client_key IS NOT DISTINCT FROM s.client_key
+                 OR n.cube = 5 AND n.user_name IS NOT DISTINCT FROM s.user_name
+         ), rows AS (
+             SELECT in_series AS series_id, outcome,
+                    to_timestamp(floor(extract(epoch FROM started_at) / $1) * $1) AS bucket,
+                    count(*) AS requests, max(started_at) AS last_started_at,
+                    sum(prompt_tokens) AS prompt, count(prompt_tokens) AS with_prompt,
+                    sum(cached_prompt_tokens) AS cached, count(cached_prompt_tokens) AS with_cached,
+                    sum(cache_write_tokens) AS written, count(cache_write_tokens) AS with_written,
+                    sum(completion_tokens) AS completion, count(completion_tokens) AS with_completion,
+                    sum(reasoning_tokens) AS reasoning, count(reasoning_tokens) AS with_reasoning,
+                    sum(total_tokens) AS total, count(total_tokens) AS with_total,
+                    count(*) FILTER (WHERE outcome = 1 AND operation IN (1, 2, 3)
+                                       AND usage_source IN (4, 5)) AS without_usage,
+                    count(*) FILTER (WHERE usage_source = 3) AS estimated
+             FROM narrow GROUP BY 1, 2, 3
+         ), both_kinds AS (
+             SELECT * FROM rollups WHERE width = $1
+             UNION ALL SELECT * FROM rollup_changes
+         ), sums AS (
+             SELECT series_id, outcome,
+                    to_timestamp(floor(extract(epoch FROM bucket) / $1) * $1) AS bucket,
+                    sum(requests) AS requests, max(last_started_at) AS last_started_at,
+                    sum(prompt_tokens) AS prompt,
+                    sum(coalesce(with_prompt, CASE WHEN prompt_tokens IS NULL THEN 0 ELSE requests END)) AS with_prompt,
+                    sum(cached_prompt_tokens),
+                    sum(coalesce(with_cached_prompt, CASE WHEN cached_prompt_tokens IS NULL THEN 0 ELSE requests END)),
+                    sum(cache_write_tokens),
+                    sum(coalesce(with_cache_write, CASE WHEN cache_write_tokens IS NULL THEN 0 ELSE requests END)),
+                    sum(completion_tokens),
+                    sum(coalesce(with_completion, CASE WHEN completion_tokens IS NULL THEN 0 ELSE requests END)),
+                    sum(reasoning_tokens),
+                    sum(coalesce(with_reasoning, CASE WHEN reasoning_tokens IS NULL THEN 0 ELSE requests END)),
+                    sum(total_tokens),
+                    sum(coalesce(with_total, CASE WHEN total_tokens IS NULL THEN 0 ELSE requests END)),
+                    coalesce(sum(without_usage), 0), coalesce(sum(with_estimated_usage), 0)
+             FROM both_kinds GROUP BY 1, 2, 3 HAVING sum(requests) > 0
+         )
+         (SELECT 'rows: ' || x::text AS line FROM (TABLE rows EXCEPT TABLE sums) x)
+         UNION ALL
+         (SELECT 'rollups: ' || x::text FROM (TABLE sums EXCEPT TABLE rows) x)",
+    )
+    .bind(width)
+    .fetch_all(connection)
+    .await
+    .unwrap()
+    .iter()
+    .map(|row| row.get(0))
+    .collect()
+}
+
+async fn changes(connection: &mut PgConnection) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM rollup_changes").fetch_one(connection).await.unwrap()
+}
+
+async fn assert_rolled_up(connection: &mut PgConnection) {
+    for width in [60, 900, 3_600, 21_600, 86_400] {
+        let differences = differences(connection, width).await;
+        assert!(differences.is_empty(), "{width}: {differences:#?}");
+        // Busy time is that of the requests, whatever the width.
+        let (of_rows, of_rollups): (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT coalesce(sum(least(coalesce(duration_us, 0), 86400000000)), 0)::bigint FROM requests),
+                    (SELECT coalesce(sum(busy_us), 0)::bigint
+                     FROM (SELECT series_id, busy_us FROM rollups WHERE width = $1
+                           UNION ALL SELECT series_id, busy_us FROM rollup_changes) b
+                     JOIN series USING (series_id) WHERE cube = 1)",
+        )
+        .bind(width)
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+        assert_eq!(of_rows, of_rollups, "{width}");
+    }
+}
+
+/// Waits until all changes are moved into the levels.
+async fn folded(analytics: &TestAnalytics) {
+    eventually(PATIENCE, || async { changes(&mut analytics.connection().await).await == 0 }).await;
+}
+
+fn events(seed: u64, count: usize) -> Vec<UsageEvent> {
+    let mut random = Random::new(seed);
+    (0..count).map(|_| random.event()).collect()
+}
+
+#[tokio::test]
+async fn rollups_are_the_sums_of_the_rows_after_repeats_late_events_and_any_order() {
+    let analytics = TestAnalytics::start().await;
+    let mut events = events(11, 300);
+    analytics.store(events[..200].to_vec()).await;
+    let mut connection = analytics.connection().await;
+    assert!(changes(&mut connection).await > 0);
+    assert_rolled_up(&mut connection).await;
+    folded(&analytics).await;
+    assert_rolled_up(&mut connection).await;
+    // The first ones again among new ones, backwards.
+    events.reverse();
+    analytics.store(events).await;
+    assert_rolled_up(&mut connection).await;
+    folded(&analytics).await;
+    assert_eq!(analytics.stored().await, 300);
+    assert_rolled_up(&mut connection).await;
+}
+
+#[tokio::test]
+async fn two_replicas_that_write_at_full_load_neither_deadlock_nor_lose_an_update() {
+    let one = TestAnalytics::start().await;
+    let other =
+        TestAnalytics::start_on(TestDatabase::create().await, &one.database.url(), |_| {}).await;
+    other.ready().await;
+    let mut events = events(12, 2_000);
+    // Long ones run in hundreds of minutes, each a row in six cubes.
+    for event in &mut events {
+        event.duration = event.duration.map(|_| duration_from_micros(90_000_000));
+    }
+    let send = async |analytics: &TestAnalytics, name: &str, backwards: bool| {
+        let mut proxy = TestProxy::connect(analytics, name).await;
+        let mut last = 0;
+        let chunks = events.chunks(50);
+        let chunks: Vec<_> = if backwards { chunks.rev().collect() } else { chunks.collect() };
+        for chunk in chunks {
+            last = proxy.send(chunk.to_vec()).await;
+        }
+        assert_eq!(proxy.acknowledged(last).await, []);
+    };
+    tokio::join!(
+        send(&one, "a", false),
+        send(&one, "b", true),
+        send(&other, "c", false),
+        send(&other, "d", true)
+    );
+    assert_eq!(one.stored().await, 2_000);
+    folded(&one).await;
+    assert_rolled_up(&mut one.connection().await).await;
+    let deadlocks: i64 = sqlx::query_scalar(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
+    )
+    .fetch_one(&mut one.connection().await)
+    .await
+    .unwrap();
+    assert_eq!(deadlocks, 0);
+}
+
+async fn rebuild(analytics: &TestAnalytics, from: &str, to: &str) -> u64 {
+    let mut requests = 0;
+    let config = config(&analytics.database.url());
+    rebuild_rollups(config, at(from), at(to), |rebuilt| requests += rebuilt.requests)
+        .await
+        .unwrap();
+    requests
+}
+
+#[tokio::test]
+async fn a_rebuild_while_events_arrive_leaves_the_sums_of_the_rows() {
+    let analytics = TestAnalytics::start().await;
+    let events = events(13, 1_200);
+    analytics.store(events[..400].to_vec()).await;
+    folded(&analytics).await;
+    let mut connection = analytics.connection().await;
+    sqlx::query("UPDATE rollups SET requests = requests + 7, busy_us = 1")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let arriving = async {
+        for chunk in events[400..].chunks(25) {
+            analytics.store(chunk.to_vec()).await;
+        }
+    };
+    let (rebuilt, ()) =
+        tokio::join!(rebuild(&analytics, "2025-10-19T00:00:00Z", "2025-11-08T00:00:00Z"), arriving);
+    assert!(rebuilt >= 400, "{rebuilt}");
+    folded(&analytics).await;
+    assert_rolled_up(&mut connection).await;
+}
+
+#[tokio::test]
+async fn requests_of_the_first_schema_are_summed_up_after_the_upgrade() {
+    let database = TestDatabase::create().await;
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    for migration in [
+        include_str!("../../../../migrations/0001_usage.sql"),
+        include_str!("../../../../migrations/0002_live.sql"),
+    ] {
+        sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
+    }
+    // As the migrator of that version left it.
+    let migrator = sqlx::migrate!("../../migrations");
+    sqlx::raw_sql(
+        "CREATE TABLE _sqlx_migrations (
+             version bigint PRIMARY KEY, description text NOT NULL,
+             installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL,
+             checksum bytea NOT NULL, execution_time bigint NOT NULL)",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    for migration in migrator.iter().take(2) {
+        sqlx::query("INSERT INTO _sqlx_migrations VALUES ($1, $2, now(), true, $3, 0)")
+            .bind(migration.version)
+            .bind(&*migration.description)
+            .bind(&*migration.checksum)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    sqlx::raw_sql(
+        "INSERT INTO series VALUES
+             (1, 'a', 'default', 'openai-chat', 1, true, 'k1', NULL, NULL, '{}'),
+             (2, NULL, 'cloud', 'openai-chat', 1, false, NULL, 'u1', NULL, '{\"team\": \"x\"}');
+         SELECT create_requests_partition(day::date)
+         FROM generate_series(timestamp '2026-01-01', '2026-01-04', '1 day') day;
+         INSERT INTO requests (event_id, started_at, series_id, prompt_tokens, duration_us,
+                               content_events, request_bytes, response_bytes, outcome,
+                               usage_source, speed_source, replica_id, method, path)
+         SELECT gen_random_uuid(), timestamptz '2026-01-01 00:00:00+00' + i * interval '11 minutes',
+                i % 2 + 1, i, i * 3000000, 0, 1, 1, i % 3 + 1, i % 5 + 1, 0, 'r', 'POST', '/'
+         FROM generate_series(0, 499) i",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let url = database.url();
+    let analytics = TestAnalytics::start_on(database, &url, |_| {}).await;
+    analytics.ready().await;
+    analytics.store(vec![event_at("2026-01-02T12:00:00Z")]).await;
+    eventually(PATIENCE, || async {
+        let oldest: DateTime<Utc> =
+            sqlx::query_scalar("SELECT max(complete_from) FROM rollup_levels")
+                .fetch_one(&mut analytics.connection().await)
+                .await
+                .unwrap();
+        oldest <= at("2026-01-01T00:00:00Z")
+    })
+    .await;
+    folded(&analytics).await;
+    assert_rolled_up(&mut connection).await;
+}
+
+#[tokio::test]
+async fn an_event_that_comes_again_after_its_day_was_dropped_is_not_counted_again() {
+    let analytics = TestAnalytics::start().await;
+    let old =
+        UsageEvent { duration: Some(duration_from_micros(1)), ..event_at("2026-01-01T00:00:00Z") };
+    analytics.store(vec![old.clone()]).await;
+    folded(&analytics).await;
+    let mut shorter = config(&analytics.database.url());
+    shorter.retention_days = 30;
+    migrate(shorter).await.unwrap();
+    let mut proxy = TestProxy::connect(&analytics, "late").await;
+    let last = proxy.send(vec![old]).await;
+    assert_eq!(proxy.acknowledged(last).await.len(), 1);
+    let requests: Vec<i64> = sqlx::query_scalar(
+        "SELECT sum(requests)::bigint FROM rollups JOIN series USING (series_id)
+         WHERE cube = 1 GROUP BY width",
+    )
+    .fetch_all(&mut analytics.connection().await)
+    .await
+    .unwrap();
+    assert_eq!(requests, [1; 5]);
+    assert_eq!(changes(&mut analytics.connection().await).await, 0);
+}
+
+#[tokio::test]
+async fn sets_beyond_the_limit_of_series_are_counted_as_other() {
+    let analytics = TestAnalytics::start_with(|config| config.series_limit = 100).await;
+    let events: Vec<_> = (0..250)
+        .map(|number| UsageEvent {
+            user: Some(format!("user {number}")),
+            ..event_at("2026-01-01T00:00:00Z")
+        })
+        .collect();
+    for chunk in events.chunks(50) {
+        analytics.store(chunk.to_vec()).await;
+    }
+    let (series, other): (i64, i64) = sqlx::query_as(
+        "SELECT count(*), count(*) FILTER (WHERE user_name = 'other' AND model = 'qwen3-8b')
+         FROM series WHERE cube = 0",
+    )
+    .fetch_one(&mut analytics.connection().await)
+    .await
+    .unwrap();
+    assert_eq!((series, other), (101, 1));
+    assert_eq!(analytics.metric("modash_analytics_series_overflow_events_total"), 150.0);
+    assert_eq!(analytics.stored().await, 250);
+    assert_rolled_up(&mut analytics.connection().await).await;
+}
