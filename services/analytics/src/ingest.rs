@@ -18,10 +18,12 @@ use crate::{live::Live, metrics::IngestMetrics, store::Store};
 
 mod commit;
 mod queue;
+mod reports;
 mod stream;
 
 pub(crate) use commit::Committer;
 pub(crate) use queue::{Queue, queue};
+pub(crate) use reports::Reports;
 
 /// Answers that wait for the network of one proxy.
 const ANSWERS: usize = 64;
@@ -32,6 +34,7 @@ pub(crate) struct Ingest {
     store: Arc<Store>,
     live: Arc<Live>,
     queue: Queue,
+    reports: Arc<Reports>,
     metrics: IngestMetrics,
     shutdown: Shutdown,
     streams: TaskTracker,
@@ -42,10 +45,11 @@ impl Ingest {
         store: Arc<Store>,
         live: Arc<Live>,
         queue: Queue,
+        reports: Arc<Reports>,
         metrics: IngestMetrics,
         shutdown: Shutdown,
     ) -> Self {
-        Self { store, live, queue, metrics, shutdown, streams: TaskTracker::new() }
+        Self { store, live, queue, reports, metrics, shutdown, streams: TaskTracker::new() }
     }
 
     /// Once a stop was asked for: waits until every stream has acknowledged what

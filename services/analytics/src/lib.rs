@@ -33,7 +33,7 @@ pub use server::ServeError;
 pub use store::{Error as StoreError, PrepareError, Rebuilt};
 
 use error::LimitedLog;
-use ingest::{Committer, Ingest, queue};
+use ingest::{Committer, Ingest, Reports, queue};
 use live::{Cluster, Live};
 use metrics::{IngestMetrics, QueryMetrics};
 use query::Queries;
@@ -172,10 +172,12 @@ impl Analytics {
             ingest_metrics.clone(),
         );
         ingest_metrics.show_series_overflow(&context.metrics, store.series_overflow());
+        let reports = Arc::new(Reports::default());
         let ingest = Ingest::new(
             Arc::clone(&store),
             Arc::clone(&live),
             queue,
+            Arc::clone(&reports),
             ingest_metrics,
             shutdown.clone(),
         );
@@ -189,6 +191,7 @@ impl Analytics {
         let committing: Vec<_> =
             (0..WRITERS).map(|_| spawn(committer.clone().run(writers.clone()))).collect();
         let upkeep = spawn(upkeep(Arc::clone(&store), Arc::clone(&live)));
+        let reporting = spawn(Arc::clone(&reports).run(Arc::clone(&store)));
         let cluster = spawn(Cluster::new(Arc::clone(&store), Arc::clone(&live)).run());
         let stop_listening = CancellationToken::new();
         let mut serving = spawn(server::serve(
@@ -216,7 +219,8 @@ impl Analytics {
         stop_listening.cancel();
         let served = shutdown.finish("analytics listener", serving).await;
         // They hold connections.
-        drop((upkeep, cluster));
+        drop((upkeep, cluster, reporting));
+        shutdown.finish("reports of proxies", reports.write(&store)).await;
         shutdown.finish("database connections", store.close()).await;
         drop(admin);
         served.map_or(Ok(()), served_early)

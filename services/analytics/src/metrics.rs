@@ -139,7 +139,7 @@ fn replica_labels(replica_id: &str, state: &str) -> [(&'static str, String); 2] 
     [("replica", replica_id.to_owned()), ("state", state.to_owned())]
 }
 
-fn states(stats: &ReplicaStats) -> [(&'static str, u64); 8] {
+fn states(stats: &ReplicaStats) -> [(&'static str, u64); 11] {
     [
         ("started", stats.started),
         ("finished", stats.finished),
@@ -149,6 +149,9 @@ fn states(stats: &ReplicaStats) -> [(&'static str, u64); 8] {
         ("acknowledged", stats.acknowledged),
         ("dropped", stats.dropped),
         ("rejected", stats.rejected),
+        ("damaged", stats.damaged),
+        ("recovered", stats.recovered.unwrap_or_default()),
+        ("interrupted", stats.interrupted.unwrap_or_default()),
     ]
 }
 

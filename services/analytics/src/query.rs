@@ -4,10 +4,11 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use modash_proto::v1::{
-    Dimension, ModelBreakdownRequest, ModelBreakdownResponse, Outcome, RecentRequestsRequest,
-    RecentRequestsResponse, SubscribeRequest, SubscribeResponse, ThroughputTimeseriesRequest,
-    ThroughputTimeseriesResponse, UsageSummaryRequest, UsageSummaryResponse,
-    UsageTimeseriesRequest, UsageTimeseriesResponse, analytics_service_server::AnalyticsService,
+    CompletenessRequest, CompletenessResponse, Dimension, ModelBreakdownRequest,
+    ModelBreakdownResponse, Outcome, RecentRequestsRequest, RecentRequestsResponse,
+    SubscribeRequest, SubscribeResponse, ThroughputTimeseriesRequest, ThroughputTimeseriesResponse,
+    UsageSummaryRequest, UsageSummaryResponse, UsageTimeseriesRequest, UsageTimeseriesResponse,
+    analytics_service_server::AnalyticsService,
 };
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,6 +23,7 @@ use crate::{
 };
 
 mod arguments;
+mod completeness;
 mod grid;
 mod groups;
 mod model_breakdown;
@@ -126,6 +128,13 @@ impl AnalyticsService for Queries {
         request: Request<RecentRequestsRequest>,
     ) -> Result<Response<RecentRequestsResponse>, Status> {
         self.answer("RecentRequests", request, |request| self.answer_recent_requests(request)).await
+    }
+
+    async fn completeness(
+        &self,
+        request: Request<CompletenessRequest>,
+    ) -> Result<Response<CompletenessResponse>, Status> {
+        self.answer("Completeness", request, |request| self.answer_completeness(request)).await
     }
 
     type SubscribeStream = ReceiverStream<Result<SubscribeResponse, Status>>;

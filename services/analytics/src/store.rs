@@ -13,6 +13,7 @@ use dimensions::Dimensions;
 use series::SeriesIds;
 
 mod bulk;
+mod completeness;
 mod concurrency;
 mod connect;
 mod copy;
@@ -31,6 +32,7 @@ mod series;
 mod size;
 mod snapshot;
 
+pub(crate) use completeness::{Report, Run, RunRow};
 pub use connect::PrepareError;
 pub(crate) use connect::WRITE_TIMEOUT;
 pub use error::Error;
@@ -125,7 +127,7 @@ impl Store {
         if dropped > 0 {
             tracing::info!(partitions = dropped, "dropped rollups older than their retention");
         }
-        Ok(())
+        self.forget_runs(self.partitions.kept_since(now)).await
     }
 
     /// The first day whose requests are kept.
@@ -157,6 +159,7 @@ impl Store {
         } else {
             self.insert_rows(&mut transaction, rows, &series).await?
         };
+        completeness::count(&mut transaction, rows, &inserted, refused).await?;
         transaction.commit().await?;
         Ok(inserted)
     }

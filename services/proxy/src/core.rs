@@ -117,9 +117,4 @@ impl Shared {
     pub(crate) fn next_finished(&self) -> Option<Arc<Exchange>> {
         self.finished.pop()
     }
-
-    /// Finished requests that were not fetched.
-    pub(crate) fn finished_count(&self) -> usize {
-        self.finished.len()
-    }
 }

@@ -21,10 +21,13 @@ use std::{
         mpsc::{RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use modash_proto::v1::ReplicaStats;
+use modash_proto::{
+    micros_from_duration, micros_from_timestamp, timestamp_from_micros,
+    v1::{ReplicaStats, UsageEvent},
+};
 use modash_runtime::Shutdown;
 use tokio::sync::{Notify, oneshot};
 use url::Url;
@@ -59,6 +62,7 @@ pub(crate) struct EmitConfig {
 /// Shared by the keeper, the stream and the metrics.
 pub(crate) struct Emitter {
     replica_id: String,
+    process_started_at: prost_types::Timestamp,
     analytics: Vec<Url>,
     cores: Vec<Arc<Shared>>,
     maker: EventMaker,
@@ -85,6 +89,7 @@ impl Emitter {
     pub(crate) fn new(config: EmitConfig, cores: Vec<Arc<Shared>>, maker: EventMaker) -> Self {
         Self {
             replica_id: config.replica_id,
+            process_started_at: SystemTime::now().into(),
             analytics: config.analytics,
             cores,
             maker,
@@ -178,36 +183,50 @@ impl Emitter {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counters since the start.
+    /// Counters since the start, all of one moment: they add up as the contract
+    /// says.
     pub(crate) fn stats(&self) -> ReplicaStats {
         let sum = |read: fn(&Shared) -> u64| self.cores.iter().map(|core| read(core)).sum::<u64>();
         let spool = self.spool();
         let counts = spool.counts();
         let in_memory = spool.unwritten_count() as u64;
+        // In this order: what finishes meanwhile is in a core's queue.
         let dropped = sum(|core| core.counters.dropped.load(Ordering::Relaxed));
+        let finished = sum(|core| core.counters.finished.load(Ordering::Relaxed));
+        let fetched = counts.added - counts.interrupted;
         ReplicaStats {
             started: sum(|core| core.counters.started.load(Ordering::Relaxed)),
-            finished: sum(|core| core.counters.finished.load(Ordering::Relaxed)),
-            queued: sum(|core| core.finished_count() as u64) + in_memory,
+            finished,
+            queued: finished.saturating_sub(fetched + dropped) + in_memory,
             spooled: spool.pending().saturating_sub(in_memory),
             sent: counts.sent,
             acknowledged: counts.acknowledged,
             dropped: counts.dropped + counts.damaged + dropped,
             rejected: counts.rejected,
-            oldest_unsent_at: spool.oldest().and_then(|event| event.started_at),
+            oldest_unsent_at: spool.oldest().and_then(|event| made_at(event)),
+            recovered: Some(counts.recovered),
+            interrupted: Some(counts.interrupted),
+            damaged: counts.damaged,
         }
     }
 
     /// What the spool counts beside that.
     pub(crate) fn spool_stats(&self) -> SpoolStats {
-        let oldest = self.spool().oldest().and_then(|event| event.started_at);
-        let age = |at| std::time::SystemTime::try_from(at).ok()?.elapsed().ok();
+        let oldest = self.spool().oldest().and_then(|event| made_at(event));
+        let age = |at| SystemTime::try_from(at).ok()?.elapsed().ok();
         SpoolStats {
             counts: self.spool().counts(),
             disk: self.spool.disk(),
             oldest_seconds: oldest.and_then(age).unwrap_or_default().as_secs_f64(),
         }
     }
+}
+
+/// When a request ended.
+fn made_at(event: &UsageEvent) -> Option<prost_types::Timestamp> {
+    let started_at = micros_from_timestamp(event.started_at.as_ref()?)?;
+    let duration = event.duration.as_ref().and_then(micros_from_duration).unwrap_or_default();
+    Some(timestamp_from_micros(started_at.saturating_add(duration)))
 }
 
 /// The thread on which the keeper works. Ends when this is dropped.

@@ -86,7 +86,7 @@ impl Collector for ProxyMetrics {
             (
                 "requests_interrupted",
                 "Requests that ran when the process before was killed",
-                disk.interrupted,
+                counts.interrupted,
             ),
             ("spool_failures", "Writes to the spool that failed", disk.failures),
         ];

@@ -106,9 +106,10 @@ impl Committer {
                         tracing::error!(event_id = %row.id, error = detail, "event rejected");
                         self.metrics.rejected.get_or_create(&[("reason", "refused")]).inc();
                         outcome.poisoned.push(row.id);
-                        let event = row.event.clone();
+                        let (run, event) = (row.run.clone(), row.event.clone());
                         let reason = REFUSED.to_owned();
-                        parts.push((&[], [refused, vec![Refused { event, reason }]].concat()));
+                        let poisoned = Refused { run, event, reason };
+                        parts.push((&[], [refused, vec![poisoned]].concat()));
                     }
                     rows => {
                         let (left, right) = rows.split_at(rows.len() / 2);

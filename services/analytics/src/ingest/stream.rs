@@ -3,11 +3,13 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use modash_proto::{
-    MAX_EVENTS_PER_BATCH, duration_from_micros,
+    MAX_EVENTS_PER_BATCH, duration_from_micros, micros_from_timestamp,
     v1::{
-        Ack, EventBatch, Hello, Reject, SlowDown, StreamUsageRequest, StreamUsageResponse,
-        stream_usage_request::Message as Up, stream_usage_response::Message as Down,
+        Ack, EventBatch, Hello, Reject, ReplicaStats, SlowDown, StreamUsageRequest,
+        StreamUsageResponse, UsageEvent, stream_usage_request::Message as Up,
+        stream_usage_response::Message as Down,
     },
 };
 use tokio::{
@@ -20,7 +22,7 @@ use super::{
     Ingest,
     queue::{Batch, LateReject},
 };
-use crate::store::{Misplaced, Refused, Row};
+use crate::store::{Misplaced, Refused, Report, Row, Run};
 
 /// Batches of one stream that wait for their commit: many, so that proxies with
 /// small batches can still report what runs while the database is away.
@@ -34,7 +36,7 @@ type Answers = mpsc::Sender<Result<StreamUsageResponse, Status>>;
 
 impl Drop for Intake<'_> {
     fn drop(&mut self) {
-        self.ingest.metrics.forget_replica(&self.replica_id);
+        self.ingest.metrics.forget_replica(&self.run.replica_id);
     }
 }
 
@@ -50,7 +52,8 @@ struct Awaited {
 /// What a stream remembers.
 struct Intake<'a> {
     ingest: &'a Ingest,
-    replica_id: Arc<str>,
+    run: Arc<Run>,
+    version: String,
     next_sequence: u64,
     awaited: mpsc::Sender<Awaited>,
     answers: Answers,
@@ -99,7 +102,8 @@ impl Ingest {
         );
         let mut intake = Intake {
             ingest: self,
-            replica_id: hello.replica_id.into(),
+            run: Arc::new(run_of(&hello)),
+            version: hello.version,
             next_sequence: hello.next_sequence,
             awaited,
             answers,
@@ -118,10 +122,8 @@ impl Ingest {
                         return Ok(());
                     }
                 }
-                Some(Some(Up::Live(update))) => self.live.update(&intake.replica_id, update),
-                Some(Some(Up::Stats(stats))) => {
-                    self.metrics.replica_stats(&intake.replica_id, &stats);
-                }
+                Some(Some(Up::Live(update))) => self.live.update(&intake.run.replica_id, update),
+                Some(Some(Up::Stats(stats))) => intake.take_stats(stats),
                 Some(Some(Up::Hello(_))) => {
                     return Err(Status::invalid_argument("hello must be the first message only"));
                 }
@@ -140,6 +142,16 @@ fn check_hello(request: StreamUsageRequest) -> Result<Hello, Status> {
             Err(Status::invalid_argument("hello.replica_id: must have 1 to 128 characters"))
         }
         _ => Err(Status::invalid_argument("the first message must be hello")),
+    }
+}
+
+fn run_of(hello: &Hello) -> Run {
+    let started_at = hello.process_started_at.as_ref().and_then(micros_from_timestamp);
+    Run {
+        replica_id: hello.replica_id.as_str().into(),
+        process_started_at: started_at
+            .and_then(DateTime::from_timestamp_micros)
+            .unwrap_or(DateTime::UNIX_EPOCH),
     }
 }
 
@@ -182,7 +194,12 @@ impl Intake<'_> {
         let mut rejects = Vec::new();
         let mut sequence = batch.first_sequence;
         for event in batch.events {
-            match Row::new(event) {
+            let mut refuse = |event: UsageEvent, reason: String| {
+                let event_id = event.event_id.clone();
+                rejects.push(Reject { sequence, event_id, reason: reason.clone() });
+                refused.push(Refused { run: self.run.clone(), event, reason });
+            };
+            match Row::new(event, &self.run) {
                 Ok(row) => match self.ingest.store.place(row.started_at) {
                     Ok(()) => rows.push((row, sequence)),
                     Err(misplaced) => {
@@ -190,15 +207,12 @@ impl Intake<'_> {
                             Misplaced::TooOld => "too_old",
                             Misplaced::TooNew => "too_new",
                         });
-                        let event_id = row.event.event_id;
-                        rejects.push(Reject { sequence, event_id, reason: misplaced.to_string() });
+                        refuse(row.event, misplaced.to_string());
                     }
                 },
                 Err((event, reason)) => {
                     self.count_reject("invalid");
-                    let event_id = event.event_id.clone();
-                    rejects.push(Reject { sequence, event_id, reason: reason.clone() });
-                    refused.push(Refused { event, reason });
+                    refuse(event, reason);
                 }
             }
             sequence += 1;
@@ -206,6 +220,12 @@ impl Intake<'_> {
         let (committed, receiver) = oneshot::channel();
         let awaited = Awaited { last_sequence: sequence - 1, rejects, committed: receiver };
         (Batch { rows, refused, committed }, awaited)
+    }
+
+    fn take_stats(&self, stats: ReplicaStats) {
+        self.ingest.metrics.replica_stats(&self.run.replica_id, &stats);
+        let (version, reported_at) = (self.version.clone(), Utc::now());
+        self.ingest.reports.note(&self.run, Report { version, reported_at, stats });
     }
 
     fn count_reject(&self, reason: &'static str) {

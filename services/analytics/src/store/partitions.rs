@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::PgPool;
 
 use super::Error;
@@ -41,6 +41,11 @@ impl Partitions {
     pub(super) fn oldest(&self, now: DateTime<Utc>) -> NaiveDate {
         let today = now.date_naive();
         today.checked_sub_days(Days::new(self.retention_days.into())).unwrap_or(today)
+    }
+
+    /// Since when requests are kept.
+    pub(super) fn kept_since(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.oldest(now).and_time(NaiveTime::MIN).and_utc()
     }
 
     /// Whether a request of this start can be stored.

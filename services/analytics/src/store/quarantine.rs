@@ -1,14 +1,18 @@
 //! Keeps the newest events that could not be stored, for whoever looks into it.
 
+use std::sync::Arc;
+
 use modash_proto::v1::UsageEvent;
 use prost::Message as _;
 use sqlx::{PgConnection, types::Uuid};
 
-use super::Error;
+use super::{Error, Run};
 
 /// An event that can never be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Refused {
+    /// The life of the proxy that sent it.
+    pub(crate) run: Arc<Run>,
     /// The event.
     pub(crate) event: UsageEvent,
     /// What is wrong with it, for a person.

@@ -174,8 +174,12 @@ impl TestProxy {
     /// Opens a stream whose first event will have the sequence number 1.
     pub(crate) async fn connect(analytics: &TestAnalytics, replica_id: &str) -> Self {
         let mut proxy = Self::connect_silent(analytics).await;
-        let hello =
-            Hello { replica_id: replica_id.into(), version: "1.0.0".into(), next_sequence: 1 };
+        let hello = Hello {
+            replica_id: replica_id.into(),
+            version: "1.0.0".into(),
+            next_sequence: 1,
+            process_started_at: None,
+        };
         proxy.say(Up::Hello(hello)).await;
         proxy.next = 1;
         proxy

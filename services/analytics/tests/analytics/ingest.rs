@@ -180,6 +180,11 @@ async fn an_event_of_a_wrong_time_is_rejected() {
         ["started_at is older than the retention", "started_at is more than a day ahead"]
     );
     assert_eq!(analytics.stored().await, 0);
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM quarantine")
+        .fetch_one(&mut analytics.connection().await)
+        .await
+        .unwrap();
+    assert_eq!(kept, 2);
 }
 
 #[tokio::test]

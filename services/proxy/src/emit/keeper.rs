@@ -39,8 +39,6 @@ pub(crate) struct DiskState {
     pub(crate) bytes: u64,
     /// Writes that failed.
     pub(crate) failures: u64,
-    /// Requests of the process before that never ended.
-    pub(crate) interrupted: u64,
 }
 
 /// Shared by the keeper, the stream and the metrics. The lock is never held
@@ -124,10 +122,9 @@ impl Keeper {
             events = disk.pending, interrupted = ran.len(), "spool opened");
         (self.log, self.running) = (Some(log), Some(running));
         self.spool.lock().take_over(disk);
-        self.spool.disk_mut().interrupted += ran.len() as u64;
         let mut interrupted: Vec<SharedEvent> = ran.into_values().map(Arc::new).collect();
         interrupted.sort_by(|a, b| a.event_id.cmp(&b.event_id));
-        self.spool.lock().append_unwritten(&interrupted);
+        self.spool.lock().append_interrupted(&interrupted);
         Ok(())
     }
 

@@ -61,6 +61,10 @@ pub(crate) struct Counts {
     pub(crate) rejected: u64,
     /// Left by the process before.
     pub(crate) recovered: u64,
+    /// Made of requests that the process before was serving when it was killed.
+    pub(crate) interrupted: u64,
+    /// Added in all, those of interrupted requests included.
+    pub(crate) added: u64,
 }
 
 /// What a log held when it was opened.
@@ -154,6 +158,12 @@ impl Spool {
         }
     }
 
+    /// Adds the events of requests that a killed process was serving.
+    pub(super) fn append_interrupted(&mut self, events: &[SharedEvent]) {
+        self.counts.interrupted += events.len() as u64;
+        self.append_unwritten(events);
+    }
+
     fn number(&mut self, event: &SharedEvent) -> Numbered {
         let numbered = Numbered { sequence: self.next, event: event.clone() };
         if self.is_loaded() && self.window.len() < self.most_loaded {
@@ -162,6 +172,7 @@ impl Spool {
         }
         self.next += 1;
         self.pending += 1;
+        self.counts.added += 1;
         numbered
     }
 

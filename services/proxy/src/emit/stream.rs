@@ -107,6 +107,7 @@ async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamEr
         replica_id: emitter.replica_id.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         next_sequence: place.next_sequence,
+        process_started_at: Some(emitter.process_started_at),
     };
     // The channel is new and empty, so this cannot wait.
     let _ = up.send(request(stream_usage_request::Message::Hello(hello))).await;

@@ -48,7 +48,7 @@ impl Life {
         let counts = self.counts();
         let pending = self.pending();
         assert_eq!(
-            self.appended + self.spool.disk().interrupted + counts.recovered,
+            self.appended + counts.interrupted + counts.recovered,
             pending + counts.acknowledged + counts.dropped + counts.damaged,
             "{counts:?}, {pending} pending"
         );
