@@ -71,7 +71,7 @@ async fn the_account_adds_up_what_was_stored_repeated_and_rejected() {
 
     let mut reported = stats(6, 6);
     reported.rejected = 2;
-    proxy.say(Up::Stats(reported.clone())).await;
+    proxy.say(Up::Stats(reported)).await;
     let account = account(&analytics, "a", &reported).await;
     assert_eq!((account.committed, account.duplicate, account.rejected), (2, 2, 2));
     assert_eq!((account.missing, account.unaccounted), (0, Some(0)));
@@ -87,12 +87,12 @@ async fn an_acknowledged_event_that_is_not_there_is_seen() {
     proxy.acknowledged(last).await;
     for (acknowledged, state) in [(2, CompletenessState::Complete), (3, CompletenessState::Lossy)] {
         let reported = stats(acknowledged, acknowledged);
-        proxy.say(Up::Stats(reported.clone())).await;
+        proxy.say(Up::Stats(reported)).await;
         let account = account(&analytics, "a", &reported).await;
         assert_eq!((account.missing, account.state()), (acknowledged - 2, state));
     }
     let waiting = stats(5, 2);
-    proxy.say(Up::Stats(waiting.clone())).await;
+    proxy.say(Up::Stats(waiting)).await;
     let account = account(&analytics, "a", &waiting).await;
     assert_eq!(account.state(), CompletenessState::Waiting);
 }
@@ -105,7 +105,7 @@ async fn a_restarted_proxy_begins_a_new_account_and_keeps_its_earlier_losses() {
     proxy.acknowledged(last).await;
     let mut lossy = stats(9, 2);
     (lossy.queued, lossy.dropped) = (0, 7);
-    proxy.say(Up::Stats(lossy.clone())).await;
+    proxy.say(Up::Stats(lossy)).await;
     account(&analytics, "a", &lossy).await;
     drop(proxy);
 

@@ -238,6 +238,24 @@ impl AnalyticsService for Service {
             .await
     }
 
+    async fn completeness(
+        &self,
+        request: Request<v1::CompletenessRequest>,
+    ) -> Result<Response<v1::CompletenessResponse>, Status> {
+        self.0
+            .answer("Completeness", request, |_| {
+                Ok(v1::CompletenessResponse {
+                    replicas: vec![v1::ReplicaCompleteness {
+                        replica_id: "proxy-1".to_owned(),
+                        committed: 3,
+                        ..Default::default()
+                    }],
+                    ..Default::default()
+                })
+            })
+            .await
+    }
+
     async fn recent_requests(
         &self,
         request: Request<v1::RecentRequestsRequest>,
