@@ -8,6 +8,8 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { ReplicaStats } from "./ingest_service_pb.ts";
+import { file_modash_v1_ingest_service } from "./ingest_service_pb.ts";
 import type { DurationPercentiles, Filter, GroupBy, RatePercentiles, TimeRange } from "./query_pb.ts";
 import { file_modash_v1_query } from "./query_pb.ts";
 import type { LiveRequest, UsageEvent } from "./usage_event_pb.ts";
@@ -18,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modash/v1/analytics_service.proto.
  */
 export const file_modash_v1_analytics_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFtb2Rhc2gvdjEvYW5hbHl0aWNzX3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSKKAQoTVXNhZ2VTdW1tYXJ5UmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSGAoQY29tcGFyZV9wcmV2aW91cxgEIAEoCCLgBQoUVXNhZ2VTdW1tYXJ5UmVzcG9uc2USEAoIcmVxdWVzdHMYASABKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAIgASgEEhoKEmluX2ZsaWdodF9yZXF1ZXN0cxgDIAEoBBIVCg1wcm9tcHRfdG9rZW5zGAQgASgEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAUgASgEEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgGIAEoBBIZChFjb21wbGV0aW9uX3Rva2VucxgHIAEoBBIYChByZWFzb25pbmdfdG9rZW5zGAggASgEEhQKDHRvdGFsX3Rva2VucxgJIAEoBBIeChZyZXF1ZXN0c193aXRob3V0X3VzYWdlGAogASgEEiUKHXJlcXVlc3RzX3dpdGhfZXN0aW1hdGVkX3VzYWdlGAsgASgEEjMKC2R1cmF0aW9uX21zGAwgASgLMh4ubW9kYXNoLnYxLkR1cmF0aW9uUGVyY2VudGlsZXMSPgoWdGltZV90b19maXJzdF90b2tlbl9tcxgNIAEoCzIeLm1vZGFzaC52MS5EdXJhdGlvblBlcmNlbnRpbGVzEjwKGGRlY29kZV90b2tlbnNfcGVyX3NlY29uZBgOIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSPQoZcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZBgPIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSMQoIcHJldmlvdXMYECABKAsyHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2USHgoWY2xpZW50X2Nsb3NlZF9yZXF1ZXN0cxgRIAEoBBIeChF1cHN0cmVhbV9jb3N0X3VzZBgSIAEoAUgAiAEBEiMKBXJhbmdlGBMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZUIUChJfdXBzdHJlYW1fY29zdF91c2QivgEKFlVzYWdlVGltZXNlcmllc1JlcXVlc3QSIwoFcmFuZ2UYASABKAsyFC5tb2Rhc2gudjEuVGltZVJhbmdlEiEKBmZpbHRlchgCIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISEQoJdGltZV96b25lGAMgASgJEhYKDmJ1Y2tldF9zZWNvbmRzGAQgASgNEiQKCGdyb3VwX2J5GAUgASgLMhIubW9kYXNoLnYxLkdyb3VwQnkSCwoDdG9wGAYgASgNIowBChdVc2FnZVRpbWVzZXJpZXNSZXNwb25zZRIWCg5idWNrZXRfc2Vjb25kcxgBIAEoDRIxCg1idWNrZXRfc3RhcnRzGAIgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgZzZXJpZXMYAyADKAsyFi5tb2Rhc2gudjEuVXNhZ2VTZXJpZXMi1AEKC1VzYWdlU2VyaWVzEgsKA2tleRgBIAEoCRINCgVvdGhlchgCIAEoCBIQCghyZXF1ZXN0cxgDIAMoBBIXCg9mYWlsZWRfcmVxdWVzdHMYBCADKAQSFQoNcHJvbXB0X3Rva2VucxgFIAMoBBIcChRjYWNoZWRfcHJvbXB0X3Rva2VucxgGIAMoBBIZChFjb21wbGV0aW9uX3Rva2VucxgHIAMoBBIYChByZWFzb25pbmdfdG9rZW5zGAggAygEEhQKDHRvdGFsX3Rva2VucxgJIAMoBCLDAQobVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKWAQocVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXNwb25zZRIWCg5idWNrZXRfc2Vjb25kcxgBIAEoDRIxCg1idWNrZXRfc3RhcnRzGAIgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgZzZXJpZXMYAyADKAsyGy5tb2Rhc2gudjEuVGhyb3VnaHB1dFNlcmllcyLPAwoQVGhyb3VnaHB1dFNlcmllcxILCgNrZXkYASABKAkSGQoRdG9rZW5zX3Blcl9zZWNvbmQYAiADKAESEQoJZGVjb2RlX3A1GAMgAygBEhIKCmRlY29kZV9wNTAYBCADKAESEgoKZGVjb2RlX3A5NRgFIAMoARITCgtwcmVmaWxsX3A1MBgGIAMoARIiChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A1MBgHIAMoARIiChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NRgIIAMoARIiChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5ORgJIAMoARIYChB0b2tlbl9nYXBfbXNfcDUwGAogAygBEhgKEHRva2VuX2dhcF9tc19wOTkYCyADKAESGAoQY29uY3VycmVuY3lfbWVhbhgMIAMoARIXCg9jb25jdXJyZW5jeV9tYXgYDSADKAQSEAoIcmVxdWVzdHMYDiADKAQSHAoUcmVxdWVzdHNfd2l0aF9kZWNvZGUYDyADKAQSHQoVcmVxdWVzdHNfd2l0aF9wcmVmaWxsGBAgAygEEiEKGXJlcXVlc3RzX3dpdGhfZmlyc3RfdG9rZW4YESADKAQipwEKFU1vZGVsQnJlYWtkb3duUmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSJAoFb3JkZXIYBCABKA4yFS5tb2Rhc2gudjEuTW9kZWxPcmRlchINCgVsaW1pdBgFIAEoDSJKChZNb2RlbEJyZWFrZG93blJlc3BvbnNlEiEKBHJvd3MYASADKAsyEy5tb2Rhc2gudjEuTW9kZWxSb3cSDQoFdG90YWwYAiABKAQikwUKCE1vZGVsUm93Eg0KBW1vZGVsGAEgASgJEhAKCHJlcXVlc3RzGAIgASgEEg0KBXNoYXJlGAMgASgBEhcKD2ZhaWxlZF9yZXF1ZXN0cxgEIAEoBBITCgtlcnJvcl9zaGFyZRgFIAEoARIVCg1wcm9tcHRfdG9rZW5zGAYgASgEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAcgASgEEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgIIAEoBBIZChFjb21wbGV0aW9uX3Rva2VucxgJIAEoBBIYChByZWFzb25pbmdfdG9rZW5zGAogASgEEhQKDHRvdGFsX3Rva2VucxgLIAEoBBIeChZyZXF1ZXN0c193aXRob3V0X3VzYWdlGAwgASgEEikKHGRlY29kZV90b2tlbnNfcGVyX3NlY29uZF9wNTAYDSABKAFIAIgBARIqCh1wcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kX3A1MBgOIAEoAUgBiAEBEicKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDUwGA8gASgBSAKIAQESJwoadGltZV90b19maXJzdF90b2tlbl9tc19wOTUYECABKAFIA4gBARIwCgxsYXN0X3NlZW5fYXQYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXNwYXJrbGluZRgSIAMoBEIfCh1fZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIgCh5fcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDUwQh0KG190aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NSKUAQoVUmVjZW50UmVxdWVzdHNSZXF1ZXN0EgwKBHBhZ2UYASABKA0SEQoJcGFnZV9zaXplGAIgASgNEiMKBXJhbmdlGAMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYBCABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhIKCnBhZ2VfdG9rZW4YBSABKAkihgEKFlJlY2VudFJlcXVlc3RzUmVzcG9uc2USIwoEcm93cxgBIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50Eg0KBXRvdGFsGAIgASgEEgwKBHBhZ2UYAyABKA0SEQoJcGFnZV9zaXplGAQgASgNEhcKD25leHRfcGFnZV90b2tlbhgFIAEoCSJXChBTdWJzY3JpYmVSZXF1ZXN0EiEKBmZpbHRlchgBIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISIAoGdG9waWNzGAIgAygOMhAubW9kYXNoLnYxLlRvcGljIo0CChFTdWJzY3JpYmVSZXNwb25zZRIpCgljb25uZWN0ZWQYASABKAsyFC5tb2Rhc2gudjEuQ29ubmVjdGVkSAASMAoNdXNhZ2VfdXBkYXRlZBgCIAEoCzIXLm1vZGFzaC52MS5Vc2FnZVVwZGF0ZWRIABI/ChVyZXF1ZXN0X3N0YXRlX3VwZGF0ZWQYAyABKAsyHi5tb2Rhc2gudjEuUmVxdWVzdFN0YXRlVXBkYXRlZEgAEiMKBm1pc3NlZBgEIAEoCzIRLm1vZGFzaC52MS5NaXNzZWRIABIqCgprZWVwX2FsaXZlGAUgASgLMhQubW9kYXNoLnYxLktlZXBBbGl2ZUgAQgkKB21lc3NhZ2UibwoJQ29ubmVjdGVkEg8KB3ZlcnNpb24YASABKAkSJwoDbm93GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCghyZXF1ZXN0cxgDIAMoCzIWLm1vZGFzaC52MS5MaXZlUmVxdWVzdCKAAQoMVXNhZ2VVcGRhdGVkEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmVxdWVzdHMYAiABKAQSNQoRb2xkZXN0X3N0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInsKE1JlcXVlc3RTdGF0ZVVwZGF0ZWQSJwoDbm93GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCghyZXF1ZXN0cxgCIAMoCzIWLm1vZGFzaC52MS5MaXZlUmVxdWVzdBIRCgl0cnVuY2F0ZWQYAyABKAgiGgoGTWlzc2VkEhAKCG1lc3NhZ2VzGAEgASgEIjQKCUtlZXBBbGl2ZRInCgNub3cYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKrwBCgpNb2RlbE9yZGVyEhsKF01PREVMX09SREVSX1VOU1BFQ0lGSUVEEAASGAoUTU9ERUxfT1JERVJfUkVRVUVTVFMQARIcChhNT0RFTF9PUkRFUl9UT1RBTF9UT0tFTlMQAhIhCh1NT0RFTF9PUkRFUl9DT01QTEVUSU9OX1RPS0VOUxADEhkKFU1PREVMX09SREVSX0xBU1RfU0VFThAEEhsKF01PREVMX09SREVSX0VSUk9SX1NIQVJFEAUqSAoFVG9waWMSFQoRVE9QSUNfVU5TUEVDSUZJRUQQABIPCgtUT1BJQ19VU0FHRRABEhcKE1RPUElDX1JFUVVFU1RfU1RBVEUQAjKeBAoQQW5hbHl0aWNzU2VydmljZRJPCgxVc2FnZVN1bW1hcnkSHi5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVxdWVzdBofLm1vZGFzaC52MS5Vc2FnZVN1bW1hcnlSZXNwb25zZRJYCg9Vc2FnZVRpbWVzZXJpZXMSIS5tb2Rhc2gudjEuVXNhZ2VUaW1lc2VyaWVzUmVxdWVzdBoiLm1vZGFzaC52MS5Vc2FnZVRpbWVzZXJpZXNSZXNwb25zZRJnChRUaHJvdWdocHV0VGltZXNlcmllcxImLm1vZGFzaC52MS5UaHJvdWdocHV0VGltZXNlcmllc1JlcXVlc3QaJy5tb2Rhc2gudjEuVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXNwb25zZRJVCg5Nb2RlbEJyZWFrZG93bhIgLm1vZGFzaC52MS5Nb2RlbEJyZWFrZG93blJlcXVlc3QaIS5tb2Rhc2gudjEuTW9kZWxCcmVha2Rvd25SZXNwb25zZRJVCg5SZWNlbnRSZXF1ZXN0cxIgLm1vZGFzaC52MS5SZWNlbnRSZXF1ZXN0c1JlcXVlc3QaIS5tb2Rhc2gudjEuUmVjZW50UmVxdWVzdHNSZXNwb25zZRJICglTdWJzY3JpYmUSGy5tb2Rhc2gudjEuU3Vic2NyaWJlUmVxdWVzdBocLm1vZGFzaC52MS5TdWJzY3JpYmVSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_timestamp, file_modash_v1_query, file_modash_v1_usage_event]);
+  fileDesc("CiFtb2Rhc2gvdjEvYW5hbHl0aWNzX3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSKKAQoTVXNhZ2VTdW1tYXJ5UmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSGAoQY29tcGFyZV9wcmV2aW91cxgEIAEoCCLgBQoUVXNhZ2VTdW1tYXJ5UmVzcG9uc2USEAoIcmVxdWVzdHMYASABKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAIgASgEEhoKEmluX2ZsaWdodF9yZXF1ZXN0cxgDIAEoBBIVCg1wcm9tcHRfdG9rZW5zGAQgASgEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAUgASgEEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgGIAEoBBIZChFjb21wbGV0aW9uX3Rva2VucxgHIAEoBBIYChByZWFzb25pbmdfdG9rZW5zGAggASgEEhQKDHRvdGFsX3Rva2VucxgJIAEoBBIeChZyZXF1ZXN0c193aXRob3V0X3VzYWdlGAogASgEEiUKHXJlcXVlc3RzX3dpdGhfZXN0aW1hdGVkX3VzYWdlGAsgASgEEjMKC2R1cmF0aW9uX21zGAwgASgLMh4ubW9kYXNoLnYxLkR1cmF0aW9uUGVyY2VudGlsZXMSPgoWdGltZV90b19maXJzdF90b2tlbl9tcxgNIAEoCzIeLm1vZGFzaC52MS5EdXJhdGlvblBlcmNlbnRpbGVzEjwKGGRlY29kZV90b2tlbnNfcGVyX3NlY29uZBgOIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSPQoZcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZBgPIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSMQoIcHJldmlvdXMYECABKAsyHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2USHgoWY2xpZW50X2Nsb3NlZF9yZXF1ZXN0cxgRIAEoBBIeChF1cHN0cmVhbV9jb3N0X3VzZBgSIAEoAUgAiAEBEiMKBXJhbmdlGBMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZUIUChJfdXBzdHJlYW1fY29zdF91c2QivgEKFlVzYWdlVGltZXNlcmllc1JlcXVlc3QSIwoFcmFuZ2UYASABKAsyFC5tb2Rhc2gudjEuVGltZVJhbmdlEiEKBmZpbHRlchgCIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISEQoJdGltZV96b25lGAMgASgJEhYKDmJ1Y2tldF9zZWNvbmRzGAQgASgNEiQKCGdyb3VwX2J5GAUgASgLMhIubW9kYXNoLnYxLkdyb3VwQnkSCwoDdG9wGAYgASgNIowBChdVc2FnZVRpbWVzZXJpZXNSZXNwb25zZRIWCg5idWNrZXRfc2Vjb25kcxgBIAEoDRIxCg1idWNrZXRfc3RhcnRzGAIgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgZzZXJpZXMYAyADKAsyFi5tb2Rhc2gudjEuVXNhZ2VTZXJpZXMi1AEKC1VzYWdlU2VyaWVzEgsKA2tleRgBIAEoCRINCgVvdGhlchgCIAEoCBIQCghyZXF1ZXN0cxgDIAMoBBIXCg9mYWlsZWRfcmVxdWVzdHMYBCADKAQSFQoNcHJvbXB0X3Rva2VucxgFIAMoBBIcChRjYWNoZWRfcHJvbXB0X3Rva2VucxgGIAMoBBIZChFjb21wbGV0aW9uX3Rva2VucxgHIAMoBBIYChByZWFzb25pbmdfdG9rZW5zGAggAygEEhQKDHRvdGFsX3Rva2VucxgJIAMoBCLDAQobVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKWAQocVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXNwb25zZRIWCg5idWNrZXRfc2Vjb25kcxgBIAEoDRIxCg1idWNrZXRfc3RhcnRzGAIgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgZzZXJpZXMYAyADKAsyGy5tb2Rhc2gudjEuVGhyb3VnaHB1dFNlcmllcyLPAwoQVGhyb3VnaHB1dFNlcmllcxILCgNrZXkYASABKAkSGQoRdG9rZW5zX3Blcl9zZWNvbmQYAiADKAESEQoJZGVjb2RlX3A1GAMgAygBEhIKCmRlY29kZV9wNTAYBCADKAESEgoKZGVjb2RlX3A5NRgFIAMoARITCgtwcmVmaWxsX3A1MBgGIAMoARIiChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A1MBgHIAMoARIiChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NRgIIAMoARIiChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5ORgJIAMoARIYChB0b2tlbl9nYXBfbXNfcDUwGAogAygBEhgKEHRva2VuX2dhcF9tc19wOTkYCyADKAESGAoQY29uY3VycmVuY3lfbWVhbhgMIAMoARIXCg9jb25jdXJyZW5jeV9tYXgYDSADKAQSEAoIcmVxdWVzdHMYDiADKAQSHAoUcmVxdWVzdHNfd2l0aF9kZWNvZGUYDyADKAQSHQoVcmVxdWVzdHNfd2l0aF9wcmVmaWxsGBAgAygEEiEKGXJlcXVlc3RzX3dpdGhfZmlyc3RfdG9rZW4YESADKAQipwEKFU1vZGVsQnJlYWtkb3duUmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSJAoFb3JkZXIYBCABKA4yFS5tb2Rhc2gudjEuTW9kZWxPcmRlchINCgVsaW1pdBgFIAEoDSJKChZNb2RlbEJyZWFrZG93blJlc3BvbnNlEiEKBHJvd3MYASADKAsyEy5tb2Rhc2gudjEuTW9kZWxSb3cSDQoFdG90YWwYAiABKAQikwUKCE1vZGVsUm93Eg0KBW1vZGVsGAEgASgJEhAKCHJlcXVlc3RzGAIgASgEEg0KBXNoYXJlGAMgASgBEhcKD2ZhaWxlZF9yZXF1ZXN0cxgEIAEoBBITCgtlcnJvcl9zaGFyZRgFIAEoARIVCg1wcm9tcHRfdG9rZW5zGAYgASgEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAcgASgEEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgIIAEoBBIZChFjb21wbGV0aW9uX3Rva2VucxgJIAEoBBIYChByZWFzb25pbmdfdG9rZW5zGAogASgEEhQKDHRvdGFsX3Rva2VucxgLIAEoBBIeChZyZXF1ZXN0c193aXRob3V0X3VzYWdlGAwgASgEEikKHGRlY29kZV90b2tlbnNfcGVyX3NlY29uZF9wNTAYDSABKAFIAIgBARIqCh1wcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kX3A1MBgOIAEoAUgBiAEBEicKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDUwGA8gASgBSAKIAQESJwoadGltZV90b19maXJzdF90b2tlbl9tc19wOTUYECABKAFIA4gBARIwCgxsYXN0X3NlZW5fYXQYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXNwYXJrbGluZRgSIAMoBEIfCh1fZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIgCh5fcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDUwQh0KG190aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NSKUAQoVUmVjZW50UmVxdWVzdHNSZXF1ZXN0EgwKBHBhZ2UYASABKA0SEQoJcGFnZV9zaXplGAIgASgNEiMKBXJhbmdlGAMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYBCABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhIKCnBhZ2VfdG9rZW4YBSABKAkihgEKFlJlY2VudFJlcXVlc3RzUmVzcG9uc2USIwoEcm93cxgBIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50Eg0KBXRvdGFsGAIgASgEEgwKBHBhZ2UYAyABKA0SEQoJcGFnZV9zaXplGAQgASgNEhcKD25leHRfcGFnZV90b2tlbhgFIAEoCSIVChNDb21wbGV0ZW5lc3NSZXF1ZXN0InEKFENvbXBsZXRlbmVzc1Jlc3BvbnNlEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoIcmVwbGljYXMYAiADKAsyHi5tb2Rhc2gudjEuUmVwbGljYUNvbXBsZXRlbmVzcyKfAwoTUmVwbGljYUNvbXBsZXRlbmVzcxISCgpyZXBsaWNhX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSNgoScHJvY2Vzc19zdGFydGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXBvcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoIcmVwb3J0ZWQYBSABKAsyFy5tb2Rhc2gudjEuUmVwbGljYVN0YXRzEhEKCWNvbW1pdHRlZBgGIAEoBBIRCglkdXBsaWNhdGUYByABKAQSEAoIcmVqZWN0ZWQYCCABKAQSKwoFc3RhdGUYCSABKA4yHC5tb2Rhc2gudjEuQ29tcGxldGVuZXNzU3RhdGUSGAoLdW5hY2NvdW50ZWQYCiABKANIAIgBARIPCgdtaXNzaW5nGAsgASgEEhYKDmRyb3BwZWRfYmVmb3JlGAwgASgEEhcKD3JlamVjdGVkX2JlZm9yZRgNIAEoBEIOCgxfdW5hY2NvdW50ZWQiVwoQU3Vic2NyaWJlUmVxdWVzdBIhCgZmaWx0ZXIYASABKAsyES5tb2Rhc2gudjEuRmlsdGVyEiAKBnRvcGljcxgCIAMoDjIQLm1vZGFzaC52MS5Ub3BpYyKNAgoRU3Vic2NyaWJlUmVzcG9uc2USKQoJY29ubmVjdGVkGAEgASgLMhQubW9kYXNoLnYxLkNvbm5lY3RlZEgAEjAKDXVzYWdlX3VwZGF0ZWQYAiABKAsyFy5tb2Rhc2gudjEuVXNhZ2VVcGRhdGVkSAASPwoVcmVxdWVzdF9zdGF0ZV91cGRhdGVkGAMgASgLMh4ubW9kYXNoLnYxLlJlcXVlc3RTdGF0ZVVwZGF0ZWRIABIjCgZtaXNzZWQYBCABKAsyES5tb2Rhc2gudjEuTWlzc2VkSAASKgoKa2VlcF9hbGl2ZRgFIAEoCzIULm1vZGFzaC52MS5LZWVwQWxpdmVIAEIJCgdtZXNzYWdlIm8KCUNvbm5lY3RlZBIPCgd2ZXJzaW9uGAEgASgJEicKA25vdxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoIcmVxdWVzdHMYAyADKAsyFi5tb2Rhc2gudjEuTGl2ZVJlcXVlc3QigAEKDFVzYWdlVXBkYXRlZBInCgNub3cYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJlcXVlc3RzGAIgASgEEjUKEW9sZGVzdF9zdGFydGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ7ChNSZXF1ZXN0U3RhdGVVcGRhdGVkEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoIcmVxdWVzdHMYAiADKAsyFi5tb2Rhc2gudjEuTGl2ZVJlcXVlc3QSEQoJdHJ1bmNhdGVkGAMgASgIIhoKBk1pc3NlZBIQCghtZXNzYWdlcxgBIAEoBCI0CglLZWVwQWxpdmUSJwoDbm93GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCq8AQoKTW9kZWxPcmRlchIbChdNT0RFTF9PUkRFUl9VTlNQRUNJRklFRBAAEhgKFE1PREVMX09SREVSX1JFUVVFU1RTEAESHAoYTU9ERUxfT1JERVJfVE9UQUxfVE9LRU5TEAISIQodTU9ERUxfT1JERVJfQ09NUExFVElPTl9UT0tFTlMQAxIZChVNT0RFTF9PUkRFUl9MQVNUX1NFRU4QBBIbChdNT0RFTF9PUkRFUl9FUlJPUl9TSEFSRRAFKrUBChFDb21wbGV0ZW5lc3NTdGF0ZRIiCh5DT01QTEVURU5FU1NfU1RBVEVfVU5TUEVDSUZJRUQQABIfChtDT01QTEVURU5FU1NfU1RBVEVfQ09NUExFVEUQARIeChpDT01QTEVURU5FU1NfU1RBVEVfV0FJVElORxACEhwKGENPTVBMRVRFTkVTU19TVEFURV9MT1NTWRADEh0KGUNPTVBMRVRFTkVTU19TVEFURV9TSUxFTlQQBCpICgVUb3BpYxIVChFUT1BJQ19VTlNQRUNJRklFRBAAEg8KC1RPUElDX1VTQUdFEAESFwoTVE9QSUNfUkVRVUVTVF9TVEFURRACMu8EChBBbmFseXRpY3NTZXJ2aWNlEk8KDFVzYWdlU3VtbWFyeRIeLm1vZGFzaC52MS5Vc2FnZVN1bW1hcnlSZXF1ZXN0Gh8ubW9kYXNoLnYxLlVzYWdlU3VtbWFyeVJlc3BvbnNlElgKD1VzYWdlVGltZXNlcmllcxIhLm1vZGFzaC52MS5Vc2FnZVRpbWVzZXJpZXNSZXF1ZXN0GiIubW9kYXNoLnYxLlVzYWdlVGltZXNlcmllc1Jlc3BvbnNlEmcKFFRocm91Z2hwdXRUaW1lc2VyaWVzEiYubW9kYXNoLnYxLlRocm91Z2hwdXRUaW1lc2VyaWVzUmVxdWVzdBonLm1vZGFzaC52MS5UaHJvdWdocHV0VGltZXNlcmllc1Jlc3BvbnNlElUKDk1vZGVsQnJlYWtkb3duEiAubW9kYXNoLnYxLk1vZGVsQnJlYWtkb3duUmVxdWVzdBohLm1vZGFzaC52MS5Nb2RlbEJyZWFrZG93blJlc3BvbnNlElUKDlJlY2VudFJlcXVlc3RzEiAubW9kYXNoLnYxLlJlY2VudFJlcXVlc3RzUmVxdWVzdBohLm1vZGFzaC52MS5SZWNlbnRSZXF1ZXN0c1Jlc3BvbnNlEk8KDENvbXBsZXRlbmVzcxIeLm1vZGFzaC52MS5Db21wbGV0ZW5lc3NSZXF1ZXN0Gh8ubW9kYXNoLnYxLkNvbXBsZXRlbmVzc1Jlc3BvbnNlEkgKCVN1YnNjcmliZRIbLm1vZGFzaC52MS5TdWJzY3JpYmVSZXF1ZXN0GhwubW9kYXNoLnYxLlN1YnNjcmliZVJlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_modash_v1_ingest_service, file_modash_v1_query, file_modash_v1_usage_event]);
 
 /**
  * Asks for totals.
@@ -924,6 +926,155 @@ export const RecentRequestsResponseSchema: GenMessage<RecentRequestsResponse> = 
   messageDesc(file_modash_v1_analytics_service, 12);
 
 /**
+ * Asks whether every event arrived.
+ *
+ * @generated from message modash.v1.CompletenessRequest
+ */
+export type CompletenessRequest = Message<"modash.v1.CompletenessRequest"> & {
+};
+
+/**
+ * Describes the message modash.v1.CompletenessRequest.
+ * Use `create(CompletenessRequestSchema)` to create a new message.
+ */
+export const CompletenessRequestSchema: GenMessage<CompletenessRequest> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 13);
+
+/**
+ * The account of every proxy that reported within the retention.
+ *
+ * @generated from message modash.v1.CompletenessResponse
+ */
+export type CompletenessResponse = Message<"modash.v1.CompletenessResponse"> & {
+  /**
+   * The server's time.
+   *
+   * @generated from field: google.protobuf.Timestamp now = 1;
+   */
+  now?: Timestamp | undefined;
+
+  /**
+   * One for each replica, by name. At most 1,000, those heard of last.
+   *
+   * @generated from field: repeated modash.v1.ReplicaCompleteness replicas = 2;
+   */
+  replicas: ReplicaCompleteness[];
+};
+
+/**
+ * Describes the message modash.v1.CompletenessResponse.
+ * Use `create(CompletenessResponseSchema)` to create a new message.
+ */
+export const CompletenessResponseSchema: GenMessage<CompletenessResponse> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 14);
+
+/**
+ * The account of one proxy, since its last start.
+ *
+ * @generated from message modash.v1.ReplicaCompleteness
+ */
+export type ReplicaCompleteness = Message<"modash.v1.ReplicaCompleteness"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string replica_id = 1;
+   */
+  replicaId: string;
+
+  /**
+   * Its version.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * When its process started. Absent: an older proxy, which does not say.
+   *
+   * @generated from field: google.protobuf.Timestamp process_started_at = 3;
+   */
+  processStartedAt?: Timestamp | undefined;
+
+  /**
+   * When it last reported.
+   *
+   * @generated from field: google.protobuf.Timestamp reported_at = 4;
+   */
+  reportedAt?: Timestamp | undefined;
+
+  /**
+   * What it counted itself.
+   *
+   * @generated from field: modash.v1.ReplicaStats reported = 5;
+   */
+  reported?: ReplicaStats | undefined;
+
+  /**
+   * Its events that were stored for the first time.
+   *
+   * @generated from field: uint64 committed = 6;
+   */
+  committed: bigint;
+
+  /**
+   * Its events that were stored before: sent again, for want of an answer.
+   *
+   * @generated from field: uint64 duplicate = 7;
+   */
+  duplicate: bigint;
+
+  /**
+   * Its events that can never be stored.
+   *
+   * @generated from field: uint64 rejected = 8;
+   */
+  rejected: bigint;
+
+  /**
+   * How things are.
+   *
+   * @generated from field: modash.v1.CompletenessState state = 9;
+   */
+  state: CompletenessState;
+
+  /**
+   * finished + recovered + interrupted - acknowledged - queued - spooled -
+   * dropped. Absent: an older proxy does not count all of them.
+   *
+   * @generated from field: optional int64 unaccounted = 10;
+   */
+  unaccounted?: bigint | undefined;
+
+  /**
+   * Acknowledged events that analytics does not know.
+   *
+   * @generated from field: uint64 missing = 11;
+   */
+  missing: bigint;
+
+  /**
+   * Events that its processes before the last start gave up.
+   *
+   * @generated from field: uint64 dropped_before = 12;
+   */
+  droppedBefore: bigint;
+
+  /**
+   * Events that were rejected before the last start.
+   *
+   * @generated from field: uint64 rejected_before = 13;
+   */
+  rejectedBefore: bigint;
+};
+
+/**
+ * Describes the message modash.v1.ReplicaCompleteness.
+ * Use `create(ReplicaCompletenessSchema)` to create a new message.
+ */
+export const ReplicaCompletenessSchema: GenMessage<ReplicaCompleteness> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 15);
+
+/**
  * Asks for changes.
  *
  * @generated from message modash.v1.SubscribeRequest
@@ -949,7 +1100,7 @@ export type SubscribeRequest = Message<"modash.v1.SubscribeRequest"> & {
  * Use `create(SubscribeRequestSchema)` to create a new message.
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 13);
+  messageDesc(file_modash_v1_analytics_service, 16);
 
 /**
  * One change.
@@ -1010,7 +1161,7 @@ export type SubscribeResponse = Message<"modash.v1.SubscribeResponse"> & {
  * Use `create(SubscribeResponseSchema)` to create a new message.
  */
 export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 14);
+  messageDesc(file_modash_v1_analytics_service, 17);
 
 /**
  * The state of things when the stream began, or after `missed`.
@@ -1045,7 +1196,7 @@ export type Connected = Message<"modash.v1.Connected"> & {
  * Use `create(ConnectedSchema)` to create a new message.
  */
 export const ConnectedSchema: GenMessage<Connected> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 15);
+  messageDesc(file_modash_v1_analytics_service, 18);
 
 /**
  * Usage was committed. At most one each 250 ms.
@@ -1080,7 +1231,7 @@ export type UsageUpdated = Message<"modash.v1.UsageUpdated"> & {
  * Use `create(UsageUpdatedSchema)` to create a new message.
  */
 export const UsageUpdatedSchema: GenMessage<UsageUpdated> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 16);
+  messageDesc(file_modash_v1_analytics_service, 19);
 
 /**
  * Running requests began, went on or ended. At most one each 250 ms; the newest
@@ -1116,7 +1267,7 @@ export type RequestStateUpdated = Message<"modash.v1.RequestStateUpdated"> & {
  * Use `create(RequestStateUpdatedSchema)` to create a new message.
  */
 export const RequestStateUpdatedSchema: GenMessage<RequestStateUpdated> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 17);
+  messageDesc(file_modash_v1_analytics_service, 20);
 
 /**
  * Messages were left out.
@@ -1137,7 +1288,7 @@ export type Missed = Message<"modash.v1.Missed"> & {
  * Use `create(MissedSchema)` to create a new message.
  */
 export const MissedSchema: GenMessage<Missed> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 18);
+  messageDesc(file_modash_v1_analytics_service, 21);
 
 /**
  * Nothing happened.
@@ -1158,7 +1309,7 @@ export type KeepAlive = Message<"modash.v1.KeepAlive"> & {
  * Use `create(KeepAliveSchema)` to create a new message.
  */
 export const KeepAliveSchema: GenMessage<KeepAlive> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 19);
+  messageDesc(file_modash_v1_analytics_service, 22);
 
 /**
  * Order of models, each with the largest first.
@@ -1216,6 +1367,55 @@ export const ModelOrderSchema: GenEnum<ModelOrder> = /*@__PURE__*/
   enumDesc(file_modash_v1_analytics_service, 0);
 
 /**
+ * How complete the data of a proxy are.
+ *
+ * @generated from enum modash.v1.CompletenessState
+ */
+export enum CompletenessState {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: COMPLETENESS_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The numbers add up, and nothing waits for more than 2 s.
+   *
+   * @generated from enum value: COMPLETENESS_STATE_COMPLETE = 1;
+   */
+  COMPLETE = 1,
+
+  /**
+   * The numbers add up, and events wait.
+   *
+   * @generated from enum value: COMPLETENESS_STATE_WAITING = 2;
+   */
+  WAITING = 2,
+
+  /**
+   * Events were dropped or rejected, or the numbers do not add up.
+   *
+   * @generated from enum value: COMPLETENESS_STATE_LOSSY = 3;
+   */
+  LOSSY = 3,
+
+  /**
+   * Nothing was lost, and nothing was heard of it for 15 s: the numbers are those
+   * of its last report.
+   *
+   * @generated from enum value: COMPLETENESS_STATE_SILENT = 4;
+   */
+  SILENT = 4,
+}
+
+/**
+ * Describes the enum modash.v1.CompletenessState.
+ */
+export const CompletenessStateSchema: GenEnum<CompletenessState> = /*@__PURE__*/
+  enumDesc(file_modash_v1_analytics_service, 1);
+
+/**
  * A kind of change.
  *
  * @generated from enum modash.v1.Topic
@@ -1247,7 +1447,7 @@ export enum Topic {
  * Describes the enum modash.v1.Topic.
  */
 export const TopicSchema: GenEnum<Topic> = /*@__PURE__*/
-  enumDesc(file_modash_v1_analytics_service, 1);
+  enumDesc(file_modash_v1_analytics_service, 2);
 
 /**
  * Answers questions about recorded and running requests. Requests of all time
@@ -1306,6 +1506,16 @@ export const AnalyticsService: GenService<{
     methodKind: "unary";
     input: typeof RecentRequestsRequestSchema;
     output: typeof RecentRequestsResponseSchema;
+  },
+  /**
+   * Whether every event arrived, for each proxy.
+   *
+   * @generated from rpc modash.v1.AnalyticsService.Completeness
+   */
+  completeness: {
+    methodKind: "unary";
+    input: typeof CompletenessRequestSchema;
+    output: typeof CompletenessResponseSchema;
   },
   /**
    * Changes as they happen; begins with `connected`.

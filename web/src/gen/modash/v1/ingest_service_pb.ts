@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modash/v1/ingest_service.proto.
  */
 export const file_modash_v1_ingest_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch5tb2Rhc2gvdjEvaW5nZXN0X3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSK7AQoSU3RyZWFtVXNhZ2VSZXF1ZXN0EiEKBWhlbGxvGAEgASgLMhAubW9kYXNoLnYxLkhlbGxvSAASJgoFYmF0Y2gYAiABKAsyFS5tb2Rhc2gudjEuRXZlbnRCYXRjaEgAEiUKBGxpdmUYAyABKAsyFS5tb2Rhc2gudjEuTGl2ZVVwZGF0ZUgAEigKBXN0YXRzGAQgASgLMhcubW9kYXNoLnYxLlJlcGxpY2FTdGF0c0gAQgkKB21lc3NhZ2UiQwoFSGVsbG8SEgoKcmVwbGljYV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhUKDW5leHRfc2VxdWVuY2UYAyABKAQiSwoKRXZlbnRCYXRjaBIWCg5maXJzdF9zZXF1ZW5jZRgBIAEoBBIlCgZldmVudHMYAiADKAsyFS5tb2Rhc2gudjEuVXNhZ2VFdmVudCJICgpMaXZlVXBkYXRlEhAKCHNuYXBzaG90GAEgASgIEigKCHJlcXVlc3RzGAIgAygLMhYubW9kYXNoLnYxLkxpdmVSZXF1ZXN0Is8BCgxSZXBsaWNhU3RhdHMSDwoHc3RhcnRlZBgBIAEoBBIQCghmaW5pc2hlZBgCIAEoBBIOCgZxdWV1ZWQYAyABKAQSDwoHc3Bvb2xlZBgEIAEoBBIMCgRzZW50GAUgASgEEhQKDGFja25vd2xlZGdlZBgGIAEoBBIPCgdkcm9wcGVkGAcgASgEEhAKCHJlamVjdGVkGAggASgEEjQKEG9sZGVzdF91bnNlbnRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo4BChNTdHJlYW1Vc2FnZVJlc3BvbnNlEh0KA2FjaxgBIAEoCzIOLm1vZGFzaC52MS5BY2tIABIjCgZyZWplY3QYAiABKAsyES5tb2Rhc2gudjEuUmVqZWN0SAASKAoJc2xvd19kb3duGAMgASgLMhMubW9kYXNoLnYxLlNsb3dEb3duSABCCQoHbWVzc2FnZSIXCgNBY2sSEAoIc2VxdWVuY2UYASABKAQiPAoGUmVqZWN0EhAKCHNlcXVlbmNlGAEgASgEEhAKCGV2ZW50X2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSI0CghTbG93RG93bhIoCgVwYXVzZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbjJhCg1Jbmdlc3RTZXJ2aWNlElAKC1N0cmVhbVVzYWdlEh0ubW9kYXNoLnYxLlN0cmVhbVVzYWdlUmVxdWVzdBoeLm1vZGFzaC52MS5TdHJlYW1Vc2FnZVJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_modash_v1_usage_event]);
+  fileDesc("Ch5tb2Rhc2gvdjEvaW5nZXN0X3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSK7AQoSU3RyZWFtVXNhZ2VSZXF1ZXN0EiEKBWhlbGxvGAEgASgLMhAubW9kYXNoLnYxLkhlbGxvSAASJgoFYmF0Y2gYAiABKAsyFS5tb2Rhc2gudjEuRXZlbnRCYXRjaEgAEiUKBGxpdmUYAyABKAsyFS5tb2Rhc2gudjEuTGl2ZVVwZGF0ZUgAEigKBXN0YXRzGAQgASgLMhcubW9kYXNoLnYxLlJlcGxpY2FTdGF0c0gAQgkKB21lc3NhZ2UiewoFSGVsbG8SEgoKcmVwbGljYV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhUKDW5leHRfc2VxdWVuY2UYAyABKAQSNgoScHJvY2Vzc19zdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCgpFdmVudEJhdGNoEhYKDmZpcnN0X3NlcXVlbmNlGAEgASgEEiUKBmV2ZW50cxgCIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50IkgKCkxpdmVVcGRhdGUSEAoIc25hcHNob3QYASABKAgSKAoIcmVxdWVzdHMYAiADKAsyFi5tb2Rhc2gudjEuTGl2ZVJlcXVlc3QisAIKDFJlcGxpY2FTdGF0cxIPCgdzdGFydGVkGAEgASgEEhAKCGZpbmlzaGVkGAIgASgEEg4KBnF1ZXVlZBgDIAEoBBIPCgdzcG9vbGVkGAQgASgEEgwKBHNlbnQYBSABKAQSFAoMYWNrbm93bGVkZ2VkGAYgASgEEg8KB2Ryb3BwZWQYByABKAQSEAoIcmVqZWN0ZWQYCCABKAQSNAoQb2xkZXN0X3Vuc2VudF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoJcmVjb3ZlcmVkGAogASgESACIAQESGAoLaW50ZXJydXB0ZWQYCyABKARIAYgBARIPCgdkYW1hZ2VkGAwgASgEQgwKCl9yZWNvdmVyZWRCDgoMX2ludGVycnVwdGVkIo4BChNTdHJlYW1Vc2FnZVJlc3BvbnNlEh0KA2FjaxgBIAEoCzIOLm1vZGFzaC52MS5BY2tIABIjCgZyZWplY3QYAiABKAsyES5tb2Rhc2gudjEuUmVqZWN0SAASKAoJc2xvd19kb3duGAMgASgLMhMubW9kYXNoLnYxLlNsb3dEb3duSABCCQoHbWVzc2FnZSIXCgNBY2sSEAoIc2VxdWVuY2UYASABKAQiPAoGUmVqZWN0EhAKCHNlcXVlbmNlGAEgASgEEhAKCGV2ZW50X2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSI0CghTbG93RG93bhIoCgVwYXVzZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbjJhCg1Jbmdlc3RTZXJ2aWNlElAKC1N0cmVhbVVzYWdlEh0ubW9kYXNoLnYxLlN0cmVhbVVzYWdlUmVxdWVzdBoeLm1vZGFzaC52MS5TdHJlYW1Vc2FnZVJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_modash_v1_usage_event]);
 
 /**
  * From proxy to analytics.
@@ -97,6 +97,14 @@ export type Hello = Message<"modash.v1.Hello"> & {
    * @generated from field: uint64 next_sequence = 3;
    */
   nextSequence: bigint;
+
+  /**
+   * When the process started, from which its counters count. Absent: an older
+   * proxy, which does not say.
+   *
+   * @generated from field: google.protobuf.Timestamp process_started_at = 4;
+   */
+  processStartedAt?: Timestamp | undefined;
 };
 
 /**
@@ -164,7 +172,9 @@ export const LiveUpdateSchema: GenMessage<LiveUpdate> = /*@__PURE__*/
   messageDesc(file_modash_v1_ingest_service, 3);
 
 /**
- * Counters of one replica since its start. Sent every second.
+ * Counters of one replica since its start, all of one moment. Sent every second.
+ *
+ * finished + recovered + interrupted = acknowledged + queued + spooled + dropped
  *
  * @generated from message modash.v1.ReplicaStats
  */
@@ -184,7 +194,7 @@ export type ReplicaStats = Message<"modash.v1.ReplicaStats"> & {
   finished: bigint;
 
   /**
-   * Events in memory that were not sent yet.
+   * Events in memory only that were not acknowledged yet.
    *
    * @generated from field: uint64 queued = 3;
    */
@@ -205,14 +215,14 @@ export type ReplicaStats = Message<"modash.v1.ReplicaStats"> & {
   sent: bigint;
 
   /**
-   * Events acknowledged.
+   * Events acknowledged, rejected ones included.
    *
    * @generated from field: uint64 acknowledged = 6;
    */
   acknowledged: bigint;
 
   /**
-   * Events given up because a limit was reached.
+   * Events given up because a limit was reached, damaged ones included.
    *
    * @generated from field: uint64 dropped = 7;
    */
@@ -226,11 +236,35 @@ export type ReplicaStats = Message<"modash.v1.ReplicaStats"> & {
   rejected: bigint;
 
   /**
-   * When the oldest event that is not acknowledged was made. Absent: none.
+   * When the oldest event that is not acknowledged was made. Absent: none, or
+   * it is on disk only.
    *
    * @generated from field: google.protobuf.Timestamp oldest_unsent_at = 9;
    */
   oldestUnsentAt?: Timestamp | undefined;
+
+  /**
+   * Events left by the process before. Absent: an older proxy, which does not
+   * say.
+   *
+   * @generated from field: optional uint64 recovered = 10;
+   */
+  recovered?: bigint | undefined;
+
+  /**
+   * Requests that the process before was serving when it was killed. Absent: an
+   * older proxy, which does not say.
+   *
+   * @generated from field: optional uint64 interrupted = 11;
+   */
+  interrupted?: bigint | undefined;
+
+  /**
+   * Events whose record on disk was damaged.
+   *
+   * @generated from field: uint64 damaged = 12;
+   */
+  damaged: bigint;
 };
 
 /**
