@@ -97,7 +97,12 @@ async fn stream(
 ) -> Result<()> {
     let last = events.len() as u64;
     let (up, requests) = mpsc::channel(4);
-    let hello = Hello { replica_id, version: "bench".to_owned(), next_sequence: 1 };
+    let hello = Hello {
+        replica_id,
+        version: "bench".to_owned(),
+        next_sequence: 1,
+        process_started_at: None,
+    };
     up.send(StreamUsageRequest { message: Some(Up::Hello(hello)) }).await?;
     let sending = tokio::spawn(async move {
         let mut first_sequence = 1;

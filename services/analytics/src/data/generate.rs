@@ -241,7 +241,7 @@ async fn write_day(
 /// The next rows, in the order of their key.
 fn chunk(requests: &mut impl Iterator<Item = UsageEvent>) -> Vec<Row> {
     let mut rows: Vec<Row> =
-        requests.take(CHUNK).filter_map(|event| Row::new(event).ok()).collect();
+        requests.take(CHUNK).filter_map(|event| Row::new(event, None).ok()).collect();
     rows.sort_unstable_by_key(|row| (row.started_at, row.id));
     rows
 }

@@ -197,9 +197,9 @@ impl Intake<'_> {
             let mut refuse = |event: UsageEvent, reason: String| {
                 let event_id = event.event_id.clone();
                 rejects.push(Reject { sequence, event_id, reason: reason.clone() });
-                refused.push(Refused { run: self.run.clone(), event, reason });
+                refused.push(Refused { run: Some(self.run.clone()), event, reason });
             };
-            match Row::new(event, &self.run) {
+            match Row::new(event, Some(&self.run)) {
                 Ok(row) => match self.ingest.store.place(row.started_at) {
                     Ok(()) => rows.push((row, sequence)),
                     Err(misplaced) => {

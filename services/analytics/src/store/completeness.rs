@@ -70,7 +70,8 @@ pub(super) async fn count(
     let mut runs: BTreeMap<&Run, Counted> = BTreeMap::new();
     let mut new: HashSet<&Uuid> = inserted.iter().collect();
     for row in rows {
-        let counted = runs.entry(&row.run).or_default();
+        let Some(run) = &row.run else { continue };
+        let counted = runs.entry(run).or_default();
         // Twice in one batch is a repeat, too.
         if new.remove(&row.id) {
             counted.committed += 1;
@@ -78,8 +79,8 @@ pub(super) async fn count(
             counted.duplicate += 1;
         }
     }
-    for refused in refused {
-        runs.entry(&refused.run).or_default().rejected += 1;
+    for run in refused.iter().filter_map(|refused| refused.run.as_deref()) {
+        runs.entry(run).or_default().rejected += 1;
     }
     if runs.is_empty() {
         return Ok(());

@@ -16,8 +16,8 @@ pub(super) const COLUMNS: i16 = 40;
 /// A request that can be stored, as far as its fields tell.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
-    /// The life of the proxy that sent it.
-    pub(crate) run: Arc<Run>,
+    /// The life of the proxy that sent it; `None`: none did.
+    pub(crate) run: Option<Arc<Run>>,
     /// The checked event.
     pub(crate) event: UsageEvent,
     /// Its id.
@@ -29,7 +29,10 @@ pub(crate) struct Row {
 impl Row {
     /// Checks an event; the event comes back with what is wrong with it.
     #[allow(clippy::result_large_err, reason = "the event is handed back, not lost")]
-    pub(crate) fn new(event: UsageEvent, run: &Arc<Run>) -> Result<Self, (UsageEvent, String)> {
+    pub(crate) fn new(
+        event: UsageEvent,
+        run: Option<&Arc<Run>>,
+    ) -> Result<Self, (UsageEvent, String)> {
         if let Err(error) = event.check() {
             return Err((event, error.to_string()));
         }
@@ -39,7 +42,7 @@ impl Row {
             .and_then(micros_from_timestamp)
             .and_then(DateTime::from_timestamp_micros);
         match (Uuid::try_parse(&event.event_id), started_at) {
-            (Ok(id), Some(started_at)) => Ok(Self { run: run.clone(), event, id, started_at }),
+            (Ok(id), Some(started_at)) => Ok(Self { run: run.cloned(), event, id, started_at }),
             _ => Err((event, "event_id or started_at cannot be read".to_owned())),
         }
     }
@@ -191,8 +194,7 @@ mod tests {
 
     #[test]
     fn an_event_that_cannot_be_stored_comes_back_with_the_reason() {
-        let run = Run { replica_id: "a".into(), process_started_at: DateTime::UNIX_EPOCH };
-        let (event, reason) = Row::new(UsageEvent::default(), &Arc::new(run)).unwrap_err();
+        let (event, reason) = Row::new(UsageEvent::default(), None).unwrap_err();
         assert_eq!(event, UsageEvent::default());
         assert!(reason.starts_with("event_id"), "{reason}");
     }

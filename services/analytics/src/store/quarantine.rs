@@ -11,8 +11,8 @@ use super::{Error, Run};
 /// An event that can never be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Refused {
-    /// The life of the proxy that sent it.
-    pub(crate) run: Arc<Run>,
+    /// The life of the proxy that sent it; `None`: none did.
+    pub(crate) run: Option<Arc<Run>>,
     /// The event.
     pub(crate) event: UsageEvent,
     /// What is wrong with it, for a person.
