@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_is_only_under_way_does_not_wait() {
-        let state = |age| {
+        let state = |age: i64| {
             state_after(|account, stats| {
                 stats.queued = 1;
                 account.reported_at = Some(timestamp_from_micros(10_000_000));

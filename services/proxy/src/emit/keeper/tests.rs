@@ -349,12 +349,12 @@ fn a_request_that_a_killed_process_left_behind_becomes_an_event() {
     life.append(1..2);
     life.kill();
     let mut life = Life::begin(&config);
-    assert_eq!(life.spool.disk().interrupted, 1);
+    assert_eq!(life.spool.lock().counts().interrupted, 1);
     life.check_sum();
     assert_eq!(life.drain(), [1, 2]);
     life.keeper.remember_running(Vec::new);
     life.kill();
-    assert_eq!(Life::begin(&config).spool.disk().interrupted, 0);
+    assert_eq!(Life::begin(&config).spool.lock().counts().interrupted, 0);
 }
 
 #[test]
