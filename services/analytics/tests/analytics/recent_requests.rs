@@ -4,7 +4,7 @@ use modash_proto::v1::{
     Filter, Outcome, RecentRequestsRequest, RecentRequestsResponse, UsageEvent,
 };
 
-use crate::harness::{TestAnalytics, event_at, range, violated};
+use crate::harness::{TestAnalytics, at, event_at, range, violated};
 
 fn page(page: u32, page_size: u32) -> RecentRequestsRequest {
     RecentRequestsRequest {
@@ -130,4 +130,36 @@ async fn bad_pages_are_refused_with_their_fields() {
     }
     let request = RecentRequestsRequest { page_token: "x".into(), ..page(1, 1) };
     assert_eq!(violated(&client.recent_requests(request).await.unwrap_err()), ["page_token"]);
+}
+
+#[tokio::test]
+async fn a_deep_page_is_the_same_by_number_and_by_token() {
+    let analytics = TestAnalytics::start().await;
+    // Three in a second now and then, over three days.
+    let start = at("2026-01-01T00:00:00Z").timestamp_micros();
+    let events = (0..1_400_i64)
+        .map(|number| modash_test_support::event_at(start + number / 3 * 555_000_000))
+        .collect();
+    analytics.store(events).await;
+    let mut client = analytics.client().await;
+    let mut request = RecentRequestsRequest {
+        page: 1,
+        page_size: 100,
+        range: range("2026-01-01T00:00:07Z", "2026-01-04T00:00:00Z"),
+        ..Default::default()
+    };
+    let mut seen = Vec::new();
+    for page in 1..=14 {
+        let by_token = client.recent_requests(request.clone()).await.unwrap().into_inner();
+        let by_number =
+            RecentRequestsRequest { page, page_token: String::new(), ..request.clone() };
+        let by_number = client.recent_requests(by_number).await.unwrap().into_inner();
+        assert_eq!(by_number.rows, by_token.rows, "page {page}");
+        assert_eq!((by_number.total, by_token.total), (1_397, 1_397));
+        request.page_token = by_token.next_page_token;
+        seen.extend(by_token.rows);
+    }
+    assert_eq!((seen.len(), request.page_token.as_str()), (1_397, ""));
+    let beyond = RecentRequestsRequest { page: 15, page_token: String::new(), ..request };
+    assert!(client.recent_requests(beyond).await.unwrap().into_inner().rows.is_empty());
 }

@@ -68,7 +68,16 @@ async fn partitions_are_made_on_demand_and_dropped_after_the_retention() {
 async fn the_schema_keeps_the_rules_of_citus() {
     let analytics = TestAnalytics::start().await;
     let mut connection = analytics.connection().await;
-    for (table, column) in [("requests", "event_id"), ("series", "series_id")] {
+    analytics.store(vec![event()]).await;
+    for (table, column) in [
+        ("requests", "event_id"),
+        ("rollups", "series_id"),
+        ("rollup_changes", "series_id"),
+        // reference tables
+        ("series", "series_id"),
+        ("rollup_levels", "width"),
+        ("dropped_days", "subject"),
+    ] {
         let violations: Vec<String> = sqlx::query_scalar(
             "SELECT i.indexrelid::regclass::text FROM pg_index i
              WHERE i.indrelid = $1::regclass AND i.indisunique AND NOT EXISTS (

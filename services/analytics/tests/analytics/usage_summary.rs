@@ -221,3 +221,59 @@ async fn a_deadline_that_passed_is_deadline_exceeded() {
     let status = analytics.client().await.usage_summary(request).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
 }
+
+#[tokio::test]
+async fn a_query_that_reads_too_much_says_what_to_narrow() {
+    let analytics = TestAnalytics::start_with(|config| config.query_rows = 3).await;
+    let second = |second| event_at(&format!("2026-01-01T00:00:0{second}Z"));
+    analytics.store((0..5).map(second).collect()).await;
+    let ask = |start: &str| UsageSummaryRequest {
+        range: range(start, "2026-01-01T00:00:09Z"),
+        ..Default::default()
+    };
+    assert_eq!(summary(&analytics, ask("2026-01-01T00:00:03Z")).await.requests, 2);
+    let status = analytics.client().await.usage_summary(ask("2026-01-01T00:00:00Z")).await;
+    let status = status.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    assert!(status.message().contains("shorter range"), "{status:?}");
+}
+
+#[tokio::test]
+async fn text_that_looks_like_sql_is_stored_as_it_is_in_every_field() {
+    let analytics = TestAnalytics::start().await;
+    let text = "a'); DROP TABLE requests; --\\ \"\u{1F980}";
+    let some = || Some(text.to_owned());
+    let sent = UsageEvent {
+        replica_id: text.into(),
+        upstream: text.into(),
+        dialect: text.into(),
+        path: text.into(),
+        model: some(),
+        model_requested: some(),
+        user: some(),
+        session: some(),
+        user_agent_family: some(),
+        response_id: some(),
+        finish_reason: some(),
+        service_tier: some(),
+        error_type: some(),
+        tags: [(text.to_owned(), text.to_owned())].into(),
+        ..event()
+    };
+    analytics.store(vec![sent.clone()]).await;
+    let filter = Filter {
+        models: vec![text.into()],
+        users: vec![text.into()],
+        sessions: vec![text.into()],
+        tags: [(text.to_owned(), text.to_owned())].into(),
+        ..Filter::default()
+    };
+    let request = modash_proto::v1::RecentRequestsRequest {
+        page: 1,
+        page_size: 10,
+        filter: Some(filter),
+        ..Default::default()
+    };
+    let answer = analytics.client().await.recent_requests(request).await.unwrap().into_inner();
+    assert_eq!(answer.rows, [sent]);
+}

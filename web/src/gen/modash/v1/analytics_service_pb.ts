@@ -567,7 +567,9 @@ export type ThroughputSeries = Message<"modash.v1.ThroughputSeries"> & {
   concurrencyMean: number[];
 
   /**
-   * Requests in flight, maximum in the bucket.
+   * Requests in flight, maximum in the bucket: the highest mean over one step,
+   * rounded up. A step is a minute, in long ranges more; in buckets of less than
+   * a minute it is none, and the maximum is exact.
    *
    * @generated from field: repeated uint64 concurrency_max = 13;
    */
@@ -812,7 +814,7 @@ export type ModelRow = Message<"modash.v1.ModelRow"> & {
   lastSeenAt?: Timestamp | undefined;
 
   /**
-   * Requests in each of 24 equal parts of the range.
+   * Requests in each of 24 parts of the range that are as good as equal.
    *
    * @generated from field: repeated uint64 sparkline = 18;
    */
