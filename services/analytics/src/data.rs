@@ -8,9 +8,12 @@ mod generate;
 mod moment;
 mod progress;
 mod retention;
+mod rollups;
 mod size;
 mod table;
 mod workload;
+
+use std::sync::Arc;
 
 use clap::Subcommand;
 use modash_runtime::{Mistakes, ServiceContext};
@@ -21,6 +24,7 @@ pub use generate::{GenerateOptions, Method};
 use moment::moment;
 use progress::Progress;
 pub use retention::RetentionOptions;
+pub use rollups::RollupsCommand;
 pub use size::{Size, SizeOptions, TableSize};
 pub use workload::{Workload, WorkloadConfig};
 
@@ -58,20 +62,27 @@ impl DataCommand {
         config: AnalyticsConfig,
         context: ServiceContext,
     ) -> Result<(), DataError> {
-        let store = Store::for_commands(&config)?;
-        let work = async {
-            match self {
-                Self::Generate(options) => generate::run(&store, &config, &options).await,
-                Self::Size(options) => size::run(&store, &options).await,
-                Self::Retention(options) => retention::run(&store, &config, &options).await,
-                Self::Export(options) => export::run(&store, &options).await,
-            }
-        };
-        let result = tokio::select! {
-            result = Box::pin(work) => result,
-            () = context.shutdown.requested() => Err(DataError::Stopped),
-        };
-        store.close().await;
-        result
+        with_store(&config, context, async |store| match &self {
+            Self::Generate(options) => generate::run(store, &config, options).await,
+            Self::Size(options) => size::run(store, options).await,
+            Self::Retention(options) => retention::run(store, options).await,
+            Self::Export(options) => export::run(store, options).await,
+        })
+        .await
     }
+}
+
+/// Works with the database until the work is done or a stop is asked for.
+async fn with_store(
+    config: &AnalyticsConfig,
+    context: ServiceContext,
+    work: impl AsyncFnOnce(&Arc<Store>) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let store = Store::for_commands(config)?;
+    let result = tokio::select! {
+        result = Box::pin(work(&store)) => result,
+        () = context.shutdown.requested() => Err(DataError::Stopped),
+    };
+    store.close().await;
+    result
 }

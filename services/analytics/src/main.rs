@@ -3,9 +3,11 @@
 
 use std::{io::Write as _, process::ExitCode};
 
-use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
-use modash_analytics::{Analytics, AnalyticsConfig, AnalyticsSettings, Rebuilt, data::DataCommand};
+use modash_analytics::{
+    Analytics, AnalyticsConfig, AnalyticsSettings,
+    data::{DataCommand, RollupsCommand},
+};
 use modash_runtime::{Mistakes, ProcessConfig, ProcessSettings};
 
 const PROGRAM: &str = "modash-analytics";
@@ -31,22 +33,9 @@ enum Command {
     Migrate,
     /// Sums over requests
     #[command(subcommand)]
-    Rollups(Rollups),
+    Rollups(RollupsCommand),
     /// Ask the running process whether it is ready; for container images
     Healthcheck,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-enum Rollups {
-    /// Rebuild them from requests; ingest may go on
-    Rebuild {
-        /// First day: all UTC days that the range touches are rebuilt
-        #[arg(long)]
-        from: DateTime<Utc>,
-        /// First moment after the range
-        #[arg(long)]
-        to: DateTime<Utc>,
-    },
 }
 
 fn main() -> ExitCode {
@@ -62,13 +51,17 @@ fn main() -> ExitCode {
         "is not set; for example postgresql://modash:modash@localhost:5433/modash",
     );
     let (process, command) = match settings.command {
-        Some(command @ Command::Data(_)) => (settings.process.quiet(), Some(command)),
+        Some(command @ (Command::Data(_) | Command::Rollups(_))) => {
+            (settings.process.quiet(), Some(command))
+        }
         command => (settings.process, command),
     };
     let process = process.check(&mut mistakes);
     let analytics = settings.analytics.check(&mut mistakes);
-    if let (Some(analytics), Some(Command::Data(command))) = (&analytics, &command) {
-        command.check(analytics, &mut mistakes);
+    match (&analytics, &command) {
+        (Some(analytics), Some(Command::Data(command))) => command.check(analytics, &mut mistakes),
+        (_, Some(Command::Rollups(command))) => command.check(&mut mistakes),
+        _ => {}
     }
     let (Some(process), Some(analytics), true) = (process, analytics, mistakes.is_empty()) else {
         return mistakes.report(PROGRAM);
@@ -81,19 +74,11 @@ fn main() -> ExitCode {
         Some(Command::Data(command)) => {
             modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }
-        Some(Command::Rollups(Rollups::Rebuild { from, to })) => {
-            modash_runtime::run(PROGRAM, process, |_| async move {
-                modash_analytics::rebuild_rollups(analytics, from, to, show).await
-            })
+        Some(Command::Rollups(command)) => {
+            modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }
         Some(Command::Healthcheck) => healthcheck(&analytics),
     }
-}
-
-/// One line for each day.
-fn show(rebuilt: Rebuilt) {
-    let Rebuilt { day, requests } = rebuilt;
-    let _ = writeln!(std::io::stderr(), "{day}: {requests} requests summed up");
 }
 
 fn serve(process: ProcessConfig, config: AnalyticsConfig) -> ExitCode {

@@ -9,6 +9,6 @@ mod packed;
 pub(crate) use cover::{Cover, Horizon, Segment, Source};
 pub(crate) use level::{LEVELS, Level};
 pub(crate) use measures::{
-    Key, Measures, RATE_PARTS, Rollups, Sample, Sum, Sums, Token, add_by_minute,
+    Key, Measures, RATE_PARTS, Rollups, Sample, Sum, Sums, Token, add_by, add_by_minute,
 };
 pub(crate) use packed::{pack_buckets, unpack_buckets, unpack_lists};

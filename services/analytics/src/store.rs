@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use prometheus_client::metrics::counter::Counter;
 use sqlx::{PgConnection, PgPool, types::Uuid};
 use tokio::sync::watch;
@@ -44,7 +44,7 @@ pub(crate) use rebuild::Which;
 pub(crate) use recent_requests::{Page, Position};
 pub(crate) use replicas::PublishedRequest;
 pub(crate) use selection::{Grouping, Members, Selection};
-pub(crate) use size::RequestDay;
+pub(crate) use size::{DayPartition, Kept};
 pub(crate) use snapshot::{Cells, Depth, Snapshot};
 
 /// Connections for writing: one for each writer, one that listens, one that
@@ -128,11 +128,6 @@ impl Store {
             tracing::info!(partitions = dropped, "dropped rollups older than their retention");
         }
         self.forget_runs(self.partitions.kept_since(now)).await
-    }
-
-    /// The first day whose requests are kept.
-    pub(crate) fn oldest_day(&self, now: DateTime<Utc>) -> NaiveDate {
-        self.partitions.oldest(now)
     }
 
     /// Whether a request of this start can be stored.

@@ -32,7 +32,9 @@ async fn commands_use_the_database_of_a_running_modash_or_start_it_themselves() 
     modash(&directory, &generate).await;
     assert_eq!(stored(&directory).await, 500);
     let summary = rpc_value(&running.gateway, "UsageSummary", &json!({})).await.unwrap();
-    assert_eq!(summary["requests"], 500, "{summary}");
+    // Of the last 24 hours: the very first ones may be older by now.
+    let requests = summary["requests"].as_u64().unwrap();
+    assert!((490..=500).contains(&requests), "{summary}");
     running.process.signal(Signal::TERM);
     assert!(running.process.ended().await.success());
 

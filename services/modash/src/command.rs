@@ -2,7 +2,10 @@
 //! database that `modash` itself would use.
 
 use clap::Subcommand;
-use modash_analytics::{AnalyticsConfig, data::DataCommand};
+use modash_analytics::{
+    AnalyticsConfig,
+    data::{DataCommand, RollupsCommand},
+};
 use modash_runtime::{Mistakes, ServiceContext};
 
 use crate::{DatabaseConfig, Error, database::Database};
@@ -13,6 +16,9 @@ pub enum Command {
     /// Make up, measure, drop or export stored requests
     #[command(subcommand)]
     Data(DataCommand),
+    /// Repair what is computed from stored requests
+    #[command(subcommand)]
+    Rollups(RollupsCommand),
 }
 
 impl Command {
@@ -20,6 +26,7 @@ impl Command {
     pub fn check(&self, analytics: &AnalyticsConfig, mistakes: &mut Mistakes) {
         match self {
             Self::Data(command) => command.check(analytics, mistakes),
+            Self::Rollups(command) => command.check(mistakes),
         }
     }
 
@@ -38,6 +45,7 @@ impl Command {
         let work = async {
             match self {
                 Self::Data(command) => command.run(analytics, context).await,
+                Self::Rollups(command) => command.run(analytics, context).await,
             }
         };
         let result = tokio::select! {

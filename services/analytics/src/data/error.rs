@@ -13,6 +13,9 @@ pub enum DataError {
     /// The database failed while the command ran.
     #[error("{}", .0.detail())]
     Store(#[from] store::Error),
+    /// The schema cannot be brought up to date.
+    #[error("the schema of the database cannot be brought up to date: {0}")]
+    Schema(String),
     /// Nothing was ever stored in this database.
     #[error(
         "the database has no tables of modash yet; start modash once, or `modash-analytics migrate`"

@@ -12,7 +12,7 @@ use modash_proto::v1::UsageEvent;
 use modash_runtime::Mistakes;
 use tokio::task::JoinSet;
 
-use super::{DataError, Progress, Workload, WorkloadConfig, moment};
+use super::{DataError, Progress, Workload, WorkloadConfig, moment, rollups};
 use crate::{
     AnalyticsConfig,
     store::{self, Row, Store},
@@ -157,13 +157,7 @@ pub(crate) async fn generate(
     if options.in_bulk() {
         bulk(store, &workload, &progress).await?;
         progress.finish();
-        let summed_up = Progress::new("summing up", "rows", Some(rows));
-        store
-            .rebuild_rollups(from, until, store::Which::All, |rebuilt| {
-                summed_up.add(rebuilt.requests);
-            })
-            .await?;
-        summed_up.finish();
+        rollups::rebuild(store, from, until).await?;
     } else {
         ingest(store, &workload, &progress).await?;
         while store.fold().await? > 0 {}

@@ -89,7 +89,7 @@ pub(crate) async fn size(store: &Store, exact: bool) -> Result<Size, DataError> 
         return Err(DataError::Empty);
     }
     let tables = store.table_sizes(exact).await?;
-    let days = store.request_days(exact).await?;
+    let days = store.partitions_of("requests", exact).await?;
     let requests = tables.iter().find(|table| table.name == "requests").map_or(0, |t| t.rows);
     let total_bytes = tables.iter().map(TableSize::total).sum::<i64>();
     let with_requests: Vec<_> = days.iter().filter(|day| day.rows > 0).collect();

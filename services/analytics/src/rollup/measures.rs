@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use modash_histogram::{Histogram, bucket_of};
 
-use super::{LEVELS, packed};
+use super::{LEVELS, Level, packed};
 
 /// Longest time for which a request counts as running.
 const LONGEST: i64 = 86_400_000_000;
@@ -211,18 +211,22 @@ pub(crate) type Rollups = HashMap<Key, Measures>;
 /// Counts a request in the minute in which it began, and its time in each minute
 /// in which it ran.
 pub(crate) fn add_by_minute(rollups: &mut Rollups, series_id: i64, sample: &Sample<'_>) {
-    let minute = LEVELS[0];
-    let bucket = minute.floor(sample.started_at);
+    add_by(LEVELS[0], rollups, series_id, sample);
+}
+
+/// The same by the buckets of any level.
+pub(crate) fn add_by(level: Level, rollups: &mut Rollups, series_id: i64, sample: &Sample<'_>) {
+    let bucket = level.floor(sample.started_at);
     let mut key = Key { series_id, bucket, outcome: sample.outcome };
     let ended = sample.started_at
         + TimeDelta::microseconds(sample.duration_us.unwrap_or(0).clamp(0, LONGEST));
     let measures = rollups.entry(key).or_default();
     measures.add(sample);
-    let mut next = bucket + minute.length();
+    let mut next = bucket + level.length();
     measures.sums.busy_us += (ended.min(next) - sample.started_at).num_microseconds().unwrap_or(0);
     while next < ended {
         key.bucket = next;
-        let end = ended.min(next + minute.length());
+        let end = ended.min(next + level.length());
         let busy = (end - next).num_microseconds().unwrap_or(0);
         rollups.entry(key).or_default().sums.busy_us += busy;
         next = end;

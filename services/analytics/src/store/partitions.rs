@@ -37,6 +37,11 @@ impl Partitions {
         Self { retention_days, known: Mutex::default() }
     }
 
+    /// Days for which requests are kept.
+    pub(super) fn retention_days(&self) -> u32 {
+        self.retention_days
+    }
+
     /// The oldest day that is kept.
     pub(super) fn oldest(&self, now: DateTime<Utc>) -> NaiveDate {
         let today = now.date_naive();

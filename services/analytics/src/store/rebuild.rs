@@ -15,7 +15,7 @@ use super::{
     insert_requests::with_narrow,
     rollups,
 };
-use crate::rollup::{Horizon, Key, LEVELS, Rollups, Sample, add_by_minute};
+use crate::rollup::{Horizon, Key, LEVELS, Rollups, Sample, add_by};
 
 /// How much is read before it is written.
 const STEP: TimeDelta = TimeDelta::hours(1);
@@ -192,6 +192,9 @@ impl Store {
         let mut made = HashSet::new();
         // Of the wider levels only what is not written yet is in memory.
         let mut open = vec![Rollups::new(); LEVELS.len()];
+        // Levels that are not kept for this time are not summed up either.
+        let kept = horizon.complete_from.iter().position(|from| *from < end);
+        let finest = kept.unwrap_or(LEVELS.len() - 1);
         let mut at = start;
         while at < end {
             // A range that reaches into the future is one step from tomorrow on.
@@ -206,16 +209,16 @@ impl Store {
             while let Some(row) = rows.try_next().await? {
                 let (series_id, sample) = sample(&row)?;
                 requests += u64::from(sample.started_at >= start);
-                add_by_minute(&mut open[0], series_id, &sample);
+                add_by(LEVELS[finest], &mut open[finest], series_id, &sample);
             }
             drop(rows);
-            open[0].retain(|key, _| (start..end).contains(&key.bucket));
+            open[finest].retain(|key, _| (start..end).contains(&key.bucket));
             at = step;
-            let done = |key: &Key| key.bucket < at;
-            let minutes: Rollups = open[0].extract_if(|key, _| done(key)).collect();
-            let mut finer = with_narrow(minutes, &series.narrow);
-            for (place, level) in LEVELS.into_iter().enumerate() {
-                if place > 0 {
+            let done = |key: &Key| key.bucket + LEVELS[finest].length() <= at;
+            let finished: Rollups = open[finest].extract_if(|key, _| done(key)).collect();
+            let mut finer = with_narrow(finished, &series.narrow);
+            for (place, level) in LEVELS.into_iter().enumerate().skip(finest) {
+                if place > finest {
                     for (key, measures) in rollups::widen(&finer, level) {
                         open[place].entry(key).or_default().merge(&measures);
                     }

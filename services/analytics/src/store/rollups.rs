@@ -136,6 +136,11 @@ impl Levels {
         Self { days, partitions: Mutex::default() }
     }
 
+    /// Days for which a level is kept.
+    pub(super) fn days(&self, level: Level) -> u32 {
+        self.days.of(level)
+    }
+
     /// From when on a level is to be kept.
     pub(super) fn kept_from(&self, level: Level, now: DateTime<Utc>) -> DateTime<Utc> {
         level.kept_from(now, self.days.of(level))

@@ -3,17 +3,32 @@
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::{Error, Store};
-use crate::data::TableSize;
+use crate::{data::TableSize, rollup::LEVELS};
 
-/// The stored requests of a day.
+/// A partition that begins with a day.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub(crate) struct RequestDay {
+pub(crate) struct DayPartition {
     /// The day, UTC.
     pub(crate) day: NaiveDate,
-    /// Requests, estimated unless counted.
+    /// Rows, estimated unless counted.
     pub(crate) rows: i64,
     /// With indexes.
     pub(crate) bytes: i64,
+}
+
+/// How long something is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// In words.
+    pub(crate) what: &'static str,
+    /// Its table.
+    pub(crate) table: String,
+    /// First day of the first partition that is kept.
+    pub(crate) since: NaiveDate,
+    /// For how many days.
+    pub(crate) days: u32,
+    /// The setting that says so.
+    pub(crate) setting: &'static str,
 }
 
 impl Store {
@@ -30,10 +45,42 @@ impl Store {
         Ok(sqlx::query_as(statement).bind(exact).fetch_all(&self.read).await?)
     }
 
-    /// The days that have a partition, in order.
-    pub(crate) async fn request_days(&self, exact: bool) -> Result<Vec<RequestDay>, Error> {
-        let statement = include_str!("queries/days_of_requests.sql");
-        Ok(sqlx::query_as(statement).bind(exact).fetch_all(&self.read).await?)
+    /// The partitions of a table by day or month, in order.
+    pub(crate) async fn partitions_of(
+        &self,
+        table: &str,
+        exact: bool,
+    ) -> Result<Vec<DayPartition>, Error> {
+        let statement = include_str!("queries/partitions_of.sql");
+        Ok(sqlx::query_as(statement).bind(exact).bind(table).fetch_all(&self.read).await?)
+    }
+
+    /// What is kept for how long, if it is `now`.
+    pub(crate) fn kept(&self, now: DateTime<Utc>) -> Vec<Kept> {
+        let requests = Kept {
+            what: "requests",
+            table: "requests".to_owned(),
+            since: self.partitions.oldest(now),
+            days: self.partitions.retention_days(),
+            setting: "MODASH_ANALYTICS_RETENTION_DAYS",
+        };
+        let levels = LEVELS.into_iter().map(|level| {
+            let (what, setting) = match level.width {
+                60 => ("sums by minute", "MODASH_ANALYTICS_MINUTE_ROLLUP_DAYS"),
+                900 => ("by quarter of an hour", "MODASH_ANALYTICS_QUARTER_HOUR_ROLLUP_DAYS"),
+                3_600 => ("by hour", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+                21_600 => ("by six hours", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+                _ => ("by day", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+            };
+            Kept {
+                what,
+                table: format!("rollups_{}", level.width),
+                since: self.levels.kept_from(level, now).date_naive(),
+                days: self.levels.days(level),
+                setting,
+            }
+        });
+        std::iter::once(requests).chain(levels).collect()
     }
 
     /// The first and the last day with requests in a range, if there are any.

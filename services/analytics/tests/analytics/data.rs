@@ -62,7 +62,7 @@ async fn exported(database: &TestDatabase, file: &Path, more: &[&str]) -> String
 }
 
 #[tokio::test]
-async fn both_ways_to_generate_leave_the_same_rows() {
+async fn both_ways_to_generate_leave_the_same_rows_and_rollups() {
     let (ingested, copied) = (TestDatabase::create().await, TestDatabase::create().await);
     // Days that are not those of the calendar.
     let until = format!("{}T11:30:00Z", Utc::now().date_naive() - Days::new(1));
@@ -74,6 +74,20 @@ async fn both_ways_to_generate_leave_the_same_rows() {
     assert_eq!(requests(&copied).await, expected);
     let series = "SELECT s::text FROM series s ORDER BY series_id";
     assert_eq!(rows(&copied, series).await, rows(&ingested, series).await);
+    let rollups = "SELECT r::text FROM rollups r ORDER BY width, bucket, series_id, outcome";
+    let expected = rows(&ingested, rollups).await;
+    assert!(expected.len() > 3000, "{}", expected.len());
+    assert!(rows(&copied, rollups).await == expected, "the rollups differ");
+
+    // A rebuild changes nothing, and mends what is not as it should be.
+    let repair = ["rollups", "rebuild", "--from=2020-01-01", "--to", &until];
+    succeeds(&ingested, &repair).await;
+    assert!(rows(&ingested, rollups).await == expected, "a rebuild changed the rollups");
+    let spoil = "WITH gone AS (DELETE FROM rollups WHERE outcome = 1 RETURNING 1)
+                 SELECT count(*)::text FROM gone";
+    assert_ne!(rows(&copied, spoil).await, ["0"]);
+    succeeds(&copied, &repair).await;
+    assert!(rows(&copied, rollups).await == expected, "a rebuild did not mend the rollups");
 }
 
 #[tokio::test]
@@ -104,6 +118,9 @@ async fn what_flags_say_together_is_checked_before_anything_is_done() {
     assert!(problem.contains("http_error"), "{problem}");
     let problem = fails(&database, 64, &["data", "export", "--from=tomorrow"]).await;
     assert!(problem.contains("2026-11-27T12:00:00Z"), "{problem}");
+    let rebuild = ["rollups", "rebuild", "--from=2026-11-02", "--to=2026-11-01"];
+    let problem = fails(&database, 64, &rebuild).await;
+    assert!(problem.contains("--to: must be after --from"), "{problem}");
     let problem = fails(&database, 1, &["data", "size"]).await;
     assert!(problem.contains("no tables of modash yet"), "{problem}");
 }

@@ -1,4 +1,5 @@
--- Partitions of requests, in the order of their days. Rows are the planner's
+-- Partitions of the table $2 that begin with a day, in their order; none if there
+-- is no such table. Rows are the planner's
 -- estimate (rows a page when last analyzed, by the pages of now), or counted if
 -- $1 says so or no estimate was ever made.
 SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day,
@@ -14,6 +15,6 @@ SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day,
        pg_total_relation_size(c.oid) AS bytes
 FROM pg_inherits i
 JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'requests'::regclass
-  AND c.relname ~ '^requests_[0-9]{8}$'
+WHERE i.inhparent = to_regclass($2)
+  AND c.relname ~ '_[0-9]{8}$'
 ORDER BY day
