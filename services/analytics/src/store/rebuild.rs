@@ -135,6 +135,7 @@ impl Store {
         // The lock is held by a transaction of its own, so that the snapshot is
         // younger than whatever the lock waited for.
         let mut lock = self.write.begin().await?;
+        sqlx::query(include_str!("queries/no_statement_timeout.sql")).execute(&mut *lock).await?;
         rollups::lock(&mut lock).await?;
         let mut connection = self.write.acquire().await?;
         let mut transaction = sqlx::Connection::begin_with(
