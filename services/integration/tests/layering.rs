@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 /// A crate and the members of the workspace that its code may use.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("modash-proto", &[]),
     ("modash-runtime", &[]),
     ("modash-histogram", &[]),
@@ -34,6 +34,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
         ],
     ),
     ("modash-test-support", &["modash-embedded-postgres", "modash-proto"]),
+    ("modash-bench", &["modash-embedded-postgres", "modash-runtime", "modash-simulator"]),
     ("modash-integration", &["modash-embedded-postgres", "modash-proto", "modash-test-support"]),
 ];
 
@@ -48,6 +49,7 @@ const RESERVED: [(&str, &[&str]); 6] = [
             "modash-gateway",
             "modash-proxy",
             "modash-simulator",
+            "modash-bench",
             "modash-test-support",
             "modash-integration",
         ],

@@ -75,24 +75,40 @@ enum MediaType {
 }
 
 impl MediaType {
+    const LINES: [&str; 4] = [
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+        "application/stream+json",
+    ];
+
     fn new(headers: &HeaderMap) -> Self {
         let Some(value) = headers.get(header::CONTENT_TYPE) else { return Self::Json };
-        let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
-        let kind = text.split(';').next().unwrap_or("").trim();
-        match kind {
-            "" => Self::Json,
-            "text/event-stream" => Self::EventStream,
-            "application/vnd.amazon.eventstream" => Self::AwsEventStream,
-            "application/octet-stream" => Self::Opaque,
-            "application/x-ndjson"
-            | "application/ndjson"
-            | "application/jsonl"
-            | "application/stream+json" => Self::Lines,
-            _ if ["audio/", "image/", "video/"].iter().any(|start| kind.starts_with(start)) => {
-                Self::Opaque
-            }
-            _ if kind.ends_with("/json") || kind.ends_with("+json") => Self::Json,
-            _ => Self::Other,
+        let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or(b"").trim_ascii();
+        let is = |name: &str| kind.eq_ignore_ascii_case(name.as_bytes());
+        let begins = |start: &str| {
+            kind.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
+        };
+        let ends = |end: &str| {
+            let from = kind.len().wrapping_sub(end.len());
+            kind.get(from..).is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes()))
+        };
+        if kind.is_empty() || is("application/json") {
+            Self::Json
+        } else if is("text/event-stream") {
+            Self::EventStream
+        } else if is("application/vnd.amazon.eventstream") {
+            Self::AwsEventStream
+        } else if Self::LINES.into_iter().any(is) {
+            Self::Lines
+        } else if is("application/octet-stream")
+            || ["audio/", "image/", "video/"].into_iter().any(begins)
+        {
+            Self::Opaque
+        } else if ends("/json") || ends("+json") {
+            Self::Json
+        } else {
+            Self::Other
         }
     }
 }

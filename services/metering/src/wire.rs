@@ -166,21 +166,32 @@ pub(crate) fn note_error(event: &Event<'_>, record: &mut Record) {
     }
 }
 
-/// Takes what response headers say.
+/// Takes what response headers say. One look at each header: few have any of
+/// these, and looking them up by name would cost more than reading the rest.
 pub(crate) fn header_facts(status: http::StatusCode, headers: &http::HeaderMap) -> Headers {
-    let text = |names: &[&str]| {
-        let value = names.iter().find_map(|name| headers.get(*name))?;
-        value.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
-    };
-    let count = |names: &[&str]| crate::json::digits(text(names)?.as_bytes());
-    let error = text(&["x-amzn-errortype"]).and_then(|value| value.split(':').next());
-    Headers {
-        status: status.as_u16(),
-        prompt: count(&["x-prompt-tokens", "x-amzn-bedrock-input-token-count"]),
-        completion: count(&["x-generated-tokens", "x-amzn-bedrock-output-token-count"]),
-        tier: text(&["x-amzn-bedrock-service-tier", "x-gemini-service-tier"]).map(str::to_owned),
-        error_type: error.filter(|kind| !kind.is_empty()).map(str::to_owned),
+    let mut facts = Headers { status: status.as_u16(), ..Headers::default() };
+    for (name, value) in headers {
+        let Some(name) = name.as_str().strip_prefix("x-") else { continue };
+        let text = || value.to_str().ok().map(str::trim).filter(|text| !text.is_empty());
+        let count = || crate::json::digits(text()?.as_bytes());
+        match name {
+            "prompt-tokens" | "amzn-bedrock-input-token-count" => {
+                facts.prompt = facts.prompt.or_else(count);
+            }
+            "generated-tokens" | "amzn-bedrock-output-token-count" => {
+                facts.completion = facts.completion.or_else(count);
+            }
+            "amzn-bedrock-service-tier" | "gemini-service-tier" => {
+                facts.tier = facts.tier.or_else(|| text().map(str::to_owned));
+            }
+            "amzn-errortype" => {
+                let kind = text().and_then(|text| text.split(':').next());
+                facts.error_type = kind.filter(|kind| !kind.is_empty()).map(str::to_owned);
+            }
+            _ => {}
+        }
     }
+    facts
 }
 
 /// Prompt and completion, else what was reported (spec 2).

@@ -112,6 +112,7 @@ impl Exchange {
     /// Begins with the request head.
     pub(crate) fn begin(head: &Parts, upstream: Arc<str>, calibration: Arc<Calibration>) -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX);
         let meter = catch_unwind(AssertUnwindSafe(|| {
             Meter::new(&head.method, &head.uri, &head.headers, Limits::default())
                 .with_calibration(calibration)
@@ -121,8 +122,11 @@ impl Exchange {
         let progress = Progress::default();
         progress.set_phase(RequestPhase::Connecting);
         Self {
-            id: Uuid::now_v7(),
-            started_at: i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX),
+            // Random bytes of this thread: the generator behind `Uuid::now_v7` is
+            // one for all cores, behind a lock and a system call.
+            id: uuid::Builder::from_unix_timestamp_millis(micros / 1000, &rand::random())
+                .into_uuid(),
+            started_at: i64::try_from(micros).unwrap_or(i64::MAX),
             started: Instant::now(),
             upstream,
             facts: RequestFacts::read(head),

@@ -27,6 +27,9 @@ use crate::{
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: i32 = 1024;
 
+/// Most bytes of one connection that wait to be parsed or written.
+const MAX_BUFFER: usize = 64 * 1024;
+
 /// The same address, once for each core.
 pub(crate) struct Listeners {
     pub(crate) address: SocketAddr,
@@ -148,6 +151,10 @@ fn server(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .preserve_header_case(true)
+        // Events in hand are copied together and leave in one write: cheaper than
+        // a list of three slices for each of them.
+        .writev(false)
+        .max_buf_size(MAX_BUFFER)
         // The upstream's `Date` is handed on, or none.
         .auto_date_header(false)
         .http2()

@@ -15,9 +15,13 @@ const CREDENTIAL_HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("x-goog-api-key"),
 ];
 
-/// Headers that name a session or conversation.
-const SESSION_HEADERS: [&str; 4] =
-    ["x-modash-session", "x-session-id", "session_id", "x-claude-code-session-id"];
+/// Headers that name a session or conversation, in that order.
+const SESSION_HEADERS: [HeaderName; 4] = [
+    HeaderName::from_static("x-modash-session"),
+    HeaderName::from_static("x-session-id"),
+    HeaderName::from_static("session_id"),
+    HeaderName::from_static("x-claude-code-session-id"),
+];
 
 /// Headers that carry a tag: this and the tag's name.
 const TAG_PREFIX: &str = "x-modash-tag-";
@@ -45,7 +49,7 @@ impl RequestFacts {
         Self {
             method: head.method.clone(),
             path: cut(head.uri.path(), MAX_PATH).into(),
-            user_agent_family: text(headers, USER_AGENT.as_str()).and_then(family),
+            user_agent_family: text(headers, &USER_AGENT).and_then(family),
             credential: credential(headers, head.uri.query()),
             session: SESSION_HEADERS
                 .iter()
@@ -109,7 +113,7 @@ fn tags(headers: &HeaderMap) -> Vec<(Box<str>, Box<str>)> {
     tags
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
 }
 

@@ -25,6 +25,9 @@ use hyper_util::rt::TokioIo;
 use super::stream::Stream;
 use crate::tap::RequestTap;
 
+/// Most bytes of one connection that are read before they are handed on.
+const MAX_BUFFER: usize = 64 * 1024;
+
 /// An open connection. Nothing happens on it unless it is polled; dropping it
 /// closes it.
 pub(crate) struct Connection {
@@ -37,6 +40,7 @@ impl Connection {
     pub(super) async fn open(stream: Stream) -> hyper::Result<Self> {
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
+            .max_buf_size(MAX_BUFFER)
             .handshake(TokioIo::new(stream))
             .await?;
         Ok(Self { sender, driver: Driver::new(connection) })
