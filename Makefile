@@ -12,12 +12,13 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build test bench-analytics check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: bench help run demo build test bench-analytics check web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
 	@echo "make demo   the same with a simulated LLM server and traffic, in a database of its own"
 	@echo "make test   check and test everything, in a browser and with real databases too"
+	@echo "make bench  compare what a request costs: direct, nginx, a bare pass-through, modash (10 minutes)"
 	@echo "make build  build only; the program is then $(MODASH)"
 	@echo "make bench-analytics  measure ingest and queries with up to 50 million requests (ROWS=1000000: quick)"
 	@echo "make clean  remove what was built"
@@ -92,6 +93,13 @@ $(RPC_CLIENTS)/node_modules/.installed: $(RPC_CLIENTS)/package.json
 	@echo "== installing the RPC clients"
 	cd $(RPC_CLIENTS) && $(NPM) install --no-audit --no-fund --ignore-scripts
 	@touch $@
+
+# ---- benchmarks, on a quiet machine; ARGS='--only small --rounds 3' for a part
+
+bench: tools-for-running $(POSTGRES)/node_modules/.installed
+	@command -v nginx >/dev/null || echo "nginx is not installed: the comparison goes without it"
+	$(CARGO) build --locked --release -p modash-bench -p modash-simulator -p modash-proxy -p modash-analytics
+	ulimit -n $$(ulimit -Hn) && $(TARGET_DIR)/release/modash-bench data-plane --write docs/performance.md --plot docs/images/data-plane.svg $(ARGS)
 
 tools-for-running:
 	@bash .ci/tools running
