@@ -150,6 +150,6 @@ mod tests {
     #[test]
     fn durations_have_at_most_two_units() {
         let texts = [0.04, 9.96, 75.0, 3_700.0].map(duration);
-        assert_eq!(texts, ["0.0 s", "10.0 s", "1 min 15 s", "1 h 1 min"]);
+        assert_eq!(texts, ["0.0 s", "10 s", "1 min 15 s", "1 h 1 min"]);
     }
 }
