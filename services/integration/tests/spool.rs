@@ -170,3 +170,25 @@ async fn what_a_killed_proxy_was_answering_is_recorded_as_interrupted() {
     assert_eq!((&rows[0]["model"], &rows[0]["stream"]), (&json!("m-slow"), &json!(true)));
     proxy.metric("requests_interrupted_total", 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_killed_in_the_moment_of_its_answers_loses_none_of_them() {
+    let (database, upstream) = (TestDatabase::create().await, FakeUpstream::start().await);
+    let spool = tempfile::tempdir().unwrap();
+    upstream.answer_always(Answer::json(ANSWER));
+    let answers = Answers::start(&database).await;
+    for life in 1..=5 {
+        let proxy = SpoolingProxy::start(spool.path(), &upstream, &answers.analytics_url).await;
+        for _ in 0..10 {
+            proxy.ask().await;
+        }
+        // Nothing was waited for: the last ones are nowhere but in their slots.
+        proxy.kill().await;
+        let _next = SpoolingProxy::start(spool.path(), &upstream, &answers.analytics_url).await;
+        let rows = answers.rows(10 * life).await;
+        let mut ids: Vec<_> = rows.iter().map(|row| row["eventId"].to_string()).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 10 * life);
+    }
+}

@@ -13,7 +13,7 @@ use crossbeam_queue::ArrayQueue;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::{asking::StreamUsageAid, exchange::Exchange, route::Router};
+use crate::{asking::StreamUsageAid, emit::Slots, exchange::Exchange, route::Router};
 
 /// Finished requests that a core can hold until the emitter fetches them, which
 /// it does a hundred times a second.
@@ -35,6 +35,8 @@ pub(crate) struct Core {
 pub(crate) struct Shared {
     in_flight: Mutex<HashMap<Uuid, Arc<Exchange>>>,
     finished: ArrayQueue<Arc<Exchange>>,
+    /// Where requests are remembered in case of a kill.
+    pub(crate) slots: Option<Arc<Slots>>,
     /// Counters.
     pub(crate) counters: Counters,
 }
@@ -74,10 +76,11 @@ impl Counters {
 }
 
 impl Shared {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(slots: Option<Arc<Slots>>) -> Self {
         Self {
             in_flight: Mutex::default(),
             finished: ArrayQueue::new(QUEUE_LENGTH),
+            slots,
             counters: Counters::default(),
         }
     }

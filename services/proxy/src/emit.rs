@@ -9,7 +9,9 @@ mod directory;
 mod keeper;
 mod live;
 mod log;
+mod mapped;
 mod running;
+mod slots;
 mod spool;
 mod stream;
 
@@ -34,12 +36,14 @@ use url::Url;
 
 use crate::{
     core::Shared,
+    exchange::Exchange,
     usage_event::{EventMaker, SharedEvent},
 };
 pub(crate) use directory::{default_directory, directory_of};
 use keeper::{DiskState, Keeper, SharedSpool};
 use live::EndedRequests;
 pub(crate) use log::LogConfig;
+pub(crate) use slots::{Slot, SlotFile, Slots};
 use spool::{Counts, Spool, WINDOW};
 
 /// How often the cores' queues are emptied. Polling costs the cores no wake-up:
@@ -49,6 +53,17 @@ const COLLECT_EVERY: Duration = Duration::from_millis(10);
 /// How long a stop waits for analytics to come back if nothing is lost without.
 const WAIT_FOR_ANALYTICS: Duration = Duration::from_secs(2);
 
+/// Makes the file in which the cores remember their requests, or says why it
+/// cannot be.
+pub(crate) fn remember_requests(log: &LogConfig, cores: usize) -> Option<SlotFile> {
+    SlotFile::create(&log.directory, cores)
+        .inspect_err(|error| {
+            tracing::warn!(directory = %log.directory.display(), %error,
+                "a kill may lose requests of the last moment: they cannot be remembered");
+        })
+        .ok()
+}
+
 /// What emitting needs.
 pub(crate) struct EmitConfig {
     pub(crate) replica_id: String,
@@ -57,6 +72,8 @@ pub(crate) struct EmitConfig {
     pub(crate) events_in_memory: usize,
     /// `None`: in memory only.
     pub(crate) log: Option<LogConfig>,
+    /// Where the cores remember their requests.
+    pub(crate) slots: Option<SlotFile>,
 }
 
 /// Shared by the keeper, the stream and the metrics.
@@ -68,6 +85,7 @@ pub(crate) struct Emitter {
     maker: EventMaker,
     spool: Arc<SharedSpool>,
     log: Option<LogConfig>,
+    slots: Option<SlotFile>,
     ended: Mutex<EndedRequests>,
     /// A stream is open.
     connected: AtomicBool,
@@ -95,6 +113,7 @@ impl Emitter {
             maker,
             spool: Arc::new(SharedSpool::new(Spool::new(WINDOW, config.events_in_memory))),
             log: config.log,
+            slots: config.slots,
             ended: Mutex::default(),
             connected: AtomicBool::new(false),
             appended: Notify::new(),
@@ -161,18 +180,19 @@ impl Emitter {
         }
     }
 
-    /// Fetches what the cores finished.
-    fn collect(&self) -> Vec<SharedEvent> {
-        let mut events = Vec::new();
+    /// Fetches what the cores finished, with the events of it.
+    fn collect(&self) -> (Vec<SharedEvent>, Vec<Arc<Exchange>>) {
+        let (mut events, mut exchanges) = (Vec::new(), Vec::new());
         for core in &self.cores {
             while let Some(exchange) = core.next_finished() {
                 if let Some(event) = self.maker.event(&exchange) {
                     self.ended().note(&event);
                     events.push(Arc::new(event));
                 }
+                exchanges.push(exchange);
             }
         }
-        events
+        (events, exchanges)
     }
 
     fn spool(&self) -> MutexGuard<'_, Spool> {
@@ -239,15 +259,17 @@ struct KeeperThread {
 impl KeeperThread {
     fn start(emitter: Arc<Emitter>, opened: oneshot::Sender<()>) -> io::Result<Self> {
         let (requests, asked) = sync_channel::<oneshot::Sender<()>>(1);
-        let mut keeper = Keeper::new(emitter.spool.clone(), emitter.log.clone());
+        let mut keeper =
+            Keeper::new(emitter.spool.clone(), emitter.log.clone(), &emitter.replica_id);
         let work = move || {
             keeper.open();
             let _ = opened.send(());
             let mut remember_running_at = Instant::now();
             loop {
                 let request = asked.recv_timeout(COLLECT_EVERY);
-                let events = emitter.collect();
+                let (events, exchanges) = emitter.collect();
                 keeper.store(&events);
+                keeper.hold_until_written(exchanges);
                 if keeper.tend() || !events.is_empty() {
                     emitter.appended.notify_one();
                 }
@@ -258,7 +280,9 @@ impl KeeperThread {
                 match request {
                     Ok(kept) => drop(kept.send(())),
                     Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return keeper.close(),
+                    Err(RecvTimeoutError::Disconnected) => {
+                        return keeper.close(emitter.slots.as_ref());
+                    }
                 }
             }
         };

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     core::{Counters, Shared},
+    emit::Slot,
     request_facts::RequestFacts,
 };
 
@@ -33,6 +34,9 @@ pub(crate) struct Exchange {
     pub(crate) facts: RequestFacts,
     /// Fingerprint of the credential, made when it is first asked for.
     pub(crate) client_key: OnceLock<Option<String>>,
+    /// Where it is remembered until its event is on disk; freed when the last
+    /// one who holds the exchange lets go.
+    pub(crate) slot: Option<Slot>,
     /// How far it is.
     pub(crate) progress: Progress,
     state: Mutex<State>,
@@ -131,6 +135,7 @@ impl Exchange {
             upstream,
             facts: RequestFacts::read(head),
             client_key: OnceLock::new(),
+            slot: None,
             progress,
             state: Mutex::new(State {
                 metering_failed: meter.is_none(),
@@ -293,7 +298,8 @@ pub(crate) struct Running {
 
 impl Running {
     /// Enters the exchange into its core's table.
-    pub(crate) fn begin(exchange: Exchange, shared: Arc<Shared>) -> Self {
+    pub(crate) fn begin(mut exchange: Exchange, shared: Arc<Shared>) -> Self {
+        exchange.slot = shared.slots.as_ref().and_then(|slots| slots.take(&exchange));
         let exchange = Arc::new(exchange);
         shared.begin(&exchange);
         Self { exchange, shared, ended: false }
@@ -311,7 +317,14 @@ impl Running {
         }
         let exchange = &self.exchange;
         let duration = exchange.started.elapsed();
-        exchange.state().end = Some(End { ending, duration });
+        let status = {
+            let mut state = exchange.state();
+            state.end = Some(End { ending, duration });
+            state.status
+        };
+        if let Some(slot) = &exchange.slot {
+            slot.end(duration, status, exchange.progress.response_bytes.load(Ordering::Relaxed));
+        }
         exchange.progress.set_phase(RequestPhase::Ended);
         if exchange.metering_failed() {
             Counters::add(&self.shared.counters.metering_failures);
@@ -335,7 +348,7 @@ mod tests {
         let request = http::Request::post("/v1/chat/completions").body(()).unwrap();
         let (head, ()) = request.into_parts();
         let exchange = Exchange::begin(&head, "default".into(), Arc::default());
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(Shared::new(None));
         let mut running = Running::begin(exchange, shared.clone());
         let exchange = running.exchange().clone();
         exchange.observe(|_| panic!("a defect on purpose"));
@@ -354,7 +367,7 @@ mod tests {
     #[test]
     fn an_exchange_ends_once_and_dropping_it_is_an_end() {
         let (head, ()) = http::Request::get("/").body(()).unwrap().into_parts();
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(Shared::new(None));
         let exchange = Exchange::begin(&head, "default".into(), Arc::default());
         let mut running = Running::begin(exchange, shared.clone());
         assert_eq!(shared.in_flight_count(), 1);

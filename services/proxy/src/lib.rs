@@ -111,19 +111,26 @@ impl Proxy {
     /// If a thread cannot be started.
     pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
         let config = self.config;
-        let cores: Vec<_> =
-            self.listeners.listeners.iter().map(|_| Arc::new(Shared::new())).collect();
+        let log = config.spool_directory.as_deref().map(|spools| LogConfig {
+            directory: directory_of(spools, &config.replica_id),
+            bytes: config.spool_bytes,
+            fsync: config.spool_fsync,
+        });
+        let threads = self.listeners.listeners.len();
+        // Before the first request comes.
+        let slots = log.as_ref().and_then(|log| emit::remember_requests(log, threads));
+        let cores: Vec<_> = (0..threads)
+            .map(|core| slots.as_ref().map(|slots| slots.of_core(core)))
+            .map(|slots| Arc::new(Shared::new(slots)))
+            .collect();
         let fingerprinter = Fingerprinter::new(config.client_key_secret.as_deref());
         let emitter = Arc::new(Emitter::new(
             EmitConfig {
                 replica_id: config.replica_id.clone(),
                 analytics: config.analytics.clone(),
                 events_in_memory: config.spool_events,
-                log: config.spool_directory.as_deref().map(|spools| LogConfig {
-                    directory: directory_of(spools, &config.replica_id),
-                    bytes: config.spool_bytes,
-                    fsync: config.spool_fsync,
-                }),
+                log,
+                slots,
             },
             cores.clone(),
             EventMaker::new(config.replica_id.clone(), fingerprinter),

@@ -135,7 +135,7 @@ mod tests {
             &Tls::new(TlsFiles::default()).unwrap(),
             &UpstreamConfig::default(),
             1,
-            &Arc::new(Shared::new()),
+            &Arc::new(Shared::new(None)),
         )
     }
 

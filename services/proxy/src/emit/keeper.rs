@@ -16,9 +16,10 @@ use modash_proto::v1::UsageEvent;
 use super::{
     log::{Lock, Log, LogConfig, OpenError, record},
     running::RunningFiles,
+    slots::{LeftBehind, SlotFile},
     spool::{OnDisk, Spool},
 };
-use crate::usage_event::SharedEvent;
+use crate::{exchange::Exchange, usage_event::SharedEvent};
 
 /// Most events in one write, which bounds the buffer.
 const WRITE: usize = 4_096;
@@ -74,6 +75,11 @@ pub(super) struct Keeper {
     config: Option<LogConfig>,
     log: Option<Log>,
     running: Option<RunningFiles>,
+    replica_id: String,
+    /// What other processes left, until it is written.
+    left_behind: LeftBehind,
+    /// Remembered in their slots until their events are written.
+    held: Vec<Arc<Exchange>>,
     buffer: Vec<u8>,
     /// Something is wrong with the disk; tried again then.
     retry_at: Option<Instant>,
@@ -82,12 +88,19 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(spool: Arc<SharedSpool>, config: Option<LogConfig>) -> Self {
+    pub(super) fn new(
+        spool: Arc<SharedSpool>,
+        config: Option<LogConfig>,
+        replica_id: &str,
+    ) -> Self {
         Self {
             spool,
             config,
             log: None,
             running: None,
+            replica_id: replica_id.to_owned(),
+            left_behind: LeftBehind::default(),
+            held: Vec::new(),
             buffer: Vec::new(),
             retry_at: None,
             remember_at: Instant::now(),
@@ -109,8 +122,11 @@ impl Keeper {
         let directory = config.directory.clone();
         let lock = Lock::take(&directory)?;
         let (running, ran) = RunningFiles::open(&directory)?;
+        let (left_behind, remembered) = LeftBehind::find(&directory, &self.replica_id)?;
+        // Of those in both, the snapshot knows more.
+        let ran = remembered.into_iter().chain(ran);
         let mut ran: HashMap<[u8; ID_LENGTH], UsageEvent> =
-            ran.into_iter().filter_map(|event| Some((id_bytes(&event.event_id)?, event))).collect();
+            ran.filter_map(|event| Some((id_bytes(&event.event_id)?, event))).collect();
         let log = Log::open(config, lock, &mut |payload| {
             if let Some(id) = event_id(payload) {
                 ran.remove(&id);
@@ -121,6 +137,7 @@ impl Keeper {
         tracing::info!(directory = %directory.display(), bytes = log.bytes(),
             events = disk.pending, interrupted = ran.len(), "spool opened");
         (self.log, self.running) = (Some(log), Some(running));
+        self.left_behind = left_behind;
         self.spool.lock().take_over(disk);
         let mut interrupted: Vec<SharedEvent> = ran.into_values().map(Arc::new).collect();
         interrupted.sort_by(|a, b| a.event_id.cmp(&b.event_id));
@@ -144,6 +161,20 @@ impl Keeper {
             } else {
                 self.keep_in_memory(events);
             }
+        }
+    }
+
+    /// Keeps finished exchanges, and thereby their slots, until the disk has taken
+    /// their events.
+    pub(super) fn hold_until_written(&mut self, mut exchanges: Vec<Arc<Exchange>>) {
+        exchanges.retain(|exchange| exchange.slot.is_some());
+        self.held.append(&mut exchanges);
+        self.let_go();
+    }
+
+    fn let_go(&mut self) {
+        if self.spool.lock().unwritten_count() == 0 {
+            self.held.clear();
         }
     }
 
@@ -205,6 +236,7 @@ impl Keeper {
             }
         }
         self.write_what_waits();
+        self.let_go();
         self.trim();
         if now >= self.remember_at {
             self.remember();
@@ -236,6 +268,7 @@ impl Keeper {
         if wrote {
             self.note_success("usage events are kept on disk again");
         }
+        self.left_behind.remove();
     }
 
     fn trim(&mut self) {
@@ -288,11 +321,17 @@ impl Keeper {
     }
 
     /// An orderly end: nothing runs any more.
-    pub(super) fn close(&mut self) {
+    pub(super) fn close(&mut self, slots: Option<&SlotFile>) {
         self.tend();
         self.remember();
         if let Some(files) = &mut self.running {
             let _ = files.write(Vec::new());
+        }
+        // What is in memory only can still be told at the next start.
+        if self.spool.lock().unwritten_count() == 0
+            && let Some(slots) = slots
+        {
+            slots.remove();
         }
         self.log = None;
     }

@@ -66,7 +66,7 @@ pub(super) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
 impl Lock {
     /// Makes the directory if need be, and takes it.
     pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        make_directory(directory)?;
         let lock = create(&directory.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self(lock)),
@@ -315,9 +315,14 @@ fn new_segment(directory: &Path, first: u64) -> io::Result<(Segment, File)> {
     Ok((Segment { path, first, next: first, bytes }, file))
 }
 
-/// Opens a file for writing as it is, or makes it for its owner only.
+/// Makes a directory for its owner only, unless it is there.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Opens a file for reading and writing as it is, or makes it for its owner only.
 pub(super) fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 fn remove(segment: &Segment) {

@@ -29,7 +29,7 @@ impl Life {
 
     fn begin_with(config: &LogConfig, most_unwritten: usize) -> Self {
         let spool = Arc::new(SharedSpool::new(Spool::new(SMALL_WINDOW, most_unwritten)));
-        let mut keeper = Keeper::new(spool.clone(), Some(config.clone()));
+        let mut keeper = Keeper::new(spool.clone(), Some(config.clone()), "replica");
         keeper.open();
         keeper.tend();
         let place = spool.lock().rewind();
@@ -116,7 +116,7 @@ impl Life {
     fn kill(self) {}
 
     fn close(mut self) {
-        self.keeper.close();
+        self.keeper.close(None);
     }
 }
 
@@ -166,7 +166,7 @@ fn events_survive_a_kill_and_numbers_go_on() {
     assert_eq!((life.pending(), life.next()), (700, 701));
     life.append(700..710);
     assert_eq!(life.drain(), (0..710).collect::<Vec<_>>());
-    life.close();
+    life.close(None);
     let life = Life::begin(&config);
     assert_eq!((life.pending(), life.place.next_sequence), (0, 711));
 }
@@ -361,7 +361,7 @@ fn a_request_that_a_killed_process_left_behind_becomes_an_event() {
 fn a_newer_format_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let config = spool_in(&directory);
-    Life::begin(&config).close();
+    Life::begin(&config).close(None);
     let [segment] = segments(&config).try_into().unwrap();
     let mut bytes = fs::read(&segment).unwrap();
     bytes[4] = 9;
@@ -431,7 +431,7 @@ proptest! {
                 Step::NewStream => life.new_stream(),
                 Step::RememberPosition => life.keeper.remember(),
                 Step::Close => {
-                    life.close();
+                    life.close(None);
                     life = Life::begin(&config);
                 }
                 Step::Kill => {

@@ -19,6 +19,8 @@ pub(in crate::emit) enum Kind {
     Position,
     /// The requests that ran; how many such files were written before.
     Running,
+    /// Slots of requests; how many numbers the file has.
+    Slots,
 }
 
 /// Why a header is of no use.
@@ -36,6 +38,7 @@ impl Kind {
             Self::Segment => b"MSEG",
             Self::Position => b"MPOS",
             Self::Running => b"MRUN",
+            Self::Slots => b"MSLT",
         }
     }
 
