@@ -166,7 +166,7 @@ fn events_survive_a_kill_and_numbers_go_on() {
     assert_eq!((life.pending(), life.next()), (700, 701));
     life.append(700..710);
     assert_eq!(life.drain(), (0..710).collect::<Vec<_>>());
-    life.close(None);
+    life.close();
     let life = Life::begin(&config);
     assert_eq!((life.pending(), life.place.next_sequence), (0, 711));
 }
@@ -361,7 +361,7 @@ fn a_request_that_a_killed_process_left_behind_becomes_an_event() {
 fn a_newer_format_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let config = spool_in(&directory);
-    Life::begin(&config).close(None);
+    Life::begin(&config).close();
     let [segment] = segments(&config).try_into().unwrap();
     let mut bytes = fs::read(&segment).unwrap();
     bytes[4] = 9;
@@ -431,7 +431,7 @@ proptest! {
                 Step::NewStream => life.new_stream(),
                 Step::RememberPosition => life.keeper.remember(),
                 Step::Close => {
-                    life.close(None);
+                    life.close();
                     life = Life::begin(&config);
                 }
                 Step::Kill => {
