@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
     header::{self, HOST},
     request::Parts,
+    response,
 };
+use http_body::Body as _;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
@@ -68,6 +70,7 @@ async fn metered(
     let mut running = Running::begin(exchange, core.shared.clone());
     let exchange = running.exchange().clone();
     let upgrade = WantsUpgrade::take(&mut head);
+    let version = head.version;
     head.headers.insert(HOST, upstream.pool.base().host_header().clone());
     let mut head = outgoing(head, target);
     let sent = match core.aid.injection(&head, upstream) {
@@ -90,9 +93,11 @@ async fn metered(
         Ok(Asked { response, checkout, filter }) => {
             let (mut head, body) = response.into_parts();
             exchange.response_head(head.status, &head.headers);
-            remove_hop_by_hop(&mut head.headers);
+            incoming(&mut head);
+            let told = told_length(version, &head.headers, &body);
             let silence = upstream.pool.config().stream_idle_timeout;
-            let mut tap = ResponseTap::new(body, Some(running), checkout).cut_after(silence);
+            let mut tap =
+                ResponseTap::new(body, Some(running), checkout).cut_after(silence).telling(told);
             if let Some(filter) = filter {
                 head.headers.remove(header::CONTENT_LENGTH);
                 tap = tap.filtered(filter, core.aid.clone());
@@ -120,6 +125,8 @@ fn switched(
     let mut answer = Response::new(Either::Right(Full::default()));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *answer.headers_mut() = response.headers().clone();
+    // How the headers were spelled.
+    *answer.extensions_mut() = response.extensions().clone();
     if let Some(upgrade) = upgrade {
         core.tunnels.spawn(upgrade.tunnel(checkout, running));
     }
@@ -133,12 +140,15 @@ async fn unmetered(
     head: Parts,
     body: Incoming,
 ) -> Response<ResponseBody> {
+    let version = head.version;
     let request = Request::from_parts(outgoing(head, target), RequestTap::new(body, None));
     match send(pool, request, None).await {
         Ok((response, checkout)) => {
             let (mut head, body) = response.into_parts();
-            remove_hop_by_hop(&mut head.headers);
-            Response::from_parts(head, Either::Left(ResponseTap::new(body, None, checkout)))
+            incoming(&mut head);
+            let told = told_length(version, &head.headers, &body);
+            let tap = ResponseTap::new(body, None, checkout).telling(told);
+            Response::from_parts(head, Either::Left(tap))
         }
         Err(failure) => failure.response("gateway", &pool.base().to_string()).map(Either::Right),
     }
@@ -161,6 +171,22 @@ fn outgoing(mut head: Parts, target: Uri) -> Parts {
         head.headers.append(header::CONNECTION, HeaderValue::from_static("te"));
     }
     head
+}
+
+/// The response head as the client gets it; its version is that of the client's
+/// connection (RFC 9110 6.2).
+fn incoming(head: &mut response::Parts) {
+    head.version = Version::HTTP_11;
+    remove_hop_by_hop(&mut head.headers);
+}
+
+/// The length that a response without a body tells: that to HEAD, one with 304, an
+/// empty one. hyper would leave it out or put it last in HTTP/1.1.
+fn told_length(client: Version, headers: &HeaderMap, body: &Incoming) -> Option<u64> {
+    if client == Version::HTTP_2 || !body.is_end_stream() {
+        return None;
+    }
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Whether the client takes trailers, which modash hands on; without being asked

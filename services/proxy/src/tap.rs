@@ -117,6 +117,8 @@ pub(crate) struct ResponseTap {
     filter: Option<Box<Filter>>,
     silence: Option<Box<Silence>>,
     broken: Option<BodyError>,
+    /// The length that a response without a body tells all the same.
+    told: Option<u64>,
 }
 
 /// Why a response breaks off.
@@ -146,6 +148,7 @@ impl ResponseTap {
             filter: None,
             silence: None,
             broken: None,
+            told: None,
         };
         if tap.body.is_end_stream() {
             tap.complete();
@@ -162,6 +165,12 @@ impl ResponseTap {
     /// Cuts the response when the upstream is silent for this long.
     pub(crate) fn cut_after(mut self, limit: Option<Duration>) -> Self {
         self.silence = limit.map(|limit| Box::new(Silence::new(limit)));
+        self
+    }
+
+    /// A length for the head; there is no body.
+    pub(crate) fn telling(mut self, length: Option<u64>) -> Self {
+        self.told = length;
         self
     }
 
@@ -292,13 +301,14 @@ impl Body for ResponseTap {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.filter.is_none() && self.body.is_end_stream()
+        self.filter.is_none() && self.told.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.filter {
-            None => self.body.size_hint(),
-            Some(_) => SizeHint::default(),
+        match (self.told, &self.filter) {
+            (Some(told), _) => SizeHint::with_exact(told),
+            (None, None) => self.body.size_hint(),
+            (None, Some(_)) => SizeHint::default(),
         }
     }
 }

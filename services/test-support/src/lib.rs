@@ -4,6 +4,7 @@
 //! - [`TestDatabase`]: a database of one's own on a real PostgreSQL.
 //! - [`FakeUpstream`]: an LLM server that answers from a script and records.
 //! - [`Relay`]: a line that can be cut, stalled and slowed.
+//! - [`raw`]: HTTP/1.1 by the byte, and the recorded exchanges on a line.
 //! - [`event`]: usage events that can be stored as they are.
 //! - [`eventually`]: patience for what happens soon, but not at once.
 
@@ -12,6 +13,7 @@ mod database;
 mod event;
 mod eventually;
 mod gate;
+pub mod raw;
 mod received;
 mod relay;
 mod upstream;

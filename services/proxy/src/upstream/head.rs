@@ -2,10 +2,11 @@
 //! upstream. They come in the form of the client's version.
 
 use http::{
-    HeaderValue, Request, Uri, Version,
-    header::{CONNECTION, COOKIE, HOST, UPGRADE},
+    HeaderValue, Method, Request, Uri, Version,
+    header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE},
     uri::{Authority, PathAndQuery, Scheme},
 };
+use http_body::Body;
 
 use super::BaseUrl;
 
@@ -24,6 +25,19 @@ pub(super) fn for_http1<B>(request: &mut Request<B>) {
         join_cookies(request);
     }
     *request.version_mut() = Version::HTTP_11;
+}
+
+/// Says that there is a body with a method that seldom has one: hyper does not
+/// send it otherwise.
+pub(super) fn announce_body<B: Body>(request: &mut Request<B>) {
+    let body = request.body();
+    if matches!(*request.method(), Method::GET | Method::HEAD)
+        && !body.is_end_stream()
+        && body.size_hint().exact().is_none()
+    {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+    }
 }
 
 /// As HTTP/2 has it (RFC 9113 8.3.1): scheme and host in the target, no header

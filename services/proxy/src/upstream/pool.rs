@@ -23,7 +23,7 @@ use super::{
     connect::connect,
     connection::Connection,
     dial::{Dialler, Failures},
-    head::{for_http1, for_http2},
+    head::{announce_body, for_http1, for_http2},
     http2,
     stream::Stream,
 };
@@ -319,6 +319,7 @@ impl Checkout {
         match &mut self.link {
             Link::Http1(connection) => {
                 for_http1(&mut request);
+                announce_body(&mut request);
                 expect::ask_upstream(&mut request);
                 connection.send(request).await
             }
