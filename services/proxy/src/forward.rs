@@ -20,6 +20,7 @@ use crate::{
     error::json_response,
     exchange::{Exchange, Running},
     expect::Gate,
+    listener::Client,
     route::{Route, Upstream},
     send::send,
     tap::{RequestTap, ResponseTap},
@@ -42,10 +43,11 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 ];
 
 /// Answers one request.
-pub(crate) async fn forward(core: Arc<Core>, request: Request<Incoming>) -> Response<ResponseBody> {
+pub(crate) async fn forward(client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
+    let core = &*client.core;
     let (head, body) = request.into_parts();
     match core.router.route(&head) {
-        Ok(Route::Upstream(upstream, target)) => metered(&core, upstream, target, head, body).await,
+        Ok(Route::Upstream(upstream, target)) => metered(core, upstream, target, head, body).await,
         Ok(Route::Gateway(pool, target)) => unmetered(pool, target, head, body).await,
         Ok(Route::Healthz) => {
             json_response(StatusCode::OK, r#"{"status":"ok"}"#).map(Either::Right)

@@ -39,12 +39,12 @@ use crate::{
     client_key::Fingerprinter,
     core::{Core, Shared},
     emit::{EmitConfig, Emitter, LogConfig, directory_of},
-    listener::{Intake, Listeners},
+    listener::{Intake, Port},
     route::Router,
     upstream::Tls,
     usage_event::EventMaker,
 };
-pub use settings::{ProxyConfig, ProxySettings, StreamUsage};
+pub use settings::{ClientConfig, ProxyConfig, ProxySettings, StreamUsage};
 pub use upstream::{BaseUrl, HttpVersion, PoolConfig, TlsFileError, TlsFiles, UpstreamConfig};
 
 /// How often old idle connections to upstreams are closed.
@@ -72,7 +72,7 @@ pub struct Proxy {
     config: ProxyConfig,
     upstream: BaseUrl,
     tls: Tls,
-    listeners: Listeners,
+    port: Port,
     admin: TcpListener,
 }
 
@@ -84,18 +84,21 @@ impl Proxy {
     pub async fn bind(config: ProxyConfig) -> Result<Self, Error> {
         let upstream = config.upstream.clone().ok_or(Error::NoUpstream)?;
         let tls = Tls::new(config.upstream_config.tls.clone())?;
-        let listeners = Listeners::bind(config.listen, config.threads)
+        let share_port = config.clients.share_port;
+        let admin = bind_admin(config.admin_listen, share_port).await?;
+        // Last: with a shared port clients come from now on.
+        let sockets = if cfg!(target_os = "linux") { config.threads } else { 1 };
+        let port = Port::bind(config.listen, sockets, share_port)
             .map_err(|error| BindError::new("proxy", "PORT", config.listen, &error))?;
-        tracing::info!(address = %listeners.address, purpose = "proxy", %upstream, "listening");
-        warn_if_exposed("proxy", listeners.address);
-        let admin = bind("proxy admin", "MODASH_PROXY_ADMIN_LISTEN", config.admin_listen).await?;
-        Ok(Self { config, upstream, tls, listeners, admin })
+        tracing::info!(address = %port.address(), purpose = "proxy", %upstream, "listening");
+        warn_if_exposed("proxy", port.address());
+        Ok(Self { config, upstream, tls, port, admin })
     }
 
     /// Where applications reach it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.listeners.address
+        self.port.address()
     }
 
     /// Where `/metrics` and the like are.
@@ -116,7 +119,7 @@ impl Proxy {
             bytes: config.spool_bytes,
             fsync: config.spool_fsync,
         });
-        let threads = self.listeners.listeners.len();
+        let threads = config.threads;
         // Before the first request comes.
         let slots = log.as_ref().and_then(|log| emit::remember_requests(log, threads));
         let cores: Vec<_> = (0..threads)
@@ -141,8 +144,8 @@ impl Proxy {
             readiness: context.readiness,
             shutdown: context.shutdown.clone(),
         };
-        tokio::spawn(admin.run(self.admin));
-        let intakes = intakes(self.listeners.listeners).map_err(Error::Thread)?;
+        tokio::spawn(serve_admin(admin, self.admin, config.clients.share_port));
+        let intakes = Intake::for_cores(self.port, config.threads).map_err(Error::Thread)?;
         // Cores must not outlive this future, also when it is dropped.
         let _stop = StopOnDrop(context.shutdown.clone());
         let (running, mut ended) = tokio::sync::mpsc::channel(1);
@@ -162,7 +165,7 @@ impl Proxy {
             let thread = CoreThread {
                 core,
                 intake,
-                header_timeout: config.header_timeout,
+                clients: config.clients.clone(),
                 shutdown: context.shutdown.clone(),
                 running: running.clone(),
             };
@@ -181,23 +184,34 @@ impl Drop for StopOnDrop {
     }
 }
 
-#[cfg(target_os = "linux")]
-fn intakes(listeners: Vec<std::net::TcpListener>) -> io::Result<Vec<Intake>> {
-    Ok(listeners.into_iter().map(Intake::Listener).collect())
+async fn bind_admin(address: SocketAddr, share_port: bool) -> Result<TcpListener, BindError> {
+    const SETTING: &str = "MODASH_PROXY_ADMIN_LISTEN";
+    if !share_port {
+        return bind("proxy admin", SETTING, address).await;
+    }
+    let listener = Port::bind(address, 1, true).and_then(Port::into_listener);
+    let listener =
+        listener.map_err(|error| BindError::new("proxy admin", SETTING, address, &error))?;
+    let address = listener.local_addr().unwrap_or(address);
+    tracing::info!(%address, purpose = "proxy admin", "listening");
+    Ok(listener)
 }
 
-/// Here the system does not spread connections over listeners of one port.
-#[cfg(not(target_os = "linux"))]
-fn intakes(mut listeners: Vec<std::net::TcpListener>) -> io::Result<Vec<Intake>> {
-    let count = listeners.len();
-    listener::hand_out(listeners.swap_remove(0), count)
+/// On a shared port, one that stops leaves its admin port too: its successor
+/// answers there.
+async fn serve_admin(admin: Admin, listener: TcpListener, share_port: bool) {
+    let shutdown = admin.shutdown.clone();
+    tokio::select! {
+        () = admin.run(listener) => {}
+        () = shutdown.requested(), if share_port => {}
+    }
 }
 
 /// What one forwarding thread gets.
 struct CoreThread {
     core: Arc<Core>,
     intake: Intake,
-    header_timeout: Duration,
+    clients: ClientConfig,
     shutdown: Shutdown,
     /// Closed when the last thread has ended.
     running: tokio::sync::mpsc::Sender<()>,
@@ -217,7 +231,7 @@ impl CoreThread {
         };
         let served = runtime.block_on(async {
             tokio::spawn(close_old_connections(self.core.clone()));
-            listener::serve(self.core, self.intake, self.header_timeout, self.shutdown).await
+            listener::serve(self.core, self.intake, self.clients, self.shutdown).await
         });
         if let Err(error) = served {
             tracing::error!(%error, "a core stopped");

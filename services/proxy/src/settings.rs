@@ -1,5 +1,7 @@
 //! Settings of the proxy, and their checked form.
 
+mod clients;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -8,13 +10,15 @@ use std::{
 };
 
 use clap::Args;
-use modash_runtime::{Checked, Mistakes, Seconds};
+use modash_runtime::{Checked, Mistakes};
 use url::Url;
 
 use crate::{
     emit::default_directory,
     upstream::{BaseUrl, UpstreamConfig, named_upstreams},
 };
+pub use clients::ClientConfig;
+use clients::ClientSettings;
 
 mod upstream;
 use upstream::UpstreamSettings;
@@ -65,9 +69,8 @@ pub struct ProxySettings {
     #[arg(long, env = "MODASH_PROXY_REPLICA_ID")]
     proxy_replica_id: Option<String>,
 
-    /// How long a client may take to send a request head
-    #[arg(long, env = "MODASH_PROXY_HEADER_TIMEOUT_SECONDS", default_value = "30")]
-    proxy_header_timeout_seconds: Checked<Seconds>,
+    #[command(flatten)]
+    clients: ClientSettings,
 
     /// How upstreams are reached
     #[command(flatten)]
@@ -128,8 +131,8 @@ pub struct ProxyConfig {
     pub replica_id: String,
     /// How upstreams are reached.
     pub upstream_config: UpstreamConfig,
-    /// How long a client may take to send a request head.
-    pub header_timeout: Duration,
+    /// How clients are served.
+    pub clients: ClientConfig,
     /// Key of the credentials' fingerprints; `None`: random at each start.
     pub client_key_secret: Option<Vec<u8>>,
     /// What to do about streams whose client did not ask for usage.
@@ -176,9 +179,7 @@ impl ProxySettings {
         let admin = self.proxy_admin_listen.check("MODASH_PROXY_ADMIN_LISTEN", mistakes);
         let threads = self.proxy_threads.check("MODASH_PROXY_THREADS", mistakes);
         let upstream_config = self.upstreams.check(mistakes);
-        let header = self
-            .proxy_header_timeout_seconds
-            .check("MODASH_PROXY_HEADER_TIMEOUT_SECONDS", mistakes);
+        let clients = self.clients.check(mistakes);
         let stream_usage = self.proxy_stream_usage.check("MODASH_PROXY_STREAM_USAGE", mistakes);
         let spool_bytes = self.proxy_spool_bytes.check("MODASH_PROXY_SPOOL_BYTES", mistakes);
         let fsync =
@@ -200,7 +201,7 @@ impl ProxySettings {
             threads: threads?.0,
             replica_id,
             upstream_config: upstream_config?,
-            header_timeout: header?.0,
+            clients: clients?,
             client_key_secret: self.proxy_client_key_secret.map(String::into_bytes),
             stream_usage: stream_usage?,
             spool_directory: self.proxy_spool_directory,

@@ -20,6 +20,6 @@ pub use listen::{BindError, bind, warn_if_exposed};
 pub use metrics::Metrics;
 pub use process::{ProcessConfig, ProcessSettings, ServiceContext, run};
 pub use readiness::{Hold, Readiness};
-pub use settings::{Checked, Mistakes, Seconds, USAGE_EXIT_CODE, parse, redact};
+pub use settings::{Checked, Mistakes, Seconds, Switch, USAGE_EXIT_CODE, parse, redact};
 pub use shutdown::Shutdown;
 pub use telemetry::LogFormat;

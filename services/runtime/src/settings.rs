@@ -158,6 +158,18 @@ impl FromStr for Seconds {
     }
 }
 
+/// Something that is on or off: `true` or `false`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch(pub bool);
+
+impl FromStr for Switch {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self).map_err(|_| "must be \"true\" or \"false\"")
+    }
+}
+
 /// A URL for logs and errors: without user, password, query and fragment.
 #[must_use]
 pub fn redact(url: &str) -> String {

@@ -18,7 +18,7 @@ use modash_proto::v1::{
     stream_usage_request::Message as Up,
     stream_usage_response::Message as Down,
 };
-use modash_proxy::{Proxy, ProxyConfig, UpstreamConfig};
+use modash_proxy::{ClientConfig, Proxy, ProxyConfig, UpstreamConfig};
 use modash_runtime::ServiceContext;
 use modash_test_support::{FakeUpstream, eventually};
 use tokio::{
@@ -194,7 +194,7 @@ pub fn config(analytics: SocketAddr) -> ProxyConfig {
         threads: 2,
         replica_id: "test".to_owned(),
         upstream_config: UpstreamConfig::default(),
-        header_timeout: Duration::from_secs(10),
+        clients: ClientConfig::default(),
         client_key_secret: Some(b"test secret".to_vec()),
         stream_usage: modash_proxy::StreamUsage::Observe,
         spool_directory: None,
