@@ -1,6 +1,8 @@
 //! Clients that are slow or idle, and what they see when a proxy stops or another
 //! one takes over its port.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 mod support;
 
 use std::{
@@ -14,10 +16,10 @@ use std::{
 use modash_proxy::Proxy;
 use modash_runtime::ServiceContext;
 use modash_test_support::{Answer, FakeUpstream, Gate, eventually};
-use support::{PATIENCE, TestProxy, config, read_until};
+use support::{FakeAnalytics, PATIENCE, TestProxy, config, read_until};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
 
 const GET: &str = "GET /v1/models HTTP/1.1\r\nHost: here\r\n\r\n";
@@ -125,10 +127,14 @@ async fn connections_are_accepted_for_as_long_as_the_drain_delay() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_takes_over_without_a_refused_or_reset_connection() {
-    let rounds: usize = option_env!("HAND_OVERS").and_then(|text| text.parse().ok()).unwrap_or(8);
+    let rounds = std::env::var_os("HAND_OVERS").and_then(|text| text.to_str()?.parse().ok());
+    let rounds: usize = rounds.unwrap_or(8);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let analytics = listener.local_addr().unwrap();
+    FakeAnalytics::default().serve(listener);
     let upstream = FakeUpstream::start().await;
     let start = async |address: std::net::SocketAddr| {
-        let mut config = config(([127, 0, 0, 1], 9).into());
+        let mut config = config(analytics);
         config.listen = address;
         config.upstream = Some(upstream.url().parse().unwrap());
         config.clients.share_port = true;
