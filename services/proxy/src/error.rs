@@ -19,6 +19,8 @@ pub(crate) enum Refusal {
     NotAForwardProxy,
     /// The target and the upstream's base path make no valid target.
     BadTarget,
+    /// The body has a transfer coding besides `chunked` (RFC 9112 6.1).
+    TransferCoding,
 }
 
 /// A request that the upstream did not answer.
@@ -96,6 +98,14 @@ impl Refusal {
                  not as an HTTP proxy"
             }
             Self::BadTarget => "the request target is not valid behind the upstream's base path",
+            Self::TransferCoding => {
+                return error_response(
+                    StatusCode::NOT_IMPLEMENTED,
+                    "invalid_request",
+                    "modash forwards no transfer coding besides chunked: \
+                     compress with content-encoding instead",
+                );
+            }
         };
         error_response(StatusCode::BAD_REQUEST, "invalid_request", message)
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, Uri, Version, request::Parts, uri::PathAndQuery};
+use http::{Method, Uri, Version, header::TRANSFER_ENCODING, request::Parts, uri::PathAndQuery};
 
 use crate::{
     core::Shared,
@@ -80,6 +80,12 @@ impl Router {
             || (head.version < Version::HTTP_2 && head.uri.authority().is_some())
         {
             return Err(Refusal::NotAForwardProxy);
+        }
+        // The header is of one hop and goes; what it says besides `chunked` would
+        // then be said by nobody.
+        let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+            return Err(Refusal::TransferCoding);
         }
         let root = PathAndQuery::from_static("/");
         let path_and_query = head.uri.path_and_query().unwrap_or(&root);
@@ -168,6 +174,21 @@ mod tests {
             ("/openaix/v1", "default /base/openaix/v1"),
         ] {
             assert_eq!(way("GET", uri), expected);
+        }
+    }
+
+    #[test]
+    fn a_transfer_coding_besides_chunked_is_refused() {
+        for (coding, refused) in [
+            ("chunked", false),
+            ("Chunked", false),
+            ("gzip, chunked", true),
+            ("chunked, identity", true),
+        ] {
+            let request = http::Request::post("/v1").header(TRANSFER_ENCODING, coding);
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let found = router().route(&head).err();
+            assert_eq!(found, refused.then_some(Refusal::TransferCoding), "{coding}");
         }
     }
 
