@@ -182,11 +182,13 @@ try {
       await step(`${colorScheme} and ${size}: nothing sticks out`, async () => {
         const shown = await open("/", { colorScheme, viewport });
         await shown.waitForFunction(() => !document.querySelector('[role="status"][aria-label^="Loading"]'));
-        const { scroll, client } = await shown.evaluate(() => ({
-          scroll: document.documentElement.scrollWidth,
-          client: document.documentElement.clientWidth,
-        }));
-        assert.ok(scroll <= client, `${scroll} px of content in ${client} px`);
+        const { scroll, client, wide } = await shown.evaluate(() => {
+          const { scrollWidth: scroll, clientWidth: client } = document.documentElement;
+          const all = [...document.querySelectorAll("body *")];
+          const wide = all.filter((element) => element.getBoundingClientRect().right > client);
+          return { scroll, client, wide: wide.slice(0, 8).map((element) => element.outerHTML.slice(0, 160)) };
+        });
+        assert.ok(scroll <= client, `${scroll} px of content in ${client} px: ${wide.join("\n")}`);
         if (folder) {
           mkdirSync(folder, { recursive: true });
           await shown.screenshot({ path: join(folder, `overview-${colorScheme}-${size}.png`) });
