@@ -124,7 +124,7 @@ async fn errors_are_recorded_by_kind() {
     proxy.exchange(&post(CHAT, "{}")).await;
     let mut events = proxy.analytics.events(3).await;
     // Cores hand over on their own.
-    events.sort_by(|a, b| a.event_id.cmp(&b.event_id));
+    events.sort_by_key(|event| event.started_at.map(|at| (at.seconds, at.nanos)));
     let found: Vec<_> = events
         .iter()
         .map(|event| (event.known_outcome(), event.error_type.as_deref().unwrap_or_default()))
