@@ -7,7 +7,7 @@ use clap::Args;
 use modash_runtime::{Checked, Mistakes, Seconds, redact};
 use sqlx::postgres::PgConnectOptions;
 
-use crate::rollup::Level;
+use crate::rollup::{Level, Sets};
 
 /// Settings of analytics, as given.
 #[derive(Debug, Clone, Args)]
@@ -42,9 +42,10 @@ pub struct AnalyticsSettings {
     #[arg(long, env = "MODASH_ANALYTICS_MINUTE_ROLLUP_DAYS", default_value = "3")]
     analytics_minute_rollup_days: Checked<u32>,
 
-    /// Days for which sums by quarter of an hour are kept: 1 to 3650. Queries
-    /// that filter by several dimensions need them in zones of half hours
-    #[arg(long, env = "MODASH_ANALYTICS_QUARTER_HOUR_ROLLUP_DAYS", default_value = "400")]
+    /// Days for which sums by quarter of an hour are kept of every combination of
+    /// dimensions: 1 to 3650. Queries that filter by several dimensions need them
+    /// in zones of half hours; all others have theirs as long as sums by hours
+    #[arg(long, env = "MODASH_ANALYTICS_QUARTER_HOUR_ROLLUP_DAYS", default_value = "30")]
     analytics_quarter_hour_rollup_days: Checked<u32>,
 
     /// Days for which sums by hours and days are kept: 1 to 3650
@@ -101,18 +102,18 @@ pub struct AnalyticsConfig {
 pub struct RollupDays {
     /// Minutes.
     pub minute: u32,
-    /// Quarters of an hour.
+    /// Quarters of an hour of full dimension sets.
     pub quarter_hour: u32,
-    /// Hours, quarters of a day, days.
+    /// Quarters of an hour of narrow sets; hours, quarters of a day, days.
     pub hours: u32,
 }
 
 impl RollupDays {
     /// Days of a level.
-    pub(crate) fn of(&self, level: Level) -> u32 {
-        match level.width {
-            60 => self.minute,
-            900 => self.quarter_hour,
+    pub(crate) fn of(&self, level: Level, sets: Sets) -> u32 {
+        match (level.width, sets) {
+            (60, _) => self.minute,
+            (900, Sets::Full) => self.quarter_hour,
             _ => self.hours,
         }
     }

@@ -5,10 +5,12 @@ mod cover;
 mod level;
 mod measures;
 mod packed;
+mod row;
 
 pub(crate) use cover::{Cover, Horizon, Segment, Source};
-pub(crate) use level::{LEVELS, Level};
+pub(crate) use level::{LEVELS, Level, Sets};
 pub(crate) use measures::{
-    Key, Measures, RATE_PARTS, Rollups, Sample, Sum, Sums, Token, add_by, add_by_minute,
+    Key, Measures, RATE_PARTS, Rollups, Sample, Sums, Token, add_by, add_by_minute,
 };
-pub(crate) use packed::{pack_buckets, unpack_buckets, unpack_lists};
+pub(crate) use packed::{pack_buckets, unpack_buckets};
+pub(crate) use row::{PackedRow, unpack_histograms, unpack_row, unpack_sums};

@@ -24,7 +24,7 @@ use crate::{
 const SPARKLINE_PARTS: usize = 24;
 
 /// Buckets of a level that make a part of a sparkline even enough.
-const BUCKETS_PER_PART: i64 = 16;
+const BUCKETS_PER_PART: i64 = 4;
 
 impl Queries {
     pub(super) async fn answer_model_breakdown(

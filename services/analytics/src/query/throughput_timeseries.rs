@@ -56,7 +56,7 @@ impl Queries {
         for ((bucket, group), measures) in &cells {
             columns.add(*bucket, *group, measures);
         }
-        match steps(&snapshot, &selection, &grid, range) {
+        match steps(&snapshot, &selection, &members, &grid, range) {
             Some(level) => {
                 let steps = Steps::new(&grid, range, level);
                 let cells = steps.cells(&mut snapshot, &selection, &mut members).await?;
@@ -83,6 +83,7 @@ impl Queries {
 fn steps(
     snapshot: &Snapshot<'_>,
     selection: &Selection,
+    members: &Members,
     grid: &Grid,
     range: TimeRange,
 ) -> Option<Level> {
@@ -91,7 +92,7 @@ fn steps(
     if selection.by_session() || !whole_minutes || grid.bucket_seconds < 60 {
         return None;
     }
-    snapshot.step(range.start, range.end, MOST_STEPS)
+    snapshot.step(members, range.start, range.end, MOST_STEPS)
 }
 
 /// Parts of a range: the buckets of a level, cut where buckets of the answer

@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, NaiveTime, TimeDe
 /// of a level are bounds of every finer one too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Level {
-    /// Seconds of a bucket, and the name of the level in the schema.
+    /// Seconds of a bucket.
     pub(crate) width: i32,
 }
 
@@ -20,7 +20,29 @@ pub(crate) const LEVELS: [Level; 5] = [
     Level { width: 86_400 },
 ];
 
+/// Which dimension sets: rollups of both are kept apart from each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Sets {
+    /// Those of the narrow cubes, which are few.
+    Narrow,
+    /// The full ones.
+    Full,
+}
+
+impl Sets {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Narrow, Self::Full];
+}
+
 impl Level {
+    /// Number of the level in the schema: its width, negative for full sets.
+    pub(crate) fn number(self, sets: Sets) -> i32 {
+        match sets {
+            Sets::Narrow => self.width,
+            Sets::Full => -self.width,
+        }
+    }
+
     /// Length of a bucket.
     pub(crate) fn length(self) -> TimeDelta {
         TimeDelta::seconds(self.width.into())

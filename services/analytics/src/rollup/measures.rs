@@ -190,11 +190,6 @@ impl Measures {
             &mut self.token_gaps,
         ]
     }
-
-    /// The histograms as they are stored.
-    pub(crate) fn packed(&self) -> [Option<Vec<u8>>; 5] {
-        self.histograms().map(packed::pack_list)
-    }
 }
 
 /// What a row of rollups is for.

@@ -2,7 +2,7 @@
 
 use modash_histogram::{BUCKETS, Histogram};
 
-fn push(bytes: &mut Vec<u8>, mut number: u64) {
+pub(super) fn push(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -10,7 +10,7 @@ fn push(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-fn pull(bytes: &mut &[u8]) -> Option<u64> {
+pub(super) fn pull(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;
@@ -27,17 +27,13 @@ fn pull(bytes: &mut &[u8]) -> Option<u64> {
 /// its count.
 pub(crate) fn pack_buckets(buckets: impl IntoIterator<Item = (u32, u64)>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    push_buckets(&mut bytes, buckets);
-    bytes
-}
-
-fn push_buckets(bytes: &mut Vec<u8>, buckets: impl IntoIterator<Item = (u32, u64)>) {
     let mut before = 0;
     for (bucket, count) in buckets {
-        push(bytes, u64::from(bucket.saturating_sub(before)));
-        push(bytes, count);
+        push(&mut bytes, u64::from(bucket.saturating_sub(before)));
+        push(&mut bytes, count);
         before = bucket;
     }
+    bytes
 }
 
 /// What [`pack_buckets`] packed; what cannot be read ends it.
@@ -52,35 +48,38 @@ fn next(bytes: &mut &[u8], bucket: &mut u32) -> Option<(u32, u64)> {
     Some((*bucket, pull(bytes)?))
 }
 
-/// A histogram with the number of its buckets before it, so that such lists can
-/// be put one after the other by the database; `None` if it is empty.
-pub(super) fn pack_list(histogram: &Histogram) -> Option<Vec<u8>> {
+/// A histogram with the number of its buckets before it. The distance of each
+/// bucket from the one before is doubled, and odd if its count follows; else the
+/// count is 1, as most are where few requests meet.
+pub(super) fn push_list(bytes: &mut Vec<u8>, histogram: &Histogram) {
     let buckets = histogram.buckets();
-    if buckets.is_empty() {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(2 + 2 * buckets.len());
-    push(&mut bytes, buckets.len() as u64);
-    push_buckets(&mut bytes, buckets.iter().copied());
-    Some(bytes)
-}
-
-/// Adds up lists that stand one after the other; what cannot be read ends it.
-pub(crate) fn unpack_lists(mut bytes: &[u8]) -> Histogram {
-    // Counted in place: thousands of lists are merged for one answer.
-    let mut counts = [0_u64; BUCKETS as usize];
-    while let Some(buckets) = pull(&mut bytes) {
-        let mut bucket = 0;
-        for _ in 0..buckets {
-            let Some((bucket, count)) = next(&mut bytes, &mut bucket) else {
-                bytes = &[];
-                break;
-            };
-            let sum = &mut counts[bucket as usize];
-            *sum = sum.saturating_add(count);
+    push(bytes, buckets.len() as u64);
+    let mut before = 0;
+    for (bucket, count) in buckets {
+        let distance = u64::from(bucket - before) << 1;
+        before = *bucket;
+        if *count == 1 {
+            push(bytes, distance);
+        } else {
+            push(bytes, distance | 1);
+            push(bytes, *count);
         }
     }
-    Histogram::from_buckets((0..BUCKETS).zip(counts))
+}
+
+/// Takes a list from the front of `bytes`; `None` if it cannot be read.
+pub(super) fn pull_list(bytes: &mut &[u8], mut add: impl FnMut(u32, u64)) -> Option<()> {
+    let mut bucket = 0_u32;
+    for _ in 0..pull(bytes)? {
+        let distance = pull(bytes)?;
+        let count = if distance & 1 == 0 { 1 } else { pull(bytes)? };
+        bucket = bucket.checked_add(u32::try_from(distance >> 1).ok()?)?;
+        if bucket >= BUCKETS {
+            return None;
+        }
+        add(bucket, count);
+    }
+    Some(())
 }
 
 #[cfg(test)]
@@ -96,20 +95,22 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_stand_one_after_the_other_add_up() {
-        let first = Histogram::from_buckets([(0, 2), (700, 300)]);
-        let second = Histogram::from_buckets([(5, 1), (700, 1), (1023, 9)]);
-        let mut bytes = pack_list(&first).unwrap();
-        bytes.extend(pack_list(&second).unwrap());
-        assert_eq!(unpack_lists(&bytes).buckets(), [(0, 2), (5, 1), (700, 301), (1023, 9)]);
-        assert_eq!(pack_list(&Histogram::default()), None);
-        assert!(unpack_lists(&[]).is_empty());
+    fn a_list_survives_packing_and_leaves_what_follows() {
+        let histogram = Histogram::from_buckets([(0, 2), (3, 1), (700, 300), (1023, 1)]);
+        let mut bytes = Vec::new();
+        push_list(&mut bytes, &histogram);
+        bytes.push(42);
+        let (mut rest, mut found) = (bytes.as_slice(), Histogram::default());
+        assert_eq!(pull_list(&mut rest, |bucket, count| found.add(bucket, count)), Some(()));
+        assert_eq!((found, rest), (histogram, &[42][..]));
     }
 
     #[test]
-    fn bytes_that_are_no_lists_do_no_harm() {
-        for bytes in [&[0xff; 40][..], &[3, 1], &[1, 0xff, 0xff, 0x7f, 1], &[0, 0, 0]] {
-            assert!(unpack_lists(bytes).count() < 2, "{bytes:?}");
+    fn bytes_that_are_no_list_do_no_harm() {
+        for bytes in [&[0xff; 40][..], &[3, 1], &[1, 0xff, 0xff, 0x7f, 1]] {
+            let mut found = 0;
+            assert_eq!(pull_list(&mut &bytes[..], |_, _| found += 1), None, "{bytes:?}");
+            assert!(found < 2, "{bytes:?}");
         }
     }
 }

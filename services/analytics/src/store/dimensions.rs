@@ -29,11 +29,16 @@ pub(crate) enum Cube {
     ClientKey = 4,
     /// The user.
     User = 5,
+    /// All tags.
+    Tags = 6,
 }
 
 /// The cubes beside the full one.
-pub(super) const NARROW: [Cube; 5] =
-    [Cube::Total, Cube::Model, Cube::Upstream, Cube::ClientKey, Cube::User];
+pub(super) const NARROW: [Cube; 6] =
+    [Cube::Total, Cube::Model, Cube::Upstream, Cube::ClientKey, Cube::User, Cube::Tags];
+
+/// The series of the cubes beside the full one, in the order of [`NARROW`].
+pub(super) type NarrowIds = [i64; NARROW.len()];
 
 /// A dimension set, borrowed from an event or a row.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +94,7 @@ impl<'a> Dimensions<'a> {
             Cube::Upstream => Dimensions { upstream: self.upstream, ..nothing },
             Cube::ClientKey => Dimensions { client_key: self.client_key, ..nothing },
             Cube::User => Dimensions { user_name: self.user_name, ..nothing },
+            Cube::Tags => Dimensions { tags: self.tags, ..nothing },
         }
     }
 

@@ -7,7 +7,13 @@ use chrono::{DateTime, Utc};
 use modash_proto::{micros_from_duration, micros_from_timestamp, v1::LogHistogram, v1::UsageEvent};
 use sqlx::{PgConnection, types::Uuid};
 
-use super::{Error, Run, copy::CopyRows, dimensions::Dimensions, series::SeriesIds};
+use super::{
+    Error, Run,
+    copy::CopyRows,
+    dimensions::{Dimensions, NarrowIds},
+    rollups::BothSets,
+    series::SeriesIds,
+};
 use crate::rollup::{Key, Rollups, Sample, add_by_minute, pack_buckets};
 
 /// Columns of a row.
@@ -140,9 +146,9 @@ fn pack_histogram(histogram: &LogHistogram) -> Vec<u8> {
 }
 
 /// Counts requests by minute, in their full and in their narrow series.
-pub(super) fn roll_up<'a>(rows: impl IntoIterator<Item = (&'a Row, &'a SeriesIds)>) -> Rollups {
+pub(super) fn roll_up<'a>(rows: impl IntoIterator<Item = (&'a Row, &'a SeriesIds)>) -> BothSets {
     let mut full = Rollups::new();
-    let mut narrow: HashMap<i64, [i64; 5]> = HashMap::new();
+    let mut narrow: HashMap<i64, NarrowIds> = HashMap::new();
     let mut gaps = Vec::new();
     for (row, series) in rows {
         let event = &row.event;
@@ -173,18 +179,17 @@ pub(super) fn roll_up<'a>(rows: impl IntoIterator<Item = (&'a Row, &'a SeriesIds
         add_by_minute(&mut full, series.full, &sample);
         narrow.insert(series.full, series.narrow);
     }
-    with_narrow(full, &narrow)
+    BothSets { narrow: narrowed(&full, &narrow), full }
 }
 
-/// Adds what the narrow series have in common with the full ones.
-pub(super) fn with_narrow(full: Rollups, narrow: &HashMap<i64, [i64; 5]>) -> Rollups {
-    let mut rollups = Rollups::with_capacity(2 * full.len());
-    for (key, measures) in &full {
+/// The rollups of the narrow series.
+pub(super) fn narrowed(full: &Rollups, narrow: &HashMap<i64, NarrowIds>) -> Rollups {
+    let mut rollups = Rollups::with_capacity(full.len());
+    for (key, measures) in full {
         for series_id in narrow.get(&key.series_id).into_iter().flatten() {
             rollups.entry(Key { series_id: *series_id, ..*key }).or_default().merge(measures);
         }
     }
-    rollups.extend(full);
     rollups
 }
 

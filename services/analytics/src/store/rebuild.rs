@@ -6,26 +6,36 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use futures_util::TryStreamExt as _;
+use futures_util::{TryStreamExt as _, future::try_join_all};
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
 
 use super::{
     Error, Store,
-    dimensions::{Cube, Dimensions},
-    insert_requests::with_narrow,
-    rollups,
+    dimensions::{Cube, Dimensions, NarrowIds},
+    insert_requests::narrowed,
+    rollups::{self, BothSets, Horizons, Partition},
 };
-use crate::rollup::{Horizon, Key, LEVELS, Rollups, Sample, add_by};
+use crate::rollup::{Key, LEVELS, Rollups, Sample, Sets, add_by, unpack_sums};
 
 /// How much is read before it is written.
 const STEP: TimeDelta = TimeDelta::hours(1);
 
 const DAY: TimeDelta = TimeDelta::days(1);
 
-/// Full series as the rebuild needs them.
-#[derive(Debug, Default)]
-struct Series {
-    narrow: HashMap<i64, [i64; 5]>,
+/// Days that are summed up at the same time: the database reads one while the
+/// other is added up.
+const AT_A_TIME: usize = 2;
+
+/// The narrow series of each full one.
+type Narrow = HashMap<i64, NarrowIds>;
+
+/// A part of a rebuild: a day that has requests, and what follows it up to the
+/// next such day.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    day: NaiveDate,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
 }
 
 /// Which days of a range are rebuilt.
@@ -59,18 +69,21 @@ impl Store {
         mut progress: impl FnMut(Rebuilt) + Send,
     ) -> Result<(), Error> {
         let days = self.days_to_rebuild().await?;
-        // Each part begins with a day that has requests, and reaches to the next.
-        for (at, day) in days.iter().enumerate().rev() {
+        let parts = days.iter().enumerate().rev().map(|(at, day)| {
             let start = rollups::midnight(*day);
-            let day_end = start + DAY;
             let end = match days.get(at + 1) {
                 Some(next) => rollups::midnight(*next),
                 // What is newer than all requests is complete as it is.
-                None => LEVELS[LEVELS.len() - 1].ceil(to).max(day_end),
+                None => LEVELS[LEVELS.len() - 1].ceil(to).max(start + DAY),
             };
-            if start < to && day_end > from {
-                let requests = self.rebuild(start, end, which).await?;
-                progress(Rebuilt { day: *day, requests });
+            Part { day: *day, start, end }
+        });
+        let wanted: Vec<Part> =
+            parts.filter(|part| part.start < to && part.start + DAY > from).collect();
+        for parts in wanted.chunks(AT_A_TIME) {
+            let requests = self.rebuild(parts, which).await?;
+            for (part, requests) in parts.iter().zip(requests) {
+                progress(Rebuilt { day: part.day, requests });
             }
         }
         Ok(())
@@ -83,10 +96,13 @@ impl Store {
         else {
             return Ok(());
         };
-        let horizon = rollups::horizon(&mut *self.write.acquire().await?).await?;
+        let horizons = rollups::horizons(&mut *self.write.acquire().await?).await?;
         let now = Utc::now();
-        let lacking = LEVELS.into_iter().zip(horizon.complete_from).filter(|(level, from)| {
-            *from > level.ceil(oldest.max(self.levels.kept_from(*level, now)))
+        let lacking = Sets::ALL.into_iter().flat_map(|sets| {
+            let levels = LEVELS.into_iter().zip(horizons.of(sets).complete_from);
+            levels.filter(move |(level, from)| {
+                *from > level.ceil(oldest.max(self.levels.kept_from(*level, sets, now)))
+            })
         });
         let Some(to) = lacking.map(|(_, from)| from).max() else { return Ok(()) };
         tracing::info!("summing up the requests that are there already");
@@ -104,16 +120,22 @@ impl Store {
         let total = self.series.total(&self.write).await?;
         let mut repaired = Vec::new();
         for start in [day.floor(now), day.floor(now) - day.length()] {
-            let differs: Option<bool> =
-                sqlx::query_scalar(include_str!("queries/rollups_differ.sql"))
+            let end = start + day.length();
+            let (requests, sums): (Option<i64>, Option<Vec<u8>>) =
+                sqlx::query_as(include_str!("queries/compare_day.sql"))
                     .bind(start)
-                    .bind(start + day.length())
+                    .bind(end)
                     .bind(total)
+                    .bind(rollups::minutes(start))
+                    .bind(rollups::minutes(end))
                     .fetch_one(&self.write)
                     .await?;
-            if differs == Some(true) {
-                self.rebuild(start, start + day.length(), Which::All).await?;
-                repaired.push(start.date_naive());
+            let summed: i64 =
+                unpack_sums(&sums.unwrap_or_default()).map(|(_, sums)| sums.requests).sum();
+            if requests.is_some_and(|requests| requests != summed) {
+                let part = Part { day: start.date_naive(), start, end };
+                self.rebuild(&[part], Which::All).await?;
+                repaired.push(part.day);
             }
         }
         Ok(repaired)
@@ -126,17 +148,72 @@ impl Store {
             .await?)
     }
 
-    async fn rebuild(
-        &self,
-        start: DateTime<Utc>,
-        end: DateTime<Utc>,
-        which: Which,
-    ) -> Result<u64, Error> {
-        // The lock is held by a transaction of its own, so that the snapshot is
+    /// Rebuilds neighbouring parts; gives the number of requests of each.
+    async fn rebuild(&self, parts: &[Part], which: Which) -> Result<Vec<u64>, Error> {
+        // The lock is held by a transaction of its own, so that the snapshots are
         // younger than whatever the lock waited for.
         let mut lock = self.write.begin().await?;
         sqlx::query(include_str!("queries/no_statement_timeout.sql")).execute(&mut *lock).await?;
         rollups::lock(&mut lock).await?;
+        let before = rollups::horizons(&mut lock).await?;
+        let now = Utc::now();
+        // From when on each level is complete afterwards.
+        let mut after = before;
+        let mut lacking = Vec::new();
+        for part in parts {
+            let mut lacks = which == Which::All;
+            for sets in Sets::ALL {
+                let complete_from = &mut after.of_mut(sets).complete_from;
+                for (level, from) in LEVELS.into_iter().zip(complete_from) {
+                    let kept_from = part.start.max(self.levels.kept_from(level, sets, now));
+                    if (part.start..=part.end).contains(&*from) && kept_from < *from {
+                        *from = kept_from;
+                        lacks = true;
+                    }
+                }
+            }
+            lacking.push(lacks);
+        }
+        for (part, _) in parts.iter().zip(&lacking).filter(|(_, lacks)| **lacks) {
+            self.make_partitions(part.start, &after).await?;
+        }
+        let rebuilding = parts.iter().zip(lacking).map(async |(part, lacks)| {
+            if lacks { self.rebuild_part(part, &after).await } else { Ok(0) }
+        });
+        let requests = try_join_all(rebuilding).await?;
+        for (level, sets) in rollups::all_levels() {
+            let place = LEVELS.iter().position(|other| *other == level).unwrap_or_default();
+            let from = after.of(sets).complete_from[place];
+            if from != before.of(sets).complete_from[place] {
+                sqlx::query(include_str!("queries/set_complete_from.sql"))
+                    .bind(level.number(sets))
+                    .bind(from)
+                    .execute(&mut *lock)
+                    .await?;
+            }
+        }
+        lock.commit().await?;
+        Ok(requests)
+    }
+
+    /// Makes the partitions of a day ahead of transactions that would wait for
+    /// each other.
+    async fn make_partitions(&self, day: DateTime<Utc>, after: &Horizons) -> Result<(), Error> {
+        let mut connection = self.write.acquire().await?;
+        for (level, sets) in rollups::all_levels() {
+            let place = LEVELS.iter().position(|other| *other == level).unwrap_or_default();
+            if after.of(sets).complete_from[place] < day + DAY {
+                let key = Key { series_id: 0, bucket: level.floor(day), outcome: 0 };
+                let rollups = Rollups::from([(key, Default::default())]);
+                let made = self.levels.ensure(&mut connection, level, sets, &rollups).await?;
+                self.levels.remember(made);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the rollups of a part in a transaction.
+    async fn rebuild_part(&self, part: &Part, after: &Horizons) -> Result<u64, Error> {
         let mut connection = self.write.acquire().await?;
         let mut transaction = sqlx::Connection::begin_with(
             &mut *connection,
@@ -146,56 +223,41 @@ impl Store {
         sqlx::query(include_str!("queries/no_statement_timeout.sql"))
             .execute(&mut *transaction)
             .await?;
-        let horizon = rollups::horizon(&mut transaction).await?;
-        let now = Utc::now();
-        // From when on each level is complete afterwards.
-        let mut complete_from = horizon.complete_from;
-        for (level, from) in LEVELS.into_iter().zip(&mut complete_from) {
-            if (start..=end).contains(&*from) {
-                *from = (*from).min(start.max(self.levels.kept_from(level, now)));
-            }
-        }
-        if which == Which::Lacking && complete_from == horizon.complete_from {
-            return Ok(0);
-        }
         for statement in [
             include_str!("queries/discard_rollup_changes.sql"),
             include_str!("queries/delete_rollups.sql"),
         ] {
-            sqlx::query(statement).bind(start).bind(end).execute(&mut *transaction).await?;
-        }
-        let series = self.all_series(&mut transaction).await?;
-        let after = Horizon { complete_from, ..horizon };
-        let (requests, made) = self.sum_up(&mut transaction, start, end, &series, &after).await?;
-        for (level, from) in LEVELS.into_iter().zip(complete_from) {
-            sqlx::query(include_str!("queries/set_complete_from.sql"))
-                .bind(level.width)
-                .bind(from)
+            sqlx::query(statement)
+                .bind(rollups::minutes(part.start))
+                .bind(rollups::minutes(part.end))
                 .execute(&mut *transaction)
                 .await?;
         }
+        let narrow = self.all_series(&mut transaction).await?;
+        let (requests, made) = self.sum_up(&mut transaction, part, &narrow, after).await?;
         transaction.commit().await?;
-        lock.commit().await?;
         self.levels.remember(made);
         Ok(requests)
     }
 
-    /// Writes the rollups of a range from its requests.
+    /// Writes the rollups of a part from its requests.
     async fn sum_up(
         &self,
         connection: &mut PgConnection,
-        start: DateTime<Utc>,
-        end: DateTime<Utc>,
-        series: &Series,
-        horizon: &Horizon,
-    ) -> Result<(u64, HashSet<(crate::rollup::Level, NaiveDate)>), Error> {
+        part: &Part,
+        narrow: &Narrow,
+        horizons: &Horizons,
+    ) -> Result<(u64, HashSet<Partition>), Error> {
+        let Part { start, end, .. } = *part;
         let mut requests = 0;
         let mut made = HashSet::new();
         // Of the wider levels only what is not written yet is in memory.
-        let mut open = vec![Rollups::new(); LEVELS.len()];
+        let mut open: Vec<BothSets> = LEVELS.map(|_| BothSets::default()).into();
         // Levels that are not kept for this time are not summed up either.
-        let kept = horizon.complete_from.iter().position(|from| *from < end);
-        let finest = kept.unwrap_or(LEVELS.len() - 1);
+        let kept = |place: &usize| {
+            Sets::ALL.iter().any(|sets| horizons.of(*sets).complete_from[*place] < end)
+        };
+        let finest = (0..LEVELS.len()).find(kept).unwrap_or(LEVELS.len() - 1);
         let mut at = start;
         while at < end {
             // A range that reaches into the future is one step from tomorrow on.
@@ -207,36 +269,39 @@ impl Store {
                 .bind(step)
                 .bind(at)
                 .fetch(&mut *connection);
+            let full = &mut open[finest].full;
             while let Some(row) = rows.try_next().await? {
                 let (series_id, sample) = sample(&row)?;
                 requests += u64::from(sample.started_at >= start);
-                add_by(LEVELS[finest], &mut open[finest], series_id, &sample);
+                add_by(LEVELS[finest], full, series_id, &sample);
             }
             drop(rows);
-            open[finest].retain(|key, _| (start..end).contains(&key.bucket));
+            full.retain(|key, _| (start..end).contains(&key.bucket));
             at = step;
-            let done = |key: &Key| key.bucket + LEVELS[finest].length() <= at;
-            let finished: Rollups = open[finest].extract_if(|key, _| done(key)).collect();
-            let mut finer = with_narrow(finished, &series.narrow);
+            let finished = take_finished(full, finest, at);
+            let mut finer = BothSets { narrow: narrowed(&finished, narrow), full: finished };
             for (place, level) in LEVELS.into_iter().enumerate().skip(finest) {
-                if place > finest {
-                    for (key, measures) in rollups::widen(&finer, level) {
-                        open[place].entry(key).or_default().merge(&measures);
+                for sets in Sets::ALL {
+                    if place > finest {
+                        // Finer levels fit into steps; wider ones are added up first.
+                        let open = open[place].of_mut(sets);
+                        for (key, measures) in finer.of_mut(sets).drain() {
+                            let bucket = level.floor(key.bucket);
+                            open.entry(Key { bucket, ..key }).or_default().merge(&measures);
+                        }
+                        *finer.of_mut(sets) = take_finished(open, place, at);
                     }
-                    // Finer levels fit into steps; wider ones are added up first.
-                    finer = open[place]
-                        .extract_if(|key, _| key.bucket + level.length() <= at)
-                        .collect();
+                    let from = horizons.of(sets).complete_from[place];
+                    let written = rollups::since(finer.of_mut(sets), from);
+                    made.extend(self.levels.ensure(connection, level, sets, &written).await?);
+                    rollups::add_to_level(connection, level.number(sets), &written).await?;
                 }
-                let written = rollups::since(&finer, horizon.complete_from[place]);
-                made.extend(self.levels.ensure(connection, level, &written).await?);
-                rollups::add_to_level(connection, level, &written).await?;
             }
         }
         Ok((requests, made))
     }
 
-    async fn all_series(&self, connection: &mut PgConnection) -> Result<Series, Error> {
+    async fn all_series(&self, connection: &mut PgConnection) -> Result<Narrow, Error> {
         let rows =
             sqlx::query(include_str!("queries/full_series.sql")).fetch_all(connection).await?;
         let mut ids: Vec<i64> = Vec::with_capacity(rows.len());
@@ -250,13 +315,15 @@ impl Store {
             .zip(&tags)
             .map(|(row, tags)| dimensions(row, &tags.0))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut series = Series::default();
         let narrow = self.series.narrow(&self.write, &sets).await?;
-        for (id, narrow) in ids.into_iter().zip(narrow) {
-            series.narrow.insert(id, narrow);
-        }
-        Ok(series)
+        Ok(ids.into_iter().zip(narrow).collect())
     }
+}
+
+/// Takes away the buckets of a level that end by a moment.
+fn take_finished(open: &mut Rollups, place: usize, by: DateTime<Utc>) -> Rollups {
+    let length = LEVELS[place].length();
+    open.extract_if(|key, _| key.bucket + length <= by).collect()
 }
 
 fn dimensions<'a>(

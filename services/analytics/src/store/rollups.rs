@@ -13,108 +13,142 @@ use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 use super::{Error, copy::CopyRows};
 use crate::{
     config::RollupDays,
-    rollup::{Horizon, Key, LEVELS, Level, Measures, Rollups, Sum, unpack_lists},
+    rollup::{Horizon, Key, LEVELS, Level, Measures, PackedRow, Rollups, Sets, unpack_row},
 };
 
 /// Columns of a row.
-const COLUMNS: i16 = 27;
+const COLUMNS: i16 = 5;
 
-/// Changes that are moved in one transaction: some 30 MB at a time.
+/// Changes that are moved in one transaction: some 10 MB at a time.
 const CHANGES: i64 = 30_000;
+
+/// A partition: its level, whose rollups, its first day.
+pub(super) type Partition = (Level, Sets, NaiveDate);
+
+/// Rollups, those of narrow cubes and of full sets apart.
+#[derive(Debug, Default)]
+pub(super) struct BothSets {
+    pub(super) narrow: Rollups,
+    pub(super) full: Rollups,
+}
+
+impl BothSets {
+    pub(super) fn is_empty(&self) -> bool {
+        self.narrow.is_empty() && self.full.is_empty()
+    }
+
+    pub(super) fn each(&self) -> [(Sets, &Rollups); 2] {
+        [(Sets::Narrow, &self.narrow), (Sets::Full, &self.full)]
+    }
+
+    pub(super) fn of_mut(&mut self, sets: Sets) -> &mut Rollups {
+        match sets {
+            Sets::Narrow => &mut self.narrow,
+            Sets::Full => &mut self.full,
+        }
+    }
+}
+
+/// What the database holds, of narrow cubes and of full sets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Horizons {
+    pub(super) narrow: Horizon,
+    pub(super) full: Horizon,
+}
+
+impl Horizons {
+    pub(super) fn of(&self, sets: Sets) -> &Horizon {
+        match sets {
+            Sets::Narrow => &self.narrow,
+            Sets::Full => &self.full,
+        }
+    }
+
+    pub(super) fn of_mut(&mut self, sets: Sets) -> &mut Horizon {
+        match sets {
+            Sets::Narrow => &mut self.narrow,
+            Sets::Full => &mut self.full,
+        }
+    }
+}
 
 /// What is known of the levels and their partitions.
 #[derive(Debug)]
 pub(super) struct Levels {
     days: RollupDays,
-    partitions: Mutex<HashSet<(Level, NaiveDate)>>,
+    partitions: Mutex<HashSet<Partition>>,
 }
 
-fn encode(copy: &mut CopyRows, level: Level, key: &Key, measures: &Measures) {
-    let sums = &measures.sums;
-    let present = |count: i64| Some(count).filter(|count| *count != 0);
-    copy.row()
-        .moment(Some(key.bucket))
-        .bigint(Some(key.series_id))
-        .bigint(Some(sums.requests))
-        .moment(sums.last_started_at)
-        .bigint(present(sums.busy_us));
-    for sum in sums.sums() {
-        copy.bigint((sum.with > 0).then_some(sum.sum));
-    }
-    for sum in sums.sums() {
-        copy.bigint(present(sum.with).filter(|with| *with != sums.requests));
-    }
-    copy.bigint(present(sums.without_usage))
-        .bigint(present(sums.with_estimated_usage))
-        .double(sums.upstream_cost_usd)
-        .integer(level.width)
-        .smallint(Some(key.outcome));
-    for histogram in measures.packed() {
-        copy.bytea(histogram.as_deref());
-    }
+/// A bucket as the database has it: minutes since 1970.
+pub(super) fn minutes(at: DateTime<Utc>) -> i32 {
+    i32::try_from(at.timestamp().div_euclid(60)).unwrap_or(if at.timestamp() < 0 {
+        i32::MIN
+    } else {
+        i32::MAX
+    })
 }
 
-pub(super) fn decode(row: &PgRow) -> Result<(Key, Measures), sqlx::Error> {
-    let count = |at: usize| row.try_get::<Option<i64>, _>(at).map(Option::unwrap_or_default);
-    let key =
-        Key { bucket: row.try_get(0)?, series_id: row.try_get(1)?, outcome: row.try_get(21)? };
-    let mut measures = Measures::default();
-    let sums = &mut measures.sums;
-    sums.requests = row.try_get(2)?;
-    sums.last_started_at = row.try_get(3)?;
-    sums.busy_us = count(4)?;
-    for place in 0..6 {
-        if let Some(sum) = row.try_get(5 + place)? {
-            let with = row.try_get::<Option<i64>, _>(11 + place)?.unwrap_or(sums.requests);
-            *sums.sum_mut(place) = Sum { sum, with };
-        }
-    }
-    sums.without_usage = count(17)?;
-    sums.with_estimated_usage = count(18)?;
-    sums.upstream_cost_usd = row.try_get(19)?;
-    sums.count_outcome(key.outcome, sums.requests);
-    for (place, histogram) in measures.histograms_mut().into_iter().enumerate() {
-        if let Some(packed) = row.try_get::<Option<&[u8]>, _>(22 + place)? {
-            *histogram = unpack_lists(packed);
-        }
-    }
-    Ok((key, measures))
+/// The moment of a bucket.
+pub(super) fn moment(minutes: i32) -> DateTime<Utc> {
+    DateTime::from_timestamp(i64::from(minutes) * 60, 0).unwrap_or_default()
 }
 
-/// Rows in the order of their keys.
-fn rows(rollups: &Rollups, level: Level) -> CopyRows {
+/// A row: series, bucket, sums, histograms in columns `at` to `at + 3`.
+pub(super) fn decode(row: &PgRow, at: usize) -> Result<Vec<(Key, Measures)>, sqlx::Error> {
+    let (series_id, bucket) = (row.try_get(at)?, moment(row.try_get(at + 1)?));
+    let histograms: Option<&[u8]> = row.try_get(at + 3)?;
+    let cells = unpack_row(row.try_get(at + 2)?, histograms.unwrap_or_default()).into_iter();
+    let keyed = cells.map(|(outcome, all)| (Key { series_id, bucket, outcome }, all));
+    Ok(keyed.collect())
+}
+
+/// Adds rows in the order of their keys.
+fn encode(copy: &mut CopyRows, rollups: &Rollups, number: i32) {
     let mut sorted: Vec<_> = rollups.iter().collect();
     sorted.sort_unstable_by_key(|(key, _)| **key);
-    let mut copy = CopyRows::new(COLUMNS, sorted.len());
-    for (key, measures) in sorted {
-        encode(&mut copy, level, key, measures);
+    let mut packed = PackedRow::default();
+    let same_row =
+        |a: &(&Key, _), b: &(&Key, _)| (a.0.series_id, a.0.bucket) == (b.0.series_id, b.0.bucket);
+    for cells in sorted.chunk_by(same_row) {
+        packed.clear();
+        for (key, measures) in cells {
+            packed.push(key.outcome, measures);
+        }
+        copy.row()
+            .bigint(Some(cells[0].0.series_id))
+            .integer(minutes(cells[0].0.bucket))
+            .integer(number)
+            .bytea(Some(&packed.sums))
+            .bytea(Some(packed.histograms.as_slice()).filter(|bytes| !bytes.is_empty()));
     }
-    copy
 }
 
 /// Notes what a commit adds, by minute.
 pub(super) async fn add_changes(
     connection: &mut PgConnection,
-    rollups: &Rollups,
+    changes: &BothSets,
 ) -> Result<(), Error> {
-    let statement = include_str!("queries/copy_rollup_changes.sql");
-    rows(rollups, LEVELS[0]).send(connection, statement).await
+    let mut copy = CopyRows::new(COLUMNS, changes.narrow.len() + changes.full.len());
+    for (sets, rollups) in changes.each() {
+        encode(&mut copy, rollups, LEVELS[0].number(sets));
+    }
+    copy.send(connection, include_str!("queries/copy_rollup_changes.sql")).await
 }
 
 /// What the database holds.
-pub(super) async fn horizon(connection: &mut PgConnection) -> Result<Horizon, Error> {
-    let levels: Vec<(i32, DateTime<Utc>)> =
-        sqlx::query_as(include_str!("queries/rollup_levels.sql"))
-            .fetch_all(&mut *connection)
-            .await?;
-    let levels: HashMap<_, _> = levels.into_iter().collect();
-    let dropped: Option<NaiveDate> = sqlx::query_scalar(include_str!("queries/dropped_before.sql"))
-        .fetch_one(connection)
-        .await?;
+pub(super) async fn horizons(connection: &mut PgConnection) -> Result<Horizons, Error> {
+    let levels: Vec<(i32, DateTime<Utc>, Option<NaiveDate>)> =
+        sqlx::query_as(include_str!("queries/rollup_levels.sql")).fetch_all(connection).await?;
+    let dropped = levels.first().and_then(|(.., dropped)| *dropped);
     let requests_from = dropped.map_or(DateTime::<Utc>::MIN_UTC, midnight);
-    let never = DateTime::<Utc>::MAX_UTC;
-    let complete_from = LEVELS.map(|level| levels.get(&level.width).copied().unwrap_or(never));
-    Ok(Horizon { complete_from, requests_from })
+    let levels: HashMap<i32, DateTime<Utc>> =
+        levels.into_iter().map(|(number, from, _)| (number, from)).collect();
+    let horizon = |sets| {
+        let from = |level: Level| levels.get(&level.number(sets)).copied();
+        let complete_from = LEVELS.map(|level| from(level).unwrap_or(DateTime::<Utc>::MAX_UTC));
+        Horizon { complete_from, requests_from }
+    };
+    Ok(Horizons { narrow: horizon(Sets::Narrow), full: horizon(Sets::Full) })
 }
 
 pub(super) fn midnight(day: NaiveDate) -> DateTime<Utc> {
@@ -137,41 +171,42 @@ impl Levels {
     }
 
     /// Days for which a level is kept.
-    pub(super) fn days(&self, level: Level) -> u32 {
-        self.days.of(level)
+    pub(super) fn days(&self, level: Level, sets: Sets) -> u32 {
+        self.days.of(level, sets)
     }
 
     /// From when on a level is to be kept.
-    pub(super) fn kept_from(&self, level: Level, now: DateTime<Utc>) -> DateTime<Utc> {
-        level.kept_from(now, self.days.of(level))
+    pub(super) fn kept_from(&self, level: Level, sets: Sets, now: DateTime<Utc>) -> DateTime<Utc> {
+        level.kept_from(now, self.days(level, sets))
     }
 
     /// Drops what is older than it is to be kept; gives how many partitions.
     pub(super) async fn maintain(&self, pool: &PgPool, now: DateTime<Utc>) -> Result<i32, Error> {
         let mut dropped = 0;
-        for level in LEVELS {
-            let from = self.kept_from(level, now);
+        for (level, sets) in all_levels() {
+            let from = self.kept_from(level, sets, now);
             let mut transaction = pool.begin().await?;
             lock(&mut transaction).await?;
             sqlx::query(include_str!("queries/forget_rollups_before.sql"))
-                .bind(level.width)
+                .bind(level.number(sets))
                 .bind(from)
                 .execute(&mut *transaction)
                 .await?;
             dropped +=
                 sqlx::query_scalar::<_, i32>(include_str!("queries/drop_rollups_partitions.sql"))
-                    .bind(level.width)
+                    .bind(level.number(sets))
                     .bind(from.date_naive())
                     .fetch_one(&mut *transaction)
                     .await?;
             transaction.commit().await?;
             let oldest = from.date_naive();
-            self.partitions().retain(|(other, first)| *other != level || *first >= oldest);
+            self.partitions()
+                .retain(|(other, of, first)| (*other, *of) != (level, sets) || *first >= oldest);
         }
         Ok(dropped)
     }
 
-    fn partitions(&self) -> std::sync::MutexGuard<'_, HashSet<(Level, NaiveDate)>> {
+    fn partitions(&self) -> std::sync::MutexGuard<'_, HashSet<Partition>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -181,26 +216,27 @@ impl Levels {
         &self,
         connection: &mut PgConnection,
         level: Level,
+        sets: Sets,
         rollups: &Rollups,
-    ) -> Result<HashSet<(Level, NaiveDate)>, Error> {
+    ) -> Result<HashSet<Partition>, Error> {
         let wanted: HashSet<_> = rollups.keys().map(|key| level.partition(key.bucket)).collect();
         let mut made = HashSet::new();
         for (first, after) in wanted {
-            if self.partitions().contains(&(level, first)) {
+            if self.partitions().contains(&(level, sets, first)) {
                 continue;
             }
             sqlx::query(include_str!("queries/create_rollups_partition.sql"))
-                .bind(level.width)
+                .bind(level.number(sets))
                 .bind(first)
                 .bind(after)
                 .execute(&mut *connection)
                 .await?;
-            made.insert((level, first));
+            made.insert((level, sets, first));
         }
         Ok(made)
     }
 
-    pub(super) fn remember(&self, made: HashSet<(Level, NaiveDate)>) {
+    pub(super) fn remember(&self, made: HashSet<Partition>) {
         self.partitions().extend(made);
     }
 
@@ -221,29 +257,40 @@ impl Levels {
         if changes.is_empty() {
             return Ok(0);
         }
-        let count = changes.len();
-        let mut rollups = Rollups::new();
-        for change in changes {
-            let (key, measures) = decode(&change)?;
-            rollups.entry(key).or_default().merge(&measures);
+        let mut rollups = BothSets::default();
+        for change in &changes {
+            let sets = if change.try_get::<i32, _>(0)? < 0 { Sets::Full } else { Sets::Narrow };
+            let into = rollups.of_mut(sets);
+            for (key, measures) in decode(change, 1)? {
+                into.entry(key).or_default().merge(&measures);
+            }
         }
-        let horizon = horizon(&mut transaction).await?;
+        let horizons = horizons(&mut transaction).await?;
         let mut made = HashSet::new();
-        for (level, complete_from) in LEVELS.into_iter().zip(horizon.complete_from) {
-            rollups = widen(&rollups, level);
-            let kept = since(&rollups, complete_from);
-            made.extend(self.ensure(&mut transaction, level, &kept).await?);
-            merge_into_level(&mut transaction, level, kept.into_owned()).await.inspect_err(
-                |_| {
-                    // Perhaps a partition was dropped by another process.
-                    self.partitions().clear();
-                },
-            )?;
+        for sets in Sets::ALL {
+            let mut rollups = std::mem::take(rollups.of_mut(sets));
+            for (level, complete_from) in LEVELS.into_iter().zip(horizons.of(sets).complete_from) {
+                rollups = widen(&rollups, level);
+                let kept = since(&rollups, complete_from);
+                made.extend(self.ensure(&mut transaction, level, sets, &kept).await?);
+                let number = level.number(sets);
+                merge_into_level(&mut transaction, number, kept.into_owned()).await.inspect_err(
+                    |_| {
+                        // Perhaps a partition was dropped by another process.
+                        self.partitions().clear();
+                    },
+                )?;
+            }
         }
         transaction.commit().await?;
         self.remember(made);
-        Ok(count)
+        Ok(changes.len())
     }
+}
+
+/// Every level of both kinds of sets.
+pub(super) fn all_levels() -> impl Iterator<Item = (Level, Sets)> {
+    Sets::ALL.into_iter().flat_map(|sets| LEVELS.map(|level| (level, sets)))
 }
 
 /// The rollups from a moment on.
@@ -261,48 +308,52 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
     Ok(())
 }
 
+/// Adds rollups to those of the level with this number.
 async fn merge_into_level(
     connection: &mut PgConnection,
-    level: Level,
+    number: i32,
     mut rollups: Rollups,
 ) -> Result<(), Error> {
-    let mut keys: Vec<Key> = rollups.keys().copied().collect();
-    let (Some(first), Some(last)) =
-        (keys.iter().map(|key| key.bucket).min(), keys.iter().map(|key| key.bucket).max())
-    else {
+    let mut keys: Vec<_> = rollups.keys().map(|key| (key.series_id, minutes(key.bucket))).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let buckets: Vec<i32> = keys.iter().map(|(_, bucket)| *bucket).collect();
+    let (Some(first), Some(last)) = (buckets.iter().min(), buckets.iter().max()) else {
         return Ok(());
     };
-    keys.sort_unstable();
     let there = sqlx::query(include_str!("queries/read_rollups.sql"))
-        .bind(keys.iter().map(|key| key.series_id).collect::<Vec<_>>())
-        .bind(keys.iter().map(|key| key.bucket).collect::<Vec<_>>())
-        .bind(keys.iter().map(|key| key.outcome).collect::<Vec<_>>())
-        .bind(level.width)
+        .bind(keys.iter().map(|(series_id, _)| *series_id).collect::<Vec<_>>())
+        .bind(&buckets)
+        .bind(number)
         .bind(first)
         .bind(last)
         .fetch_all(&mut *connection)
         .await?;
     for row in there {
-        let (key, measures) = decode(&row)?;
-        rollups.entry(key).or_default().merge(&measures);
+        for (key, measures) in decode(&row, 0)? {
+            rollups.entry(key).or_default().merge(&measures);
+        }
     }
     sqlx::raw_sql(include_str!("queries/create_merged_rollups.sql"))
         .execute(&mut *connection)
         .await?;
-    let statement = include_str!("queries/copy_merged_rollups.sql");
-    rows(&rollups, level).send(connection, statement).await?;
+    let mut copy = CopyRows::new(COLUMNS, rollups.len());
+    encode(&mut copy, &rollups, number);
+    copy.send(connection, include_str!("queries/copy_merged_rollups.sql")).await?;
     sqlx::query(include_str!("queries/write_merged_rollups.sql")).execute(connection).await?;
     Ok(())
 }
 
-/// Adds rollups of a level where there are none.
+/// Adds rollups of the level with this number where there are none.
 pub(super) async fn add_to_level(
     connection: &mut PgConnection,
-    level: Level,
+    number: i32,
     rollups: &Rollups,
 ) -> Result<(), Error> {
     if rollups.is_empty() {
         return Ok(());
     }
-    rows(rollups, level).send(connection, include_str!("queries/copy_rollups.sql")).await
+    let mut copy = CopyRows::new(COLUMNS, rollups.len());
+    encode(&mut copy, rollups, number);
+    copy.send(connection, include_str!("queries/copy_rollups.sql")).await
 }

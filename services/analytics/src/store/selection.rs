@@ -14,7 +14,7 @@ use sqlx::{
 };
 
 use super::{Error, Snapshot, dimensions::Cube};
-use crate::filter::Filter;
+use crate::{filter::Filter, rollup::Sets};
 
 /// Requests of a range that pass a filter. The first five parameters of every
 /// statement that reads requests.
@@ -39,6 +39,8 @@ pub(crate) struct Members {
     keys: Vec<String>,
     places: HashMap<String, i32>,
     pub(super) grouping: Grouping,
+    /// Which rollups they have.
+    pub(super) sets: Sets,
     /// Outcomes are no dimension of series: their number is the group.
     pub(super) by_outcome: bool,
     /// Only these groups count.
@@ -56,8 +58,9 @@ impl Selection {
         self.sessions.is_some()
     }
 
-    pub(super) fn outcomes(&self) -> Option<&[i16]> {
-        self.outcomes.as_deref()
+    /// Whether requests that ended so count.
+    pub(super) fn has_outcome(&self, outcome: i16) -> bool {
+        self.outcomes.as_ref().is_none_or(|outcomes| outcomes.contains(&outcome))
     }
 
     /// A statement for rows of the type `T`, with its first five parameters.
@@ -116,6 +119,11 @@ impl Members {
         counts.then_some(group)
     }
 
+    /// The group of requests of a series in `group` that ended so.
+    pub(super) fn group_of_outcome(&self, group: i32, outcome: i16) -> i32 {
+        if self.by_outcome { outcome.into() } else { group }
+    }
+
     /// Whether groups beside those asked for come with the answer.
     pub(crate) fn tells_all(&self) -> bool {
         self.by_outcome
@@ -168,6 +176,7 @@ impl Snapshot<'_> {
             keys: Vec::new(),
             places: HashMap::new(),
             grouping: grouping.clone(),
+            sets: if cube == Cube::Full { Sets::Full } else { Sets::Narrow },
             by_outcome: *grouping == Grouping::Dimension(Dimension::Outcome),
             only: None,
         };
@@ -210,12 +219,10 @@ fn cube_for(filter: &Filter, grouping: &Grouping) -> Cube {
         (Cube::Upstream, filter.upstreams.is_some() || grouped(Dimension::Upstream)),
         (Cube::ClientKey, filter.client_keys.is_some() || grouped(Dimension::ClientKey)),
         (Cube::User, filter.users.is_some() || grouped(Dimension::User)),
+        (Cube::Tags, filter.tags.is_some() || matches!(grouping, Grouping::Tag(_))),
     ];
-    let others = filter.dialects.is_some()
-        || filter.operations.is_some()
-        || filter.tags.is_some()
-        || filter.stream.is_some()
-        || matches!(grouping, Grouping::Tag(_));
+    let others =
+        filter.dialects.is_some() || filter.operations.is_some() || filter.stream.is_some();
     let mut wanted = wanted.into_iter().filter_map(|(cube, is)| is.then_some(cube));
     match (others, wanted.next(), wanted.next()) {
         (false, None, _) => Cube::Total,
@@ -269,7 +276,8 @@ mod tests {
         assert_eq!(cube_for(&model(), &by(Dimension::Model)), Cube::Model);
         assert_eq!(cube_for(&model(), &by(Dimension::User)), Cube::Full);
         assert_eq!(cube_for(&all, &by(Dimension::User)), Cube::User);
-        assert_eq!(cube_for(&all, &Grouping::Tag("a".into())), Cube::Full);
+        assert_eq!(cube_for(&all, &Grouping::Tag("a".into())), Cube::Tags);
+        assert_eq!(cube_for(&model(), &Grouping::Tag("a".into())), Cube::Full);
         let streams = Filter { stream: Some(true), ..model() };
         assert_eq!(cube_for(&streams, &Grouping::None), Cube::Full);
     }

@@ -15,7 +15,7 @@ use sqlx::{PgPool, types::Json};
 
 use super::{
     Error,
-    dimensions::{Canonical, Dimensions, NARROW, id_of},
+    dimensions::{Canonical, Dimensions, NARROW, NarrowIds, id_of},
 };
 
 /// Sets whose ids are kept in memory; more, and the cache begins anew.
@@ -32,7 +32,7 @@ const COUNT_AGE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct SeriesIds {
     pub(super) full: i64,
-    pub(super) narrow: [i64; NARROW.len()],
+    pub(super) narrow: NarrowIds,
 }
 
 /// Ids of the sets that this process met.
@@ -126,7 +126,7 @@ impl SeriesCache {
         &self,
         pool: &PgPool,
         sets: &[Dimensions<'_>],
-    ) -> Result<Vec<[i64; NARROW.len()]>, Error> {
+    ) -> Result<Vec<NarrowIds>, Error> {
         let mut canonical = Vec::new();
         let mut wanted = HashMap::new();
         for set in sets.iter().flat_map(|set| NARROW.map(|cube| set.narrowed(cube))) {

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Error, Store};
-use crate::{data::TableSize, rollup::LEVELS};
+use super::{Error, Store, rollups::all_levels};
+use crate::{data::TableSize, rollup::Sets};
 
 /// A partition that begins with a day.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -64,19 +64,27 @@ impl Store {
             days: self.partitions.retention_days(),
             setting: "MODASH_ANALYTICS_RETENTION_DAYS",
         };
-        let levels = LEVELS.into_iter().map(|level| {
-            let (what, setting) = match level.width {
-                60 => ("sums by minute", "MODASH_ANALYTICS_MINUTE_ROLLUP_DAYS"),
-                900 => ("by quarter of an hour", "MODASH_ANALYTICS_QUARTER_HOUR_ROLLUP_DAYS"),
-                3_600 => ("by hour", "MODASH_ANALYTICS_ROLLUP_DAYS"),
-                21_600 => ("by six hours", "MODASH_ANALYTICS_ROLLUP_DAYS"),
-                _ => ("by day", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+        let levels = all_levels().map(|(level, sets)| {
+            let full = sets == Sets::Full;
+            let (what, setting) = match (level.width, full) {
+                (60, false) => ("sums by minute", "MODASH_ANALYTICS_MINUTE_ROLLUP_DAYS"),
+                (60, true) => ("by minute, all sets", "MODASH_ANALYTICS_MINUTE_ROLLUP_DAYS"),
+                (900, false) => ("by quarter of an hour", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+                (900, true) => {
+                    ("by quarter of an hour, all sets", "MODASH_ANALYTICS_QUARTER_HOUR_ROLLUP_DAYS")
+                }
+                (3_600, false) => ("by hour", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+                (3_600, true) => ("by hour, all sets", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+                (21_600, false) => ("by six hours", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+                (21_600, true) => ("by six hours, all sets", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+                (_, false) => ("by day", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+                (_, true) => ("by day, all sets", "MODASH_ANALYTICS_ROLLUP_DAYS"),
             };
             Kept {
                 what,
-                table: format!("rollups_{}", level.width),
-                since: self.levels.kept_from(level, now).date_naive(),
-                days: self.levels.days(level),
+                table: format!("{}rollups_{}", if full { "full_" } else { "" }, level.width),
+                since: self.levels.kept_from(level, sets, now).date_naive(),
+                days: self.levels.days(level, sets),
                 setting,
             }
         });

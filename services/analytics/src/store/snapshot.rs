@@ -6,11 +6,18 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt as _;
-use sqlx::{Postgres, Row as _, Transaction, postgres::PgRow};
+use sqlx::{Postgres, Row as _, Transaction};
 
-use super::{Error, Grouping, Selection, Store, rebuild::sample, rollups, selection::Members};
+use super::{
+    Error, Grouping, Selection, Store,
+    rebuild::sample,
+    rollups::{self, Horizons, minutes},
+    selection::Members,
+};
 use crate::filter::Filter;
-use crate::rollup::{Cover, Horizon, LEVELS, Level, Measures, Segment, Source, Sum, unpack_lists};
+use crate::rollup::{
+    Cover, LEVELS, Level, Measures, Segment, Source, unpack_histograms, unpack_sums,
+};
 
 /// Single requests of segments that are nearer to each other than this are read
 /// together.
@@ -35,7 +42,7 @@ pub(crate) enum Depth {
 /// One state of the database, for all statements of an answer.
 pub(crate) struct Snapshot<'a> {
     pub(super) transaction: Transaction<'a, Postgres>,
-    pub(super) horizon: Horizon,
+    horizons: Horizons,
     rows_left: i64,
 }
 
@@ -44,8 +51,8 @@ impl Store {
     pub(crate) async fn snapshot(&self) -> Result<Snapshot<'static>, Error> {
         let begin = include_str!("queries/begin_reading.sql");
         let mut transaction = self.reader()?.begin_with(begin).await?;
-        let horizon = rollups::horizon(&mut transaction).await?;
-        Ok(Snapshot { transaction, horizon, rows_left: self.query_rows })
+        let horizons = rollups::horizons(&mut transaction).await?;
+        Ok(Snapshot { transaction, horizons, rows_left: self.query_rows })
     }
 }
 
@@ -54,11 +61,12 @@ impl Snapshot<'_> {
     /// buckets in it.
     pub(crate) fn step(
         &self,
+        members: &Members,
         start: DateTime<Utc>,
         end: DateTime<Utc>,
         most: i64,
     ) -> Option<Level> {
-        let finest = self.horizon.finest_since(start)?;
+        let finest = self.horizons.of(members.sets).finest_since(start)?;
         LEVELS
             .into_iter()
             .filter(|level| *level >= finest)
@@ -76,7 +84,7 @@ impl Snapshot<'_> {
         let cover = if selection.by_session() {
             Cover::of_requests(bounds)
         } else {
-            Cover::new(bounds, &self.horizon)
+            Cover::new(bounds, self.horizons.of(members.sets))
         };
         let mut cells = Cells::new();
         for level in LEVELS {
@@ -87,7 +95,7 @@ impl Snapshot<'_> {
         }
         let segments = cover.rolled_up();
         if !segments.is_empty() && !members.series.is_empty() {
-            self.add_changes(&mut cells, selection, members, &segments).await?;
+            self.add_changes(&mut cells, selection, members, &segments, depth).await?;
         }
         let segments: Vec<_> = cover.of(Source::Requests).copied().collect();
         for near in segments.chunk_by(|before, after| after.start - before.end <= NEAR) {
@@ -134,34 +142,29 @@ impl Snapshot<'_> {
         let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
             return Ok(());
         };
-        let seconds = |segment: &Segment| (segment.end - segment.start).num_seconds();
-        let read = segments.iter().map(seconds).sum::<i64>();
-        let between = (last.end - first.start).num_seconds();
-        let lookups = segments.len() * members.series.len();
-        let statement = if read * 3 < between && lookups < MOST_LOOKUPS {
-            include_str!("queries/rollups_apart.sql")
-        } else {
-            include_str!("queries/rollups.sql")
-        };
-        let rows = sqlx::query(statement)
-            .bind(segments.iter().map(|segment| segment.start).collect::<Vec<_>>())
-            .bind(segments.iter().map(|segment| segment.end).collect::<Vec<_>>())
+        let spans = spans(segments, members.series.len());
+        let rows = sqlx::query(include_str!("queries/rollups.sql"))
+            .bind(segments.iter().map(|segment| minutes(segment.start)).collect::<Vec<_>>())
+            .bind(segments.iter().map(|segment| minutes(segment.end)).collect::<Vec<_>>())
             .bind(segments.iter().map(|segment| segment.place).collect::<Vec<_>>())
             .bind(&members.series)
             .bind(&members.groups)
-            .bind(members.by_outcome)
-            .bind(selection.outcomes())
-            .bind(level.width)
-            .bind(first.start)
-            .bind(last.end)
+            .bind(level.number(members.sets))
+            .bind(spans.iter().map(|span| minutes(span.0)).collect::<Vec<_>>())
+            .bind(spans.iter().map(|span| minutes(span.1)).collect::<Vec<_>>())
+            .bind(minutes(first.start))
+            .bind(minutes(last.end))
             .bind(depth == Depth::Distributions)
             .bind(self.rows_left + 1)
             .fetch_all(&mut *self.transaction)
             .await?;
         for row in rows {
-            let (place, group, rows, measures) = decode(&row)?;
-            self.spend(rows)?;
-            cells.entry((place, group)).or_default().merge(&measures);
+            let (place, group): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
+            self.spend(row.try_get(2)?)?;
+            let histograms: Option<&[u8]> = row.try_get(4)?;
+            let bytes = (row.try_get(3)?, histograms.unwrap_or_default());
+            let group = |outcome| members.group_of_outcome(group, outcome);
+            add_row(cells, selection, place, bytes, group);
         }
         Ok(())
     }
@@ -172,32 +175,34 @@ impl Snapshot<'_> {
         selection: &Selection,
         members: &Members,
         segments: &[Segment],
+        depth: Depth,
     ) -> Result<(), Error> {
         let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
             return Ok(());
         };
-        let mut rows = sqlx::query(include_str!("queries/rollup_changes.sql"))
-            .bind(first.start)
-            .bind(last.end)
+        let rows = sqlx::query(include_str!("queries/rollup_changes.sql"))
+            .bind(minutes(first.start))
+            .bind(minutes(last.end))
             .bind(&members.series)
-            .bind(selection.outcomes())
-            .fetch(&mut *self.transaction);
+            .bind(depth == Depth::Distributions)
+            .fetch_all(&mut *self.transaction)
+            .await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.spend(rows.len() as i64)?;
         let groups: HashMap<i64, i32> =
             members.series.iter().copied().zip(members.groups.iter().copied()).collect();
-        let mut read = 0;
-        while let Some(row) = rows.try_next().await? {
-            read += 1;
-            let (key, measures) = rollups::decode(&row)?;
-            let Some(segment) = segment_of(segments, key.bucket) else { continue };
-            let group = if members.by_outcome {
-                key.outcome.into()
-            } else {
-                groups.get(&key.series_id).copied().unwrap_or_default()
-            };
-            cells.entry((segment.place, group)).or_default().merge(&measures);
+        for row in rows {
+            let bucket = rollups::moment(row.try_get(1)?);
+            let Some(segment) = segment_of(segments, bucket) else { continue };
+            let group = groups.get(&row.try_get(0)?).copied().unwrap_or_default();
+            let histograms: Option<&[u8]> = row.try_get(3)?;
+            let bytes = (row.try_get(2)?, histograms.unwrap_or_default());
+            let group = |outcome| members.group_of_outcome(group, outcome);
+            add_row(cells, selection, segment.place, bytes, group);
         }
-        drop(rows);
-        self.spend(read)
+        Ok(())
     }
 
     async fn add_requests(
@@ -249,25 +254,37 @@ fn segment_of(segments: &[Segment], at: DateTime<Utc>) -> Option<&Segment> {
     segments.get(after.checked_sub(1)?).filter(|segment| at < segment.end)
 }
 
-/// A line of rollups.sql: bucket, group, rows that were summed up, sums.
-fn decode(row: &PgRow) -> Result<(i32, i32, i64, Measures), sqlx::Error> {
-    let mut measures = Measures::default();
-    let sums = &mut measures.sums;
-    sums.requests = row.try_get(3)?;
-    sums.failed = row.try_get(4)?;
-    sums.client_closed = row.try_get(5)?;
-    sums.last_started_at = row.try_get(6)?;
-    sums.busy_us = row.try_get(7)?;
-    for place in 0..6 {
-        *sums.sum_mut(place) = Sum { sum: row.try_get(8 + place)?, with: 0 };
+/// Adds rows of rollups, sums and histograms, that stand one after the other.
+fn add_row(
+    cells: &mut Cells,
+    selection: &Selection,
+    place: i32,
+    (sums, histograms): (&[u8], &[u8]),
+    group: impl Fn(i16) -> i32,
+) {
+    for (outcome, sums) in unpack_sums(sums).filter(|(outcome, _)| selection.has_outcome(*outcome))
+    {
+        cells.entry((place, group(outcome))).or_default().sums.merge(&sums);
     }
-    sums.without_usage = row.try_get(14)?;
-    sums.with_estimated_usage = row.try_get(15)?;
-    sums.upstream_cost_usd = row.try_get(16)?;
-    for (place, histogram) in measures.histograms_mut().into_iter().enumerate() {
-        if let Some(packed) = row.try_get::<Option<&[u8]>, _>(17 + place)? {
-            *histogram = unpack_lists(packed);
+    let counts = |outcome| selection.has_outcome(outcome).then(|| group(outcome));
+    for (group, histograms) in unpack_histograms(histograms, counts) {
+        let cell = cells.entry((place, group)).or_default();
+        for (into, histogram) in cell.histograms_mut().into_iter().zip(&histograms) {
+            into.merge(histogram);
         }
     }
-    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, measures))
+}
+
+/// What to look up of each of so many series for these segments: all that lies
+/// between them at once, unless that is much more and the look-ups are few.
+fn spans(segments: &[Segment], series: usize) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+    let each = || segments.iter().map(|segment| (segment.start, segment.end));
+    let seconds = each().map(|(start, end)| (end - start).num_seconds()).sum::<i64>();
+    let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return Vec::new() };
+    let between = (last.end - first.start).num_seconds();
+    if seconds * 3 < between && segments.len() * series < MOST_LOOKUPS {
+        each().collect()
+    } else {
+        vec![(first.start, last.end)]
+    }
 }

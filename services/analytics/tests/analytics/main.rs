@@ -18,6 +18,7 @@ mod rollups;
 mod server;
 mod storage;
 mod subscribe;
+mod sums;
 mod throughput_timeseries;
 mod usage_summary;
 mod usage_timeseries;

@@ -520,11 +520,11 @@ async fn model_breakdown_is_that_of_the_model() {
             assert_eq!(row.last_seen_at.as_ref().and_then(micros_from_timestamp), last);
             let mut sparkline = vec![0; 24];
             for event in events {
-                // Parts are rounded to whole buckets of which they have sixteen.
+                // Parts are rounded to whole buckets of which they have four.
                 let wide = [86_400, 21_600, 3_600, 900, 60]
                     .into_iter()
                     .map(|width| width * 1_000_000)
-                    .find(|width| width * 16 <= (end - start) / 24)
+                    .find(|width| width * 4 <= (end - start) / 24)
                     .unwrap_or(1);
                 let part = |part: i64| match part {
                     0 => start,

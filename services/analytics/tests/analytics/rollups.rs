@@ -4,96 +4,40 @@ use chrono::{DateTime, Utc};
 use modash_analytics::{migrate, rebuild_rollups};
 use modash_proto::{duration_from_micros, v1::UsageEvent};
 use modash_test_support::{TestDatabase, eventually};
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     harness::{PATIENCE, TestAnalytics, TestProxy, at, config, event_at},
     random::Random,
+    sums::{of_requests, of_rollups},
 };
-
-/// What the rollups of one width say, changes included, against what the rows say:
-/// the lines that are not the same.
-async fn differences(connection: &mut PgConnection, width: i64) -> Vec<String> {
-    sqlx::query(
-        "WITH narrow AS (
-             SELECT r.*, s.operation, n.series_id AS in_series FROM requests r
-             JOIN series s USING (series_id)
-             JOIN series n ON n.series_id = s.series_id
-                 OR n.cube = 1
-                 OR n.cube = 2 AND n.model IS NOT DISTINCT FROM s.model
-                 OR n.cube = 3 AND n.upstream = s.upstream
-                 OR n.cube = 4 AND n.client_key IS NOT DISTINCT FROM s.client_key
-                 OR n.cube = 5 AND n.user_name IS NOT DISTINCT FROM s.user_name
-         ), rows AS (
-             SELECT in_series AS series_id, outcome,
-                    to_timestamp(floor(extract(epoch FROM started_at) / $1) * $1) AS bucket,
-                    count(*) AS requests, max(started_at) AS last_started_at,
-                    sum(prompt_tokens) AS prompt, count(prompt_tokens) AS with_prompt,
-                    sum(cached_prompt_tokens) AS cached, count(cached_prompt_tokens) AS with_cached,
-                    sum(cache_write_tokens) AS written, count(cache_write_tokens) AS with_written,
-                    sum(completion_tokens) AS completion, count(completion_tokens) AS with_completion,
-                    sum(reasoning_tokens) AS reasoning, count(reasoning_tokens) AS with_reasoning,
-                    sum(total_tokens) AS total, count(total_tokens) AS with_total,
-                    count(*) FILTER (WHERE outcome = 1 AND operation IN (1, 2, 3)
-                                       AND usage_source IN (4, 5)) AS without_usage,
-                    count(*) FILTER (WHERE usage_source = 3) AS estimated
-             FROM narrow GROUP BY 1, 2, 3
-         ), both_kinds AS (
-             SELECT * FROM rollups WHERE width = $1
-             UNION ALL SELECT * FROM rollup_changes
-         ), sums AS (
-             SELECT series_id, outcome,
-                    to_timestamp(floor(extract(epoch FROM bucket) / $1) * $1) AS bucket,
-                    sum(requests) AS requests, max(last_started_at) AS last_started_at,
-                    sum(prompt_tokens) AS prompt,
-                    sum(coalesce(with_prompt, CASE WHEN prompt_tokens IS NULL THEN 0 ELSE requests END)) AS with_prompt,
-                    sum(cached_prompt_tokens),
-                    sum(coalesce(with_cached_prompt, CASE WHEN cached_prompt_tokens IS NULL THEN 0 ELSE requests END)),
-                    sum(cache_write_tokens),
-                    sum(coalesce(with_cache_write, CASE WHEN cache_write_tokens IS NULL THEN 0 ELSE requests END)),
-                    sum(completion_tokens),
-                    sum(coalesce(with_completion, CASE WHEN completion_tokens IS NULL THEN 0 ELSE requests END)),
-                    sum(reasoning_tokens),
-                    sum(coalesce(with_reasoning, CASE WHEN reasoning_tokens IS NULL THEN 0 ELSE requests END)),
-                    sum(total_tokens),
-                    sum(coalesce(with_total, CASE WHEN total_tokens IS NULL THEN 0 ELSE requests END)),
-                    coalesce(sum(without_usage), 0), coalesce(sum(with_estimated_usage), 0)
-             FROM both_kinds GROUP BY 1, 2, 3 HAVING sum(requests) > 0
-         )
-         (SELECT 'rows: ' || x::text AS line FROM (TABLE rows EXCEPT TABLE sums) x)
-         UNION ALL
-         (SELECT 'rollups: ' || x::text FROM (TABLE sums EXCEPT TABLE rows) x)",
-    )
-    .bind(width)
-    .fetch_all(connection)
-    .await
-    .unwrap()
-    .iter()
-    .map(|row| row.get(0))
-    .collect()
-}
 
 async fn changes(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM rollup_changes").fetch_one(connection).await.unwrap()
 }
 
+/// The rollups of every width, changes included, say what the rows say.
 async fn assert_rolled_up(connection: &mut PgConnection) {
     for width in [60, 900, 3_600, 21_600, 86_400] {
-        let differences = differences(connection, width).await;
-        assert!(differences.is_empty(), "{width}: {differences:#?}");
+        let (found, expected) =
+            (of_rollups(connection, width).await, of_requests(connection, width).await);
         // Busy time is that of the requests, whatever the width.
-        let (of_rows, of_rollups): (i64, i64) = sqlx::query_as(
+        let (busy, total): (i64, Vec<i64>) = sqlx::query_as(
             "SELECT (SELECT coalesce(sum(least(coalesce(duration_us, 0), 86400000000)), 0)::bigint FROM requests),
-                    (SELECT coalesce(sum(busy_us), 0)::bigint
-                     FROM (SELECT series_id, busy_us FROM rollups WHERE width = $1
-                           UNION ALL SELECT series_id, busy_us FROM rollup_changes) b
-                     JOIN series USING (series_id) WHERE cube = 1)",
+                    (SELECT array_agg(series_id) FROM series WHERE cube = 1)",
         )
-        .bind(width)
         .fetch_one(&mut *connection)
         .await
         .unwrap();
-        assert_eq!(of_rows, of_rollups, "{width}");
+        let of_total = found.iter().filter(|((series, ..), _)| total.contains(series));
+        assert_eq!(of_total.map(|(_, line)| line[2]).sum::<i64>(), busy, "{width}");
+        let mut without_busy = found;
+        without_busy.retain(|_, line| line[0] > 0);
+        without_busy.values_mut().for_each(|line| line[2] = 0);
+        for (key, line) in &expected {
+            assert_eq!(without_busy.get(key), Some(line), "{width} {key:?}");
+        }
+        assert_eq!(without_busy.len(), expected.len(), "{width}");
     }
 }
 
@@ -181,7 +125,7 @@ async fn a_rebuild_while_events_arrive_leaves_the_sums_of_the_rows() {
     analytics.store(events[..200].to_vec()).await;
     folded(&analytics).await;
     let mut connection = analytics.connection().await;
-    sqlx::query("UPDATE rollups SET requests = requests + 7, busy_us = 1")
+    sqlx::query("UPDATE rollups SET sums = '\\x010007', histograms = NULL")
         .execute(&mut connection)
         .await
         .unwrap();
@@ -273,14 +217,12 @@ async fn an_event_that_comes_again_after_its_day_was_dropped_is_not_counted_agai
     let mut proxy = TestProxy::connect(&analytics, "late").await;
     let last = proxy.send(vec![old]).await;
     assert_eq!(proxy.acknowledged(last).await.len(), 1);
-    let requests: Vec<i64> = sqlx::query_scalar(
-        "SELECT sum(requests)::bigint FROM rollups JOIN series USING (series_id)
-         WHERE cube = 1 GROUP BY width",
-    )
-    .fetch_all(&mut analytics.connection().await)
-    .await
-    .unwrap();
-    assert_eq!(requests, [1; 5]);
+    let mut connection = analytics.connection().await;
+    for width in [60, 900, 3_600, 21_600, 86_400] {
+        let lines = of_rollups(&mut connection, width).await;
+        // In its full series and in six narrow ones.
+        assert_eq!(lines.values().map(|line| line[0]).sum::<i64>(), 7, "{width}");
+    }
     assert_eq!(changes(&mut analytics.connection().await).await, 0);
 }
 

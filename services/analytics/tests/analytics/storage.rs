@@ -75,7 +75,7 @@ async fn the_schema_keeps_the_rules_of_citus() {
         ("rollup_changes", "series_id"),
         // reference tables
         ("series", "series_id"),
-        ("rollup_levels", "width"),
+        ("rollup_levels", "level"),
         ("dropped_days", "subject"),
     ] {
         let violations: Vec<String> = sqlx::query_scalar(

@@ -1,2 +1,2 @@
--- Makes the partition of rollups of a width ($1) from a day to before another.
+-- Makes the partition of rollups of a level ($1) from a day to before another.
 SELECT create_rollups_partition($1, $2, $3)

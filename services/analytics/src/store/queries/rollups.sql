@@ -1,42 +1,29 @@
--- Sums of the rollups of a width ($8) by bucket of the answer and group. The
--- buckets are segments of time with starts $1, ends $2 and places $3, from the
--- first start $9 to the last end $10; series $4 belong to groups $5, or outcomes
--- are the groups ($6). $7: outcomes that count, $11: histograms too, $12: the most
--- rows to read. Histograms are lists that may stand one after the other.
+-- Rollups of a level ($6) by bucket of the answer and group. The buckets are
+-- segments of time with starts $1, ends $2 and places $3; series $4 belong to
+-- groups $5. Of each series the spans with starts $7 and ends $8 are looked up,
+-- all of which lie from $9 to before $10, and at most $12 rows are read. Sums, and
+-- histograms if $11 says so, are bytes that may stand one after the other.
 SELECT place,
        grp,
        count(*) AS rows,
-       sum(requests)::bigint AS requests,
-       -- neither OK nor CLIENT_CLOSED
-       coalesce(sum(requests) FILTER (WHERE outcome NOT IN (1, 6)), 0)::bigint AS failed,
-       coalesce(sum(requests) FILTER (WHERE outcome = 6), 0)::bigint AS client_closed,
-       max(last_started_at) AS last_started_at,
-       least(coalesce(sum(busy_us), 0), 9223372036854775807)::bigint AS busy_us,
-       least(coalesce(sum(prompt_tokens), 0), 9223372036854775807)::bigint AS prompt_tokens,
-       least(coalesce(sum(cached_prompt_tokens), 0), 9223372036854775807)::bigint AS cached_prompt_tokens,
-       least(coalesce(sum(cache_write_tokens), 0), 9223372036854775807)::bigint AS cache_write_tokens,
-       least(coalesce(sum(completion_tokens), 0), 9223372036854775807)::bigint AS completion_tokens,
-       least(coalesce(sum(reasoning_tokens), 0), 9223372036854775807)::bigint AS reasoning_tokens,
-       least(coalesce(sum(total_tokens), 0), 9223372036854775807)::bigint AS total_tokens,
-       coalesce(sum(without_usage), 0)::bigint AS without_usage,
-       coalesce(sum(with_estimated_usage), 0)::bigint AS with_estimated_usage,
-       sum(upstream_cost_usd) AS upstream_cost_usd,
-       string_agg(duration_us, '') FILTER (WHERE $11) AS duration_us,
-       string_agg(first_token_us, '') FILTER (WHERE $11) AS first_token_us,
-       string_agg(decode_rate, '') FILTER (WHERE $11) AS decode_rate,
-       string_agg(prefill_rate, '') FILTER (WHERE $11) AS prefill_rate,
-       string_agg(token_gaps, '') FILTER (WHERE $11) AS token_gaps
+       string_agg(sums, '') AS sums,
+       string_agg(histograms, '') FILTER (WHERE $11) AS histograms
 FROM (
-    SELECT ($3::integer[])[width_bucket(r.bucket, $1::timestamptz[])] AS place,
-           CASE WHEN $6 THEN r.outcome ELSE m.grp END AS grp,
-           r.*
+    SELECT ($3::integer[])[at] AS place, m.grp, r.sums, r.histograms
     FROM unnest($4::bigint[], $5::integer[]) AS m (series_id, grp)
-    JOIN rollups r ON r.series_id = m.series_id
-    WHERE r.width = $8
-      AND r.bucket >= $9::timestamptz
-      AND r.bucket < $10::timestamptz
-      AND r.bucket < ($2::timestamptz[])[width_bucket(r.bucket, $1::timestamptz[])]
-      AND ($7::smallint[] IS NULL OR r.outcome = ANY ($7))
+    CROSS JOIN unnest($7::integer[], $8::integer[]) AS span (began, ended)
+    -- along the index of each series, whatever the planner expects
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM rollups
+        WHERE level = $6
+          AND series_id = m.series_id
+          AND bucket >= span.began AND bucket < span.ended
+          AND bucket >= $9 AND bucket < $10
+        OFFSET 0
+    ) AS r
+    CROSS JOIN LATERAL width_bucket(r.bucket, $1::integer[]) AS at
+    WHERE r.bucket < ($2::integer[])[at]
     LIMIT $12::bigint
 ) AS cells
 GROUP BY place, grp

@@ -1,2 +1,2 @@
--- The rollups of a width ($1) are complete from $2 on.
-UPDATE rollup_levels SET complete_from = $2 WHERE width = $1
+-- The rollups of a level ($1) are complete from $2 on.
+UPDATE rollup_levels SET complete_from = $2 WHERE level = $1

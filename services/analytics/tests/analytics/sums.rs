@@ -1,0 +1,125 @@
+//! The sums of stored requests in SQL, and those that the rollups say, read a
+//! second time in the plainest way.
+
+use std::collections::BTreeMap;
+
+use sqlx::{PgConnection, Row as _};
+
+/// Requests, start of the newest in microseconds, busy time (told by rollups
+/// only), six token counts, for each how many had it, requests without usage and
+/// with estimates.
+pub(crate) type Line = [i64; 17];
+
+/// Lines by series, bucket in minutes, and outcome.
+pub(crate) type Lines = BTreeMap<(i64, i64, i64), Line>;
+
+/// 2020 in microseconds.
+const EPOCH: i64 = 1_577_836_800_000_000;
+
+fn number(bytes: &mut &[u8]) -> i64 {
+    let mut number = 0;
+    for shift in (0..).step_by(7) {
+        let (byte, rest) = bytes.split_first().unwrap();
+        *bytes = rest;
+        number |= i64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    number
+}
+
+/// Takes the outcome and its line from the front of packed sums.
+fn unpack(bytes: &mut &[u8]) -> (i64, Line) {
+    let (outcome, fields, requests) = (number(bytes), number(bytes), number(bytes));
+    let has = |bit: usize| fields >> bit & 1 == 1;
+    let mut line = Line::default();
+    line[0] = requests;
+    if has(0) {
+        line[1] = EPOCH + number(bytes);
+    }
+    if has(1) {
+        line[2] = number(bytes);
+    }
+    for token in (0..6).filter(|token| has(2 + token)) {
+        line[3 + token] = number(bytes);
+        line[9 + token] = if has(11 + token) { number(bytes) } else { requests };
+    }
+    for (bit, place) in [(8, 15), (9, 16)] {
+        if has(bit) {
+            line[place] = number(bytes);
+        }
+    }
+    if has(10) {
+        *bytes = &bytes[8..];
+    }
+    (outcome, line)
+}
+
+/// What the rollups of a width say, changes that are not in them included.
+pub(crate) async fn of_rollups(connection: &mut PgConnection, width: i64) -> Lines {
+    let rows = sqlx::query(
+        "SELECT series_id, bucket, sums FROM rollups WHERE abs(level) = $1
+         UNION ALL SELECT series_id, bucket, sums FROM rollup_changes",
+    )
+    .bind(width)
+    .fetch_all(connection)
+    .await
+    .unwrap();
+    let mut lines = Lines::new();
+    for row in rows {
+        let (series, bucket): (i64, i32) = (row.get(0), row.get(1));
+        let minutes = width / 60;
+        let bucket = i64::from(bucket).div_euclid(minutes) * minutes;
+        let mut bytes: &[u8] = row.get(2);
+        while !bytes.is_empty() {
+            let (outcome, line) = unpack(&mut bytes);
+            let sums = lines.entry((series, bucket, outcome)).or_default();
+            for (place, (sum, more)) in sums.iter_mut().zip(line).enumerate() {
+                *sum = if place == 1 { (*sum).max(more) } else { *sum + more };
+            }
+        }
+    }
+    lines
+}
+
+/// The same from the rows, in full and narrow series; busy time is left out.
+pub(crate) async fn of_requests(connection: &mut PgConnection, width: i64) -> Lines {
+    let rows = sqlx::query(
+        "SELECT n.series_id,
+                (floor(extract(epoch FROM started_at) / $1) * $1 / 60)::bigint,
+                outcome::bigint,
+                ARRAY[
+                    count(*), (extract(epoch FROM max(started_at)) * 1000000)::bigint, 0,
+                    coalesce(sum(prompt_tokens), 0)::bigint,
+                    coalesce(sum(cached_prompt_tokens), 0)::bigint,
+                    coalesce(sum(cache_write_tokens), 0)::bigint,
+                    coalesce(sum(completion_tokens), 0)::bigint,
+                    coalesce(sum(reasoning_tokens), 0)::bigint,
+                    coalesce(sum(total_tokens), 0)::bigint,
+                    count(prompt_tokens), count(cached_prompt_tokens), count(cache_write_tokens),
+                    count(completion_tokens), count(reasoning_tokens), count(total_tokens),
+                    count(*) FILTER (WHERE outcome = 1 AND s.operation IN (1, 2, 3)
+                                       AND usage_source IN (4, 5)),
+                    count(*) FILTER (WHERE usage_source = 3)]
+         FROM requests r
+         JOIN series s USING (series_id)
+         JOIN series n ON n.series_id = s.series_id
+             OR n.cube = 1
+             OR n.cube = 2 AND n.model IS NOT DISTINCT FROM s.model
+             OR n.cube = 3 AND n.upstream = s.upstream
+             OR n.cube = 4 AND n.client_key IS NOT DISTINCT FROM s.client_key
+             OR n.cube = 5 AND n.user_name IS NOT DISTINCT FROM s.user_name
+             OR n.cube = 6 AND n.tags = s.tags
+         GROUP BY 1, 2, 3",
+    )
+    .bind(width)
+    .fetch_all(connection)
+    .await
+    .unwrap();
+    let line = |row: &sqlx::postgres::PgRow| {
+        let line: Vec<i64> = row.get(3);
+        ((row.get(0), row.get(1), row.get(2)), line.try_into().unwrap())
+    };
+    rows.iter().map(line).collect()
+}
