@@ -80,6 +80,12 @@ async fn run_services(
         config.proxy.client_key_secret.or_else(|| client_key_secret::load(&data_directory));
     config.proxy.spool_directory.get_or_insert_with(|| data_directory.join("spool"));
     let upstream = config.proxy.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
+    if config.demo {
+        // The demo's traffic speaks plain HTTP.
+        config.proxy.clients.tls = None;
+        config.proxy.clients.proxy_protocol = false;
+    }
+    let proxy_scheme = if config.proxy.clients.tls.is_some() { "https" } else { "http" };
     let proxy = Proxy::bind(config.proxy).await?;
     let proxy_address = proxy.address();
 
@@ -103,6 +109,7 @@ async fn run_services(
         Banner {
             dashboard,
             proxy: proxy_address,
+            proxy_scheme,
             analytics: analytics_address,
             upstream: format!("{upstream}{note}"),
             database: database.to_string(),

@@ -6,6 +6,7 @@ use std::{fmt, io::Write as _, net::SocketAddr};
 pub(crate) struct Banner {
     pub(crate) dashboard: SocketAddr,
     pub(crate) proxy: SocketAddr,
+    pub(crate) proxy_scheme: &'static str,
     pub(crate) analytics: SocketAddr,
     pub(crate) upstream: String,
     pub(crate) database: String,
@@ -23,14 +24,15 @@ impl Banner {
 
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dashboard, proxy) = (reachable(self.dashboard), reachable(self.proxy));
+        let dashboard = reachable(self.dashboard);
+        let proxy = format!("{}://{}", self.proxy_scheme, reachable(self.proxy));
         writeln!(f, "\nmodash is ready{}\n", if self.demo { " (demo)" } else { "" })?;
         writeln!(f, "  dashboard  http://{dashboard}")?;
-        writeln!(f, "  proxy      http://{proxy}  ->  {}", self.upstream)?;
+        writeln!(f, "  proxy      {proxy}  ->  {}", self.upstream)?;
         writeln!(f, "  analytics  {} (gRPC with reflection)", reachable(self.analytics))?;
         writeln!(f, "  database   {}\n", self.database)?;
         writeln!(f, "Use the proxy as the base URL of your application, or try it:\n")?;
-        writeln!(f, "  curl http://{proxy}/v1/chat/completions \\")?;
+        writeln!(f, "  curl {proxy}/v1/chat/completions \\")?;
         writeln!(f, "    -H 'content-type: application/json' \\")?;
         writeln!(
             f,
@@ -57,6 +59,7 @@ mod tests {
         let banner = Banner {
             dashboard: ([127, 0, 0, 1], 4006).into(),
             proxy: ([0, 0, 0, 0], 4005).into(),
+            proxy_scheme: "https",
             analytics: ([127, 0, 0, 1], 4007).into(),
             upstream: "http://127.0.0.1:1234".into(),
             database: "somewhere".into(),
@@ -64,6 +67,6 @@ mod tests {
         };
         let text = banner.to_string();
         assert!(text.contains("dashboard  http://127.0.0.1:4006\n"), "{text}");
-        assert!(text.contains("curl http://localhost:4005/v1/chat/completions"), "{text}");
+        assert!(text.contains("curl https://localhost:4005/v1/chat/completions"), "{text}");
     }
 }

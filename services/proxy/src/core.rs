@@ -47,6 +47,12 @@ pub(crate) struct Shared {
 pub(crate) struct Counters {
     /// Connections accepted.
     pub(crate) connections: AtomicU64,
+    /// Connections that were too many.
+    pub(crate) connections_refused: AtomicU64,
+    /// Connections that ended before HTTP: no TLS, or no PROXY header.
+    pub(crate) handshake_failures: AtomicU64,
+    /// Connections that the system did not hand over.
+    pub(crate) accept_errors: AtomicU64,
     /// Metered requests whose head arrived.
     pub(crate) started: AtomicU64,
     /// Metered requests that ended.

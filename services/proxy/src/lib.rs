@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod expect;
 mod forward;
+mod forwarded;
 mod interim;
 mod listener;
 mod metrics;
@@ -22,7 +23,9 @@ mod route;
 mod send;
 mod settings;
 mod silence;
+mod stream;
 mod tap;
+mod tls_files;
 mod upgrade;
 mod upstream;
 mod usage_event;
@@ -39,13 +42,16 @@ use crate::{
     client_key::Fingerprinter,
     core::{Core, Shared},
     emit::{EmitConfig, Emitter, LogConfig, directory_of},
-    listener::{Intake, Port},
+    listener::{Admission, Intake, Port},
     route::Router,
     upstream::Tls,
     usage_event::EventMaker,
 };
+pub use forwarded::ForwardedHeaders;
+pub use listener::ListenerTlsFiles;
 pub use settings::{ClientConfig, ProxyConfig, ProxySettings, StreamUsage};
-pub use upstream::{BaseUrl, HttpVersion, PoolConfig, TlsFileError, TlsFiles, UpstreamConfig};
+pub use tls_files::TlsFileError;
+pub use upstream::{BaseUrl, HttpVersion, PoolConfig, TlsFiles, UpstreamConfig};
 
 /// How often old idle connections to upstreams are closed.
 const CLOSE_OLD_EVERY: Duration = Duration::from_secs(5);
@@ -72,6 +78,7 @@ pub struct Proxy {
     config: ProxyConfig,
     upstream: BaseUrl,
     tls: Tls,
+    admission: Admission,
     port: Port,
     admin: TcpListener,
 }
@@ -84,15 +91,17 @@ impl Proxy {
     pub async fn bind(config: ProxyConfig) -> Result<Self, Error> {
         let upstream = config.upstream.clone().ok_or(Error::NoUpstream)?;
         let tls = Tls::new(config.upstream_config.tls.clone())?;
+        let admission = Admission::new(&config.clients, config.threads)?;
         let share_port = config.clients.share_port;
         let admin = bind_admin(config.admin_listen, share_port).await?;
         // Last: with a shared port clients come from now on.
         let sockets = if cfg!(target_os = "linux") { config.threads } else { 1 };
         let port = Port::bind(config.listen, sockets, share_port)
             .map_err(|error| BindError::new("proxy", "PORT", config.listen, &error))?;
-        tracing::info!(address = %port.address(), purpose = "proxy", %upstream, "listening");
+        tracing::info!(address = %port.address(), purpose = "proxy", %upstream,
+            connections = admission.connections(), tls = admission.speaks_tls(), "listening");
         warn_if_exposed("proxy", port.address());
-        Ok(Self { config, upstream, tls, port, admin })
+        Ok(Self { config, upstream, tls, admission, port, admin })
     }
 
     /// Where applications reach it.
@@ -165,7 +174,8 @@ impl Proxy {
             let thread = CoreThread {
                 core,
                 intake,
-                clients: config.clients.clone(),
+                admission: self.admission.clone(),
+                drain_delay: config.clients.drain_delay,
                 shutdown: context.shutdown.clone(),
                 running: running.clone(),
             };
@@ -211,7 +221,8 @@ async fn serve_admin(admin: Admin, listener: TcpListener, share_port: bool) {
 struct CoreThread {
     core: Arc<Core>,
     intake: Intake,
-    clients: ClientConfig,
+    admission: Admission,
+    drain_delay: Duration,
     shutdown: Shutdown,
     /// Closed when the last thread has ended.
     running: tokio::sync::mpsc::Sender<()>,
@@ -231,7 +242,8 @@ impl CoreThread {
         };
         let served = runtime.block_on(async {
             tokio::spawn(close_old_connections(self.core.clone()));
-            listener::serve(self.core, self.intake, self.clients, self.shutdown).await
+            listener::serve(self.core, self.intake, self.admission, self.drain_delay, self.shutdown)
+                .await
         });
         if let Err(error) = served {
             tracing::error!(%error, "a core stopped");

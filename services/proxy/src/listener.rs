@@ -1,18 +1,31 @@
 //! Client connections: one socket for each core where the system spreads
 //! connections over them, else one acceptor that hands them out in turn.
 
+mod admission;
 mod client;
 mod connection;
+mod entrance;
+mod guard;
+mod intake;
 mod port;
+mod tls;
 mod wire;
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response, StatusCode};
+use http_body_util::Either;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+    server::{conn::auto, graceful::GracefulConnection},
 };
 use modash_runtime::Shutdown;
 use tokio::{
@@ -21,18 +34,15 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::client::Client;
-pub(crate) use self::port::Port;
-use self::{
-    client::ActiveBody,
-    connection::{Patience, drive},
-    wire::Wire,
-};
+pub use self::tls::ListenerTlsFiles;
+pub(crate) use self::{admission::Admission, client::Client, intake::Intake, port::Port};
+use self::{admission::MOST_SURPLUS, client::ActiveBody, connection::drive, wire::Wire};
 use crate::{
     core::{Core, Counters},
+    error::too_many_connections,
     forward::forward,
     interim::{Interim, Outlet},
-    settings::ClientConfig,
+    stream::Stream,
 };
 
 /// How long a port that others took over is still served: handshakes that began
@@ -45,101 +55,30 @@ const LAST_HANDSHAKES: Duration = Duration::from_millis(100);
 /// Most bytes of one connection that wait to be parsed or written.
 const MAX_BUFFER: usize = 64 * 1024;
 
-/// Where a core gets its connections from.
-pub(crate) struct Intake {
-    source: Source,
-    /// Keeps the port open until the last core leaves it.
-    port: Arc<Port>,
-}
+/// HTTP/2: most requests of one client at once, and how far each upload and all
+/// of them together may run ahead of the upstream.
+const MOST_STREAMS: u32 = 256;
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-enum Source {
-    /// A socket of its own.
-    Socket(std::net::TcpListener),
-    /// An acceptor on another core.
-    #[cfg(not(target_os = "linux"))]
-    Handed(tokio::sync::mpsc::Receiver<std::net::TcpStream>),
-}
+/// HTTP/2: a client that has requests and is silent is asked that often whether
+/// it still lives, and has as long to answer.
+const PING_EVERY: Duration = Duration::from_secs(30);
 
-impl Intake {
-    /// One for each core.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn for_cores(port: Port, cores: usize) -> io::Result<Vec<Self>> {
-        let port = Arc::new(port);
-        let intake = |core| {
-            Ok(Self { source: Source::Socket(port.socket(core % port.len())?), port: port.clone() })
-        };
-        (0..cores).map(intake).collect()
-    }
-
-    /// Here the system does not spread connections over sockets of one port: an
-    /// acceptor does it.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn for_cores(port: Port, cores: usize) -> io::Result<Vec<Self>> {
-        let port = Arc::new(port);
-        let (senders, intakes): (Vec<_>, Vec<_>) = (0..cores)
-            .map(|_| {
-                let (sender, receiver) = tokio::sync::mpsc::channel(port::BACKLOG as usize);
-                (sender, Self { source: Source::Handed(receiver), port: port.clone() })
-            })
-            .unzip();
-        let socket = port.socket(0)?;
-        socket.set_nonblocking(false)?;
-        std::thread::Builder::new().name("modash-acceptor".into()).spawn(move || {
-            for (stream, sender) in socket.incoming().zip(senders.iter().cycle()) {
-                let Ok(stream) = stream else { continue };
-                if stream.set_nonblocking(true).is_err() {
-                    continue;
-                }
-                // A core that has stopped takes no more.
-                if sender.blocking_send(stream).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(intakes)
-    }
-
-    async fn accept(&mut self, socket: Option<&TcpListener>) -> io::Result<TcpStream> {
-        match (&mut self.source, socket) {
-            (Source::Socket(_), Some(socket)) => Ok(socket.accept().await?.0),
-            #[cfg(not(target_os = "linux"))]
-            (Source::Handed(streams), _) => match streams.recv().await {
-                Some(stream) => TcpStream::from_std(stream),
-                None => std::future::pending().await,
-            },
-            _ => std::future::pending().await,
-        }
-    }
-
-    /// What is in the queue, without waiting for more.
-    fn accept_waiting(&mut self) -> Option<TcpStream> {
-        match &mut self.source {
-            Source::Socket(socket) => {
-                let (stream, _) = socket.accept().ok()?;
-                stream.set_nonblocking(true).ok()?;
-                TcpStream::from_std(stream).ok()
-            }
-            #[cfg(not(target_os = "linux"))]
-            Source::Handed(streams) => TcpStream::from_std(streams.try_recv().ok()?).ok(),
-        }
-    }
-}
+/// How often the log says the same of connections that are refused.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Accepts and serves until a stop is asked for; then leaves the port, and lets
 /// running requests end within the grace period.
 pub(crate) async fn serve(
     core: Arc<Core>,
     mut intake: Intake,
-    config: ClientConfig,
+    admission: Admission,
+    drain_delay: Duration,
     shutdown: Shutdown,
 ) -> io::Result<()> {
-    let socket = match &intake.source {
-        Source::Socket(socket) => Some(TcpListener::from_std(socket.try_clone()?)?),
-        #[cfg(not(target_os = "linux"))]
-        Source::Handed(_) => None,
-    };
-    let drain_delay = config.drain_delay;
-    let connections = Connections::new(core.clone(), &config);
+    let socket = intake.listen()?;
+    let connections = Connections::new(core.clone(), admission);
     connections.accept_until(&mut intake, socket.as_ref(), shutdown.requested()).await;
     if !drain_delay.is_zero() {
         connections.accept_until(&mut intake, socket.as_ref(), sleep(drain_delay)).await;
@@ -152,8 +91,8 @@ pub(crate) async fn serve(
         intake.port.ignore_new();
         connections.accept_until(&mut intake, socket.as_ref(), sleep(LAST_HANDSHAKES)).await;
     }
-    while let Some(stream) = intake.accept_waiting() {
-        connections.serve(stream);
+    while let Some((stream, from)) = intake.accept_waiting() {
+        connections.serve(stream, from);
     }
     drop((socket, intake));
     connections.running.close();
@@ -169,19 +108,22 @@ pub(crate) async fn serve(
 struct Connections {
     core: Arc<Core>,
     server: auto::Builder<TokioExecutor>,
-    patience: Patience,
+    admission: Arc<Admission>,
     running: TaskTracker,
     closing: CancellationToken,
+    /// When the log last spoke of refused connections.
+    said: Cell<Option<Instant>>,
 }
 
 impl Connections {
-    fn new(core: Arc<Core>, config: &ClientConfig) -> Self {
+    fn new(core: Arc<Core>, admission: Admission) -> Self {
         Self {
             core,
             server: server(),
-            patience: Patience { head: config.header_timeout, idle: config.idle_timeout },
+            admission: Arc::new(admission),
             running: TaskTracker::new(),
             closing: CancellationToken::new(),
+            said: Cell::new(None),
         }
     }
 
@@ -195,10 +137,14 @@ impl Connections {
         loop {
             tokio::select! {
                 accepted = intake.accept(socket) => match accepted {
-                    Ok(stream) => self.serve(stream),
+                    Ok((stream, from)) => self.serve(stream, from),
                     Err(error) => {
-                        // Out of file descriptors, most likely: others will close.
-                        tracing::error!(%error, "cannot accept a connection");
+                        Counters::add(&self.core.shared.counters.accept_errors);
+                        if self.may_say() {
+                            tracing::error!(%error, "cannot accept connections; if files ran \
+                                out, raise their limit (ulimit -n) or lower MODASH_PROXY_CONNECTIONS");
+                        }
+                        // Others will close.
                         sleep(Duration::from_millis(50)).await;
                     }
                 },
@@ -207,29 +153,72 @@ impl Connections {
         }
     }
 
-    fn serve(&self, stream: TcpStream) {
+    fn serve(&self, stream: TcpStream, from: SocketAddr) {
         Counters::add(&self.core.shared.counters.connections);
+        let open = self.running.len();
+        let surplus = open >= self.admission.share;
+        if surplus {
+            Counters::add(&self.core.shared.counters.connections_refused);
+            if self.may_say() {
+                tracing::warn!(
+                    connections = self.admission.connections(),
+                    "as many clients are connected as may be; others get 503: \
+                     raise MODASH_PROXY_CONNECTIONS or run more proxies"
+                );
+            }
+            if open >= self.admission.share.saturating_add(MOST_SURPLUS) {
+                return;
+            }
+        }
         let _ = stream.set_nodelay(true);
-        let client = Arc::new(Client::new(self.core.clone()));
-        let interim = Interim::default();
-        let service = {
-            let (client, interim) = (client.clone(), interim.clone());
-            service_fn(move |mut request| {
-                interim.attach(&mut request);
-                let answer = answer(client.clone(), request);
-                async move { Ok::<_, std::convert::Infallible>(answer.await) }
-            })
-        };
-        let wire = Outlet::new(Wire::new(stream, client.clone()), interim);
-        let connection =
-            self.server.serve_connection_with_upgrades(TokioIo::new(wire), service).into_owned();
-        let driven = drive(connection, client, self.patience, self.closing.clone());
+        let (core, server) = (self.core.clone(), self.server.clone());
+        let (admission, closing) = (self.admission.clone(), self.closing.clone());
         self.running.spawn(async move {
+            let (stream, address) = match admission.entrance.open(stream, from).await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    Counters::add(&core.shared.counters.handshake_failures);
+                    return tracing::debug!(%error, %from, "a client did not come in");
+                }
+            };
+            let secure = matches!(stream, Stream::Tls(_));
+            let client = Arc::new(Client::new(core, address.ip(), secure, surplus));
+            let connection = connection(&server, &admission, stream, &client);
+            let driven = drive(connection, client, admission.patience(surplus), closing);
             if let Err(error) = driven.await {
                 tracing::debug!(error, "client connection ended");
             }
         });
     }
+
+    fn may_say(&self) -> bool {
+        let may = self.said.get().is_none_or(|said| said.elapsed() >= SAY_EVERY);
+        if may {
+            self.said.set(Some(Instant::now()));
+        }
+        may
+    }
+}
+
+/// HTTP on an open connection.
+fn connection(
+    server: &auto::Builder<TokioExecutor>,
+    admission: &Admission,
+    stream: Stream,
+    client: &Arc<Client>,
+) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + use<> {
+    let interim = Interim::default();
+    let service = {
+        let (client, interim, forwarded) = (client.clone(), interim.clone(), admission.forwarded);
+        service_fn(move |mut request| {
+            interim.attach(&mut request);
+            forwarded.tell(&client, &mut request);
+            let answer = answer(client.clone(), request);
+            async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        })
+    };
+    let wire = Outlet::new(Wire::new(stream, client.clone()), interim);
+    server.serve_connection_with_upgrades(TokioIo::new(wire), service).into_owned()
 }
 
 fn answer(
@@ -238,7 +227,10 @@ fn answer(
 ) -> impl Future<Output = Response<ActiveBody>> {
     let active = client.begin();
     async move {
-        let response = forward(&client, request).await;
+        let response = match client.surplus {
+            false => forward(&client, request).await,
+            true => too_many_connections(request.version()).map(Either::Right),
+        };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             active.forever();
         }
@@ -262,7 +254,14 @@ fn server() -> auto::Builder<TokioExecutor> {
         .auto_date_header(false)
         .http2()
         .timer(TokioTimer::new())
-        .auto_date_header(false);
+        .auto_date_header(false)
+        .max_concurrent_streams(MOST_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_BUFFER)
+        .max_header_list_size(MAX_BUFFER as u32)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_EVERY);
     server
 }
 

@@ -41,6 +41,21 @@ impl Collector for ProxyMetrics {
                 "Client connections accepted",
                 sum(|core| core.counters.connections.load(Ordering::Relaxed)),
             ),
+            (
+                "connections_refused",
+                "Client connections beyond the most allowed, answered with 503 or closed",
+                sum(|core| core.counters.connections_refused.load(Ordering::Relaxed)),
+            ),
+            (
+                "handshake_failures",
+                "Client connections that ended before HTTP: no TLS or no PROXY header",
+                sum(|core| core.counters.handshake_failures.load(Ordering::Relaxed)),
+            ),
+            (
+                "accept_errors",
+                "Failures to accept a connection, for want of file descriptors mostly",
+                sum(|core| core.counters.accept_errors.load(Ordering::Relaxed)),
+            ),
             ("requests_started", "Metered requests whose head arrived", stats.started),
             ("requests_finished", "Metered requests that ended", stats.finished),
             (

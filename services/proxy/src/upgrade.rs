@@ -11,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, sp
 
 use crate::{
     exchange::{Ending, Exchange, Running},
-    upstream::{Checkout, Stream},
+    stream::Stream,
+    upstream::Checkout,
 };
 
 /// Bytes that are copied at once: large enough for a message of a realtime API.
@@ -49,13 +50,18 @@ impl WantsUpgrade {
     }
 }
 
-/// Whether the headers ask for an upgrade.
+/// Whether the headers ask for an upgrade that is handed on. One to HTTP/2 is not
+/// (RFC 9113 3.1 has given it up): behind it modash would see no requests.
 pub(crate) fn asks(headers: &HeaderMap) -> bool {
+    let Some(protocol) = headers.get(header::UPGRADE) else { return false };
+    if protocol.as_bytes().eq_ignore_ascii_case(b"h2c") {
+        return false;
+    }
     let named = |value: &http::HeaderValue| {
         let names = value.to_str().unwrap_or_default().split(',');
         names.map(str::trim).any(|name| name.eq_ignore_ascii_case("upgrade"))
     };
-    headers.contains_key(header::UPGRADE) && headers.get_all(header::CONNECTION).iter().any(named)
+    headers.get_all(header::CONNECTION).iter().any(named)
 }
 
 async fn copy_both(
@@ -118,5 +124,6 @@ mod tests {
         assert!(asks(&headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")])));
         assert!(!asks(&headers(&[("connection", "keep-alive"), ("upgrade", "websocket")])));
         assert!(!asks(&headers(&[("connection", "upgrade")])));
+        assert!(!asks(&headers(&[("connection", "Upgrade"), ("upgrade", "h2c")])));
     }
 }

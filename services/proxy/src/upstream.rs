@@ -8,7 +8,6 @@ mod dial;
 mod head;
 mod http2;
 mod pool;
-mod stream;
 mod tls;
 
 use std::time::Duration;
@@ -17,9 +16,8 @@ pub use base_url::BaseUrl;
 pub(crate) use base_url::named_upstreams;
 pub(crate) use connect::ConnectError;
 pub(crate) use pool::{Checkout, Pool};
-pub(crate) use stream::Stream;
+pub use tls::TlsFiles;
 pub(crate) use tls::{Tls, advice as tls_advice};
-pub use tls::{TlsFileError, TlsFiles};
 
 /// How upstreams are reached.
 #[derive(Debug, Clone)]

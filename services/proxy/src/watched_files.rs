@@ -3,16 +3,63 @@
 //! is no thread and nothing to configure.
 
 use std::{
-    path::{Path, PathBuf},
+    fmt::Display,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+type Read<T> = dyn Fn() -> Result<T, String> + Send + Sync;
+
+/// What some files say. Files that have become unreadable change nothing: what
+/// they last said stays.
+pub(crate) struct Watched<T> {
+    /// For the log: `the certificates`.
+    name: &'static str,
+    read: Box<Read<T>>,
+    state: Mutex<(WatchedFiles, T)>,
+}
+
+impl<T: Clone> Watched<T> {
+    /// Reads the files for the first time.
+    pub(crate) fn new<E: Display>(
+        name: &'static str,
+        paths: Vec<PathBuf>,
+        read: impl Fn() -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<Self, E> {
+        let files = WatchedFiles::new(paths);
+        let state = Mutex::new((files, read()?));
+        let read = Box::new(move || read().map_err(|error| error.to_string()));
+        Ok(Self { name, read, state })
+    }
+
+    /// What they say now.
+    pub(crate) fn get(&self) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (files, value) = &mut *state;
+        if files.changed() {
+            match (self.read)() {
+                Ok(new) => {
+                    tracing::info!("{} were read again", self.name);
+                    *value = new;
+                }
+                Err(error) => tracing::warn!(
+                    error,
+                    "a changed file is not usable; {} stay as they are",
+                    self.name
+                ),
+            }
+        }
+        value.clone()
+    }
+}
+
 /// Some files, and how they looked when they were last read.
 #[derive(Debug)]
-pub(crate) struct WatchedFiles {
+struct WatchedFiles {
     paths: Vec<PathBuf>,
     stamps: Vec<Option<Stamp>>,
     looked_at: Instant,
@@ -24,15 +71,14 @@ type Stamp = (SystemTime, u64);
 
 impl WatchedFiles {
     /// Files that are about to be read.
-    pub(crate) fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
-        let paths: Vec<_> = paths.into_iter().map(Path::to_owned).collect();
+    fn new(paths: Vec<PathBuf>) -> Self {
         let stamps = stamps(&paths);
         Self { paths, stamps, looked_at: Instant::now() }
     }
 
     /// Whether one of them was changed since this was last asked. The answer may
     /// be a second old.
-    pub(crate) fn changed(&mut self) -> bool {
+    fn changed(&mut self) -> bool {
         if self.paths.is_empty() || self.looked_at.elapsed() < LOOK_EVERY {
             return false;
         }
@@ -59,7 +105,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, "old").unwrap();
-        let mut files = WatchedFiles::new([path.as_path()]);
+        let mut files = WatchedFiles::new(vec![path.clone()]);
         let later = |files: &mut WatchedFiles| {
             files.looked_at = Instant::now().checked_sub(LOOK_EVERY).unwrap();
             files.changed()

@@ -7,6 +7,7 @@
 //! within the grace period; the exit code says how it went.
 
 mod admin;
+mod file_limit;
 mod listen;
 mod metrics;
 mod process;
@@ -16,6 +17,7 @@ mod shutdown;
 mod telemetry;
 
 pub use admin::Admin;
+pub use file_limit::raise_file_limit;
 pub use listen::{BindError, bind, warn_if_exposed};
 pub use metrics::Metrics;
 pub use process::{ProcessConfig, ProcessSettings, ServiceContext, run};

@@ -3,6 +3,7 @@
 //! the compiler, and nothing here is a read-modify-write.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -20,6 +21,12 @@ use crate::{core::Core, forward::ResponseBody};
 pub(crate) struct Client {
     /// The core that serves it.
     pub(crate) core: Arc<Core>,
+    /// Where it is, as far as modash or a load balancer that it trusts can tell.
+    pub(crate) address: IpAddr,
+    /// Whether it speaks TLS with modash.
+    pub(crate) secure: bool,
+    /// It is one too many: all that it gets is 503.
+    pub(super) surplus: bool,
     /// Requests whose response is not handed over yet.
     active: AtomicUsize,
     /// Requests so far.
@@ -32,9 +39,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(core: Arc<Core>) -> Self {
+    pub(super) fn new(core: Arc<Core>, address: IpAddr, secure: bool, surplus: bool) -> Self {
         Self {
             core,
+            address,
+            secure,
+            surplus,
             active: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             in_head: AtomicBool::new(false),

@@ -1,10 +1,13 @@
 //! Settings of the client side: who may connect, for how long, and how the
 //! proxy leaves its port.
 
-use std::{str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use modash_runtime::{Checked, Mistakes, Seconds, Switch};
+
+use super::upstream::Connections;
+use crate::{forwarded::ForwardedHeaders, listener::ListenerTlsFiles};
 
 /// Settings as given by flags and environment.
 #[derive(Debug, Clone, Args)]
@@ -26,6 +29,36 @@ pub(super) struct ClientSettings {
     /// no, for load balancers to notice
     #[arg(long, env = "MODASH_PROXY_DRAIN_DELAY_SECONDS", default_value = "0")]
     proxy_drain_delay_seconds: Checked<Delay>,
+
+    /// Most connections of clients at once; one beyond it is answered with 503.
+    /// If not set, half of the file descriptors that the system allows
+    #[arg(long, env = "MODASH_PROXY_CONNECTIONS")]
+    proxy_connections: Option<Checked<Connections>>,
+
+    /// File of the certificate, with its chain, that modash shows to clients
+    /// (PEM); with it, clients have to use https. This file and the next two are
+    /// read again when they change
+    #[arg(long, env = "MODASH_PROXY_TLS_CERT_FILE")]
+    proxy_tls_cert_file: Option<PathBuf>,
+
+    /// File of the private key of that certificate (PEM)
+    #[arg(long, env = "MODASH_PROXY_TLS_KEY_FILE")]
+    proxy_tls_key_file: Option<PathBuf>,
+
+    /// File of certificate authorities (PEM): clients have to show a certificate
+    /// that one of them signed
+    #[arg(long, env = "MODASH_PROXY_TLS_CLIENT_CA_FILE")]
+    proxy_tls_client_ca_file: Option<PathBuf>,
+
+    /// Whether each connection begins with a PROXY header (version 1 or 2), by
+    /// which a load balancer says who the client is: true or false
+    #[arg(long, env = "MODASH_PROXY_PROXY_PROTOCOL", default_value = "false")]
+    proxy_proxy_protocol: Checked<Switch>,
+
+    /// What upstreams are told of clients by X-Forwarded-For, -Proto and -Host:
+    /// off, add (to what the client sent) or replace (what the client sent)
+    #[arg(long, env = "MODASH_PROXY_FORWARDED_HEADERS", default_value = "off")]
+    proxy_forwarded_headers: Checked<ForwardedHeaders>,
 }
 
 /// Checked settings.
@@ -39,6 +72,14 @@ pub struct ClientConfig {
     pub share_port: bool,
     /// How long connections are still accepted after a stop was asked for.
     pub drain_delay: Duration,
+    /// Most connections at once; `None`: as many as file descriptors allow.
+    pub connections: Option<usize>,
+    /// TLS with clients; `None`: they use plain HTTP.
+    pub tls: Option<ListenerTlsFiles>,
+    /// Whether each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
+    /// What upstreams are told of clients.
+    pub forwarded: ForwardedHeaders,
 }
 
 impl Default for ClientConfig {
@@ -48,6 +89,10 @@ impl Default for ClientConfig {
             idle_timeout: Duration::from_secs(90),
             share_port: false,
             drain_delay: Duration::ZERO,
+            connections: None,
+            tls: None,
+            proxy_protocol: false,
+            forwarded: ForwardedHeaders::Off,
         }
     }
 }
@@ -62,11 +107,36 @@ impl ClientSettings {
         let share_port = self.proxy_share_port.check("MODASH_PROXY_SHARE_PORT", mistakes);
         let delay =
             self.proxy_drain_delay_seconds.check("MODASH_PROXY_DRAIN_DELAY_SECONDS", mistakes);
+        let connections =
+            Checked::check_optional(self.proxy_connections, "MODASH_PROXY_CONNECTIONS", mistakes);
+        let proxy_protocol =
+            self.proxy_proxy_protocol.check("MODASH_PROXY_PROXY_PROTOCOL", mistakes);
+        let forwarded =
+            self.proxy_forwarded_headers.check("MODASH_PROXY_FORWARDED_HEADERS", mistakes);
+        mistakes.require(
+            self.proxy_tls_cert_file.is_some() == self.proxy_tls_key_file.is_some(),
+            "MODASH_PROXY_TLS_CERT_FILE",
+            "needs MODASH_PROXY_TLS_KEY_FILE beside it, and the other way round",
+        );
+        mistakes.require(
+            self.proxy_tls_client_ca_file.is_none() || self.proxy_tls_cert_file.is_some(),
+            "MODASH_PROXY_TLS_CLIENT_CA_FILE",
+            "needs MODASH_PROXY_TLS_CERT_FILE and MODASH_PROXY_TLS_KEY_FILE beside it",
+        );
+        let client_authorities = self.proxy_tls_client_ca_file;
+        let tls = self
+            .proxy_tls_cert_file
+            .zip(self.proxy_tls_key_file)
+            .map(|(certificate, key)| ListenerTlsFiles { certificate, key, client_authorities });
         Some(ClientConfig {
             header_timeout: header?.0,
             idle_timeout: idle?.0,
             share_port: share_port?.0,
             drain_delay: delay?.0,
+            connections: connections?.map(|connections| connections.0),
+            tls,
+            proxy_protocol: proxy_protocol?.0,
+            forwarded: forwarded?,
         })
     }
 }

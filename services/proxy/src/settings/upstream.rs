@@ -136,7 +136,7 @@ impl FromStr for HttpVersion {
 
 /// A number of connections from 1 to a million.
 #[derive(Debug, Clone, Copy)]
-struct Connections(usize);
+pub(super) struct Connections(pub(super) usize);
 
 impl FromStr for Connections {
     type Err = &'static str;

@@ -5,9 +5,9 @@ use std::{io, time::Duration};
 use super::{
     BaseUrl,
     dial::{Dialler, Failures},
-    stream::Stream,
     tls::{self, Tls},
 };
+use crate::stream::Stream;
 
 /// Why there is no connection to an upstream.
 #[derive(Debug, thiserror::Error)]
@@ -49,5 +49,6 @@ pub(super) async fn connect(
         return Ok(Stream::Tcp(tcp));
     }
     let connecting = tls.connect(base.host(), tcp, offer_http2);
-    Ok(Stream::Tls(Box::new(connecting.await.map_err(ConnectError::Tls)?)))
+    let stream = connecting.await.map_err(ConnectError::Tls)?;
+    Ok(Stream::Tls(Box::new(stream.into())))
 }

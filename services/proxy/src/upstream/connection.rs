@@ -22,8 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use super::stream::Stream;
-use crate::tap::RequestTap;
+use crate::{stream::Stream, tap::RequestTap};
 
 /// Most bytes of one connection that are read before they are handed on.
 const MAX_BUFFER: usize = 64 * 1024;

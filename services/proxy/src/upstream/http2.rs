@@ -15,8 +15,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::stream::Stream;
-use crate::tap::RequestTap;
+use crate::{stream::Stream, tap::RequestTap};
 
 /// Most requests that share a connection, also where the upstream allows more.
 const MOST_STREAMS: usize = 100;

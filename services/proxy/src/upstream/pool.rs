@@ -25,11 +25,11 @@ use super::{
     dial::{Dialler, Failures},
     head::{announce_body, for_http1, for_http2},
     http2,
-    stream::Stream,
 };
 use crate::{
     core::{Counters, Shared},
     expect,
+    stream::Stream,
     tap::RequestTap,
     upgrade,
 };
@@ -277,7 +277,7 @@ impl Pool {
     ) -> Result<Checkout, ConnectError> {
         let stream = self.connect(true, failures).await?;
         let now = Instant::now();
-        if self.base.is_http2_only() || stream.is_http2() {
+        if self.base.is_http2_only() || stream.chose_http2() {
             let added = self.http2.add(stream, permit).await;
             let lease = added.map_err(ConnectError::Handshake)?;
             return Ok(self.lend(Link::Http2(lease), false, now, None));

@@ -2,20 +2,18 @@
 //! to do when a handshake fails. The files are read again when they change;
 //! sessions are resumed.
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    AlertDescription, CertificateError, ClientConfig, RootCertStore, pki_types::ServerName,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::watched_files::WatchedFiles;
+use crate::{
+    tls_files::{TlsFileError, add_authorities, certificates, private_key},
+    watched_files::Watched,
+};
 
 /// The files behind TLS to upstreams, all PEM.
 #[derive(Debug, Clone, Default)]
@@ -28,28 +26,9 @@ pub struct TlsFiles {
     pub key: Option<PathBuf>,
 }
 
-/// A file that is no good; its text begins with the name of the setting.
-#[derive(Debug, thiserror::Error)]
-#[error("{setting} ({}) {problem}", .path.display())]
-pub struct TlsFileError {
-    setting: &'static str,
-    path: PathBuf,
-    problem: String,
-}
-
 /// TLS for upstreams, shared by all of them and by all cores.
 #[derive(Clone)]
-pub(crate) struct Tls(Arc<Shared>);
-
-struct Shared {
-    files: TlsFiles,
-    state: Mutex<State>,
-}
-
-struct State {
-    watched: WatchedFiles,
-    configs: Configs,
-}
+pub(crate) struct Tls(Arc<Watched<Configs>>);
 
 /// The two differ in what they offer; sessions of one are good for the other.
 #[derive(Clone)]
@@ -61,9 +40,9 @@ struct Configs {
 impl Tls {
     /// With the system's certificate authorities, and what the files say.
     pub(crate) fn new(files: TlsFiles) -> Result<Self, TlsFileError> {
-        let watched = WatchedFiles::new(files.paths());
-        let configs = read(&files)?;
-        Ok(Self(Arc::new(Shared { files, state: Mutex::new(State { watched, configs }) })))
+        let paths: Vec<_> = files.paths().map(ToOwned::to_owned).collect();
+        let watched = Watched::new("the certificates for upstreams", paths, move || read(&files));
+        Ok(Self(Arc::new(watched?)))
     }
 
     /// Opens TLS over a connection to this host. HTTP/2 is offered only if asked
@@ -75,25 +54,8 @@ impl Tls {
         offer_http2: bool,
     ) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let Configs { http1, http2 } = self.configs();
+        let Configs { http1, http2 } = self.0.get();
         TlsConnector::from(if offer_http2 { http2 } else { http1 }).connect(name, tcp).await
-    }
-
-    /// The present files' configuration. Files that have become unreadable change
-    /// nothing: the last good ones stay.
-    fn configs(&self) -> Configs {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.watched.changed() {
-            match read(&self.0.files) {
-                Ok(configs) => {
-                    tracing::info!("the certificates for upstreams were read again");
-                    state.configs = configs;
-                }
-                Err(error) => tracing::warn!(%error,
-                    "a changed file is not usable; the certificates for upstreams stay as they are"),
-            }
-        }
-        state.configs.clone()
     }
 }
 
@@ -119,11 +81,10 @@ fn read(files: &TlsFiles) -> Result<Configs, TlsFileError> {
     let mut http1 = match (&files.certificate, &files.key) {
         (Some(certificate), Some(key)) => {
             let chain = certificates(CERTIFICATE, certificate)?;
-            let secret = PrivateKeyDer::from_pem_file(key)
-                .map_err(|error| problem(KEY, key, format!("cannot be read as PEM: {error}")))?;
+            let secret = private_key(KEY, key)?;
             builder
                 .with_client_auth_cert(chain, secret)
-                .map_err(|error| problem(KEY, key, format!("is not usable: {error}")))?
+                .map_err(|error| TlsFileError::unusable(KEY, key, &error))?
         }
         _ => builder.with_no_client_auth(),
     };
@@ -137,30 +98,9 @@ fn roots(files: &TlsFiles) -> Result<RootCertStore, TlsFileError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = &files.authorities {
-        for certificate in certificates(AUTHORITIES, path)? {
-            roots
-                .add(certificate)
-                .map_err(|error| problem(AUTHORITIES, path, format!("is not usable: {error}")))?;
-        }
+        add_authorities(&mut roots, AUTHORITIES, path)?;
     }
     Ok(roots)
-}
-
-fn certificates(
-    setting: &'static str,
-    path: &PathBuf,
-) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| problem(setting, path, format!("cannot be read as PEM: {error}")))?;
-    if certificates.is_empty() {
-        return Err(problem(setting, path, "holds no certificate".to_owned()));
-    }
-    Ok(certificates)
-}
-
-fn problem(setting: &'static str, path: &std::path::Path, problem: String) -> TlsFileError {
-    TlsFileError { setting, path: path.to_owned(), problem }
 }
 
 /// What a failed connection says about TLS and what to do about it; `None` if it

@@ -14,7 +14,8 @@ use hyper_util::{
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{
-    HandshakeKind, RootCertStore, ServerConfig,
+    ClientConfig, ConfigBuilder, HandshakeKind, RootCertStore, ServerConfig,
+    client::WantsClientCert,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     server::WebPkiClientVerifier,
 };
@@ -76,6 +77,12 @@ impl Authority {
 }
 
 impl Identity {
+    /// A client that shows it.
+    pub fn client(&self, builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConfig {
+        let chain = vec![self.certificate.clone()];
+        builder.with_client_auth_cert(chain, self.key.clone_key()).unwrap()
+    }
+
     /// Certificate and key as files.
     pub fn write(&self, directory: &Path) -> (PathBuf, PathBuf) {
         let (certificate, key) = (directory.join("client.pem"), directory.join("client.key"));

@@ -1,4 +1,5 @@
-//! The byte stream below HTTP: TCP, with or without TLS.
+//! The byte stream below HTTP, towards clients and upstreams: TCP, with or
+//! without TLS.
 
 use std::{
     io::{self, IoSlice},
@@ -10,9 +11,9 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::TlsStream;
 
-/// An open connection to an upstream.
+/// An open connection.
 pub(crate) enum Stream {
     /// Plain TCP.
     Tcp(TcpStream),
@@ -21,15 +22,14 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Whether the upstream chose HTTP/2 for it.
-    pub(super) fn is_http2(&self) -> bool {
+    /// Whether both sides agreed on HTTP/2 in the TLS handshake (ALPN).
+    pub(crate) fn chose_http2(&self) -> bool {
         match self {
             Self::Tcp(_) => false,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
 }
-
 /// The same call on whichever stream it is.
 macro_rules! either {
     ($stream:expr, $inner:ident => $call:expr) => {
