@@ -176,8 +176,8 @@ impl Store {
         let changes = if inserted.len() == rows.len() {
             insert_requests::roll_up(all)
         } else {
-            // An id may stand for a row at one start and be new at another: the
-            // rows of the answer are in the order of those that were sent.
+            // An id may stand for a row at one start and be new at another, so the
+            // order tells which row is meant.
             let mut left = inserted.iter().peekable();
             insert_requests::roll_up(all.filter(|(row, _)| left.next_if_eq(&&row.id).is_some()))
         };

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -47,6 +47,9 @@ pub struct SimulatorConfig {
     /// the same id: for benchmarks, where making answers must cost nothing and
     /// every byte is compared.
     pub prebuilt: bool,
+    /// Header by whose value a completed response is remembered, for tests that
+    /// compare one by one; `None`: they are only counted.
+    pub label: Option<HeaderName>,
 }
 
 impl Default for SimulatorConfig {
@@ -68,6 +71,7 @@ impl Default for SimulatorConfig {
             .map(str::to_owned)
             .to_vec(),
             prebuilt: false,
+            label: None,
         }
     }
 }
@@ -202,7 +206,9 @@ impl Server {
             let text = serde_json::to_string(&self.stats.snapshot()).unwrap_or_default();
             return Ok(json(StatusCode::OK, text, None));
         }
-        let tally = self.stats.start();
+        let mut tally = self.stats.start();
+        let label = self.config.label.as_ref().and_then(|name| request.headers().get(name));
+        tally.label(label.and_then(|value| Some(value.to_str().ok()?.to_owned())));
         if request.method() == Method::GET {
             let found = list(path, request.headers(), &self.config.models);
             let (status, object) = match found {

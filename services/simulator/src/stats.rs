@@ -26,6 +26,8 @@ struct Shared {
     broken: AtomicU64,
     abandoned: AtomicU64,
     totals: Mutex<Totals>,
+    /// Labels of completed responses, in the order of their ends.
+    labels: Mutex<Vec<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +85,13 @@ impl Stats {
         self.shared.started.load(Relaxed)
     }
 
+    /// The labels of completed responses, as `SimulatorConfig::label` has them
+    /// read, in the order of their ends.
+    #[must_use]
+    pub fn completed_labels(&self) -> Vec<String> {
+        self.shared.labels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// All counters.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -108,7 +117,7 @@ impl Stats {
     /// Counts the begin of a request.
     pub(crate) fn start(&self) -> Tally {
         self.shared.started.fetch_add(1, Relaxed);
-        Tally { stats: self.clone(), told: None, end: End::Abandoned }
+        Tally { stats: self.clone(), told: None, label: None, end: End::Abandoned }
     }
 }
 
@@ -147,6 +156,7 @@ enum End {
 pub(crate) struct Tally {
     stats: Stats,
     told: Option<Arc<Told>>,
+    label: Option<String>,
     end: End,
 }
 
@@ -154,6 +164,11 @@ impl Tally {
     /// What the answer will have told when it is complete.
     pub(crate) fn tell(&mut self, told: Option<Arc<Told>>) {
         self.told = told;
+    }
+
+    /// By which name the response is remembered when it is complete.
+    pub(crate) fn label(&mut self, label: Option<String>) {
+        self.label = label;
     }
 
     /// The last byte was handed over.
@@ -174,6 +189,9 @@ impl Drop for Tally {
             End::Completed => {
                 if let Some(told) = self.told.take() {
                     shared.totals.lock().unwrap_or_else(PoisonError::into_inner).add(&told);
+                }
+                if let Some(label) = self.label.take() {
+                    shared.labels.lock().unwrap_or_else(PoisonError::into_inner).push(label);
                 }
                 shared.completed.fetch_add(1, Relaxed);
             }

@@ -55,7 +55,7 @@ impl Row {
 }
 
 /// Inserts the rows, each with its series; gives the ids of those that were not
-/// there before.
+/// there before, in the order of the rows, which is that of their keys.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     rows: &[Row],
@@ -66,8 +66,12 @@ pub(super) async fn insert(
         .execute(&mut *connection)
         .await?;
     let mut copy = CopyRows::new(COLUMNS, rows.len());
+    let mut last = None;
     for (row, series) in rows.iter().zip(series) {
-        encode(&mut copy, row, series.full);
+        // Of those with one key the first one counts, here and in the rollups.
+        if last.replace((row.started_at, row.id)) != Some((row.started_at, row.id)) {
+            encode(&mut copy, row, series.full);
+        }
     }
     copy.send(connection, include_str!("queries/copy_incoming_requests.sql")).await?;
     let inserted = sqlx::query_scalar(include_str!("queries/insert_requests.sql"))

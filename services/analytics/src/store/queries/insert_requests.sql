@@ -1,5 +1,6 @@
 -- Adds the requests that wait; those that are there already stay as they are and
--- are left out of the answer. They wait in the order of the key.
+-- are left out of the answer, which is in the order of the key. They were sent in
+-- that order, but after a failed transaction they may lie in another one.
 INSERT INTO requests (
     event_id, started_at, series_id, prompt_tokens, cached_prompt_tokens,
     cache_write_tokens, completion_tokens, reasoning_tokens,
@@ -23,5 +24,6 @@ SELECT
     method, path, model_requested, session, response_id, finish_reason,
     service_tier, error_type, token_gaps
 FROM incoming_requests
+ORDER BY started_at, event_id
 ON CONFLICT (started_at, event_id) DO NOTHING
 RETURNING event_id
