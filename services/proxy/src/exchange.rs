@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     core::{Counters, Shared},
     emit::Slot,
+    fault::meter_looks,
     request_facts::RequestFacts,
 };
 
@@ -56,6 +57,8 @@ pub(crate) struct Progress {
     pub(crate) first_token: AtomicU64,
     /// The request body was read to its end.
     pub(crate) request_ended: AtomicBool,
+    /// The client broke the request body off.
+    pub(crate) request_broken: AtomicBool,
 }
 
 struct State {
@@ -118,6 +121,7 @@ impl Exchange {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let micros = u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX);
         let meter = catch_unwind(AssertUnwindSafe(|| {
+            meter_looks();
             Meter::new(&head.method, &head.uri, &head.headers, Limits::default())
                 .with_calibration(calibration)
         }))
@@ -236,7 +240,11 @@ impl Exchange {
         };
         let body_end = if ending == Ending::Complete { BodyEnd::Complete } else { BodyEnd::Broken };
         let reading = meter.and_then(|meter| {
-            catch_unwind(AssertUnwindSafe(|| meter.finish(body_end, duration))).ok()
+            let finish = AssertUnwindSafe(|| {
+                meter_looks();
+                meter.finish(body_end, duration)
+            });
+            catch_unwind(finish).ok()
         });
         Some(Finished { ending, duration, status, connect, upstream_head, reading })
     }
@@ -251,7 +259,11 @@ impl Exchange {
     fn observe(&self, show: impl FnOnce(&mut Meter)) {
         let mut state = self.state();
         if let Some(meter) = state.meter.as_deref_mut()
-            && catch_unwind(AssertUnwindSafe(|| show(meter))).is_err()
+            && catch_unwind(AssertUnwindSafe(|| {
+                meter_looks();
+                show(meter);
+            }))
+            .is_err()
         {
             state.meter = None;
             state.metering_failed = true;

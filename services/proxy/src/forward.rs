@@ -18,7 +18,7 @@ use crate::{
     asking::Asked,
     core::{Core, Counters},
     error::json_response,
-    exchange::{Exchange, Running},
+    exchange::{Ending, Exchange, Running},
     expect::Gate,
     listener::Client,
     route::{Route, Upstream},
@@ -109,8 +109,12 @@ async fn metered(
         Err(failure) => {
             let url = upstream.pool.base().to_string();
             let response = failure.response(&upstream.name, &url);
-            exchange.answered_by_modash(response.status().as_u16());
-            running.end(failure.ending());
+            let ending = failure.ending();
+            // Who has left gets no answer.
+            if ending != Ending::ClientClosed {
+                exchange.answered_by_modash(response.status().as_u16());
+            }
+            running.end(ending);
             response.map(Either::Right)
         }
     }

@@ -13,6 +13,7 @@ mod emit;
 mod error;
 mod exchange;
 mod expect;
+mod fault;
 mod forward;
 mod forwarded;
 mod interim;
@@ -47,6 +48,8 @@ use crate::{
     upstream::Tls,
     usage_event::EventMaker,
 };
+#[cfg(debug_assertions)]
+pub use fault::break_metering_every;
 pub use forwarded::ForwardedHeaders;
 pub use listener::ListenerTlsFiles;
 pub use settings::{ClientConfig, ProxyConfig, ProxySettings, StreamUsage};

@@ -55,7 +55,7 @@ async fn send_on(
 ) -> Result<(Response<Incoming>, Checkout), (UpstreamFailure, Unsent)> {
     let Some(exchange) = exchange else {
         let answer = checkout.send(request).await;
-        return answer.map(|response| (response, checkout)).map_err(failed);
+        return answer.map(|response| (response, checkout)).map_err(|e| failed(e, None));
     };
     if !checkout.reused {
         exchange.connected();
@@ -69,14 +69,19 @@ async fn send_on(
             answer.map_err(|_| (UpstreamFailure::NoHead(limit), None))?
         }
     };
-    answer.map(|response| (response, checkout)).map_err(failed)
+    answer.map(|response| (response, checkout)).map_err(|e| failed(e, Some(exchange)))
 }
 
-fn failed(mut failure: TrySendError<Request<RequestTap>>) -> (UpstreamFailure, Unsent) {
+fn failed(
+    mut failure: TrySendError<Request<RequestTap>>,
+    exchange: Option<&Exchange>,
+) -> (UpstreamFailure, Unsent) {
     let unsent = failure.take_message();
     let error = failure.into_error();
-    // The one thing that modash gives hyper and that can fail is the body.
-    let failure = if error.is_user() {
+    // The one thing that modash gives hyper and that can fail is the body. Over
+    // HTTP/2 the error is that of a stream which nobody wants any more.
+    let broken = |exchange: &Exchange| exchange.progress.request_broken.load(Ordering::Relaxed);
+    let failure = if error.is_user() || exchange.is_some_and(broken) {
         UpstreamFailure::ClientBody(error)
     } else {
         UpstreamFailure::NoResponse(error)

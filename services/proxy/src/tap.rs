@@ -82,8 +82,14 @@ impl Body for RequestTap {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(rest).poll_frame(context));
         if let Some(exchange) = &self.exchange {
-            if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-                exchange.request_data(data);
+            match &frame {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        exchange.request_data(data);
+                    }
+                }
+                Some(Err(_)) => exchange.progress.request_broken.store(true, Ordering::Relaxed),
+                None => {}
             }
             if frame.is_none() || self.is_end_stream() {
                 self.note_end();

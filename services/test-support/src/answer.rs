@@ -145,6 +145,12 @@ impl Answer {
         self.step(Step::Trailers(trailers))
     }
 
+    /// The same with trailers that are at hand.
+    #[must_use]
+    pub fn trailer_map(self, trailers: HeaderMap) -> Self {
+        self.step(Step::Trailers(trailers))
+    }
+
     /// The connection (with HTTP/2 the stream) breaks here.
     #[must_use]
     pub fn break_off(self) -> Self {

@@ -1,6 +1,9 @@
 //! A request as the fake upstream received it, while it goes on and afterwards.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Version, request::Parts};
@@ -41,6 +44,7 @@ pub struct Received {
     pub connection: usize,
     body: Arc<watch::Sender<Body>>,
     answered: Arc<watch::Sender<Option<End>>>,
+    sent: Arc<AtomicU64>,
 }
 
 impl Received {
@@ -56,6 +60,7 @@ impl Received {
             connection,
             body: Arc::default(),
             answered: Arc::default(),
+            sent: Arc::default(),
         }
     }
 
@@ -90,6 +95,12 @@ impl Received {
         let _ = watch.wait_for(|end| *end == Some(End::Broken)).await;
     }
 
+    /// Bytes of the answer's body that its connection has taken so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     /// Whether the whole answer was handed to the connection.
     #[must_use]
     pub fn is_answered(&self) -> bool {
@@ -102,6 +113,10 @@ impl Received {
 
     pub(crate) fn add_trailers(&self, trailers: HeaderMap) {
         self.body.send_modify(|body| body.trailers = Some(trailers));
+    }
+
+    pub(crate) fn add_sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn end_body(&self, end: End) {

@@ -281,8 +281,9 @@ impl Body for ScriptedBody {
         let frame = ready!(self.frames.poll_recv(context));
         match &frame {
             Some(Ok(frame)) => {
-                let sent = frame.data_ref().map_or(0, Bytes::len) as u64;
-                self.due = self.due.map(|due| due.saturating_sub(sent));
+                let sent = frame.data_ref().map_or(0, Bytes::len);
+                self.received.add_sent(sent);
+                self.due = self.due.map(|due| due.saturating_sub(sent as u64));
             }
             // The end, or the break that the script wants.
             None | Some(Err(_)) => self.due = Some(0),

@@ -2,7 +2,7 @@
 //! upstream. They come in the form of the client's version.
 
 use http::{
-    HeaderValue, Method, Request, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
     header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE},
     uri::{Authority, PathAndQuery, Scheme},
 };
@@ -44,9 +44,8 @@ pub(super) fn announce_body<B: Body>(request: &mut Request<B>) {
 /// of one connection. `TE: trailers` stays.
 pub(super) fn for_http2<B>(request: &mut Request<B>, base: &BaseUrl) {
     let headers = request.headers_mut();
-    headers.remove(CONNECTION);
-    headers.remove(UPGRADE);
-    let host = headers.remove(HOST);
+    let host = headers.get(HOST).cloned();
+    remove_in_place(headers, &[CONNECTION, UPGRADE, HOST]);
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut target = std::mem::take(request.uri_mut()).into_parts();
     target.scheme = Some(if base.is_https() { Scheme::HTTPS } else { Scheme::HTTP });
@@ -55,6 +54,24 @@ pub(super) fn for_http2<B>(request: &mut Request<B>, base: &BaseUrl) {
     // All three parts are there, which is all that it asks for.
     *request.uri_mut() = Uri::from_parts(target).unwrap_or_default();
     *request.version_mut() = Version::HTTP_2;
+}
+
+/// `HeaderMap::remove` puts the last header into the gap; the others keep their
+/// order here.
+fn remove_in_place(headers: &mut HeaderMap, names: &[HeaderName]) {
+    if !names.iter().any(|name| headers.contains_key(name)) {
+        return;
+    }
+    let mut last = None;
+    let mut kept = HeaderMap::with_capacity(headers.capacity());
+    for (name, value) in headers.drain() {
+        // A further value of the header before comes without its name.
+        last = name.or(last);
+        if let Some(name) = last.as_ref().filter(|name| !names.contains(name)) {
+            kept.append(name, value);
+        }
+    }
+    *headers = kept;
 }
 
 fn join_cookies<B>(request: &mut Request<B>) {

@@ -4,6 +4,8 @@
 // Each test file uses a part of it; helpers of tests may panic.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod identity;
+pub mod streaming;
 pub mod tls;
 
 use std::{

@@ -67,7 +67,10 @@ async fn once(
     upstream.answer(exchange.answer.clone());
     let done = async {
         let response = client.exchange(&exchange.request).await.map_err(|e| e.to_string())?;
-        Ok(Came { request: upstream.next_request().await, response })
+        match tokio::time::timeout(PATIENCE / 6, upstream.next_request()).await {
+            Ok(request) => Ok(Came { request, response }),
+            Err(_) => Err(format!("the upstream was not asked; the answer is {response:?}")),
+        }
     };
     tokio::time::timeout(PATIENCE, done).await.unwrap_or_else(|_| Err("it takes for ever".into()))
 }

@@ -1,7 +1,7 @@
 //! Bodies put on the line in every lawful way: framed by length, by chunks or by
 //! the end of the connection, in a content coding, cut at random places.
 
-use std::io::Write;
+use std::{cell::RefCell, io::Write, rc::Rc};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -60,43 +60,84 @@ impl Coding {
     /// Never: memory takes all that is written.
     #[must_use]
     pub fn encode(self, pieces: &[&[u8]]) -> Bytes {
+        self.encode_each(pieces).concat().into()
+    }
+
+    /// The same body in pieces: what each of the given ones became, and the end of
+    /// the coding.
+    ///
+    /// # Panics
+    /// Never: memory takes all that is written.
+    #[must_use]
+    pub fn encode_each(self, pieces: &[&[u8]]) -> Vec<Bytes> {
         use flate2::{
             Compression,
             write::{GzEncoder, ZlibEncoder},
         };
-        let fast = Compression::fast();
+        let (sink, fast) = (Sink::default(), Compression::fast());
+        let out = sink.clone();
         let encoded = match self {
-            Self::Identity => Ok(pieces.concat()),
+            Self::Identity => write(&sink, out, pieces, |_| Ok(())),
             Self::Gzip => {
-                write(GzEncoder::new(Vec::new(), fast), pieces).and_then(GzEncoder::finish)
+                write(&sink, GzEncoder::new(out, fast), pieces, |end| end.finish().map(drop))
             }
             Self::Deflate => {
-                write(ZlibEncoder::new(Vec::new(), fast), pieces).and_then(ZlibEncoder::finish)
+                write(&sink, ZlibEncoder::new(out, fast), pieces, |end| end.finish().map(drop))
             }
             Self::Br => {
-                let encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 1, 18);
-                write(encoder, pieces).map(brotli::CompressorWriter::into_inner)
+                let encoder = brotli::CompressorWriter::new(out, 4096, 1, 18);
+                write(&sink, encoder, pieces, |end| {
+                    end.into_inner();
+                    Ok(())
+                })
             }
-            Self::Zstd => zstd::stream::write::Encoder::new(Vec::new(), 1)
-                .and_then(|encoder| write(encoder, pieces))
-                .and_then(zstd::stream::write::Encoder::finish),
+            Self::Zstd => zstd::stream::write::Encoder::new(out, 1)
+                .and_then(|encoder| write(&sink, encoder, pieces, |end| end.finish().map(drop))),
             Self::GzipThenBr => {
-                let inner: Vec<_> =
-                    pieces.iter().map(|piece| Self::Gzip.encode(&[piece])).collect();
+                let inner = Self::Gzip.encode_each(pieces);
                 let inner: Vec<&[u8]> = inner.iter().map(AsRef::as_ref).collect();
-                Ok(Self::Br.encode(&inner).to_vec())
+                return Self::Br.encode_each(&inner);
             }
         };
-        encoded.expect("memory takes all that is written").into()
+        encoded.expect("memory takes all that is written")
     }
 }
 
-fn write<W: Write>(mut encoder: W, pieces: &[&[u8]]) -> std::io::Result<W> {
+/// Where an encoder writes to, and what it wrote is taken from.
+#[derive(Clone, Default)]
+struct Sink(Rc<RefCell<Vec<u8>>>);
+
+impl Sink {
+    fn take(&self) -> Bytes {
+        self.0.take().into()
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write<W: Write>(
+    sink: &Sink,
+    mut encoder: W,
+    pieces: &[&[u8]],
+    finish: impl FnOnce(W) -> std::io::Result<()>,
+) -> std::io::Result<Vec<Bytes>> {
+    let mut encoded = Vec::with_capacity(pieces.len() + 1);
     for piece in pieces {
         encoder.write_all(piece)?;
         encoder.flush()?;
+        encoded.push(sink.take());
     }
-    Ok(encoder)
+    finish(encoder)?;
+    encoded.push(sink.take());
+    Ok(encoded)
 }
 
 /// Cuts bytes into at most about 200 pieces of random sizes: many or few, none
