@@ -14,6 +14,7 @@ mod running;
 mod slots;
 mod spool;
 mod stream;
+mod wire;
 
 use std::{
     io,
@@ -31,13 +32,14 @@ use modash_proto::{
     v1::{ReplicaStats, UsageEvent},
 };
 use modash_runtime::Shutdown;
+use prost::Message as _;
 use tokio::sync::{Notify, oneshot};
 use url::Url;
 
 use crate::{
     core::Shared,
     exchange::Exchange,
-    usage_event::{EventMaker, SharedEvent},
+    usage_event::{EncodedEvent, EventMaker},
 };
 pub(crate) use directory::{default_directory, directory_of};
 use keeper::{DiskState, Keeper, SharedSpool};
@@ -181,13 +183,15 @@ impl Emitter {
     }
 
     /// Fetches what the cores finished, with the events of it.
-    fn collect(&self) -> (Vec<SharedEvent>, Vec<Arc<Exchange>>) {
+    fn collect(&self) -> (Vec<EncodedEvent>, Vec<Arc<Exchange>>) {
         let (mut events, mut exchanges) = (Vec::new(), Vec::new());
         for core in &self.cores {
             while let Some(exchange) = core.next_finished() {
                 if let Some(event) = self.maker.event(&exchange) {
-                    self.ended().note(&event);
-                    events.push(Arc::new(event));
+                    if exchange.was_told() {
+                        self.ended().note(&event);
+                    }
+                    events.push(event.encode_to_vec().into());
                 }
                 exchanges.push(exchange);
             }
@@ -223,7 +227,7 @@ impl Emitter {
             acknowledged: counts.acknowledged,
             dropped: counts.dropped + counts.damaged + dropped,
             rejected: counts.rejected,
-            oldest_unsent_at: spool.oldest().and_then(|event| made_at(event)),
+            oldest_unsent_at: spool.oldest().and_then(made_at),
             recovered: Some(counts.recovered),
             interrupted: Some(counts.interrupted),
             damaged: counts.damaged,
@@ -232,7 +236,7 @@ impl Emitter {
 
     /// What the spool counts beside that.
     pub(crate) fn spool_stats(&self) -> SpoolStats {
-        let oldest = self.spool().oldest().and_then(|event| made_at(event));
+        let oldest = self.spool().oldest().and_then(made_at);
         let age = |at| SystemTime::try_from(at).ok()?.elapsed().ok();
         SpoolStats {
             counts: self.spool().counts(),
@@ -243,7 +247,8 @@ impl Emitter {
 }
 
 /// When a request ended.
-fn made_at(event: &UsageEvent) -> Option<prost_types::Timestamp> {
+fn made_at(event: &EncodedEvent) -> Option<prost_types::Timestamp> {
+    let event = UsageEvent::decode(event.as_ref()).ok()?;
     let started_at = micros_from_timestamp(event.started_at.as_ref()?)?;
     let duration = event.duration.as_ref().and_then(micros_from_duration).unwrap_or_default();
     Some(timestamp_from_micros(started_at.saturating_add(duration)))

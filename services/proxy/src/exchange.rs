@@ -24,6 +24,8 @@ use crate::{
 
 /// One request and its response.
 pub(crate) struct Exchange {
+    /// Analytics was told that it runs.
+    told: AtomicBool,
     /// UUIDv7 that the usage event will carry.
     pub(crate) id: Uuid,
     /// When the head arrived, in microseconds since 1970.
@@ -138,6 +140,7 @@ impl Exchange {
             started: Instant::now(),
             upstream,
             facts: RequestFacts::read(head),
+            told: AtomicBool::new(false),
             client_key: OnceLock::new(),
             slot: None,
             progress,
@@ -221,6 +224,16 @@ impl Exchange {
             stream: meter.stream(),
             user: meter.user().map(str::to_owned),
         })
+    }
+
+    /// Analytics is told that it runs, so that it has to be told of its end too.
+    pub(crate) fn note_told(&self) {
+        self.told.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether analytics was told that it runs.
+    pub(crate) fn was_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed)
     }
 
     /// Takes the result out; `None` if it has not ended or was taken before.

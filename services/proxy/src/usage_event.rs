@@ -1,8 +1,9 @@
 //! From a finished exchange to the usage event, and from a running one to its
 //! live form. Off the hot path: the emitter does it.
 
-use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
+use bytes::Bytes;
 use modash_histogram::Histogram;
 use modash_metering as metering;
 use modash_proto::{
@@ -253,5 +254,5 @@ pub(crate) fn ended(event: &UsageEvent) -> LiveRequest {
     }
 }
 
-/// Events travel and wait as shared values: one copy in memory.
-pub(crate) type SharedEvent = Arc<UsageEvent>;
+/// A `UsageEvent` as it is written and sent: made and encoded once.
+pub(crate) type EncodedEvent = Bytes;

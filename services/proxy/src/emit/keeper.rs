@@ -12,6 +12,7 @@ use std::{
 };
 
 use modash_proto::v1::UsageEvent;
+use prost::Message as _;
 
 use super::{
     log::{Lock, Log, LogConfig, OpenError, record},
@@ -19,7 +20,7 @@ use super::{
     slots::{LeftBehind, SlotFile},
     spool::{OnDisk, Spool},
 };
-use crate::{exchange::Exchange, usage_event::SharedEvent};
+use crate::{exchange::Exchange, usage_event::EncodedEvent};
 
 /// Most events in one write, which bounds the buffer.
 const WRITE: usize = 4_096;
@@ -139,14 +140,16 @@ impl Keeper {
         (self.log, self.running) = (Some(log), Some(running));
         self.left_behind = left_behind;
         self.spool.lock().take_over(disk);
-        let mut interrupted: Vec<SharedEvent> = ran.into_values().map(Arc::new).collect();
+        let mut interrupted: Vec<UsageEvent> = ran.into_values().collect();
         interrupted.sort_by(|a, b| a.event_id.cmp(&b.event_id));
+        let interrupted: Vec<EncodedEvent> =
+            interrupted.iter().map(|event| event.encode_to_vec().into()).collect();
         self.spool.lock().append_interrupted(&interrupted);
         Ok(())
     }
 
     /// Takes events that are new.
-    pub(super) fn store(&mut self, events: &[SharedEvent]) {
+    pub(super) fn store(&mut self, events: &[EncodedEvent]) {
         for events in events.chunks(WRITE) {
             let (first, in_order, loaded) = {
                 let spool = self.spool.lock();
@@ -178,7 +181,7 @@ impl Keeper {
         }
     }
 
-    fn keep_in_memory(&mut self, events: &[SharedEvent]) {
+    fn keep_in_memory(&mut self, events: &[EncodedEvent]) {
         let mut spool = self.spool.lock();
         let before = spool.counts().dropped;
         spool.append_unwritten(events);
@@ -188,13 +191,13 @@ impl Keeper {
     }
 
     /// Writes consecutive events, the first of which has this number.
-    fn write(&mut self, first: u64, events: &[SharedEvent]) -> bool {
+    fn write(&mut self, first: u64, events: &[EncodedEvent]) -> bool {
         if self.log.is_none() {
             return false;
         }
         self.buffer.clear();
         for (event, sequence) in events.iter().zip(first..) {
-            record::append(&mut self.buffer, sequence, &**event);
+            record::append(&mut self.buffer, sequence, event);
         }
         self.make_room();
         let Some(log) = &mut self.log else { return false };

@@ -65,7 +65,10 @@ impl LiveView {
             .cores
             .iter()
             .flat_map(|core| core.in_flight())
-            .filter_map(|exchange| emitter.maker.live(&exchange))
+            .filter_map(|exchange| {
+                exchange.note_told();
+                emitter.maker.live(&exchange)
+            })
             .take(MAX_REQUESTS)
             .collect();
         let mut told = HashMap::with_capacity(running.len());

@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use modash_proto::v1::UsageEvent;
 use prost::Message as _;
 
@@ -245,11 +246,12 @@ impl Log {
                 Ok(Read::Event { sequence, payload, damaged }) => {
                     loaded.damaged += damaged;
                     loaded.next = sequence + 1;
-                    match UsageEvent::decode(payload) {
-                        Ok(event) => {
-                            loaded.events.push(Numbered { sequence, event: Arc::new(event) });
-                        }
-                        Err(_) => loaded.damaged += 1,
+                    // One that cannot be read would break every stream.
+                    if UsageEvent::decode(payload).is_ok() {
+                        let event = Bytes::copy_from_slice(payload);
+                        loaded.events.push(Numbered { sequence, event });
+                    } else {
+                        loaded.damaged += 1;
                     }
                 }
                 Ok(Read::Damaged(events)) => {

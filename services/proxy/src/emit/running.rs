@@ -64,7 +64,11 @@ impl RunningFiles {
         }
         let generation = self.generation + 1;
         let mut bytes = Kind::Running.header(generation).to_vec();
-        record::append(&mut bytes, generation, &EventBatch { first_sequence: 0, events });
+        record::append(
+            &mut bytes,
+            generation,
+            &EventBatch { first_sequence: 0, events }.encode_to_vec(),
+        );
         self.files[usize::from(generation % 2 == 1)].write_all_at(&bytes, 0)?;
         (self.generation, self.empty) = (generation, empty);
         Ok(())

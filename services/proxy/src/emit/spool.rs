@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, ops::Range};
 
-use crate::usage_event::SharedEvent;
+use crate::usage_event::EncodedEvent;
 
 /// Most events held in memory to be sent, beside those that the disk has not
 /// taken: several times what is under way between two acks of a busy proxy.
@@ -17,7 +17,7 @@ pub(super) const WINDOW: usize = 8_192;
 #[derive(Debug, Clone)]
 pub(super) struct Numbered {
     pub(super) sequence: u64,
-    pub(super) event: SharedEvent,
+    pub(super) event: EncodedEvent,
 }
 
 /// Events from the first that is not acknowledged to the newest.
@@ -140,7 +140,7 @@ impl Spool {
     }
 
     /// Adds new events, which are on disk.
-    pub(super) fn append_written(&mut self, events: &[SharedEvent]) {
+    pub(super) fn append_written(&mut self, events: &[EncodedEvent]) {
         for event in events {
             self.number(event);
         }
@@ -148,7 +148,7 @@ impl Spool {
     }
 
     /// Adds new events, which are in memory only.
-    pub(super) fn append_unwritten(&mut self, events: &[SharedEvent]) {
+    pub(super) fn append_unwritten(&mut self, events: &[EncodedEvent]) {
         for event in events {
             let numbered = self.number(event);
             self.unwritten.push_back(numbered);
@@ -159,12 +159,12 @@ impl Spool {
     }
 
     /// Adds the events of requests that a killed process was serving.
-    pub(super) fn append_interrupted(&mut self, events: &[SharedEvent]) {
+    pub(super) fn append_interrupted(&mut self, events: &[EncodedEvent]) {
         self.counts.interrupted += events.len() as u64;
         self.append_unwritten(events);
     }
 
-    fn number(&mut self, event: &SharedEvent) -> Numbered {
+    fn number(&mut self, event: &EncodedEvent) -> Numbered {
         let numbered = Numbered { sequence: self.next, event: event.clone() };
         if self.is_loaded() && self.window.len() < self.most_loaded {
             self.window.push_back(numbered.clone());
@@ -279,7 +279,7 @@ impl Spool {
         place: Place,
         most: usize,
         window: usize,
-    ) -> Result<(u64, Vec<SharedEvent>), Renumbered> {
+    ) -> Result<(u64, Vec<EncodedEvent>), Renumbered> {
         if place.numbering != self.numbering {
             return Err(Renumbered);
         }
@@ -333,7 +333,7 @@ impl Spool {
     }
 
     /// The oldest event that is not acknowledged, if it is in memory.
-    pub(super) fn oldest(&self) -> Option<&SharedEvent> {
+    pub(super) fn oldest(&self) -> Option<&EncodedEvent> {
         self.window.front().map(|event| &event.event)
     }
 
@@ -345,11 +345,9 @@ impl Spool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use modash_proto::v1::UsageEvent;
-    use std::sync::Arc;
 
-    fn event(number: u64) -> SharedEvent {
-        Arc::new(UsageEvent { event_id: number.to_string(), ..UsageEvent::default() })
+    fn event(number: u64) -> EncodedEvent {
+        number.to_string().into()
     }
 
     fn spool_of(events: u64, limit: usize) -> (Spool, Place) {
@@ -359,8 +357,8 @@ mod tests {
         (spool, place)
     }
 
-    fn ids(events: &[SharedEvent]) -> Vec<&str> {
-        events.iter().map(|event| event.event_id.as_str()).collect()
+    fn ids(events: &[EncodedEvent]) -> Vec<&str> {
+        events.iter().map(|event| std::str::from_utf8(event).unwrap()).collect()
     }
 
     #[test]

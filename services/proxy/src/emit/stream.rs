@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use modash_proto::v1::{
-    EventBatch, Hello, StreamUsageRequest, StreamUsageResponse,
-    ingest_service_client::IngestServiceClient, stream_usage_request, stream_usage_response,
-};
+use modash_proto::v1::{Hello, StreamUsageResponse, stream_usage_response};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
@@ -24,6 +21,7 @@ use url::Url;
 use super::{
     Emitter, live,
     spool::{Place, Renumbered},
+    wire::{self, Batch, Request, Say},
 };
 
 /// Events in one batch: far below the contract's limits of number and size.
@@ -91,7 +89,7 @@ pub(super) async fn run(emitter: Arc<Emitter>) {
 struct UsageStream {
     emitter: Arc<Emitter>,
     place: Place,
-    up: mpsc::Sender<StreamUsageRequest>,
+    up: mpsc::Sender<Request>,
     down: Streaming<StreamUsageResponse>,
     live: live::LiveView,
     /// Analytics asked for a pause until then.
@@ -110,11 +108,8 @@ async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamEr
         process_started_at: Some(emitter.process_started_at),
     };
     // The channel is new and empty, so this cannot wait.
-    let _ = up.send(request(stream_usage_request::Message::Hello(hello))).await;
-    let down = IngestServiceClient::new(channel)
-        .stream_usage(ReceiverStream::new(messages))
-        .await?
-        .into_inner();
+    let _ = up.send(request(Say::Hello(hello))).await;
+    let down = wire::open(channel, ReceiverStream::new(messages)).await?;
     Ok(UsageStream {
         emitter: emitter.clone(),
         place,
@@ -162,12 +157,12 @@ impl UsageStream {
                 _ = updates.tick() => {
                     if let Some(update) = self.live.update(&self.emitter) {
                         // Droppable by contract: never waits behind events.
-                        let _ = self.up.try_send(request(stream_usage_request::Message::Live(update)));
+                        let _ = self.up.try_send(request(Say::Live(update)));
                     }
                 }
                 _ = stats.tick() => {
                     let stats = self.emitter.stats();
-                    let _ = self.up.try_send(request(stream_usage_request::Message::Stats(stats)));
+                    let _ = self.up.try_send(request(Say::Stats(stats)));
                 }
             }
         }
@@ -189,9 +184,7 @@ impl UsageStream {
             if events.is_empty() {
                 break;
             }
-            let events = events.iter().map(|event| (**event).clone()).collect();
-            let batch = EventBatch { first_sequence, events };
-            place.send(request(stream_usage_request::Message::Batch(batch)));
+            place.send(request(Say::Batch(Batch { first_sequence, events })));
         }
         Ok(())
     }
@@ -229,6 +222,6 @@ impl UsageStream {
     }
 }
 
-fn request(message: stream_usage_request::Message) -> StreamUsageRequest {
-    StreamUsageRequest { message: Some(message) }
+fn request(say: Say) -> Request {
+    Request { say: Some(say) }
 }

@@ -63,7 +63,7 @@ impl Life {
             return Vec::new();
         };
         self.under_way.extend(first..first + events.len() as u64);
-        events.iter().map(|event| event.response_bytes).collect()
+        events.iter().map(|event| decoded(event).response_bytes).collect()
     }
 
     /// Analytics has committed the oldest of what was sent.
@@ -121,13 +121,21 @@ impl Life {
 }
 
 /// Half a kilobyte, and a number to know it by.
-fn event(number: u64) -> SharedEvent {
-    Arc::new(UsageEvent {
+fn usage_event(number: u64) -> UsageEvent {
+    UsageEvent {
         event_id: uuid::Uuid::from_u128(number.into()).to_string(),
         path: "p".repeat(500),
         response_bytes: number,
         ..UsageEvent::default()
-    })
+    }
+}
+
+fn event(number: u64) -> EncodedEvent {
+    usage_event(number).encode_to_vec().into()
+}
+
+fn decoded(event: &EncodedEvent) -> UsageEvent {
+    UsageEvent::decode(event.as_ref()).unwrap()
 }
 
 fn config(directory: &TempDir, bytes: u64) -> LogConfig {
@@ -201,7 +209,7 @@ fn a_torn_tail_is_cut_and_nothing_else() {
     let [segment] = segments(&config).try_into().unwrap();
     let whole = fs::metadata(&segment).unwrap().len();
     let mut record = Vec::new();
-    record::append(&mut record, 11, &*event(10));
+    record::append(&mut record, 11, &event(10));
     for torn in [1, 16, record.len() - 1] {
         let mut file = fs::OpenOptions::new().append(true).open(&segment).unwrap();
         file.write_all(&record[..torn]).unwrap();
@@ -342,7 +350,7 @@ fn a_request_that_a_killed_process_left_behind_becomes_an_event() {
     let directory = tempfile::tempdir().unwrap();
     let config = spool_in(&directory);
     let interrupted =
-        |number| UsageEvent { outcome: Outcome::Interrupted.into(), ..(*event(number)).clone() };
+        |number| UsageEvent { outcome: Outcome::Interrupted.into(), ..usage_event(number) };
     let mut life = Life::begin(&config);
     life.keeper.remember_running(|| vec![interrupted(1), interrupted(2)]);
     // The first ends after that.
@@ -442,7 +450,7 @@ proptest! {
                     let next = life.next();
                     life.kill();
                     let mut record = Vec::new();
-                    record::append(&mut record, next, &*event(appended));
+                    record::append(&mut record, next, &event(appended));
                     let last = segments(&config).pop().unwrap();
                     let mut file = fs::OpenOptions::new().append(true).open(last).unwrap();
                     file.write_all(&record[..bytes]).unwrap();

@@ -4,8 +4,6 @@
 //! covers everything after itself, so that a record is whole and in its place or
 //! is not there. After damage the next record is found by trying every byte.
 
-use prost::Message;
-
 /// Bytes before the payload.
 const HEADER: usize = 16;
 
@@ -21,16 +19,14 @@ pub(in crate::emit) struct Record<'a> {
 }
 
 /// Adds a record to the end of a buffer.
-pub(in crate::emit) fn append(buffer: &mut Vec<u8>, sequence: u64, message: &impl Message) {
+pub(in crate::emit) fn append(buffer: &mut Vec<u8>, sequence: u64, payload: &[u8]) {
     let start = buffer.len();
-    let length = message.encoded_len();
-    buffer.reserve(HEADER + length);
+    buffer.reserve(HEADER + payload.len());
     buffer.extend_from_slice(&[0; 4]);
     // 4 GiB of metadata about one request cannot be.
-    buffer.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    buffer.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
     buffer.extend_from_slice(&sequence.to_le_bytes());
-    // It fails only where space is bounded.
-    let _ = message.encode(buffer);
+    buffer.extend_from_slice(payload);
     let checksum = crc32fast::hash(&buffer[start + 4..]);
     buffer[start..start + 4].copy_from_slice(&checksum.to_le_bytes());
 }
@@ -66,13 +62,10 @@ pub(in crate::emit) fn find(bytes: &[u8], start: usize, least: u64) -> Option<Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use modash_proto::v1::UsageEvent;
-
     fn records(count: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         for sequence in 1..=count {
-            let event = UsageEvent { event_id: sequence.to_string(), ..UsageEvent::default() };
-            append(&mut bytes, sequence, &event);
+            append(&mut bytes, sequence, sequence.to_string().as_bytes());
         }
         bytes
     }
@@ -82,7 +75,7 @@ mod tests {
         let bytes = records(1);
         let record = find(&bytes, 0, 1).unwrap();
         assert_eq!((record.sequence, record.end), (1, bytes.len()));
-        assert_eq!(UsageEvent::decode(record.payload).unwrap().event_id, "1");
+        assert_eq!(record.payload, b"1");
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
