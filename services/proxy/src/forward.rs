@@ -20,6 +20,7 @@ use crate::{
     error::json_response,
     exchange::{Ending, Exchange, Running},
     expect::Gate,
+    headers::retain,
     listener::Client,
     route::{Route, Upstream},
     send::send,
@@ -221,23 +222,11 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    let mut last = None;
-    let mut kept = HeaderMap::with_capacity(headers.capacity());
-    for (name, value) in headers.drain() {
-        // A further value of the header before comes without its name.
-        last = name.or(last);
-        if let Some(name) = &last
-            && !HOP_BY_HOP.contains(name)
-            && !named.contains(name)
-        {
-            kept.append(name, value);
-        }
-    }
+    retain(headers, |name| !HOP_BY_HOP.contains(name) && !named.contains(name));
     if let Some(protocol) = upgrade {
-        kept.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        kept.insert(header::UPGRADE, protocol);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, protocol);
     }
-    *headers = kept;
 }
 
 #[cfg(test)]

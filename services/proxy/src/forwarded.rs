@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
-use crate::listener::Client;
+use crate::{headers::retain, listener::Client};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -49,9 +49,7 @@ impl ForwardedHeaders {
         });
         let headers = request.headers_mut();
         if self == Self::Replace {
-            for name in [&FOR, &PROTO, &HOST, &header::FORWARDED] {
-                headers.remove(name);
-            }
+            retain(headers, |name| ![FOR, PROTO, HOST, header::FORWARDED].contains(name));
         }
         add_address(headers, &client.address.to_canonical().to_string());
         let proto = HeaderValue::from_static(if client.secure { "https" } else { "http" });

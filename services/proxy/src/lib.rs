@@ -16,6 +16,7 @@ mod expect;
 mod fault;
 mod forward;
 mod forwarded;
+mod headers;
 mod interim;
 mod listener;
 mod metrics;

@@ -97,10 +97,16 @@ impl<S> Wire<S> {
             return None;
         }
         let place = memchr::memmem::rfind(&bytes[..end], b"HTTP/1.")?;
-        let bad = match bytes[place..].get(b"HTTP/1.1 ".len()..)?.get(..3)? {
+        let status_line = &bytes[place..end];
+        // An upstream's answer has other headers too.
+        if memchr::memchr(b'\n', status_line) != Some(status_line.len() - 1) {
+            return None;
+        }
+        let bad = match status_line.get(b"HTTP/1.1 ".len()..)?.get(..3)? {
+            b"400" => BadHead::Malformed,
             b"414" => BadHead::LongTarget,
             b"431" => BadHead::TooLarge,
-            _ => BadHead::Malformed,
+            _ => return None,
         };
         Some((place, self.bad.unwrap_or(bad)))
     }

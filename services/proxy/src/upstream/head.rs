@@ -2,13 +2,14 @@
 //! upstream. They come in the form of the client's version.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
+    HeaderValue, Method, Request, Uri, Version,
     header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE},
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
 
 use super::BaseUrl;
+use crate::headers::retain;
 
 /// As HTTP/1.1 has it: the path in the target, the host in a header, one header
 /// of cookies (RFC 9113 8.2.3).
@@ -45,7 +46,7 @@ pub(super) fn announce_body<B: Body>(request: &mut Request<B>) {
 pub(super) fn for_http2<B>(request: &mut Request<B>, base: &BaseUrl) {
     let headers = request.headers_mut();
     let host = headers.get(HOST).cloned();
-    remove_in_place(headers, &[CONNECTION, UPGRADE, HOST]);
+    retain(headers, |name| ![CONNECTION, UPGRADE, HOST].contains(name));
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut target = std::mem::take(request.uri_mut()).into_parts();
     target.scheme = Some(if base.is_https() { Scheme::HTTPS } else { Scheme::HTTP });
@@ -54,24 +55,6 @@ pub(super) fn for_http2<B>(request: &mut Request<B>, base: &BaseUrl) {
     // All three parts are there, which is all that it asks for.
     *request.uri_mut() = Uri::from_parts(target).unwrap_or_default();
     *request.version_mut() = Version::HTTP_2;
-}
-
-/// `HeaderMap::remove` puts the last header into the gap; the others keep their
-/// order here.
-fn remove_in_place(headers: &mut HeaderMap, names: &[HeaderName]) {
-    if !names.iter().any(|name| headers.contains_key(name)) {
-        return;
-    }
-    let mut last = None;
-    let mut kept = HeaderMap::with_capacity(headers.capacity());
-    for (name, value) in headers.drain() {
-        // A further value of the header before comes without its name.
-        last = name.or(last);
-        if let Some(name) = last.as_ref().filter(|name| !names.contains(name)) {
-            kept.append(name, value);
-        }
-    }
-    *headers = kept;
 }
 
 fn join_cookies<B>(request: &mut Request<B>) {
