@@ -53,10 +53,14 @@ impl Ingest {
     }
 
     /// Once a stop was asked for: waits until every stream has acknowledged what
-    /// it took in, and closes the queue.
+    /// it took in.
     pub(crate) async fn ended(&self) {
         self.streams.close();
         self.streams.wait().await;
+    }
+
+    /// Nothing more is taken in: the writers end after what is queued.
+    pub(crate) fn close_queue(&self) {
         self.queue.close();
     }
 }

@@ -58,6 +58,13 @@ const BACKFILL_PAUSE: Duration = Duration::from_secs(30);
 /// Longest pause between attempts to reach the database at start.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// Shares of the grace period, in the order in which the parts stop. The rest is
+/// for the last reports of proxies and for the database's connections.
+const STREAMS_SHARE: f64 = 0.4;
+const WRITERS_SHARE: f64 = 0.2;
+const SUBSCRIPTIONS_SHARE: f64 = 0.1;
+const LISTENER_SHARE: f64 = 0.2;
+
 /// Why analytics could not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -142,8 +149,8 @@ impl Analytics {
 
     /// Serves until a stop is asked for. Calls are answered at once; until the
     /// database is ready, queries are UNAVAILABLE and events wait. Stops in the
-    /// order of the data: streams, writers, subscriptions, listener. Readiness is
-    /// held from the call on.
+    /// order of the data: streams, writers, subscriptions, listener, each within its
+    /// part of the grace period. Readiness is held from the call on.
     ///
     /// # Errors
     /// If the database is not ready in time, or a server fails.
@@ -211,13 +218,18 @@ impl Analytics {
             result = preparing => result?,
         }
 
-        shutdown.finish("ingest streams", ingest.ended()).await;
-        for writer in committing {
-            shutdown.finish("ingest writers", writer).await;
-        }
-        shutdown.finish("subscriptions", live.end_subscriptions()).await;
+        shutdown.finish_within(STREAMS_SHARE, "ingest streams", ingest.ended()).await;
+        ingest.close_queue();
+        let committed = async {
+            for writer in committing {
+                let _ = writer.await;
+            }
+        };
+        shutdown.finish_within(WRITERS_SHARE, "ingest writers", committed).await;
+        let ended = live.end_subscriptions();
+        shutdown.finish_within(SUBSCRIPTIONS_SHARE, "subscriptions", ended).await;
         stop_listening.cancel();
-        let served = shutdown.finish("analytics listener", serving).await;
+        let served = shutdown.finish_within(LISTENER_SHARE, "analytics listener", serving).await;
         // They hold connections.
         drop((upkeep, cluster, reporting));
         shutdown.finish("reports of proxies", reports.write(&store)).await;

@@ -34,6 +34,7 @@ use modash_proto::{
 use modash_runtime::Shutdown;
 use prost::Message as _;
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
@@ -54,6 +55,11 @@ const COLLECT_EVERY: Duration = Duration::from_millis(10);
 
 /// How long a stop waits for analytics to come back if nothing is lost without.
 const WAIT_FOR_ANALYTICS: Duration = Duration::from_secs(2);
+
+/// Shares of the grace period: for handing over events, and for the last report.
+/// The rest is for closing the spool.
+const HAND_OVER_SHARE: f64 = 0.12;
+const LAST_REPORT_SHARE: f64 = 0.04;
 
 /// Makes the file in which the cores remember their requests, or says why it
 /// cannot be.
@@ -95,6 +101,8 @@ pub(crate) struct Emitter {
     appended: Notify,
     /// Events left the spool.
     trimmed: Notify,
+    /// The stream is to say its last and end.
+    closing: CancellationToken,
 }
 
 /// The spool's counters and gauges.
@@ -120,11 +128,13 @@ impl Emitter {
             connected: AtomicBool::new(false),
             appended: Notify::new(),
             trimmed: Notify::new(),
+            closing: CancellationToken::new(),
         }
     }
 
     /// Emits until a stop is asked for and the cores have ended (`cores_ended`);
-    /// then hands over what is left, as long as the grace period lasts.
+    /// then hands over what is left, reports a last time and closes the spool,
+    /// each within its part of the grace period.
     pub(crate) async fn run(
         self: Arc<Self>,
         shutdown: Shutdown,
@@ -133,18 +143,21 @@ impl Emitter {
         let (opened, spool_is_open) = oneshot::channel();
         let keeper = KeeperThread::start(self.clone(), opened)?;
         let emitter = self.clone();
-        let stream = tokio::spawn(async move {
+        let mut stream = tokio::spawn(async move {
             // Sequence numbers go on where the process before ended.
             let _ = spool_is_open.await;
             stream::run(emitter).await;
         });
-        let stream = AbortOnDrop(stream.abort_handle());
+        let _stream = AbortOnDrop(stream.abort_handle());
         cores_ended.await;
         keeper.collect().await;
         shutdown.request();
-        shutdown.finish("hand-over of usage events to analytics", self.handed_over()).await;
-        drop(stream);
-        keeper.close().await;
+        let hand_over = "hand-over of usage events to analytics";
+        shutdown.finish_within(HAND_OVER_SHARE, hand_over, self.handed_over()).await;
+        self.closing.cancel();
+        shutdown.finish_within(LAST_REPORT_SHARE, "last report to analytics", &mut stream).await;
+        stream.abort();
+        shutdown.finish("spool", keeper.close()).await;
         self.say_what_is_left();
         Ok(())
     }

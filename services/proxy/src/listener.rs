@@ -65,11 +65,14 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// it still lives, and has as long to answer.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
+/// Share of the grace period for running requests; the rest is for their events.
+const REQUESTS_SHARE: f64 = 0.8;
+
 /// How often the log says the same of connections that are refused.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Accepts and serves until a stop is asked for; then leaves the port, and lets
-/// running requests end within the grace period.
+/// running requests end within their part of the grace period.
 pub(crate) async fn serve(
     core: Arc<Core>,
     mut intake: Intake,
@@ -98,7 +101,8 @@ pub(crate) async fn serve(
     connections.running.close();
     core.tunnels.close();
     let ended = async { tokio::join!(connections.running.wait(), core.tunnels.wait()) };
-    if shutdown.finish("requests in flight", ended).await.is_none() {
+    let ended = shutdown.finish_within(REQUESTS_SHARE, "requests in flight", ended);
+    if ended.await.is_none() {
         name_stragglers(&core);
     }
     Ok(())

@@ -57,15 +57,29 @@ impl Shutdown {
     /// come within the grace period. `None`, and a warning with the name, if it
     /// did not: the part was then dropped.
     pub async fn finish<F: Future>(&self, name: &str, part: F) -> Option<F::Output> {
+        self.finish_within(1.0, name, part).await
+    }
+
+    /// The same with only a share of the grace period, from 0 to 1, from now on:
+    /// parts that stop one after the other leave time for each other.
+    pub async fn finish_within<F: Future>(
+        &self,
+        share: f64,
+        name: &str,
+        part: F,
+    ) -> Option<F::Output> {
         let overdue = async {
             self.token.cancelled().await;
-            tokio::time::sleep(self.time_left()).await;
+            let time = self.time_left().min(self.grace.mul_f64(share));
+            tokio::time::sleep(time).await;
+            time
         };
         tokio::select! {
             output = part => Some(output),
-            () = overdue => {
-                tracing::warn!(part = name, grace_seconds = self.grace.as_secs_f64(),
-                    "did not stop within the grace period");
+            time = overdue => {
+                tracing::warn!(part = name, seconds = time.as_secs_f64(),
+                    grace_seconds = self.grace.as_secs_f64(),
+                    "did not stop within its part of the grace period");
                 None
             }
         }
@@ -84,6 +98,17 @@ mod tests {
         let output = shutdown.finish("stuck", std::future::pending::<()>()).await;
         assert_eq!(output, None);
         assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_never_ends_leaves_time_for_the_next_one() {
+        let shutdown = Shutdown::new(Duration::from_secs(10));
+        let start = Instant::now();
+        shutdown.request();
+        shutdown.finish_within(0.4, "stuck", std::future::pending::<()>()).await;
+        assert_eq!((start.elapsed().as_secs(), shutdown.time_left().as_secs()), (4, 6));
+        shutdown.finish_within(0.8, "stuck too", std::future::pending::<()>()).await;
+        assert_eq!(start.elapsed().as_secs(), 10, "the grace period is the end of all");
     }
 
     #[tokio::test(start_paused = true)]

@@ -56,7 +56,11 @@ impl Committer {
 
     /// Commits until the queue is closed and empty.
     pub(crate) async fn run(self, writers: Writers) {
-        self.store.prepared().await;
+        tokio::select! {
+            () = self.store.prepared() => {}
+            // What is queued stays with the proxies.
+            () = writers.closed() => return,
+        }
         while let Some(group) = writers.next_group().await {
             self.commit(group).await;
             self.queue.show_length(&self.metrics.queued);

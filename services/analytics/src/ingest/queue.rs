@@ -127,6 +127,11 @@ impl Group {
 }
 
 impl Writers {
+    /// Returns when the queue is closed, whatever it holds.
+    pub(crate) async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+
     /// The next batches to commit; `None` when the queue is closed and empty.
     /// One writer gathers while the others commit.
     pub(crate) async fn next_group(&self) -> Option<Group> {

@@ -79,6 +79,8 @@ pub(crate) struct Target {
     pub(crate) nameless: bool,
     /// Longest pause between two requests of one client.
     pub(crate) pause: Duration,
+    /// Each request by a connection of its own.
+    pub(crate) reconnects: bool,
     /// With streams, some of more than a second.
     pub(crate) streams: bool,
 }
@@ -137,7 +139,7 @@ async fn ask_until(
             continue;
         }
         // Connections to a killed proxy are dead.
-        if connected.0 != life {
+        if connected.0 != life || target.reconnects {
             connected = (life, connections());
         }
         let name = format!("{prefix}-{}", all.len());

@@ -121,7 +121,8 @@ impl Database {
 
     /// Holds what every commit needs, by a session that does nothing.
     pub(crate) fn lock(&mut self) {
-        self.hold("LOCK TABLE replica_runs, rollup_changes IN EXCLUSIVE MODE", None);
+        // In the order of commits: it waits for them, and they for it.
+        self.hold("LOCK TABLE rollup_changes, replica_runs IN EXCLUSIVE MODE", None);
     }
 
     /// Locks in the order opposite to that of commits, again and again, so that

@@ -10,7 +10,9 @@ mod database;
 mod disk;
 mod fault;
 mod repeats;
+mod rolling;
 mod rounds;
+mod stops;
 mod system;
 
 use std::{fmt::Display, str::FromStr};

@@ -42,6 +42,11 @@ impl Service {
         service
     }
 
+    /// A setting of its next life.
+    pub(crate) fn set(&mut self, name: &'static str, value: &str) {
+        self.settings.push((name, value.to_owned()));
+    }
+
     /// Starts it again if it does not run.
     pub(crate) async fn start_again(&mut self) {
         if self.process.is_none() {
@@ -167,6 +172,7 @@ impl System {
             lives: self.lives.clone(),
             nameless: false,
             pause: Duration::from_millis(10),
+            reconnects: false,
             streams: true,
         }
     }

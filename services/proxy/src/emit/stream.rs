@@ -51,22 +51,25 @@ enum StreamError {
     Renumbered(#[from] Renumbered),
 }
 
-/// Streams for ever.
+/// Streams until the emitter closes.
 pub(super) async fn run(emitter: Arc<Emitter>) {
     let mut pause = FIRST_PAUSE;
     let mut failing = false;
     for url in emitter.analytics.iter().cycle() {
         let opened = Instant::now();
-        let error = match open(&emitter, url).await {
-            Ok(stream) => {
+        let opening = emitter.closing.run_until_cancelled(open(&emitter, url));
+        let error = match opening.await {
+            None => return,
+            Some(Ok(stream)) => {
                 tracing::info!(analytics = %url, "streaming usage events");
                 failing = false;
                 emitter.connected.store(true, Ordering::Relaxed);
-                let error = stream.run().await;
+                let ended = stream.run().await;
                 emitter.connected.store(false, Ordering::Relaxed);
+                let Err(error) = ended else { return };
                 error
             }
-            Err(error) => error,
+            Some(Err(error)) => error,
         };
         if matches!(error, StreamError::Renumbered(_)) {
             tokio::time::sleep(FIRST_PAUSE).await;
@@ -80,7 +83,10 @@ pub(super) async fn run(emitter: Arc<Emitter>) {
         if opened.elapsed() > LONGEST_PAUSE {
             pause = FIRST_PAUSE;
         }
-        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        let waiting = tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0)));
+        if emitter.closing.run_until_cancelled(waiting).await.is_none() {
+            return;
+        }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
@@ -134,8 +140,8 @@ async fn connect(url: &Url) -> Result<Channel, TransportError> {
 }
 
 impl UsageStream {
-    /// Sends and receives until the stream breaks.
-    async fn run(mut self) -> StreamError {
+    /// Sends and receives until the emitter closes, or the stream breaks.
+    async fn run(mut self) -> Result<(), StreamError> {
         let mut updates = interval(live::UPDATE_EVERY);
         updates.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stats = interval(Duration::from_secs(1));
@@ -143,15 +149,17 @@ impl UsageStream {
         let emitter = self.emitter.clone();
         loop {
             let appended = emitter.appended.notified();
-            if let Err(error) = self.send_events().await {
-                return error;
-            }
+            self.send_events().await?;
             tokio::select! {
                 message = self.down.message() => match message {
                     Ok(Some(message)) => self.receive(message),
-                    Ok(None) => return StreamError::Closed,
-                    Err(status) => return status.into(),
+                    Ok(None) => return Err(StreamError::Closed),
+                    Err(status) => return Err(status.into()),
                 },
+                () = emitter.closing.cancelled() => {
+                    self.report_and_end().await;
+                    return Ok(());
+                }
                 () = appended => {}
                 () = sleep_until(self.paused_until), if self.is_paused() => {}
                 _ = updates.tick() => {
@@ -165,6 +173,16 @@ impl UsageStream {
                     let _ = self.up.try_send(request(Say::Stats(stats)));
                 }
             }
+        }
+    }
+
+    /// Reports a last time; analytics ends the stream when it has read that.
+    async fn report_and_end(mut self) {
+        let stats = self.emitter.stats();
+        let _ = self.up.send(request(stream_usage_request::Message::Stats(stats))).await;
+        drop(std::mem::replace(&mut self.up, mpsc::channel(1).0));
+        while let Ok(Some(message)) = self.down.message().await {
+            self.receive(message);
         }
     }
 
