@@ -179,7 +179,7 @@ impl UsageStream {
     /// Reports a last time; analytics ends the stream when it has read that.
     async fn report_and_end(mut self) {
         let stats = self.emitter.stats();
-        let _ = self.up.send(request(stream_usage_request::Message::Stats(stats))).await;
+        let _ = self.up.send(request(Say::Stats(stats))).await;
         drop(std::mem::replace(&mut self.up, mpsc::channel(1).0));
         while let Ok(Some(message)) = self.down.message().await {
             self.receive(message);
