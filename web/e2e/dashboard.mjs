@@ -145,6 +145,11 @@ try {
     await page.waitForURL(/\/requests$/);
   });
 
+  await step("the account of the proxy adds up, and the page says so", async () => {
+    const delivery = page.getByRole("region", { name: "Delivery of each proxy" });
+    await delivery.getByText("Complete", { exact: true }).waitFor();
+  });
+
   await step("two tabs share one event stream, and one takes it over from the other", async () => {
     const context = await browser.newContext();
     let streams = 0;

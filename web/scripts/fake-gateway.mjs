@@ -101,7 +101,7 @@ setInterval(() => {
   if (finished > 0) send("usage-updated", { requests: finished });
 }, 250);
 
-// ---- the five questions ----
+// ---- the questions ----
 
 const failed = (event) => event.outcome !== "OUTCOME_OK" && event.outcome !== "OUTCOME_CLIENT_CLOSED";
 const sum = (rows, key) => rows.reduce((total, row) => total + (row[key] ?? 0), 0);
@@ -309,6 +309,45 @@ const PROCEDURES = {
       }[payload.order] ?? "requests";
     table.sort((a, b) => b[by] - a[by]);
     return { rows: table.slice(0, payload.limit || 100), total: table.length };
+  },
+  Completeness() {
+    const now = Date.now();
+    const finished = events.length;
+    const account = (replicaId, state, waiting, dropped) => ({
+      replicaId,
+      version: "0.1.0",
+      processStartedAt: began,
+      reportedAt: state === "COMPLETENESS_STATE_SILENT" ? now - 90_000 : now - 400,
+      reported: {
+        started: finished + running.size,
+        finished,
+        queued: 0,
+        spooled: waiting,
+        sent: finished - waiting,
+        acknowledged: finished - waiting - dropped,
+        dropped,
+        rejected: 0,
+        oldestUnsentAt: waiting ? now - 72_000 : null,
+        recovered: 0,
+        interrupted: 0,
+        damaged: 0,
+      },
+      committed: finished - waiting - dropped,
+      duplicate: 0,
+      rejected: 0,
+      state,
+      unaccounted: 0,
+      missing: 0,
+      droppedBefore: 0,
+      rejectedBefore: 0,
+    });
+    const replicas = [
+      account("proxy-1", "COMPLETENESS_STATE_COMPLETE", 0, 0),
+      account("proxy-2", "COMPLETENESS_STATE_WAITING", 1_240, 0),
+      account("proxy-3", "COMPLETENESS_STATE_LOSSY", 0, 12),
+      account("proxy-4", "COMPLETENESS_STATE_SILENT", 0, 0),
+    ];
+    return { now, replicas: mode === "empty" ? [] : replicas };
   },
   RecentRequests(payload) {
     const { page, pageSize } = payload;

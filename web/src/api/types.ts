@@ -8,6 +8,7 @@ import type * as usage from "../gen/modash/v1/usage_event_pb.ts";
 
 /** Every enum of the contract with the prefix that its values carry on the wire. */
 type Enums =
+  | [analytics.CompletenessState, `COMPLETENESS_STATE_${keyof typeof analytics.CompletenessState}`]
   | [analytics.ModelOrder, `MODEL_ORDER_${keyof typeof analytics.ModelOrder}`]
   | [query.Dimension, `DIMENSION_${keyof typeof query.Dimension}`]
   | [usage.Operation, `OPERATION_${keyof typeof usage.Operation}`]
@@ -87,6 +88,7 @@ export interface Procedures {
   ];
   ModelBreakdown: [RpcInput<analytics.ModelBreakdownRequest>, Rpc<analytics.ModelBreakdownResponse>];
   RecentRequests: [RpcInput<analytics.RecentRequestsRequest>, Rpc<analytics.RecentRequestsResponse>];
+  Completeness: [RpcInput<analytics.CompletenessRequest>, Rpc<analytics.CompletenessResponse>];
 }
 export type Procedure = keyof Procedures;
 export type Payload<P extends Procedure> = Procedures[P][0];
@@ -96,6 +98,7 @@ export type UsageSummary = Answer<"UsageSummary">;
 export type UsageTimeseries = Answer<"UsageTimeseries">;
 export type ThroughputTimeseries = Answer<"ThroughputTimeseries">;
 export type ModelRow = Rpc<analytics.ModelRow>;
+export type ReplicaCompleteness = Rpc<analytics.ReplicaCompleteness>;
 export type UsageEvent = Rpc<usage.UsageEvent>;
 export type Filter = RpcInput<query.Filter>;
 export type Outcome = UsageEvent["outcome"];

@@ -4,17 +4,22 @@ import { keepPreviousData, type UseQueryResult, useQuery } from "@tanstack/react
 import { RpcError, rpc } from "./rpc.ts";
 import type { Answer, Payload, Procedure } from "./types.ts";
 
-/** `payload` is made at each fetch, because a range that ends now moves on. */
+/**
+ * `payload` is made at each fetch, because a range that ends now moves on.
+ * `every`: asked again after so many milliseconds, also when no event says so.
+ */
 export function useRpc<P extends Procedure>(
   tag: P,
   key: unknown[],
   payload: () => Payload<P>,
   enabled = true,
+  every?: number,
 ): UseQueryResult<Answer<P>> {
   return useQuery<Answer<P>>({
     queryKey: [tag, ...key],
     queryFn: ({ signal }) => rpc(tag, payload(), signal),
     enabled,
+    refetchInterval: every ?? false,
     placeholderData: keepPreviousData,
     retry: (failures, error) => failures < 1 && error instanceof RpcError && error.kind === "transport",
   });

@@ -1,6 +1,7 @@
-// Single requests: where they are in time, the list, and one of them in a drawer
-// that has a URL of its own.
+// Single requests: where they are in time, the list, one of them in a drawer that
+// has a URL of its own, and whether all of them have been stored.
 import { useLocation, useParams } from "wouter";
+import { Completeness } from "../../features/completeness/completeness.tsx";
 import { RecentRequests } from "../../features/recent-requests/recent-requests.tsx";
 import { RequestDrawer } from "../../features/recent-requests/request-drawer.tsx";
 import { RequestStrip } from "../../features/usage-timeseries/request-strip.tsx";
@@ -33,6 +34,7 @@ export default function Requests() {
         columns={COLUMNS}
         onOpen={(event) => navigate(`/requests/${event.eventId}${location.search}`)}
       />
+      <Completeness />
       {id ? <RequestDrawer key={id} id={id} onClose={() => navigate(`/requests${location.search}`)} /> : null}
     </div>
   );

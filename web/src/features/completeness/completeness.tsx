@@ -1,0 +1,163 @@
+// Whether every request that a proxy saw is stored: the account of each replica.
+// Green only when it adds up.
+import type { ReplicaCompleteness } from "../../api/types.ts";
+import { useRpc } from "../../api/use-rpc.ts";
+import { Empty, Panel, QueryState } from "../../components/panel.tsx";
+import { Status, type Tone } from "../../components/status.tsx";
+import { ago, count, dateTime, duration, exact, UNKNOWN } from "../../lib/format.ts";
+import { useNow } from "../../lib/use-now.ts";
+import { useView } from "../../lib/view.ts";
+import styles from "./completeness.module.css";
+
+/** Proxies report once a second. */
+const EVERY_MS = 5_000;
+const HEIGHT = 120;
+
+interface Column {
+  label: string;
+  title: string;
+  value(row: ReplicaCompleteness): number | undefined;
+  /** It should be 0. */
+  fault?: boolean;
+}
+
+const COLUMNS: Column[] = [
+  { label: "Started", title: "Requests whose head arrived", value: (row) => row.reported?.started },
+  { label: "Finished", title: "Requests that ended", value: (row) => row.reported?.finished },
+  { label: "In memory", title: "Events that wait in memory", value: (row) => row.reported?.queued },
+  { label: "On disk", title: "Events that wait on disk", value: (row) => row.reported?.spooled },
+  { label: "Sent", title: "Events sent to analytics, repeats included", value: (row) => row.reported?.sent },
+  { label: "Committed", title: "Events stored in the database", value: (row) => row.committed },
+  {
+    label: "Rejected",
+    title: "Events that can never be stored; they are in quarantine",
+    value: (row) => row.rejected + row.rejectedBefore,
+    fault: true,
+  },
+  {
+    label: "Dropped",
+    title: "Events given up because a limit was reached",
+    value: (row) => (row.reported?.dropped ?? 0) + row.droppedBefore,
+    fault: true,
+  },
+];
+
+type State = ReplicaCompleteness["state"];
+
+const STATES: Record<State, [Tone, string]> = {
+  COMPLETENESS_STATE_UNSPECIFIED: ["cancelled", "Unknown"],
+  COMPLETENESS_STATE_COMPLETE: ["ok", "Complete"],
+  COMPLETENESS_STATE_WAITING: ["running", "Waiting"],
+  COMPLETENESS_STATE_LOSSY: ["error", "Lossy"],
+  COMPLETENESS_STATE_SILENT: ["cancelled", "Silent"],
+};
+
+/** What the state means for this replica. */
+function reason(row: ReplicaCompleteness): string {
+  const faults = [
+    [row.missing, "acknowledged but not stored"],
+    [row.unaccounted ?? 0, "not accounted for"],
+  ] as const;
+  switch (row.state) {
+    case "COMPLETENESS_STATE_COMPLETE":
+      return "Every finished request is stored: the numbers add up";
+    case "COMPLETENESS_STATE_WAITING":
+      return "The numbers add up, and events wait to be stored";
+    case "COMPLETENESS_STATE_SILENT":
+      return "Nothing heard of it for 15 s: these are the numbers of its last report";
+    default:
+      return [
+        "Events were lost or refused",
+        ...faults.filter(([n]) => n).map(([n, of]) => `${exact(n)} ${of}`),
+      ].join("; ");
+  }
+}
+
+export function Completeness() {
+  const query = useRpc("Completeness", [], () => ({}), true, EVERY_MS);
+  return (
+    <Panel title="Delivery" note={query.data ? summary(query.data.replicas) : ""}>
+      <QueryState query={query} what="delivery" height={HEIGHT}>
+        {({ replicas, now }) =>
+          replicas.length === 0 ? (
+            <Empty title="No proxy has reported yet" height={HEIGHT} />
+          ) : (
+            <Table rows={replicas} asOf={now ?? Date.now()} />
+          )
+        }
+      </QueryState>
+    </Panel>
+  );
+}
+
+/** In words, for all of them. */
+function summary(rows: ReplicaCompleteness[]): string {
+  const of = (state: State) => rows.filter((row) => row.state === state).length;
+  const lossy = of("COMPLETENESS_STATE_LOSSY");
+  const waiting = of("COMPLETENESS_STATE_WAITING");
+  if (lossy) return `requests are missing from ${lossy} of ${rows.length}`;
+  if (waiting) return `${waiting} of ${rows.length} catching up`;
+  return rows.length > 0 ? "nothing lost" : "";
+}
+
+function Table({ rows, asOf }: { rows: ReplicaCompleteness[]; asOf: number }) {
+  const [view] = useView();
+  const now = useNow(1_000);
+  return (
+    <section
+      className={styles.scroll}
+      aria-label="Delivery of each proxy"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+      tabIndex={0}
+    >
+      <table className={styles.table}>
+        <thead>
+          <tr>
+            <th scope="col">Proxy</th>
+            <th scope="col">State</th>
+            {COLUMNS.map(({ label, title }) => (
+              <th key={label} scope="col" className="number" title={title}>
+                {label}
+              </th>
+            ))}
+            <th scope="col" className="number" title="Age of the oldest event that is not stored">
+              Oldest waits
+            </th>
+            <th scope="col" className="number">
+              Reported
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => {
+            const [tone, text] = STATES[row.state];
+            const oldest = row.reported?.oldestUnsentAt ?? null;
+            return (
+              <tr key={row.replicaId}>
+                <th scope="row" className="cut" title={row.version ? `Version ${row.version}` : undefined}>
+                  {row.replicaId}
+                </th>
+                <td className={tone === "ok" ? styles.complete : undefined}>
+                  <Status tone={tone} text={text} title={reason(row)} />
+                </td>
+                {COLUMNS.map(({ label, value, fault }) => (
+                  <td
+                    key={label}
+                    className={`number ${fault && value(row) ? styles.fault : ""}`}
+                    title={exact(value(row))}
+                  >
+                    {count(value(row))}
+                  </td>
+                ))}
+                <td className="number">{oldest === null ? UNKNOWN : duration(Math.max(0, asOf - oldest))}</td>
+                <td className="number" title={dateTime(row.reportedAt, view.zone)}>
+                  {ago(row.reportedAt, now, view.zone)}
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </section>
+  );
+}
