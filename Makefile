@@ -12,13 +12,14 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help run demo build test test-faults bench-analytics check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: bench help run demo build test test-faults test-outage bench-analytics check web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
 	@echo "make demo   the same with a simulated LLM server and traffic, in a database of its own"
 	@echo "make test   check and test everything, in a browser and with real databases too"
 	@echo "make test-faults  50 rounds of kills, cuts, full disks and more under load (ROUNDS=10 SEED=7: others)"
+	@echo "make test-outage  10 minutes at 500 requests a second without analytics (MINUTES=2: shorter)"
 	@echo "make bench  compare what a request costs: direct, nginx, a bare pass-through, modash (10 minutes)"
 	@echo "make build  build only; the program is then $(MODASH)"
 	@echo "make bench-analytics  measure ingest and queries with up to 50 million requests (ROWS=1000000: quick)"
@@ -48,6 +49,11 @@ test: tools-for-testing web-check check rust-test
 test-faults: web/dist/index.html $(POSTGRES)/node_modules/.installed
 	$(CARGO) build --locked --workspace --bins
 	ROUNDS=$(or $(ROUNDS),50) SEED=$(or $(SEED),1) $(CARGO) test --locked --workspace --test delivery faults -- --nocapture
+
+# Optimized, since 300,000 events are to arrive within a minute.
+test-outage: web/dist/index.html $(POSTGRES)/node_modules/.installed
+	$(CARGO) build --locked --release --workspace --bins
+	MINUTES=$(or $(MINUTES),10) $(CARGO) test --locked --release --workspace --test delivery outage -- --nocapture
 
 # Its settings (ROWS, DATA, ROUNDS, EVENTS, PARTS, OUT) are described in services/analytics/benches/analytics/main.rs.
 bench-analytics: $(POSTGRES)/node_modules/.installed

@@ -79,6 +79,8 @@ pub(crate) struct Target {
     pub(crate) nameless: bool,
     /// Longest pause between two requests of one client.
     pub(crate) pause: Duration,
+    /// Each client asks once in so much time, if it can.
+    pub(crate) turn: Option<Duration>,
     /// Each request by a connection of its own.
     pub(crate) reconnects: bool,
     /// With streams, some of more than a second.
@@ -150,7 +152,10 @@ async fn ask_until(
         let (took, killed) = (begun.elapsed(), target.lives.now() != life);
         all.push(Asked { name, took, failure, killed });
         done.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(target.pause.mul_f64(draw.random())).await;
+        match target.turn {
+            Some(turn) => tokio::time::sleep(turn.saturating_sub(begun.elapsed())).await,
+            None => tokio::time::sleep(target.pause.mul_f64(draw.random())).await,
+        }
     }
     all
 }

@@ -20,9 +20,6 @@ use tokio::task::JoinHandle;
 
 use crate::disk::Disk;
 
-/// Room for a cluster, its journal and the rows of a round.
-const DISK: u64 = 512 << 20;
-
 /// The server and what is wrong with it.
 pub(crate) struct Database {
     server: Option<EmbeddedPostgres>,
@@ -33,9 +30,9 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Makes a cluster and starts it.
-    pub(crate) async fn start() -> Self {
-        let disk = Disk::new(DISK);
+    /// Makes a cluster on a disk of this size and starts it.
+    pub(crate) async fn start(bytes: u64) -> Self {
+        let disk = Disk::new(bytes);
         let config = Config::new(disk.path());
         let server = EmbeddedPostgres::start(config).await.unwrap();
         let url = server.url();

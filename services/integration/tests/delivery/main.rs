@@ -9,6 +9,7 @@ mod clients;
 mod database;
 mod disk;
 mod fault;
+mod outage;
 mod repeats;
 mod rolling;
 mod rounds;

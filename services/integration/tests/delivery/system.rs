@@ -18,6 +18,9 @@ use crate::{
 /// Name of the proxy.
 pub(crate) const REPLICA: &str = "proxy";
 
+/// Room for a cluster, its journal and the rows of a round.
+const DATABASE_DISK: u64 = 512 << 20;
+
 /// Room for the spool: slots for each core, some segments.
 const SPOOL_DISK: u64 = 64 << 20;
 
@@ -66,6 +69,15 @@ impl Service {
         }
     }
 
+    /// Its memory in MiB; 0 if that cannot be known.
+    pub(crate) fn memory(&self) -> f64 {
+        let id = self.process.as_ref().map(Process::id).unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = resident.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        kilobytes.unwrap_or(0.0) / 1024.0
+    }
+
     /// What it said in all its lives.
     pub(crate) fn said(&self) -> String {
         let now = self.process.as_ref().map(Process::output);
@@ -104,7 +116,15 @@ pub(crate) struct System {
 impl System {
     /// Starts everything, with more settings for the proxy.
     pub(crate) async fn start(proxy: &[(&'static str, String)]) -> Self {
-        let database = Database::start().await;
+        Self::start_on(Database::start(DATABASE_DISK).await, Disk::new(SPOOL_DISK), proxy).await
+    }
+
+    /// The same with room for many events, which is taken as it is needed.
+    pub(crate) async fn with_large_disks(proxy: &[(&'static str, String)]) -> Self {
+        Self::start_on(Database::start(4 << 30).await, Disk::new(1 << 30), proxy).await
+    }
+
+    async fn start_on(database: Database, spool: Disk, proxy: &[(&'static str, String)]) -> Self {
         let config = SimulatorConfig {
             label: Some(HeaderName::from_static(NAME)),
             ..SimulatorConfig::default()
@@ -135,7 +155,7 @@ impl System {
             ],
         )
         .await;
-        let (line, spool) = (Relay::start(analytics_address).await, Disk::new(SPOOL_DISK));
+        let line = Relay::start(analytics_address).await;
         let proxy_address = address();
         let mut settings = vec![
             ("PORT", proxy_address.port().to_string()),
@@ -172,6 +192,7 @@ impl System {
             lives: self.lives.clone(),
             nameless: false,
             pause: Duration::from_millis(10),
+            turn: None,
             reconnects: false,
             streams: true,
         }
