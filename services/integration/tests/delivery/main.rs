@@ -15,6 +15,8 @@ mod rolling;
 mod rounds;
 mod stops;
 mod system;
+mod versions;
+mod wire;
 
 use std::{fmt::Display, str::FromStr};
 
