@@ -325,15 +325,15 @@ async fn upkeep(store: Arc<Store>, live: Arc<Live>) {
     let partitions = async {
         store.prepared().await;
         loop {
-            tokio::time::sleep(UPKEEP_INTERVAL).await;
-            if let Err(error) = store.maintain(Utc::now()).await {
-                tracing::warn!(error = error.detail(), "upkeep of partitions failed; trying again");
-            }
             match store.repair_rollups(Utc::now()).await {
                 Ok(days) => days.iter().for_each(|day| {
                     tracing::warn!(%day, "requests were missing in the rollups, which were rebuilt");
                 }),
                 Err(error) => tracing::warn!(error = error.detail(), "rollups were not compared"),
+            }
+            tokio::time::sleep(UPKEEP_INTERVAL).await;
+            if let Err(error) = store.maintain(Utc::now()).await {
+                tracing::warn!(error = error.detail(), "upkeep of partitions failed; trying again");
             }
         }
     };

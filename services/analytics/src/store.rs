@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::config::{AnalyticsConfig, DatabaseUrl};
 use dimensions::Dimensions;
-use series::SeriesIds;
+use insert_requests::Shared;
 
 mod bulk;
 mod completeness;
@@ -21,6 +21,7 @@ mod dimensions;
 mod error;
 mod export;
 mod insert_requests;
+mod kinds;
 mod partitions;
 mod quarantine;
 mod rebuild;
@@ -58,6 +59,7 @@ pub(crate) struct Store {
     write: PgPool,
     read: PgPool,
     series: series::SeriesCache,
+    kinds: kinds::Kinds,
     partitions: partitions::Partitions,
     levels: rollups::Levels,
     prepared: watch::Sender<bool>,
@@ -72,6 +74,7 @@ impl Store {
             write: connect::write_pool(&url, WRITE_CONNECTIONS),
             read: connect::read_pool(read_url, config.query_connections, config.query_timeout),
             series: series::SeriesCache::new(config.series_limit),
+            kinds: kinds::Kinds::default(),
             partitions: partitions::Partitions::new(config.retention_days),
             levels: rollups::Levels::new(config.rollup_days),
             prepared: watch::Sender::new(false),
@@ -89,6 +92,7 @@ impl Store {
             write: connect::command_pool(&url),
             read: connect::command_pool(read_url),
             series: series::SeriesCache::new(config.series_limit),
+            kinds: kinds::Kinds::default(),
             partitions: partitions::Partitions::new(config.retention_days),
             levels: rollups::Levels::new(config.rollup_days),
             prepared: watch::Sender::new(true),
@@ -145,15 +149,40 @@ impl Store {
     ) -> Result<Vec<Uuid>, Error> {
         let days = rows.iter().map(|row| row.started_at.date_naive());
         self.partitions.ensure(&self.write, days).await?;
+        let shared = self.shared(rows).await?;
+        // Hardly ever does a row come a second time.
+        let all_new = self.insert_as(true, rows, &shared, refused).await;
+        match all_new {
+            Err(error) if error.is_repeated_key() => {
+                self.insert_as(false, rows, &shared, refused).await
+            }
+            inserted => inserted,
+        }
+    }
+
+    /// What stands for the texts of rows; sets that are new are written first.
+    async fn shared(&self, rows: &[Row]) -> Result<Vec<Shared>, Error> {
         let sets = rows.iter().map(|row| Dimensions::from(&row.event));
         let series = self.series.resolve(&self.write, sets).await?;
+        let kinds = self.kinds.resolve(&self.write, rows.iter().map(|row| &row.event)).await?;
+        Ok(series.into_iter().zip(kinds).map(|(series, kind)| Shared { series, kind }).collect())
+    }
+
+    /// One transaction, in the belief that none of the rows is there yet or not.
+    async fn insert_as(
+        &self,
+        all_new: bool,
+        rows: &[Row],
+        shared: &[Shared],
+        refused: &[Refused],
+    ) -> Result<Vec<Uuid>, Error> {
         let mut transaction = self.write.begin().await?;
-        quarantine::add(&mut transaction, refused).await?;
         let inserted = if rows.is_empty() {
             Vec::new()
         } else {
-            self.insert_rows(&mut transaction, rows, &series).await?
+            self.insert_rows(&mut transaction, all_new, rows, shared).await?
         };
+        quarantine::add(&mut transaction, refused).await?;
         completeness::count(&mut transaction, rows, &inserted, refused).await?;
         transaction.commit().await?;
         Ok(inserted)
@@ -164,15 +193,24 @@ impl Store {
     async fn insert_rows(
         &self,
         connection: &mut PgConnection,
+        all_new: bool,
         rows: &[Row],
-        series: &[SeriesIds],
+        shared: &[Shared],
     ) -> Result<Vec<Uuid>, Error> {
-        let inserted =
-            insert_requests::insert(connection, rows, series).await.inspect_err(|_| {
+        let inserting = async {
+            if all_new {
+                insert_requests::insert_new(connection, rows, shared).await?;
+                return Ok(rows.iter().map(|row| row.id).collect());
+            }
+            insert_requests::insert(connection, rows, shared).await
+        };
+        let inserted: Vec<Uuid> = inserting.await.inspect_err(|error: &Error| {
+            if !error.is_repeated_key() {
                 // Perhaps its partition was dropped by another process.
                 self.partitions.forget();
-            })?;
-        let all = rows.iter().zip(series);
+            }
+        })?;
+        let all = rows.iter().zip(shared);
         let changes = if inserted.len() == rows.len() {
             insert_requests::roll_up(all)
         } else {

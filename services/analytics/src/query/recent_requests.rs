@@ -44,10 +44,14 @@ impl Queries {
         let mut members = snapshot.members(&filter, &Grouping::None).await?;
         let size = i64::from(request.page_size);
         let skipped = if after.is_some() { 0 } else { (i64::from(request.page) - 1) * size };
-        let (total, place) = find_page(&mut snapshot, &selection, &mut members, skipped).await?;
         // One more than asked for tells whether there is another page.
-        let page = Page { limit: size + 1, offset: place.offset, after };
-        let page_of = selection.between(selection.start, place.before);
+        let wanted = size + 1;
+        let (total, place) =
+            find_page(&mut snapshot, &selection, &mut members, skipped, wanted).await?;
+        let page = Page { limit: wanted, offset: place.offset, after };
+        // Where a page after a token ends is not known.
+        let from = if after.is_some() { selection.start } else { place.from };
+        let page_of = selection.between(from, place.before);
         let mut rows = snapshot.recent_requests(&page_of, page).await?;
         let is_last = rows.len() <= request.page_size as usize;
         rows.truncate(request.page_size as usize);
@@ -63,9 +67,10 @@ impl Queries {
     }
 }
 
-/// Where a page begins: after leaving out so many of the requests that began
-/// before a moment.
+/// Where a page is: after leaving out so many of the requests that began before a
+/// moment, and not before another one.
 struct Place {
+    from: DateTime<Utc>,
     before: DateTime<Utc>,
     offset: i64,
 }
@@ -78,9 +83,10 @@ async fn find_page(
     selection: &Selection,
     members: &mut Members,
     skipped: i64,
+    wanted: i64,
 ) -> Result<(i64, Place), Failure> {
-    let (mut start, mut place) =
-        (selection.start, Place { before: selection.end, offset: skipped });
+    let mut start = selection.start;
+    let mut place = Place { from: start, before: selection.end, offset: skipped };
     let mut total = None;
     for width in [86_400, 3_600, 60] {
         let Some(level) = LEVELS.into_iter().find(|level| level.width == width) else { continue };
@@ -92,9 +98,19 @@ async fn find_page(
                 *slot += measures.sums.requests;
             }
         }
+        let total_is_new = total.is_none();
         let all = *total.get_or_insert_with(|| counts.iter().sum::<i64>());
         if skipped >= all {
-            return Ok((all, Place { before: selection.start, offset: 0 }));
+            return Ok((all, Place { before: selection.start, offset: 0, ..place }));
+        }
+        if total_is_new {
+            // All of the page is in these days.
+            let mut left = skipped + wanted;
+            let ends = counts.iter().rposition(|count| {
+                left -= count;
+                left <= 0
+            });
+            place.from = bounds[ends.unwrap_or(0)];
         }
         if skipped < FEW || selection.by_session() {
             break;

@@ -30,15 +30,15 @@ impl Queries {
         let mut snapshot = self.store.snapshot().await?;
         let selection = snapshot.select(range, &filter).await?;
         let mut members = snapshot.members(&filter, &Grouping::None).await?;
-        let current = snapshot.total(&selection, &mut members).await?;
-        let previous = if request.compare_previous {
-            let range = range.previous();
-            let selection = selection.between(range.start, range.end);
-            let measures = snapshot.total(&selection, &mut members).await?;
-            Some(Box::new(response(&measures, range)))
-        } else {
-            None
-        };
+        let mut bounds = vec![range.start, range.end];
+        if request.compare_previous {
+            bounds.insert(0, range.previous().start);
+        }
+        let all = selection.between(bounds[0], range.end);
+        let mut measures = snapshot.totals(&all, &mut members, &bounds).await?.into_iter();
+        let previous = (request.compare_previous)
+            .then(|| Box::new(response(&measures.next().unwrap_or_default(), range.previous())));
+        let current = measures.next().unwrap_or_default();
         let in_flight_requests = self.live.in_flight(&filter);
         Ok(UsageSummaryResponse { in_flight_requests, previous, ..response(&current, range) })
     }

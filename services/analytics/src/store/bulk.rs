@@ -8,7 +8,7 @@ use sqlx::{
     postgres::{PgCopyIn, PgPoolCopyExt as _},
 };
 
-use super::{Error, Row, Store, copy::CopyRows, dimensions::Dimensions, insert_requests};
+use super::{Error, Row, Store, copy::CopyRows, insert_requests};
 
 /// A COPY that runs; all of its rows or none are there after `finish`.
 pub(crate) struct Bulk {
@@ -36,10 +36,8 @@ impl Store {
     /// Adds rows of days whose partitions are there. Their series are written
     /// first, in transactions of their own.
     pub(crate) async fn add_bulk(&self, bulk: &mut Bulk, rows: &[Row]) -> Result<(), Error> {
-        let sets = rows.iter().map(|row| Dimensions::from(&row.event));
-        let series = self.series.resolve(&self.write, sets).await?;
-        for (row, series) in rows.iter().zip(series) {
-            insert_requests::encode(&mut bulk.rows, row, series.full);
+        for (row, shared) in rows.iter().zip(self.shared(rows).await?) {
+            insert_requests::encode(&mut bulk.rows, row, &shared);
         }
         bulk.copy.send(bulk.rows.take()).await?;
         Ok(())

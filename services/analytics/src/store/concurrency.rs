@@ -14,6 +14,8 @@ pub(crate) struct ConcurrencyCell {
     /// Over the part of the bucket that is in the range.
     pub(crate) mean: f64,
     pub(crate) most: i64,
+    /// Requests that were looked at, for all cells together.
+    read: i64,
 }
 
 impl Snapshot<'_> {
@@ -25,14 +27,19 @@ impl Snapshot<'_> {
         grouping: &Grouping,
         keys: &[String],
     ) -> Result<Vec<ConcurrencyCell>, Error> {
-        let cells = selection
+        sqlx::query(include_str!("queries/allow_sorting.sql"))
+            .execute(&mut *self.transaction)
+            .await?;
+        let cells: Vec<ConcurrencyCell> = selection
             .query_as(include_str!("queries/concurrency.sql"))
             .bind(bucket_starts)
             .bind(grouping.code())
             .bind(grouping.tag())
             .bind(keys)
+            .bind(self.rows_left + 1)
             .fetch_all(&mut *self.transaction)
             .await?;
+        self.spend(cells.first().map_or(0, |cell| cell.read))?;
         Ok(cells)
     }
 }

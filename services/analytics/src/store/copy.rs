@@ -60,6 +60,10 @@ impl CopyRows {
         self.field(Some(&value.to_be_bytes()))
     }
 
+    pub(super) fn optional_integer(&mut self, value: Option<i32>) -> &mut Self {
+        self.field(value.map(i32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice))
+    }
+
     pub(super) fn smallint(&mut self, value: Option<i16>) -> &mut Self {
         self.field(value.map(i16::to_be_bytes).as_ref().map(<[u8; 2]>::as_slice))
     }

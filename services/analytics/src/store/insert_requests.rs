@@ -17,7 +17,7 @@ use super::{
 use crate::rollup::{Key, Rollups, Sample, add_by_minute, pack_buckets};
 
 /// Columns of a row.
-pub(super) const COLUMNS: i16 = 40;
+pub(super) const COLUMNS: i16 = 41;
 
 /// A request that can be stored, as far as its fields tell.
 #[derive(Debug, Clone)]
@@ -54,12 +54,36 @@ impl Row {
     }
 }
 
-/// Inserts the rows, each with its series; gives the ids of those that were not
-/// there before, in the order of the rows, which is that of their keys.
+/// The numbers that stand for what a row shares with others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shared {
+    pub(super) series: SeriesIds,
+    /// `None`: the row has the texts itself.
+    pub(super) kind: Option<i32>,
+}
+
+/// Inserts rows none of which is there yet, which costs half of [`insert`].
+///
+/// # Errors
+/// If one is there, and whatever the database says; the transaction is lost then.
+pub(super) async fn insert_new(
+    connection: &mut PgConnection,
+    rows: &[Row],
+    shared: &[Shared],
+) -> Result<(), Error> {
+    let mut copy = CopyRows::new(COLUMNS, rows.len());
+    for (row, shared) in rows.iter().zip(shared) {
+        encode(&mut copy, row, shared);
+    }
+    copy.send(connection, include_str!("queries/copy_requests.sql")).await
+}
+
+/// Inserts the rows; gives the ids of those that were not there before, in the
+/// order of the rows, which is that of their keys.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     rows: &[Row],
-    series: &[SeriesIds],
+    shared: &[Shared],
 ) -> Result<Vec<Uuid>, Error> {
     // A table of this connection; one that was there already is empty.
     sqlx::raw_sql(include_str!("queries/create_incoming_requests.sql"))
@@ -67,10 +91,10 @@ pub(super) async fn insert(
         .await?;
     let mut copy = CopyRows::new(COLUMNS, rows.len());
     let mut last = None;
-    for (row, series) in rows.iter().zip(series) {
+    for (row, shared) in rows.iter().zip(shared) {
         // Of those with one key the first one counts, here and in the rollups.
         if last.replace((row.started_at, row.id)) != Some((row.started_at, row.id)) {
-            encode(&mut copy, row, series.full);
+            encode(&mut copy, row, shared);
         }
     }
     copy.send(connection, include_str!("queries/copy_incoming_requests.sql")).await?;
@@ -81,12 +105,14 @@ pub(super) async fn insert(
 }
 
 /// Adds a row, its columns in the order of `copy_requests.sql`.
-pub(super) fn encode(copy: &mut CopyRows, row: &Row, series: i64) {
+pub(super) fn encode(copy: &mut CopyRows, row: &Row, shared: &Shared) {
+    // Texts that the kind has are left out.
+    let own = |text| if shared.kind.is_none() { text } else { None };
     let event = &row.event;
     copy.row()
         .uuid(row.id)
         .moment(Some(row.started_at))
-        .bigint(Some(series))
+        .bigint(Some(shared.series.full))
         .bigint(count(event.prompt_tokens))
         .bigint(count(event.cached_prompt_tokens))
         .bigint(count(event.cache_write_tokens))
@@ -114,16 +140,17 @@ pub(super) fn encode(copy: &mut CopyRows, row: &Row, series: i64) {
         .smallint(Some(code(event.usage_source)))
         .smallint(Some(code(event.speed_source)))
         .smallint(event.status.and_then(|status| i16::try_from(status).ok()))
-        .text(Some(&event.replica_id))
-        .text(Some(&event.method))
-        .text(Some(&event.path))
-        .text(event.model_requested.as_deref())
+        .text(own(Some(event.replica_id.as_str())))
+        .text(own(Some(event.method.as_str())))
+        .text(own(Some(event.path.as_str())))
+        .text(own(event.model_requested.as_deref()))
         .text(event.session.as_deref())
         .text(event.response_id.as_deref())
-        .text(event.finish_reason.as_deref())
-        .text(event.service_tier.as_deref())
+        .text(own(event.finish_reason.as_deref()))
+        .text(own(event.service_tier.as_deref()))
         .text(event.error_type.as_deref())
-        .bytea(event.token_gaps.as_ref().map(pack_histogram).as_deref());
+        .bytea(event.token_gaps.as_ref().map(pack_histogram).as_deref())
+        .optional_integer(shared.kind);
 }
 
 /// The contract's limit for counts is that of `bigint`.
@@ -150,11 +177,11 @@ fn pack_histogram(histogram: &LogHistogram) -> Vec<u8> {
 }
 
 /// Counts requests by minute, in their full and in their narrow series.
-pub(super) fn roll_up<'a>(rows: impl IntoIterator<Item = (&'a Row, &'a SeriesIds)>) -> BothSets {
+pub(super) fn roll_up<'a>(rows: impl IntoIterator<Item = (&'a Row, &'a Shared)>) -> BothSets {
     let mut full = Rollups::new();
     let mut narrow: HashMap<i64, NarrowIds> = HashMap::new();
     let mut gaps = Vec::new();
-    for (row, series) in rows {
+    for (row, Shared { series, .. }) in rows {
         let event = &row.event;
         gaps.clear();
         if let Some(histogram) = &event.token_gaps {

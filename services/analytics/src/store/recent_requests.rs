@@ -41,6 +41,9 @@ impl Snapshot<'_> {
         selection: &Selection,
         page: Page,
     ) -> Result<Vec<UsageEvent>, Error> {
+        sqlx::query(include_str!("queries/allow_sorting.sql"))
+            .execute(&mut *self.transaction)
+            .await?;
         let rows = selection
             .clone()
             .into_query(include_str!("queries/recent_requests.sql"))
@@ -62,20 +65,27 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(duration_from_micros))
     };
     let code = |column: &str| row.try_get::<i16, _>(column).map(i32::from);
+    // In the row itself or, for most, in its kind.
+    let text = |column: &str, of_kind: &str| -> Result<Option<String>, sqlx::Error> {
+        match row.try_get(column)? {
+            Some(text) => Ok(Some(text)),
+            None => row.try_get(of_kind),
+        }
+    };
     let started_at: DateTime<Utc> = row.try_get("started_at")?;
     let tags: Json<HashMap<String, String>> = row.try_get("tags")?;
     let status: Option<i16> = row.try_get("status")?;
     let gaps: Option<&[u8]> = row.try_get("token_gaps")?;
     Ok(UsageEvent {
         event_id: row.try_get::<Uuid, _>("event_id")?.to_string(),
-        replica_id: row.try_get("replica_id")?,
+        replica_id: text("replica_id", "kind_replica_id")?.unwrap_or_default(),
         started_at: Some(timestamp_from_micros(started_at.timestamp_micros())),
         upstream: row.try_get("upstream")?,
         dialect: row.try_get("dialect")?,
         operation: code("operation")?,
-        method: row.try_get("method")?,
-        path: row.try_get("path")?,
-        model_requested: row.try_get("model_requested")?,
+        method: text("method", "kind_method")?.unwrap_or_default(),
+        path: text("path", "kind_path")?.unwrap_or_default(),
+        model_requested: text("model_requested", "kind_model_requested")?,
         stream: row.try_get("stream")?,
         user_agent_family: row.try_get("user_agent_family")?,
         client_key: row.try_get("client_key")?,
@@ -85,8 +95,8 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
         status: status.map(|status| status.cast_unsigned().into()),
         model: row.try_get("model")?,
         response_id: row.try_get("response_id")?,
-        finish_reason: row.try_get("finish_reason")?,
-        service_tier: row.try_get("service_tier")?,
+        finish_reason: text("finish_reason", "kind_finish_reason")?,
+        service_tier: text("service_tier", "kind_service_tier")?,
         outcome: code("outcome")?,
         error_type: row.try_get("error_type")?,
         usage_source: code("usage_source")?,

@@ -43,7 +43,7 @@ pub(crate) enum Depth {
 pub(crate) struct Snapshot<'a> {
     pub(super) transaction: Transaction<'a, Postgres>,
     horizons: Horizons,
-    rows_left: i64,
+    pub(super) rows_left: i64,
 }
 
 impl Store {
@@ -104,18 +104,22 @@ impl Snapshot<'_> {
         Ok(cells)
     }
 
-    /// Measures of a selection as a whole, without groups.
-    pub(crate) async fn total(
+    /// Measures between neighbouring bounds, without groups.
+    pub(crate) async fn totals(
         &mut self,
         selection: &Selection,
         members: &mut Members,
-    ) -> Result<Measures, Error> {
-        let bounds = [selection.start, selection.end];
-        let cells = self.cells(selection, members, &bounds, Depth::Distributions).await?;
-        Ok(cells.into_values().fold(Measures::default(), |mut all, part| {
-            all.merge(&part);
-            all
-        }))
+        bounds: &[DateTime<Utc>],
+    ) -> Result<Vec<Measures>, Error> {
+        let cells = self.cells(selection, members, bounds, Depth::Distributions).await?;
+        let mut totals = vec![Measures::default(); bounds.len().saturating_sub(1)];
+        for ((place, _), part) in cells {
+            if let Some(total) = usize::try_from(place).ok().and_then(|place| totals.get_mut(place))
+            {
+                total.merge(&part);
+            }
+        }
+        Ok(totals)
     }
 
     /// How many requests a selection has, which is that of a filter.
@@ -142,22 +146,26 @@ impl Snapshot<'_> {
         let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
             return Ok(());
         };
-        let spans = spans(segments, members.series.len());
-        let rows = sqlx::query(include_str!("queries/rollups.sql"))
+        let apart = are_apart(segments, members.series.len(), level);
+        let statement = if apart {
+            include_str!("queries/rollups_of_segments.sql")
+        } else {
+            include_str!("queries/rollups_of_buckets.sql")
+        };
+        let mut query = sqlx::query(statement)
             .bind(segments.iter().map(|segment| minutes(segment.start)).collect::<Vec<_>>())
             .bind(segments.iter().map(|segment| minutes(segment.end)).collect::<Vec<_>>())
             .bind(segments.iter().map(|segment| segment.place).collect::<Vec<_>>())
             .bind(&members.series)
             .bind(&members.groups)
             .bind(level.number(members.sets))
-            .bind(spans.iter().map(|span| minutes(span.0)).collect::<Vec<_>>())
-            .bind(spans.iter().map(|span| minutes(span.1)).collect::<Vec<_>>())
             .bind(minutes(first.start))
             .bind(minutes(last.end))
-            .bind(depth == Depth::Distributions)
-            .bind(self.rows_left + 1)
-            .fetch_all(&mut *self.transaction)
-            .await?;
+            .bind(depth == Depth::Distributions);
+        if !apart {
+            query = query.bind(self.rows_left + 1);
+        }
+        let rows = query.fetch_all(&mut *self.transaction).await?;
         for row in rows {
             let (place, group): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
             self.spend(row.try_get(2)?)?;
@@ -243,7 +251,7 @@ impl Snapshot<'_> {
     }
 
     /// Counts rows that were read against those that an answer may take.
-    fn spend(&mut self, rows: i64) -> Result<(), Error> {
+    pub(super) fn spend(&mut self, rows: i64) -> Result<(), Error> {
         self.rows_left -= rows;
         if self.rows_left < 0 { Err(Error::TooManyRows) } else { Ok(()) }
     }
@@ -275,16 +283,14 @@ fn add_row(
     }
 }
 
-/// What to look up of each of so many series for these segments: all that lies
-/// between them at once, unless that is much more and the look-ups are few.
-fn spans(segments: &[Segment], series: usize) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
-    let each = || segments.iter().map(|segment| (segment.start, segment.end));
-    let seconds = each().map(|(start, end)| (end - start).num_seconds()).sum::<i64>();
-    let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return Vec::new() };
+/// Whether each segment is to be looked up on its own for each of so many series:
+/// where each has several buckets, or much that is not wanted lies between them.
+fn are_apart(segments: &[Segment], series: usize, level: Level) -> bool {
+    let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return false };
+    let length = |segment: &Segment| (segment.end - segment.start).num_seconds();
+    let seconds = segments.iter().map(length).sum::<i64>();
     let between = (last.end - first.start).num_seconds();
-    if seconds * 3 < between && segments.len() * series < MOST_LOOKUPS {
-        each().collect()
-    } else {
-        vec![(first.start, last.end)]
-    }
+    let buckets = seconds / i64::from(level.width);
+    let few = segments.len() * series < MOST_LOOKUPS;
+    segments.len() == 1 || few && (buckets >= 4 * segments.len() as i64 || seconds * 3 < between)
 }

@@ -152,12 +152,12 @@ async fn an_event_that_can_never_be_stored_is_rejected_and_kept_and_the_others_a
 #[tokio::test]
 async fn an_event_that_the_database_refuses_is_found_and_the_others_are_stored() {
     let analytics = TestAnalytics::start().await;
-    sqlx::query("ALTER TABLE requests ADD CONSTRAINT poison CHECK (path <> 'poison')")
+    sqlx::query("ALTER TABLE requests ADD CONSTRAINT poison CHECK (response_id <> 'poison')")
         .execute(&mut analytics.connection().await)
         .await
         .unwrap();
     let mut events: Vec<_> = (0..20).map(|_| event()).collect();
-    events[13].path = "poison".into();
+    events[13].response_id = Some("poison".into());
     let mut proxy = TestProxy::connect(&analytics, "a").await;
     let last = proxy.send(events.clone()).await;
     let rejects = proxy.acknowledged(last).await;

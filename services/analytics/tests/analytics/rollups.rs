@@ -2,8 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use modash_analytics::{migrate, rebuild_rollups};
-use modash_proto::{duration_from_micros, v1::UsageEvent};
-use modash_test_support::{TestDatabase, eventually};
+use modash_proto::{
+    duration_from_micros,
+    v1::{RecentRequestsRequest, UsageEvent, UsageSummaryRequest},
+};
+use modash_test_support::{TestDatabase, event, eventually};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
@@ -248,5 +251,38 @@ async fn sets_beyond_the_limit_of_series_are_counted_as_other() {
     assert_eq!((series, other), (101, 1));
     assert_eq!(analytics.metric("modash_analytics_series_overflow_events_total"), 150.0);
     assert_eq!(analytics.stored().await, 250);
+    assert_rolled_up(&mut analytics.connection().await).await;
+}
+
+#[tokio::test]
+async fn requests_that_a_process_of_an_older_version_wrote_are_found_and_summed_up() {
+    let analytics = TestAnalytics::start().await;
+    analytics.store(vec![UsageEvent { session: Some("s".into()), ..event() }]).await;
+    folded(&analytics).await;
+    // As that version wrote them: texts in the row, and no rollups.
+    sqlx::query(
+        "INSERT INTO requests (event_id, started_at, series_id, prompt_tokens, duration_us,
+                               content_events, request_bytes, response_bytes, outcome,
+                               usage_source, speed_source, replica_id, method, path)
+         SELECT gen_random_uuid(), now() - interval '2 hours', series_id, 5, 3000000, 0, 1, 1, 1, 1, 0,
+                'old', 'POST', '/v1/chat/completions'
+         FROM requests, generate_series(1, 30)",
+    )
+    .execute(&mut analytics.connection().await)
+    .await
+    .unwrap();
+    let url = analytics.database.url();
+    let next = TestAnalytics::start_on(TestDatabase::create().await, &url, |_| {}).await;
+    next.ready().await;
+    let mut client = next.client().await;
+    let request = || UsageSummaryRequest::default();
+    let asked = std::sync::Arc::new(tokio::sync::Mutex::new(client.clone()));
+    eventually(PATIENCE, || async {
+        asked.lock().await.usage_summary(request()).await.unwrap().into_inner().requests == 31
+    })
+    .await;
+    let recent = RecentRequestsRequest { page: 1, page_size: 50, ..Default::default() };
+    let rows = client.recent_requests(recent).await.unwrap().into_inner().rows;
+    assert_eq!(rows.iter().filter(|row| row.replica_id == "old").count(), 30);
     assert_rolled_up(&mut analytics.connection().await).await;
 }

@@ -75,6 +75,7 @@ async fn the_schema_keeps_the_rules_of_citus() {
         ("rollup_changes", "series_id"),
         // reference tables
         ("series", "series_id"),
+        ("kinds", "kind_id"),
         ("rollup_levels", "level"),
         ("dropped_days", "subject"),
     ] {
@@ -137,4 +138,33 @@ async fn a_series_whose_hash_is_taken_gets_another_one() {
     .await
     .unwrap();
     assert_eq!(models, [("another".to_owned(), 1), ("qwen3-8b".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn what_many_requests_have_in_common_is_stored_once_and_an_id_in_a_path_is_not() {
+    let analytics = TestAnalytics::start().await;
+    let mut events: Vec<UsageEvent> = (0..6).map(|_| event()).collect();
+    let path = "/v1/responses/resp_68af4030baa48193b0b43b4c2a176a1a0e6967589f080e78";
+    events[4].path = path.to_owned();
+    events[5].finish_reason = Some("length".to_owned());
+    analytics.store(events.clone()).await;
+    let mut connection = analytics.connection().await;
+    let (kinds, with_texts): (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM kinds),
+                (SELECT count(*) FROM requests WHERE kind_id IS NULL AND path IS NOT NULL)",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!((kinds, with_texts), (2, 1));
+    // Another set under the hash of the first, as a collision would have it.
+    sqlx::query("UPDATE kinds SET path = '/other'").execute(&mut connection).await.unwrap();
+    let second =
+        TestAnalytics::start_on(TestDatabase::create().await, &analytics.database.url(), |_| {})
+            .await;
+    second.ready().await;
+    second.store(vec![event()]).await;
+    let kinds: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM kinds").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(kinds, 3);
 }

@@ -3,8 +3,9 @@
 use modash_proto::{
     duration_from_micros,
     v1::{
-        DurationPercentiles, Filter, Operation, Outcome, RatePercentiles, TimeRange, UsageEvent,
-        UsageSource, UsageSummaryRequest, UsageSummaryResponse,
+        DurationPercentiles, Filter, Operation, Outcome, RatePercentiles,
+        ThroughputTimeseriesRequest, TimeRange, UsageEvent, UsageSource, UsageSummaryRequest,
+        UsageSummaryResponse,
     },
 };
 use modash_test_support::{event, failed_event, stream_event};
@@ -236,6 +237,26 @@ async fn a_query_that_reads_too_much_says_what_to_narrow() {
     let status = status.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
     assert!(status.message().contains("shorter range"), "{status:?}");
+}
+
+#[tokio::test]
+async fn requests_that_are_looked_at_for_concurrency_count_too() {
+    let analytics = TestAnalytics::start_with(|config| config.query_rows = 3).await;
+    let long = |second| UsageEvent {
+        duration: Some(duration_from_micros(60_000_000)),
+        ..event_at(&format!("2026-01-01T00:00:0{second}Z"))
+    };
+    analytics.store((0..5).map(long).collect()).await;
+    let ask = |start: &str| ThroughputTimeseriesRequest {
+        range: range(start, "2026-01-01T00:01:09Z"),
+        ..Default::default()
+    };
+    let mut client = analytics.client().await;
+    // Two of them still run, and none began.
+    let answer = client.throughput_timeseries(ask("2026-01-01T00:01:03Z")).await.unwrap();
+    assert_eq!(answer.into_inner().series[0].concurrency_max[0], 1);
+    let status = client.throughput_timeseries(ask("2026-01-01T00:00:30Z")).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
 }
 
 #[tokio::test]

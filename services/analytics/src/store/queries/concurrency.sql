@@ -1,6 +1,7 @@
 -- Requests in flight in a range ($1, $2) by bucket and group, mean and maximum;
 -- requests that began before the range count while they run. Parameters as in
--- throughput_timeseries.sql. A request of more than a day is not looked for.
+-- requests.sql. A request of more than a day is not looked for. $10: the most
+-- requests to look at; how many they were is part of the answer.
 WITH spans AS MATERIALIZED (
     SELECT coalesce(CASE $7::smallint
                WHEN 1 THEN s.model
@@ -22,7 +23,12 @@ WITH spans AS MATERIALIZED (
       AND r.started_at + r.duration_us * interval '1 microsecond' > $1
       AND ($3::bigint[] IS NULL OR r.series_id = ANY ($3))
       AND ($4::smallint[] IS NULL OR r.outcome = ANY ($4))
-      AND ($5::text[] IS NULL OR r.session = ANY ($5))
+      AND ($5::text[] IS NULL
+           -- the second half is the index requests_session
+           OR r.session = ANY ($5)
+              AND hashtextextended(r.session, 0)
+                  = ANY (ARRAY(SELECT hashtextextended(s, 0) FROM unnest($5) AS s)))
+    LIMIT $10::bigint
 ),
 -- +1 where a request begins, -1 where it ends; 0 where a bucket begins, so that
 -- it has what then runs
@@ -48,7 +54,8 @@ SELECT key,
        max(running) AS most,
        -- date_part counts in double precision, extract in numeric: far slower
        sum(running * date_part('epoch', until - at))
-           / date_part('epoch', max(until) - min(at)) AS mean
+           / date_part('epoch', max(until) - min(at)) AS mean,
+       (SELECT count(*) FROM spans) AS read
 FROM levels
 WHERE at < $2
 GROUP BY key, bucket

@@ -1,17 +1,25 @@
 -- Single requests of a selection ($1 to $5), newest first: at most $6, after
 -- leaving out $7, or those after the position ($8, $9).
 SELECT r.*, s.model, s.upstream, s.dialect, s.operation, s.stream, s.client_key,
-       s.user_name, s.user_agent_family, s.tags
+       s.user_name, s.user_agent_family, s.tags,
+       k.replica_id AS kind_replica_id, k.method AS kind_method, k.path AS kind_path,
+       k.model_requested AS kind_model_requested, k.service_tier AS kind_service_tier,
+       k.finish_reason AS kind_finish_reason
 FROM (
     SELECT *
     FROM requests r
     WHERE r.started_at >= $1 AND r.started_at < $2
       AND ($3::bigint[] IS NULL OR r.series_id = ANY ($3))
       AND ($4::smallint[] IS NULL OR r.outcome = ANY ($4))
-      AND ($5::text[] IS NULL OR r.session = ANY ($5))
+      AND ($5::text[] IS NULL
+           -- the second half is the index requests_session
+           OR r.session = ANY ($5)
+              AND hashtextextended(r.session, 0)
+                  = ANY (ARRAY(SELECT hashtextextended(s, 0) FROM unnest($5) AS s)))
       AND ($8::timestamptz IS NULL OR (r.started_at, r.event_id) < ($8, $9::uuid))
     ORDER BY r.started_at DESC, r.event_id DESC
     LIMIT $6::bigint OFFSET $7::bigint
 ) r
 JOIN series s ON s.series_id = r.series_id
+LEFT JOIN kinds k ON k.kind_id = r.kind_id
 ORDER BY r.started_at DESC, r.event_id DESC

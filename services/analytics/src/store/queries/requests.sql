@@ -18,5 +18,9 @@ JOIN series s ON s.series_id = r.series_id
 WHERE r.started_at >= $1 AND r.started_at < $2
   AND ($3::bigint[] IS NULL OR r.series_id = ANY ($3))
   AND ($4::smallint[] IS NULL OR r.outcome = ANY ($4))
-  AND ($5::text[] IS NULL OR r.session = ANY ($5))
+  AND ($5::text[] IS NULL
+           -- the second half is the index requests_session
+           OR r.session = ANY ($5)
+              AND hashtextextended(r.session, 0)
+                  = ANY (ARRAY(SELECT hashtextextended(s, 0) FROM unnest($5) AS s)))
 LIMIT $8::bigint

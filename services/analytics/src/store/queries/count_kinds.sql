@@ -1,0 +1,2 @@
+-- How many kinds of requests there are.
+SELECT count(*) FROM kinds
