@@ -20,6 +20,7 @@ help:
 	@echo "make test   check and test everything, in a browser and with real databases too"
 	@echo "make test-faults  50 rounds of kills, cuts, full disks and more under load (ROUNDS=10 SEED=7: others)"
 	@echo "make test-outage  10 minutes at 500 requests a second without analytics (MINUTES=2: shorter)"
+	@echo "make test-10k  10,000 open streams through one proxy, every event compared (needs ulimit -n 16000)"
 	@echo "make bench  compare what a request costs: direct, nginx, a bare pass-through, modash (10 minutes)"
 	@echo "make build  build only; the program is then $(MODASH)"
 	@echo "make bench-analytics  measure ingest and queries with up to 50 million requests (ROWS=1000000: quick)"
@@ -54,6 +55,10 @@ test-faults: web/dist/index.html $(POSTGRES)/node_modules/.installed
 test-outage: web/dist/index.html $(POSTGRES)/node_modules/.installed
 	$(CARGO) build --locked --release --workspace --bins
 	MINUTES=$(or $(MINUTES),10) $(CARGO) test --locked --release --workspace --test delivery outage -- --nocapture
+
+test-10k:
+	$(CARGO) build --locked --workspace --bins
+	ulimit -n $$(ulimit -Hn) && MODASH_TEST_STREAMS=10000 $(CARGO) test --locked --workspace --test many_streams -- --nocapture
 
 # Its settings (ROWS, DATA, ROUNDS, EVENTS, PARTS, OUT) are described in services/analytics/benches/analytics/main.rs.
 bench-analytics: $(POSTGRES)/node_modules/.installed

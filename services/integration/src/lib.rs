@@ -3,10 +3,12 @@
 
 mod http_client;
 mod process;
+mod proxy;
 mod system;
 
 pub use http_client::{Reply, get, post_json, rpc, rpc_value};
 pub use process::{Process, Signal};
+pub use proxy::ProxyAlone;
 pub use system::{AllInOne, Services};
 
 use std::{path::PathBuf, time::Duration};

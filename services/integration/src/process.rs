@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use modash_test_support::eventually;
@@ -22,6 +22,7 @@ pub struct Process {
     name: String,
     child: Child,
     output: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -71,13 +72,12 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
         let output = Arc::new(Mutex::new(String::new()));
-        if let Some(stdout) = child.stdout.take() {
-            collect(stdout, output.clone());
-        }
-        if let Some(stderr) = child.stderr.take() {
-            collect(stderr, output.clone());
-        }
-        Self { name: name.to_owned(), child, output }
+        let readers = [
+            child.stdout.take().map(|stdout| collect(stdout, output.clone())),
+            child.stderr.take().map(|stderr| collect(stderr, output.clone())),
+        ];
+        let readers = readers.into_iter().flatten().collect();
+        Self { name: name.to_owned(), child, output, readers }
     }
 
     /// Everything that it wrote so far.
@@ -153,6 +153,7 @@ impl Process {
     /// If it ends otherwise.
     pub async fn succeeds(mut self) -> String {
         let status = self.ended().await;
+        eventually(PATIENCE, || async { self.readers.iter().all(JoinHandle::is_finished) }).await;
         assert!(status.success(), "{} ended with {status}: {}", self.name, self.output());
         self.output()
     }
@@ -168,7 +169,7 @@ impl Drop for Process {
     }
 }
 
-fn collect(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>) {
+fn collect(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             if let Ok(mut output) = output.lock() {
@@ -176,7 +177,7 @@ fn collect(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>) {
                 output.push('\n');
             }
         }
-    });
+    })
 }
 
 /// Beside the test's own program: `target/<profile>/deps/test` → `target/<profile>`.

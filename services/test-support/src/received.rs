@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Version, request::Parts};
+use http::{HeaderMap, Method, StatusCode, Version, request::Parts};
 use tokio::sync::watch;
 
 /// How far a request's body has come.
@@ -105,6 +105,11 @@ impl Received {
     #[must_use]
     pub fn is_answered(&self) -> bool {
         *self.answered.borrow() == Some(End::Whole)
+    }
+
+    /// Whether an answer with this status has no body, whatever the script says.
+    pub(crate) fn is_bodiless(&self, status: StatusCode) -> bool {
+        self.method == Method::HEAD || matches!(status.as_u16(), 100..=199 | 204 | 304)
     }
 
     pub(crate) fn add_body(&self, bytes: &[u8]) {

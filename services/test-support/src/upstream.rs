@@ -185,7 +185,7 @@ async fn answer(
     state.requests.send_modify(|requests| requests.push(received.clone()));
     // Made now, so that a client that leaves before the head is seen too.
     let (sender, body_of_answer) = ScriptedBody::new(&answer, received.clone());
-    let reading = tokio::spawn(read(body, received, raw.clone()));
+    let reading = tokio::spawn(read(body, received.clone(), raw.clone()));
     if !answer.early {
         let _ = reading.await;
     }
@@ -203,7 +203,12 @@ async fn answer(
         }
         Manner::Ordinary => {}
     }
-    tokio::spawn(play(answer.steps, sender));
+    // hyper would send it over HTTP/2.
+    if received.is_bodiless(answer.status) {
+        drop(sender);
+    } else {
+        tokio::spawn(play(answer.steps, sender));
+    }
     let mut response = Response::new(body_of_answer);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
@@ -260,10 +265,7 @@ impl ScriptedBody {
     fn new(answer: &Answer, received: Received) -> (mpsc::Sender<io::Result<Frame<Bytes>>>, Self) {
         let length = answer.headers.get(http::header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        // Such answers have no body whatever the script says.
-        let bodiless = received.method == http::Method::HEAD
-            || matches!(answer.status.as_u16(), 100..=199 | 204 | 304);
-        let due = if bodiless { Some(0) } else { length };
+        let due = if received.is_bodiless(answer.status) { Some(0) } else { length };
         // One: a chunk is taken only when the one before has left.
         let (sender, frames) = mpsc::channel(1);
         (sender, Self { frames, received, due })

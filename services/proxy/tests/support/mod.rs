@@ -4,6 +4,7 @@
 // Each test file uses a part of it; helpers of tests may panic.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod frames;
 pub mod identity;
 pub mod streaming;
 pub mod tls;
