@@ -8,8 +8,15 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use modash_test_support::{Answer, FakeUpstream, Received};
-use support::streaming::{Leave, StreamingClient, WAYS, proxy_before};
+use modash_test_support::{
+    Answer, FakeUpstream, Received,
+    raw::{MessageKind, RawReader},
+};
+use support::{
+    post, read_until,
+    streaming::{Leave, StreamingClient, Version, WAYS, proxy_before},
+};
+use tokio::{io::AsyncWriteExt as _, net::TcpSocket};
 
 /// Larger than all that systems hold for two connections.
 const BODY: usize = 64 << 20;
@@ -28,11 +35,11 @@ fn answer(body: &Bytes) -> Answer {
 }
 
 /// How much the upstream had sent when it got on no more.
-async fn stopped(request: &Received) -> u64 {
+async fn stopped(requests: &[Received]) -> u64 {
     let mut before = 0;
     loop {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        let sent = request.sent();
+        let sent = requests.iter().map(Received::sent).sum();
         if sent == before {
             return sent;
         }
@@ -51,7 +58,7 @@ async fn a_client_that_stops_reading_stops_the_upstream_and_loses_nothing() {
         let mut client = StreamingClient::post(proxy.address, how, "/v1/files", b"{}").await;
         client.head().await;
         let request = upstream.next_request().await;
-        let sent = stopped(&request).await;
+        let sent = stopped(&[request]).await;
         println!("{how:?} to {upstream_version:?}: stopped after {} KiB", sent >> 10);
         assert!(sent > 0 && sent < BODY as u64 * 3 / 4, "{sent} bytes were taken");
         let mut place = 0;
@@ -62,5 +69,41 @@ async fn a_client_that_stops_reading_stops_the_upstream_and_loses_nothing() {
         assert_eq!(place, BODY);
         let event = proxy.analytics.event().await;
         assert_eq!(event.response_bytes, BODY as u64);
+    }
+}
+
+/// Small events cost more than they hold, and HTTP/2 counts that for the whole
+/// connection.
+#[tokio::test]
+async fn clients_that_do_not_read_small_events_hold_up_no_other_stream() {
+    const EVENTS: usize = 30_000;
+    let upstream = FakeUpstream::start().await;
+    let proxy = proxy_before(&upstream, Version::Http2).await;
+    let event = Bytes::from_static(b"data: {\"response\":\"a\"}\n\n");
+    let many = (0..EVENTS).fold(Answer::event_stream(), |answer, _| answer.chunk(event.clone()));
+    let (mut idle, mut requests) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        upstream.answer(many.clone());
+        // Systems hold little for a client with a small window and small packets.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 * 1024).unwrap();
+        socket2::SockRef::from(&socket).set_tcp_mss(536).unwrap();
+        let mut client = socket.connect(proxy.address).await.unwrap();
+        client.write_all(post("/v1/completions", "{}").as_bytes()).await.unwrap();
+        idle.push(client);
+        requests.push(upstream.next_request().await);
+    }
+    let held = stopped(&requests).await;
+    assert!(requests.iter().all(|request| request.sent() < (EVENTS * event.len()) as u64));
+    println!("{} KiB in {} events wait", held >> 10, held as usize / event.len());
+    let mut other = proxy.send(&post("/v1/chat/completions", "{}")).await;
+    let response = read_until(&mut other, "{}").await;
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    assert_eq!(upstream.connections(), 1, "a connection was lost");
+    // And none of them has lost anything.
+    for client in idle {
+        let mut reader = RawReader::new(client);
+        let response = reader.message(MessageKind::Response).await.unwrap().unwrap();
+        assert!(response.body == event.repeat(EVENTS), "{} bytes", response.body.len());
     }
 }

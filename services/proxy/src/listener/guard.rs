@@ -68,6 +68,11 @@ impl Guard {
         self.next == Next::Http2
     }
 
+    /// Whether there is more to come of a request's body.
+    pub(super) fn is_in_body(&self) -> bool {
+        matches!(self.next, Next::Body(1..) | Next::Chunk(_) | Next::Trailer)
+    }
+
     /// Looks at the next bytes.
     ///
     /// # Errors

@@ -32,6 +32,10 @@ const BARE_ANSWER: &[u8] = b"connection: close\r\ncontent-length: 0\r\n\r\n";
 /// it (RFC 9112 9.6).
 const MOST_IGNORED: usize = 1024 * 1024;
 
+/// The same for the rest of a body that the upstream answered without having it
+/// all; as much as clients of LLMs may mean seriously.
+const MOST_UNWANTED: usize = 64 * 1024 * 1024;
+
 /// A client's stream.
 pub(super) struct Wire<S> {
     stream: S,
@@ -203,6 +207,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        if self.ignorable == 0 && self.guard.is_in_body() {
+            self.ignorable = MOST_UNWANTED;
+        }
         self.poll_ignore(context).map(Ok)
     }
 

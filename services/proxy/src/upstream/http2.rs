@@ -25,8 +25,11 @@ const MOST_STREAMS: usize = 100;
 const STREAM_WINDOW: u32 = 256 * 1024;
 
 /// Room for every stream at once: a client that does not read must not take the
-/// room of the others.
-const CONNECTION_WINDOW: u32 = MOST_STREAMS as u32 * STREAM_WINDOW;
+/// room of the others. It is more than the windows of all streams, because h2
+/// counts small frames that wait as at least 256 bytes, allows half of this
+/// window for what that makes more, and ends the connection beyond it: 100 streams
+/// of events of 12 bytes must fit.
+const CONNECTION_WINDOW: u32 = 1 << 30;
 
 /// Most bytes of a request body that wait for an upstream that does not read.
 const MOST_UNSENT: usize = 256 * 1024;

@@ -1,0 +1,62 @@
+//! Upstreams that answer before they have the whole request: a refusal of a large
+//! upload reaches the client that is still sending it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+mod support;
+
+use modash_proto::v1::Outcome;
+use modash_test_support::{
+    Answer, FakeUpstream,
+    raw::{MessageKind, RawReader},
+};
+use support::{
+    PATIENCE,
+    streaming::{Leave, StreamingClient, Version, WAYS, proxy_before},
+};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
+const REFUSAL: &str = r#"{"error":{"message":"too large","type":"invalid_request_error"}}"#;
+
+#[tokio::test]
+async fn a_refusal_reaches_the_client_before_its_upload_ends() {
+    for (client, upstream_version) in WAYS {
+        let upstream = FakeUpstream::start().await;
+        let proxy = proxy_before(&upstream, upstream_version).await;
+        let refusal = Answer::new(413).header("content-length", "64").chunk(REFUSAL).early();
+        upstream.answer(refusal);
+        let how = (client, Leave::Close);
+        let path = "/v1/chat/completions";
+        let mut client = StreamingClient::begin(proxy.address, how, path, (b"{", 50_000_000)).await;
+        let head = tokio::time::timeout(PATIENCE, client.head()).await;
+        let (status, _) = head.unwrap_or_else(|_| panic!("{how:?} to {upstream_version:?} waits"));
+        assert_eq!(status, 413);
+        let event = proxy.analytics.event().await;
+        assert_eq!((event.outcome(), event.status), (Outcome::HttpError, Some(413)));
+    }
+}
+
+/// It sends on and on, and reads only then, as many do.
+#[tokio::test]
+async fn a_client_that_sends_on_can_read_the_refusal_afterwards() {
+    for upstream_version in [Version::Http1, Version::Http2] {
+        let upstream = FakeUpstream::start().await;
+        let proxy = proxy_before(&upstream, upstream_version).await;
+        let refusal = Answer::new(413).header("content-length", "64").chunk(REFUSAL).early();
+        upstream.answer(refusal);
+        let mut client = TcpStream::connect(proxy.address).await.unwrap();
+        let size = 700_000;
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: here\r\nContent-Length: {size}\r\n\r\n"
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..size / 1_000 {
+            client.write_all(&[b' '; 1_000]).await.expect("cut off before it had read the answer");
+            tokio::time::sleep(std::time::Duration::from_micros(200)).await;
+        }
+        let mut reader = RawReader::new(client);
+        let answer = reader.message(MessageKind::Response).await.unwrap().unwrap();
+        assert!(answer.start.starts_with(b"HTTP/1.1 413"), "{answer:?}");
+        assert_eq!(answer.body, REFUSAL);
+    }
+}
