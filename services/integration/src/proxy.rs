@@ -68,6 +68,25 @@ impl ProxyAlone {
         kib.expect("a size in kB") * 1024
     }
 
+    /// Processor time so far, user and system, in ticks of the system (10 ms,
+    /// mostly).
+    ///
+    /// # Panics
+    /// Where there is no `/proc`.
+    #[must_use]
+    pub fn processor_time(&self) -> u64 {
+        let path = format!("/proc/{}/stat", self.process.id());
+        let stat = fs::read_to_string(path).expect("/proc of Linux");
+        // The name before them may hold spaces and parentheses.
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|text| text.parse::<u64>().ok())
+            .sum()
+    }
+
     /// Files and connections that it has open.
     ///
     /// # Panics

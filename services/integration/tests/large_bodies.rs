@@ -25,7 +25,10 @@ use hyper_util::{
     server::conn::auto,
 };
 use modash_integration::ProxyAlone;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 
 const SIZE: usize = 100_000_000;
 
@@ -141,5 +144,47 @@ async fn a_hundred_megabytes_pass_both_ways_in_constant_memory() {
             println!("{client} to {name}: {} KiB more than before at the most", grown >> 10);
             assert!(grown < 32 << 20, "it grew by {grown} bytes");
         }
+    }
+}
+
+/// Each of them gets its head and reads no further.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_do_not_read_large_bodies_cost_little_memory() {
+    const CLIENTS: usize = 20;
+    let upstream = upstream().await;
+    for scheme in ["http", "h2c"] {
+        let proxy = ProxyAlone::start(&format!("{scheme}://{upstream}"), &[]).await;
+        let before = proxy.memory("VmHWM");
+        let mut idle = Vec::new();
+        for _ in 0..CLIENTS {
+            let mut client = TcpStream::connect(proxy.address).await.unwrap();
+            client.write_all(b"GET /v1/files HTTP/1.1\r\nHost: here\r\n\r\n").await.unwrap();
+            client.read_exact(&mut [0; 100]).await.unwrap();
+            idle.push(client);
+            let io = TokioIo::new(TcpStream::connect(proxy.address).await.unwrap());
+            let (mut sender, connection) =
+                http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            tokio::spawn(connection);
+            let request = Request::get(format!("http://{}/v1/files", proxy.address));
+            let request = request.body(Large { sent: SIZE }).unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            tokio::spawn(async move {
+                let _held = (sender, response);
+                std::future::pending::<()>().await;
+            });
+        }
+        // As long as anything goes on, it takes processor time.
+        let mut before_that = proxy.processor_time();
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            let now = proxy.processor_time();
+            if now - before_that < 5 {
+                break;
+            }
+            before_that = now;
+        }
+        let grown = (proxy.memory("VmHWM") - before) / (2 * CLIENTS as u64);
+        println!("{scheme}: {} KiB for each client that does not read", grown >> 10);
+        assert!(grown < 2 << 20, "{grown} bytes for each client");
     }
 }

@@ -13,8 +13,12 @@ use std::{
 use modash_proto::v1::Outcome;
 use modash_test_support::{Answer, FakeUpstream, Gate, Received};
 use support::{
-    PATIENCE, TestProxy,
+    PATIENCE, TestProxy, read_until,
     streaming::{Leave, StreamingClient, Version, WAYS, proxy_before},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
 };
 
 const LEAVES: [Leave; 3] = [Leave::Close, Leave::Reset, Leave::Stream];
@@ -174,4 +178,39 @@ async fn a_client_that_leaves_after_the_terminal_event_had_everything() {
             assert_eq!(outcomes, [Outcome::ClientClosed, Outcome::Ok], "{}", ending.dialect);
         }
     }
+}
+
+/// A WebSocket whose upstream says nothing and waits for its end.
+#[tokio::test]
+async fn a_client_that_leaves_its_websocket_ends_it_upstream() {
+    let mut slowest = Duration::ZERO;
+    for leave in [Leave::Close, Leave::Reset] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let proxy =
+            TestProxy::start_with(|config| config.upstream = Some(url.parse().unwrap())).await;
+        let asked = "GET /v1/realtime?model=m HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\n\
+                     Upgrade: websocket\r\n\r\n";
+        let mut client = proxy.send(asked).await;
+        let (mut upstream, _) = listener.accept().await.unwrap();
+        read_until(&mut upstream, "\r\n\r\n").await;
+        let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                        Upgrade: websocket\r\n\r\n";
+        upstream.write_all(switched.as_bytes()).await.unwrap();
+        read_until(&mut client, "\r\n\r\n").await;
+        client.write_all(b"a message").await.unwrap();
+        read_until(&mut upstream, "a message").await;
+        if leave == Leave::Reset {
+            client.set_zero_linger().unwrap();
+        }
+        let begin = Instant::now();
+        drop(client);
+        let ended = tokio::time::timeout(PATIENCE, upstream.read(&mut [0; 10])).await;
+        assert_eq!(ended.expect("it goes on").unwrap_or(0), 0);
+        slowest = slowest.max(begin.elapsed());
+        drop(upstream);
+        let event = proxy.analytics.event().await;
+        assert_eq!((event.status, event.request_bytes), (Some(101), 9));
+    }
+    println!("ended upstream after {slowest:?} at most");
 }
