@@ -55,11 +55,15 @@ const LAST_HANDSHAKES: Duration = Duration::from_millis(100);
 /// Most bytes of one connection that wait to be parsed or written.
 const MAX_BUFFER: usize = 64 * 1024;
 
-/// HTTP/2: most requests of one client at once, and how far each upload and all
-/// of them together may run ahead of the upstream.
+/// HTTP/2: most requests of one client at once, and how far each upload may run
+/// ahead of the upstream.
 const MOST_STREAMS: u32 = 256;
 const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Room for all uploads of a connection at once: one whose upstream does not read
+/// must not take the room of the others. And h2 counts small frames that wait as
+/// larger ones, against half of this window.
+const CONNECTION_WINDOW: u32 = MOST_STREAMS * STREAM_WINDOW;
 
 /// HTTP/2: a client that has requests and is silent is asked that often whether
 /// it still lives, and has as long to answer.
