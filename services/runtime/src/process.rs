@@ -115,8 +115,11 @@ where
     let ended = runtime.block_on(async {
         let service = service(context);
         tokio::select! {
-            result = service => Some(result),
+            // Signals are waited for before the service begins: until then they end
+            // the process, with all that it has taken on.
+            biased;
             () = stop_signals(&shutdown) => None,
+            result = service => Some(result),
         }
     });
     // Blocking tasks that are stuck must not keep the process.
