@@ -5,6 +5,8 @@
 //! cores' queues → `keeper` → `log` on disk and `spool` in memory → `stream` →
 //! analytics, and acks back.
 
+#[cfg(test)]
+mod cost;
 mod directory;
 mod keeper;
 mod live;

@@ -1,0 +1,106 @@
+//! What an event costs in CPU, from the request's begin to its acknowledgement:
+//! `make bench-event`. A measurement, so it is run on demand and asserts nothing.
+
+use super::{
+    wire::{Batch, Request as Message, Say},
+    *,
+};
+use crate::{
+    client_key::Fingerprinter,
+    exchange::{Ending, Running},
+};
+
+/// Requests of each turn of the keeper, and turns.
+const REQUESTS: usize = 500;
+const TURNS: u32 = 400;
+
+/// Adds how long something takes: on a quiet machine its CPU time, as nothing here
+/// waits.
+fn measured<T>(sum: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let result = work();
+    *sum += begun.elapsed();
+    result
+}
+
+fn small_chat() -> (Exchange, http::HeaderMap) {
+    let request = http::Request::post("/v1/chat/completions")
+        .header("content-type", "application/json")
+        .header("authorization", "Bearer sk-of-somebody")
+        .header("user-agent", "OpenAI/Python 1.99.0")
+        .header("x-session-id", "0193a1f2-0c7e-7f00-8000-000000000001");
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    let mut answer = http::HeaderMap::new();
+    answer.insert("content-type", http::HeaderValue::from_static("application/json"));
+    (Exchange::begin(&head, "default".into(), Arc::default()), answer)
+}
+
+const QUESTION: &[u8] = br#"{"model":"qwen3-8b","messages":[{"role":"user","content":"Hi"}]}"#;
+const ANSWER: &[u8] = br#"{"id":"c-1","model":"qwen3-8b","choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}"#;
+
+#[test]
+#[ignore = "a measurement: make bench-event"]
+fn an_event_from_the_begin_of_its_request_to_its_acknowledgement() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = LogConfig { directory: directory.path().to_owned(), bytes: 1 << 30, fsync: None };
+    let slots = remember_requests(&log, 1).unwrap();
+    let shared = Arc::new(Shared::new(Some(slots.of_core(0))));
+    let config = EmitConfig {
+        replica_id: "replica-1".to_owned(),
+        analytics: Vec::new(),
+        events_in_memory: 100_000,
+        log: Some(log.clone()),
+        slots: Some(slots),
+    };
+    let maker = EventMaker::new("replica-1".to_owned(), Fingerprinter::new(Some(b"secret")));
+    let emitter = Emitter::new(config, vec![shared.clone()], maker);
+    let mut keeper = Keeper::new(emitter.spool.clone(), Some(log), "replica-1");
+    keeper.open();
+    let (mut on_path, mut made, mut kept, mut sent) = Default::default();
+    for _ in 0..TURNS {
+        let exchanges: Vec<_> = (0..REQUESTS).map(|_| small_chat()).collect();
+        let mut running: Vec<_> = measured(&mut on_path, || {
+            let begin = |(exchange, answer)| (Running::begin(exchange, shared.clone()), answer);
+            exchanges.into_iter().map(begin).collect()
+        });
+        for (running, answer) in &mut running {
+            let exchange = running.exchange();
+            exchange.request_data(QUESTION);
+            exchange.request_end();
+            exchange.response_head(http::StatusCode::OK, answer);
+            exchange.response_data(ANSWER);
+            exchange.forwarded(ANSWER.len());
+        }
+        measured(&mut on_path, || {
+            running.iter_mut().for_each(|(running, _)| running.end(Ending::Complete));
+            drop(running);
+        });
+        let (events, exchanges) = measured(&mut made, || emitter.collect());
+        measured(&mut kept, || {
+            keeper.store(&events);
+            keeper.hold_until_written(exchanges);
+            keeper.tend();
+        });
+        measured(&mut sent, || {
+            let place = emitter.spool().rewind();
+            let (first_sequence, events) =
+                emitter.spool().next_batch(place, REQUESTS, REQUESTS).unwrap();
+            assert_eq!(events.len(), REQUESTS);
+            let batch = Batch { first_sequence, events };
+            let bytes = prost::Message::encode_to_vec(&Message { say: Some(Say::Batch(batch)) });
+            assert!(bytes.len() > 100 * REQUESTS);
+            emitter.spool().acknowledge(place, first_sequence + REQUESTS as u64 - 1);
+        });
+    }
+    let events = (REQUESTS * TURNS as usize) as f64;
+    let micros = |sum: Duration| sum.as_secs_f64() * 1e6 / events;
+    println!("CPU of an event in microseconds, {events} events:");
+    println!(
+        "{:6.2} on the request's thread: slot, table of running requests, queue",
+        micros(on_path)
+    );
+    println!("{:6.2} made and encoded: fingerprint, metering's result, protobuf", micros(made));
+    println!("{:6.2} kept: log file, slot freed, files trimmed", micros(kept));
+    println!("{:6.2} sent and acknowledged", micros(sent));
+    println!("{:6.2} in all", micros(on_path + made + kept + sent));
+}
