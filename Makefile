@@ -12,7 +12,7 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help run demo build test test-faults test-outage bench-analytics check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: bench help run demo build test test-faults test-outage bench-event bench-analytics check web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-outage  10 minutes at 500 requests a second without analytics (MINUTES=2: shorter)"
 	@echo "make test-10k  10,000 open streams through one proxy, every event compared (needs ulimit -n 16000)"
 	@echo "make bench  compare what a request costs: direct, nginx, a bare pass-through, modash (10 minutes)"
+	@echo "make bench-event  what a usage event costs the proxy in CPU time"
 	@echo "make build  build only; the program is then $(MODASH)"
 	@echo "make bench-analytics  measure ingest and queries with up to 50 million requests (ROWS=1000000: quick)"
 	@echo "make clean  remove what was built"
@@ -59,6 +60,9 @@ test-outage: web/dist/index.html $(POSTGRES)/node_modules/.installed
 test-10k:
 	$(CARGO) build --locked --workspace --bins
 	ulimit -n $$(ulimit -Hn) && MODASH_TEST_STREAMS=10000 $(CARGO) test --locked --workspace --test many_streams -- --nocapture
+
+bench-event:
+	$(CARGO) test --locked --release -p modash-proxy --lib emit::cost -- --ignored --nocapture
 
 # Its settings (ROWS, DATA, ROUNDS, EVENTS, PARTS, OUT) are described in services/analytics/benches/analytics/main.rs.
 bench-analytics: $(POSTGRES)/node_modules/.installed

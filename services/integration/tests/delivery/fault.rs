@@ -92,7 +92,8 @@ impl fmt::Display for Planned {
 }
 
 /// The faults of a round: one to four at different places, now and then all at
-/// once. Seeds that follow each other have every kind as their first.
+/// once. Seeds that follow each other have every kind as their first; every tenth
+/// one kills everything at once.
 pub(crate) fn plan(seed: u64) -> Vec<Planned> {
     let mut draw = StdRng::seed_from_u64(seed);
     let mut faults = vec![FAULTS[(seed % FAULTS.len() as u64) as usize]];
@@ -102,7 +103,11 @@ pub(crate) fn plan(seed: u64) -> Vec<Planned> {
             faults.push(more);
         }
     }
-    let together = draw.random_bool(0.3).then(|| draw.random_range(300..2_000));
+    let everything = seed.is_multiple_of(10);
+    if everything {
+        faults = vec![ProxyKilled, AnalyticsKilled, DatabaseKilled, GatewayKilled];
+    }
+    let together = (everything || draw.random_bool(0.3)).then(|| draw.random_range(300..2_000));
     let planned = faults.into_iter().map(|fault| {
         let begin = together.unwrap_or_else(|| draw.random_range(300..3_000));
         let length = draw.random_range(200..2_500);
