@@ -85,3 +85,23 @@ fn a_long_outage_of_analytics_costs_no_memory_and_everything_arrives_afterwards(
         println!("slowest of {} answers: {:?}", asked.len(), slowest(&asked));
     });
 }
+
+#[test]
+fn what_is_given_up_at_the_limit_is_counted_one_by_one() {
+    with_own_mounts(async {
+        // The least that may be set: some 4,000 events.
+        let limit = [("MODASH_PROXY_SPOOL_BYTES", (1 << 20).to_string())];
+        let mut system = System::start(&limit).await;
+        system.analytics.end(Signal::KILL).await;
+        let target =
+            Target { turn: Some(Duration::from_millis(10)), streams: false, ..system.proxied() };
+        let clients = Clients::start(&target, 16, 0);
+        eventually(PATIENCE, || async { clients.done() > 7_000 }).await;
+        system.analytics.start_again().await;
+        let asked = clients.finish().await;
+        // Each missing response is one that the proxy says it dropped.
+        let account = settle(&system, &asked).await.unwrap();
+        assert!(account.dropped > 0, "{account:?}");
+        assert_eq!(account.rows as u64 + account.dropped, account.completed as u64);
+    });
+}
