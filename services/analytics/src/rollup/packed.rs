@@ -10,7 +10,13 @@ pub(super) fn push(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
+#[inline]
 pub(super) fn pull(bytes: &mut &[u8]) -> Option<u64> {
+    // Most numbers are small.
+    if let Some((byte @ ..0x80, rest)) = bytes.split_first() {
+        *bytes = rest;
+        return Some(u64::from(*byte));
+    }
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;

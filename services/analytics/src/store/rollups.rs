@@ -3,7 +3,8 @@
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::Range,
     sync::{Mutex, PoisonError},
 };
 
@@ -18,6 +19,12 @@ use crate::{
 
 /// Columns of a row.
 const COLUMNS: i16 = 5;
+
+/// Bytes of sums from which on a row would not fit into an index (2,700).
+const LONGEST_SUMS: usize = 2_400;
+
+/// Outcomes that such a row still tells apart.
+const OUTCOMES: Range<i16> = 0..14;
 
 /// Changes that are moved in one transaction: some 10 MB at a time.
 const CHANGES: i64 = 30_000;
@@ -102,6 +109,24 @@ pub(super) fn decode(row: &PgRow, at: usize) -> Result<Vec<(Key, Measures)>, sql
     Ok(keyed.collect())
 }
 
+/// Packs the cells of one row. An entry of an index has room for the outcomes of
+/// the contract, whatever their sums; should a newer one have so many more that a
+/// row is too long, those count as unspecified in it.
+fn pack(row: &mut PackedRow, cells: &[(&Key, &Measures)]) {
+    row.clear();
+    cells.iter().for_each(|(key, measures)| row.push(key.outcome, measures));
+    if row.sums.len() <= LONGEST_SUMS {
+        return;
+    }
+    let mut known: BTreeMap<i16, Measures> = BTreeMap::new();
+    for (key, measures) in cells {
+        let outcome = if OUTCOMES.contains(&key.outcome) { key.outcome } else { 0 };
+        known.entry(outcome).or_default().merge(measures);
+    }
+    row.clear();
+    known.iter().for_each(|(outcome, measures)| row.push(*outcome, measures));
+}
+
 /// Adds rows in the order of their keys.
 fn encode(copy: &mut CopyRows, rollups: &Rollups, number: i32) {
     let mut sorted: Vec<_> = rollups.iter().collect();
@@ -110,10 +135,7 @@ fn encode(copy: &mut CopyRows, rollups: &Rollups, number: i32) {
     let same_row =
         |a: &(&Key, _), b: &(&Key, _)| (a.0.series_id, a.0.bucket) == (b.0.series_id, b.0.bucket);
     for cells in sorted.chunk_by(same_row) {
-        packed.clear();
-        for (key, measures) in cells {
-            packed.push(key.outcome, measures);
-        }
+        pack(&mut packed, cells);
         copy.row()
             .bigint(Some(cells[0].0.series_id))
             .integer(minutes(cells[0].0.bucket))
@@ -356,4 +378,34 @@ pub(super) async fn add_to_level(
     let mut copy = CopyRows::new(COLUMNS, rollups.len());
     encode(&mut copy, rollups, number);
     copy.send(connection, include_str!("queries/copy_rollups.sql")).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollup::unpack_sums;
+
+    #[test]
+    fn a_row_fits_into_an_index_however_many_outcomes_and_however_large_its_sums() {
+        let mut measures = Measures::default();
+        measures.sums.requests = 2;
+        measures.sums.busy_us = i64::MAX;
+        measures.sums.last_started_at = Some(Utc::now());
+        for place in 0..6 {
+            let slot = measures.sums.sum_mut(place);
+            (slot.sum, slot.with) = (i64::MAX, 1);
+        }
+        measures.sums.without_usage = 1;
+        measures.sums.upstream_cost_usd = Some(1.0);
+        let key = |outcome| Key { series_id: 1, bucket: Utc::now(), outcome };
+        let keys: Vec<Key> = (0..300).map(key).collect();
+        let cells: Vec<_> = keys.iter().map(|key| (key, &measures)).collect();
+        let mut row = PackedRow::default();
+        pack(&mut row, &cells);
+        assert!(row.sums.len() <= LONGEST_SUMS, "{}", row.sums.len());
+        let requests: i64 = unpack_sums(&row.sums).map(|(_, sums)| sums.requests).sum();
+        assert_eq!(requests, 600);
+        pack(&mut row, &cells[42..43]);
+        assert_eq!(unpack_sums(&row.sums).next().map(|(outcome, _)| outcome), Some(42));
+    }
 }

@@ -7,13 +7,16 @@ SELECT place,
        grp,
        count(*) AS rows,
        string_agg(sums, '') AS sums,
-       string_agg(histograms, '') FILTER (WHERE $9) AS histograms
+       string_agg(histograms, '') AS histograms
 FROM (
     SELECT ($3::integer[])[r.segment] AS place, m.grp, r.sums, r.histograms
     FROM unnest($4::bigint[], $5::integer[]) AS m (series_id, grp)
     -- along the index of each series, whatever the planner expects
     CROSS JOIN LATERAL (
-        SELECT bucket, sums, histograms, width_bucket(bucket, $1::integer[]) AS segment
+        SELECT bucket, sums,
+               -- so written, they are not even read if not wanted
+               CASE WHEN $9 THEN histograms END AS histograms,
+               width_bucket(bucket, $1::integer[]) AS segment
         FROM rollups
         WHERE level = $6 AND series_id = m.series_id AND bucket >= $7 AND bucket < $8
         OFFSET 0
