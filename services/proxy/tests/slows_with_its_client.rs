@@ -76,7 +76,8 @@ async fn a_client_that_stops_reading_stops_the_upstream_and_loses_nothing() {
 /// connection.
 #[tokio::test]
 async fn clients_that_do_not_read_small_events_hold_up_no_other_stream() {
-    const EVENTS: usize = 30_000;
+    // More than both connections and the upstream's own buffer hold.
+    const EVENTS: usize = 45_000;
     let upstream = FakeUpstream::start().await;
     let proxy = proxy_before(&upstream, Version::Http2).await;
     let event = Bytes::from_static(b"data: {\"response\":\"a\"}\n\n");
