@@ -150,3 +150,46 @@ async fn wrong_arguments_are_refused_with_the_field_that_is_wrong() {
     assert_eq!(zone.status, 400);
     assert!(String::from_utf8_lossy(&zone.body).contains("time_zone"), "{zone:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_made_to_break_out_arrive_as_they_were_sent() {
+    const TEXTS: [&str; 5] = [
+        "'; DROP TABLE requests; --",
+        "<img src=x onerror=alert(1)>",
+        "$(reboot) `reboot` %n {{7*7}}",
+        "\\N",
+        "\"}, {\"model\": \"other",
+    ];
+    let (directory, upstream) = (data_directory(), simulator().await);
+    let modash = AllInOne::start(directory.path(), &[("UPSTREAM_URL", upstream)], &[]).await;
+    for text in TEXTS {
+        let agent = format!("{}/1.0", text.split([' ', '/']).next().unwrap());
+        let headers = [
+            ("x-modash-session", text),
+            ("x-modash-tag-team", text),
+            ("authorization", text),
+            ("user-agent", agent.as_str()),
+        ];
+        let mut body = chat(false);
+        body["model"] = text.into();
+        body["user"] = text.into();
+        let url = format!("{}{CHAT}?q={}", modash.proxy, "%27%3B--%00");
+        assert_eq!(post_json(&url, &headers, &body).await.unwrap().status, 200, "{text}");
+    }
+    let page = json!({ "page": 1, "pageSize": 100 });
+    eventually(PATIENCE, || async {
+        let rows = rpc_value(&modash.gateway, "RecentRequests", &page).await.unwrap();
+        (rows["total"] == TEXTS.len()).then_some(()).ok_or(rows.to_string())
+    })
+    .await;
+    for text in TEXTS {
+        let filter = json!({ "models": [text], "users": [text], "sessions": [text],
+                             "tags": { "team": text } });
+        let page = json!({ "page": 1, "pageSize": 100, "filter": filter });
+        let found = rpc_value(&modash.gateway, "RecentRequests", &page).await.unwrap();
+        assert_eq!((&found["total"], found["rows"].as_array().unwrap().len()), (&json!(1), 1));
+        assert_eq!(found["rows"][0]["modelRequested"], text, "{found}");
+    }
+    let breakdown = rpc_value(&modash.gateway, "ModelBreakdown", &json!({})).await.unwrap();
+    assert_eq!(breakdown["rows"].as_array().unwrap().len(), TEXTS.len(), "{breakdown}");
+}

@@ -105,9 +105,9 @@ impl ExportOptions {
 
     fn open(&self) -> io::Result<Writer> {
         if self.to_standard_output() {
-            Ok(Writer::new(self.format(), io::stdout()))
+            Writer::new(self.format(), io::stdout())
         } else {
-            Ok(Writer::new(self.format(), File::create_new(&self.output)?))
+            Writer::new(self.format(), File::create_new(&self.output)?)
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
+mod bad_input;
 mod cluster;
 mod completeness;
 mod data;

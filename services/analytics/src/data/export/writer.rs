@@ -13,13 +13,18 @@ pub(super) enum Writer {
 }
 
 impl Writer {
-    pub(super) fn new(format: ExportFormat, to: impl Write + Send + 'static) -> Self {
+    /// A form begins with its head line, if it has one, whether requests follow or
+    /// not.
+    pub(super) fn new(format: ExportFormat, to: impl Write + Send + 'static) -> io::Result<Self> {
         let to: Box<dyn Write + Send> = Box::new(to);
         match format {
-            ExportFormat::Csv => Self::Csv(Box::new(
-                csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(to),
-            )),
-            ExportFormat::Jsonl => Self::Jsonl(BufWriter::with_capacity(1 << 16, to)),
+            ExportFormat::Csv => {
+                let mut form = csv::WriterBuilder::new();
+                let mut writer = form.has_headers(false).buffer_capacity(1 << 16).from_writer(to);
+                writer.write_record(&csv_head()?)?;
+                Ok(Self::Csv(Box::new(writer)))
+            }
+            ExportFormat::Jsonl => Ok(Self::Jsonl(BufWriter::with_capacity(1 << 16, to))),
         }
     }
 
@@ -45,6 +50,16 @@ impl Writer {
     }
 }
 
+/// The names of the columns, as they come with a request.
+fn csv_head() -> csv::Result<csv::StringRecord> {
+    let mut text = Vec::new();
+    let mut writer = csv::Writer::from_writer(&mut text);
+    writer.serialize(Record::new(&UsageEvent::default(), |nested| nested.to_string()))?;
+    writer.flush()?;
+    drop(writer);
+    csv::Reader::from_reader(text.as_slice()).headers().cloned()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex, PoisonError};
@@ -66,7 +81,16 @@ mod tests {
         }
     }
 
-    fn written(format: ExportFormat) -> String {
+    fn written(format: ExportFormat, events: &[UsageEvent]) -> String {
+        let bytes = Bytes::default();
+        let mut writer = Writer::new(format, bytes.clone()).unwrap();
+        events.iter().for_each(|event| writer.write(event).unwrap());
+        writer.finish().unwrap();
+        let bytes = bytes.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn one() -> [UsageEvent; 1] {
         let event = UsageEvent {
             event_id: "id".into(),
             model: Some("a \"b\", c\nd".into()),
@@ -76,17 +100,21 @@ mod tests {
             outcome: 2,
             ..UsageEvent::default()
         };
-        let bytes = Bytes::default();
-        let mut writer = Writer::new(format, bytes.clone());
-        writer.write(&event).unwrap();
-        writer.finish().unwrap();
-        let bytes = bytes.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        [event]
+    }
+
+    #[test]
+    fn no_requests_are_a_head_line_of_csv_and_no_lines_of_json() {
+        let with_one = written(ExportFormat::Csv, &one());
+        let head = with_one.lines().next().unwrap();
+        assert!(head.starts_with("event_id,replica_id,started_at,"), "{head}");
+        assert_eq!(written(ExportFormat::Csv, &[]), format!("{head}\n"));
+        assert_eq!(written(ExportFormat::Jsonl, &[]), "");
     }
 
     #[test]
     fn quotes_commas_and_line_ends_survive_csv() {
-        let text = written(ExportFormat::Csv);
+        let text = written(ExportFormat::Csv, &one());
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let names = reader.headers().unwrap().clone();
         let row = reader.records().next().unwrap().unwrap();
@@ -99,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_line_of_json_is_one_request_and_unknown_is_null() {
-        let text = written(ExportFormat::Jsonl);
+        let text = written(ExportFormat::Jsonl, &one());
         assert_eq!(text.matches('\n').count(), 1);
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["tags"]["app"], "x,y");

@@ -1,0 +1,232 @@
+//! Input that no well-meaning caller sends: questions that cannot be answered are
+//! refused with every field that is wrong, texts made to break out of something
+//! are stored and found like any other.
+
+use std::collections::HashMap;
+
+use modash_proto::v1::{
+    Filter, GroupBy, ModelBreakdownRequest, RecentRequestsRequest, ThroughputTimeseriesRequest,
+    TimeRange, UsageEvent, UsageSummaryRequest, UsageTimeseriesRequest, group_by::By,
+};
+use modash_test_support::event;
+use tonic::Code;
+
+use crate::harness::{TestAnalytics, range, violated};
+
+/// Texts that mean something to SQL, to `COPY`, to a page, to a shell, to logs, or to
+/// whoever measures lengths.
+const TEXTS: [&str; 14] = [
+    "'; DROP TABLE requests; --",
+    "\" OR 1=1 --",
+    "$1 $$ %s {} {{7*7}} ${HOME} `id`",
+    "\\N\t\\.\n\r\u{b}",
+    "<script>alert(1)</script>",
+    "../../../etc/passwd",
+    "=cmd|' /C calc'!A0",
+    "\u{1b}[31mred\u{7}",
+    "\u{202e}txt.exe\u{feff}",
+    "e\u{301} 👩‍👩‍👧‍👦 \u{10ffff}",
+    "{\"a\":[null]}",
+    "%00%0d%0aSet-Cookie: a=b",
+    "NULL",
+    " ",
+];
+
+/// Ninety days, which is a range for any of the questions.
+fn days() -> Option<TimeRange> {
+    range("2026-01-01T00:00:00Z", "2026-04-01T00:00:00Z")
+}
+
+#[tokio::test]
+async fn a_zone_that_there_is_not_is_refused_by_each_question_that_has_one() {
+    let analytics = TestAnalytics::start().await;
+    let mut client = analytics.client().await;
+    for zone in ["Mars/Olympus", "CEST+1", "'; DROP TABLE series; --", "Europe/Berlin\0"] {
+        let (range, time_zone) = (days(), zone.to_owned());
+        let usage = UsageTimeseriesRequest { range, time_zone, ..Default::default() };
+        let status = client.usage_timeseries(usage.clone()).await.unwrap_err();
+        assert_eq!(violated(&status), ["time_zone"], "{zone}");
+        let UsageTimeseriesRequest { range, time_zone, .. } = usage;
+        let throughput = ThroughputTimeseriesRequest { range, time_zone, ..Default::default() };
+        let status = client.throughput_timeseries(throughput).await.unwrap_err();
+        assert_eq!(violated(&status), ["time_zone"], "{zone}");
+    }
+}
+
+#[tokio::test]
+async fn a_range_that_ends_before_it_begins_is_refused_by_every_question() {
+    let analytics = TestAnalytics::start().await;
+    let mut client = analytics.client().await;
+    let range = range("2026-04-01T00:00:00Z", "2026-01-01T00:00:00Z");
+    let refusals = [
+        client.usage_summary(UsageSummaryRequest { range, ..Default::default() }).await.err(),
+        client.usage_timeseries(UsageTimeseriesRequest { range, ..Default::default() }).await.err(),
+        client
+            .throughput_timeseries(ThroughputTimeseriesRequest { range, ..Default::default() })
+            .await
+            .err(),
+        client.model_breakdown(ModelBreakdownRequest { range, ..Default::default() }).await.err(),
+        client
+            .recent_requests(RecentRequestsRequest {
+                range,
+                page: 1,
+                page_size: 1,
+                ..Default::default()
+            })
+            .await
+            .err(),
+    ];
+    for status in refusals {
+        let fields = violated(&status.unwrap());
+        assert!(fields[0].starts_with("range"), "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn all_mistakes_of_a_question_are_named_at_once() {
+    let analytics = TestAnalytics::start().await;
+    let mut client = analytics.client().await;
+    let filter = Filter {
+        models: vec!["m".into(); 101],
+        users: vec!["a\0b".into()],
+        tags: HashMap::from([("a\0".into(), String::new())]),
+        ..Default::default()
+    };
+    let request = UsageTimeseriesRequest {
+        range: days(),
+        filter: Some(filter),
+        time_zone: "nowhere".into(),
+        bucket_seconds: 0,
+        group_by: Some(GroupBy { by: Some(By::Tag("t".repeat(65))) }),
+        top: 51,
+    };
+    let status = client.usage_timeseries(request).await.unwrap_err();
+    let mut fields = violated(&status);
+    fields.sort();
+    assert_eq!(
+        fields,
+        ["filter.models", "filter.tags", "filter.users", "group_by.tag", "time_zone", "top"]
+    );
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_too_fine_is_refused_before_the_database_is_asked() {
+    let analytics = TestAnalytics::start().await;
+    let mut client = analytics.client().await;
+    for bucket_seconds in [1, 60, 604_801, u32::MAX] {
+        let usage = UsageTimeseriesRequest { range: days(), bucket_seconds, ..Default::default() };
+        let status = client.usage_timeseries(usage).await.unwrap_err();
+        assert_eq!(violated(&status), ["bucket_seconds"], "{bucket_seconds}");
+        let throughput =
+            ThroughputTimeseriesRequest { range: days(), bucket_seconds, ..Default::default() };
+        let status = client.throughput_timeseries(throughput).await.unwrap_err();
+        assert_eq!(violated(&status), ["bucket_seconds"], "{bucket_seconds}");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_with_a_million_values_is_refused_and_the_next_question_is_answered() {
+    let analytics = TestAnalytics::start().await;
+    let mut client = analytics.client().await;
+    let ask = |models: Vec<String>| {
+        let filter = Some(Filter { models, ..Default::default() });
+        UsageSummaryRequest { filter, ..Default::default() }
+    };
+    let short = client.usage_summary(ask(vec!["m".into(); 1_000_000])).await.unwrap_err();
+    assert_eq!(violated(&short), ["filter.models"]);
+    // Too long to be read at all.
+    let long = client.usage_summary(ask(vec!["m".repeat(40); 1_000_000])).await.unwrap_err();
+    assert_eq!(long.code(), Code::OutOfRange, "{long:?}");
+    assert!(long.message().contains("limit"), "{long:?}");
+    assert_eq!(client.usage_summary(ask(vec!["m".into()])).await.unwrap().into_inner().requests, 0);
+}
+
+/// An event that has a text in each field that takes any.
+fn event_of(text: &str) -> UsageEvent {
+    let some = || Some(text.to_owned());
+    UsageEvent {
+        replica_id: text.into(),
+        upstream: text.into(),
+        dialect: text.into(),
+        method: text.chars().take(8).collect(),
+        path: text.into(),
+        model_requested: some(),
+        user_agent_family: some(),
+        client_key: some(),
+        user: some(),
+        session: some(),
+        model: some(),
+        response_id: some(),
+        finish_reason: some(),
+        service_tier: some(),
+        error_type: some(),
+        tags: HashMap::from([(text.into(), text.into())]),
+        ..event()
+    }
+}
+
+#[tokio::test]
+async fn texts_made_to_break_out_come_back_as_they_were_and_are_found_by_every_filter() {
+    let analytics = TestAnalytics::start().await;
+    let events: Vec<_> = TEXTS.into_iter().map(event_of).collect();
+    analytics.store(events.clone()).await;
+    let mut client = analytics.client().await;
+    let mut recent = async |filter: Filter| {
+        let filter = Some(filter);
+        let request =
+            RecentRequestsRequest { page: 1, page_size: 100, filter, ..Default::default() };
+        client.recent_requests(request).await.unwrap().into_inner()
+    };
+    let all = recent(Filter::default()).await;
+    assert_eq!(all.total, TEXTS.len() as u64);
+    for (text, event) in TEXTS.into_iter().zip(&events) {
+        assert!(all.rows.contains(event), "{text:?} came back otherwise");
+        let values = || vec![text.to_owned()];
+        for filter in [
+            Filter { models: values(), ..Default::default() },
+            Filter { upstreams: values(), ..Default::default() },
+            Filter { dialects: values(), ..Default::default() },
+            Filter { client_keys: values(), ..Default::default() },
+            Filter { users: values(), ..Default::default() },
+            Filter { sessions: values(), ..Default::default() },
+            Filter { tags: event.tags.clone(), ..Default::default() },
+        ] {
+            let found = recent(filter.clone()).await;
+            assert_eq!(found.rows, std::slice::from_ref(event), "{filter:?}");
+            assert_eq!(found.total, 1, "{filter:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tag_made_to_break_out_can_be_grouped_by() {
+    let analytics = TestAnalytics::start().await;
+    analytics.store(TEXTS.into_iter().map(event_of).collect()).await;
+    let mut client = analytics.client().await;
+    for text in TEXTS {
+        let request = UsageTimeseriesRequest {
+            group_by: Some(GroupBy { by: Some(By::Tag(text.into())) }),
+            range: range("2020-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+            ..Default::default()
+        };
+        let answer = client.usage_timeseries(request).await.unwrap().into_inner();
+        let keys: Vec<_> = answer.series.iter().map(|series| series.key.as_str()).collect();
+        assert!(keys.contains(&text), "{text:?}: {keys:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_token_that_was_made_up_is_refused() {
+    let analytics = TestAnalytics::start().await;
+    let mut client = analytics.client().await;
+    for token in TEXTS.into_iter().chain(["AAAA", "____", "0"]) {
+        let request = RecentRequestsRequest {
+            page: 1,
+            page_size: 1,
+            page_token: token.into(),
+            ..Default::default()
+        };
+        let status = client.recent_requests(request).await.unwrap_err();
+        assert_eq!(violated(&status), ["page_token"], "{token:?}");
+    }
+}
