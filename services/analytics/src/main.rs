@@ -10,6 +10,9 @@ use modash_analytics::{
 };
 use modash_runtime::{Mistakes, ProcessConfig, ProcessSettings};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PROGRAM: &str = "modash-analytics";
 
 /// Stores usage events and answers questions about them by gRPC.

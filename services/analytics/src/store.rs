@@ -162,9 +162,9 @@ impl Store {
 
     /// What stands for the texts of rows; sets that are new are written first.
     async fn shared(&self, rows: &[Row]) -> Result<Vec<Shared>, Error> {
-        let sets = rows.iter().map(|row| Dimensions::from(&row.event));
+        let sets = rows.iter().map(|row| Dimensions::from(&*row.event));
         let series = self.series.resolve(&self.write, sets).await?;
-        let kinds = self.kinds.resolve(&self.write, rows.iter().map(|row| &row.event)).await?;
+        let kinds = self.kinds.resolve(&self.write, rows.iter().map(|row| &*row.event)).await?;
         Ok(series.into_iter().zip(kinds).map(|(series, kind)| Shared { series, kind }).collect())
     }
 

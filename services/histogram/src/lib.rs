@@ -57,8 +57,20 @@ impl Histogram {
 
     /// Adds all counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
+        if self.buckets.is_empty() {
+            self.buckets.clone_from(&other.buckets);
+            return;
+        }
+        // Both ascend, so the search goes on where the one before ended.
+        let mut at = 0;
         for (bucket, count) in &other.buckets {
-            self.add(*bucket, *count);
+            while self.buckets.get(at).is_some_and(|entry| entry.0 < *bucket) {
+                at += 1;
+            }
+            match self.buckets.get_mut(at) {
+                Some(entry) if entry.0 == *bucket => entry.1 = entry.1.saturating_add(*count),
+                _ => self.buckets.insert(at, (*bucket, *count)),
+            }
         }
     }
 

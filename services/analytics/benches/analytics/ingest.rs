@@ -1,14 +1,21 @@
 //! Events a second from gRPC to committed and acknowledged, and what the bare
 //! database takes: the same rows by one binary COPY into a table without indexes.
+//! Once with events as they come at that rate, and once with those of a whole day
+//! at once, as after an outage: more of them have minutes of their own then, and
+//! rows of rollups.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use futures_util::TryStreamExt as _;
 use modash_analytics::data::{Workload, WorkloadConfig};
-use modash_proto::v1::{
-    EventBatch, Hello, StreamUsageRequest, UsageEvent, ingest_service_client::IngestServiceClient,
-    stream_usage_request::Message as Up, stream_usage_response::Message as Down,
+use modash_proto::{
+    micros_from_duration, timestamp_from_micros,
+    v1::{
+        EventBatch, Hello, StreamUsageRequest, UsageEvent,
+        ingest_service_client::IngestServiceClient, stream_usage_request::Message as Up,
+        stream_usage_response::Message as Down,
+    },
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -25,37 +32,65 @@ const STREAMS: usize = 4;
 /// Events of one batch.
 const BATCH: usize = 1_000;
 
+/// When the requests of the events ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// One after the other, as many a second as are to be taken in.
+    AsTheyCome,
+    /// In the course of a day.
+    ADayAtOnce,
+}
+
+/// Events a second that end with [`Pace::AsTheyCome`].
+const ENDING: f64 = 50_000.0;
+
 /// What was measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ingest {
+    pub(crate) pace: Pace,
     pub(crate) events: usize,
     pub(crate) streams: usize,
     /// Events a second, committed.
     pub(crate) rate: f64,
+    /// The same, until what they add is in all levels of rollups.
+    pub(crate) folded_rate: f64,
     /// Rows a second of the bare COPY.
     pub(crate) copy_rate: f64,
 }
 
-pub(crate) async fn measure(server: &Server, events: usize) -> Result<Ingest> {
+pub(crate) async fn measure(server: &Server, events: usize, pace: Pace) -> Result<Ingest> {
     let url = server.fresh("ingest")?;
     let analytics = Running::start(&url).await?;
     let address = format!("http://{}", analytics.address);
     // The first commits make partitions, series and caches.
-    let (first, rest) = batches(events);
+    let (first, rest) = batches(events, pace);
     send(&address, first).await?;
     let mut connection = PgConnection::connect(&url).await?;
+    folded(&mut connection).await?;
     sqlx::query("CHECKPOINT").execute(&mut connection).await?;
     let begun = Instant::now();
     send(&address, rest).await?;
     let rate = events as f64 / begun.elapsed().as_secs_f64();
+    folded(&mut connection).await?;
+    let folded_rate = events as f64 / begun.elapsed().as_secs_f64();
     analytics.stop().await?;
     let copy_rate = copy(&mut connection, events).await?;
-    Ok(Ingest { events, streams: STREAMS, rate, copy_rate })
+    Ok(Ingest { pace, events, streams: STREAMS, rate, folded_rate, copy_rate })
 }
 
-/// Batches for each stream: some to begin with, and `events` to measure. All
-/// began within the last hours, in the order of time.
-fn batches(events: usize) -> (Vec<Vec<UsageEvent>>, Vec<Vec<UsageEvent>>) {
+/// Waits until no change waits to be moved into the rollups.
+async fn folded(connection: &mut PgConnection) -> Result<()> {
+    let waiting = "SELECT EXISTS (SELECT FROM rollup_changes)";
+    while sqlx::query_scalar(waiting).fetch_one(&mut *connection).await? {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Batches for each stream: some to begin with, and `events` to measure, in the
+/// order of time.
+fn batches(events: usize, pace: Pace) -> (Vec<Vec<UsageEvent>>, Vec<Vec<UsageEvent>>) {
+    let now = Utc::now();
     let warm = STREAMS * BATCH * 5;
     let config = WorkloadConfig {
         rows: (events + warm) as u64,
@@ -63,10 +98,18 @@ fn batches(events: usize) -> (Vec<Vec<UsageEvent>>, Vec<Vec<UsageEvent>>) {
         models: 40,
         keys: 200,
         seed: 7,
-        until: Utc::now(),
+        until: now,
     };
+    let first_end = now - TimeDelta::microseconds(((events + warm) as f64 / ENDING * 1e6) as i64);
     let workload = Workload::new(config);
-    let mut requests = workload.requests();
+    let mut requests = workload.requests().enumerate().map(|(at, mut event)| {
+        if pace == Pace::AsTheyCome {
+            let end = first_end + TimeDelta::microseconds((at as f64 / ENDING * 1e6) as i64);
+            let lasted = event.duration.as_ref().and_then(micros_from_duration).unwrap_or(0);
+            event.started_at = Some(timestamp_from_micros(end.timestamp_micros() - lasted));
+        }
+        event
+    });
     let mut take = |count: usize| {
         let mut streams: Vec<Vec<UsageEvent>> = vec![Vec::new(); STREAMS];
         for (at, event) in requests.by_ref().take(count).enumerate() {

@@ -25,8 +25,13 @@ mod settings;
 use std::error::Error;
 
 use data_set::Server;
+use ingest::Pace;
 use report::Report;
 use settings::Settings;
+
+/// That of `modash` and `modash-analytics`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -50,7 +55,9 @@ async fn run(settings: &Settings) -> Result<()> {
         }
     }
     if settings.ingest {
-        report.ingest = Some(ingest::measure(&server, settings.events).await?);
+        for pace in [Pace::AsTheyCome, Pace::ADayAtOnce] {
+            report.ingest.push(ingest::measure(&server, settings.events, pace).await?);
+        }
     }
     print!("{}", report.to_markdown());
     if let Some(out) = &settings.out {

@@ -110,7 +110,7 @@ impl Committer {
                         tracing::error!(event_id = %row.id, error = detail, "event rejected");
                         self.metrics.rejected.get_or_create(&[("reason", "refused")]).inc();
                         outcome.poisoned.push(row.id);
-                        let (run, event) = (row.run.clone(), row.event.clone());
+                        let (run, event) = (row.run.clone(), (*row.event).clone());
                         let reason = REFUSED.to_owned();
                         let poisoned = Refused { run, event, reason };
                         parts.push((&[], [refused, vec![poisoned]].concat()));

@@ -207,7 +207,7 @@ impl Intake<'_> {
                             Misplaced::TooOld => "too_old",
                             Misplaced::TooNew => "too_new",
                         });
-                        refuse(row.event, misplaced.to_string());
+                        refuse(*row.event, misplaced.to_string());
                     }
                 },
                 Err((event, reason)) => {

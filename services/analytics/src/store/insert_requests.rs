@@ -24,8 +24,9 @@ pub(super) const COLUMNS: i16 = 41;
 pub(crate) struct Row {
     /// The life of the proxy that sent it; `None`: none did.
     pub(crate) run: Option<Arc<Run>>,
-    /// The checked event.
-    pub(crate) event: UsageEvent,
+    /// The checked event; rows are sorted and moved about, which a pointer makes
+    /// cheap.
+    pub(crate) event: Box<UsageEvent>,
     /// Its id.
     pub(crate) id: Uuid,
     /// Its start.
@@ -48,7 +49,9 @@ impl Row {
             .and_then(micros_from_timestamp)
             .and_then(DateTime::from_timestamp_micros);
         match (Uuid::try_parse(&event.event_id), started_at) {
-            (Ok(id), Some(started_at)) => Ok(Self { run: run.cloned(), event, id, started_at }),
+            (Ok(id), Some(started_at)) => {
+                Ok(Self { run: run.cloned(), event: Box::new(event), id, started_at })
+            }
             _ => Err((event, "event_id or started_at cannot be read".to_owned())),
         }
     }
@@ -191,7 +194,7 @@ pub(super) fn roll_up<'a>(rows: impl IntoIterator<Item = (&'a Row, &'a Shared)>)
             started_at: row.started_at,
             outcome: code(event.outcome),
             usage_source: code(event.usage_source),
-            generating: Dimensions::from(event).generates(),
+            generating: Dimensions::from(&**event).generates(),
             tokens: [
                 count(event.prompt_tokens),
                 count(event.cached_prompt_tokens),

@@ -291,17 +291,19 @@ impl Levels {
         let mut made = HashSet::new();
         for sets in Sets::ALL {
             let mut rollups = std::mem::take(rollups.of_mut(sets));
-            for (level, complete_from) in LEVELS.into_iter().zip(horizons.of(sets).complete_from) {
-                rollups = widen(&rollups, level);
-                let kept = since(&rollups, complete_from);
-                made.extend(self.ensure(&mut transaction, level, sets, &kept).await?);
+            let levels = LEVELS.into_iter().zip(horizons.of(sets).complete_from);
+            let mut levels = levels.peekable();
+            while let Some((level, complete_from)) = levels.next() {
+                // Made now, since writing takes what it is made of.
+                let wider = levels.peek().map(|(wider, _)| widen(&rollups, *wider));
+                rollups.retain(|key, _| key.bucket >= complete_from);
+                made.extend(self.ensure(&mut transaction, level, sets, &rollups).await?);
                 let number = level.number(sets);
-                merge_into_level(&mut transaction, number, kept.into_owned()).await.inspect_err(
-                    |_| {
-                        // Perhaps a partition was dropped by another process.
-                        self.partitions().clear();
-                    },
-                )?;
+                merge_into_level(&mut transaction, number, rollups).await.inspect_err(|_| {
+                    // Perhaps a partition was dropped by another process.
+                    self.partitions().clear();
+                })?;
+                rollups = wider.unwrap_or_default();
             }
         }
         transaction.commit().await?;
@@ -330,7 +332,9 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds rollups to those of the level with this number.
+/// Adds rollups to those of the level with this number. Nobody else changes them
+/// meanwhile, so what is not there when it is read is still not there when it is
+/// written.
 async fn merge_into_level(
     connection: &mut PgConnection,
     number: i32,
@@ -351,16 +355,33 @@ async fn merge_into_level(
         .bind(last)
         .fetch_all(&mut *connection)
         .await?;
+    let mut rows_there = HashSet::with_capacity(there.len());
     for row in there {
         for (key, measures) in decode(&row, 0)? {
+            rows_there.insert((key.series_id, key.bucket));
             rollups.entry(key).or_default().merge(&measures);
         }
+    }
+    let (merged, new) =
+        rollups.into_iter().partition(|(key, _)| rows_there.contains(&(key.series_id, key.bucket)));
+    add_to_level(connection, number, &new).await?;
+    replace_in_level(connection, number, &merged).await
+}
+
+/// Writes rollups in place of those with their keys.
+async fn replace_in_level(
+    connection: &mut PgConnection,
+    number: i32,
+    rollups: &Rollups,
+) -> Result<(), Error> {
+    if rollups.is_empty() {
+        return Ok(());
     }
     sqlx::raw_sql(include_str!("queries/create_merged_rollups.sql"))
         .execute(&mut *connection)
         .await?;
     let mut copy = CopyRows::new(COLUMNS, rollups.len());
-    encode(&mut copy, &rollups, number);
+    encode(&mut copy, rollups, number);
     copy.send(connection, include_str!("queries/copy_merged_rollups.sql")).await?;
     sqlx::query(include_str!("queries/write_merged_rollups.sql")).execute(connection).await?;
     Ok(())
