@@ -205,7 +205,6 @@ fn server_command(binaries: &Binaries, directory: &DataDirectory, lifetime: Life
         "listen_addresses=",
         "port=5432",
         "unix_socket_permissions=0700",
-        "shared_buffers=128MB",
         "cluster_name=modash",
         "timezone=UTC",
         "log_timezone=UTC",
@@ -218,17 +217,44 @@ fn server_command(binaries: &Binaries, directory: &DataDirectory, lifetime: Life
         // Compiling costs more than dashboard queries take.
         "jit=off",
     ];
+    let page_memory = format!("shared_buffers={}MB", page_memory_mb());
     let by_lifetime: &[&str] = match lifetime {
-        Lifetime::Kept => &["max_connections=60"],
+        Lifetime::Kept => &["max_connections=60", &page_memory],
         // Many tests at a time, none of which looks for its data after a crash.
-        Lifetime::Throwaway => {
-            &["max_connections=200", "fsync=off", "synchronous_commit=off", "full_page_writes=off"]
-        }
+        Lifetime::Throwaway => &[
+            "max_connections=200",
+            "shared_buffers=128MB",
+            "fsync=off",
+            "synchronous_commit=off",
+            "full_page_writes=off",
+        ],
     };
     for setting in always.iter().chain(by_lifetime) {
         command.args(["-c", setting]);
     }
     command
+}
+
+/// Megabytes in which the server keeps pages: a sixteenth of the machine's memory,
+/// from 128, which is PostgreSQL's own default, to 1,024. It takes no more of them
+/// than there are pages to keep.
+fn page_memory_mb() -> u64 {
+    const LEAST: u64 = 128;
+    const MOST: u64 = 1_024;
+    (machine_memory_mb() / 16).clamp(LEAST, MOST)
+}
+
+#[cfg(target_os = "linux")]
+#[allow(clippy::useless_conversion, reason = "the types differ by architecture")]
+fn machine_memory_mb() -> u64 {
+    let info = rustix::system::sysinfo();
+    u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit)) >> 20
+}
+
+/// Unknown.
+#[cfg(not(target_os = "linux"))]
+fn machine_memory_mb() -> u64 {
+    0
 }
 
 fn percent_encoded(path: &Path) -> String {

@@ -79,6 +79,10 @@ impl Histogram {
         if bucket >= BUCKETS || count == 0 {
             return;
         }
+        if self.buckets.last().is_none_or(|last| last.0 < bucket) {
+            self.buckets.push((bucket, count));
+            return;
+        }
         // Values of one stream are alike: the bucket is mostly there already.
         match self.buckets.binary_search_by_key(&bucket, |entry| entry.0) {
             Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(count),

@@ -76,7 +76,7 @@ impl Queries {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Number(i64),
-    Moment(Option<DateTime<Utc>>),
+    Moment(Option<i64>),
     /// Failed requests and all of them.
     Share(Share),
 }
@@ -114,7 +114,7 @@ impl Rank {
         match order {
             ModelOrder::TotalTokens => Self::Number(sums.tokens(Token::Total)),
             ModelOrder::CompletionTokens => Self::Number(sums.tokens(Token::Completion)),
-            ModelOrder::LastSeen => Self::Moment(sums.last_started_at),
+            ModelOrder::LastSeen => Self::Moment(sums.last_started_us),
             ModelOrder::ErrorShare => {
                 Self::Share(Share { part: sums.failed, whole: sums.requests })
             }
@@ -124,7 +124,7 @@ impl Rank {
 }
 
 /// Bounds of equal parts of a range; those within it are moved back to a bound of
-/// the widest level of which a part has sixteen buckets, so that it need not be
+/// the widest level of which a part has four buckets, so that it need not be
 /// looked at single requests.
 fn parts(range: TimeRange) -> [DateTime<Utc>; SPARKLINE_PARTS + 1] {
     let length = (range.end - range.start).num_microseconds().unwrap_or(i64::MAX);
@@ -170,9 +170,7 @@ fn response(model: &Group, all_requests: i64, sparkline: Vec<u64>) -> v1::ModelR
         prefill_tokens_per_second_p50: rate(&all.prefill_rate, 0.5),
         time_to_first_token_ms_p50: milliseconds(&all.first_token_us, 0.5),
         time_to_first_token_ms_p95: milliseconds(&all.first_token_us, 0.95),
-        last_seen_at: sums
-            .last_started_at
-            .map(|last| timestamp_from_micros(last.timestamp_micros())),
+        last_seen_at: sums.last_started_us.map(timestamp_from_micros),
         sparkline,
     }
 }

@@ -64,8 +64,9 @@ impl Sum {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Sums {
     pub(crate) requests: i64,
-    /// Start of the newest request.
-    pub(crate) last_started_at: Option<DateTime<Utc>>,
+    /// Start of the newest request, in microseconds since 1970: thousands of rows are
+    /// added up for one answer, and a number costs less than a date.
+    pub(crate) last_started_us: Option<i64>,
     pub(crate) busy_us: i64,
     tokens: [Sum; 6],
     pub(crate) without_usage: i64,
@@ -92,7 +93,7 @@ impl Sums {
 
     fn add(&mut self, sample: &Sample<'_>) {
         self.requests += 1;
-        self.last_started_at = self.last_started_at.max(Some(sample.started_at));
+        self.last_started_us = self.last_started_us.max(Some(sample.started_at.timestamp_micros()));
         for (sum, value) in self.tokens.iter_mut().zip(sample.tokens) {
             if let Some(value) = value {
                 sum.add(Sum { sum: value, with: 1 });
@@ -120,7 +121,7 @@ impl Sums {
 
     pub(crate) fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
-        self.last_started_at = self.last_started_at.max(other.last_started_at);
+        self.last_started_us = self.last_started_us.max(other.last_started_us);
         self.busy_us = self.busy_us.saturating_add(other.busy_us);
         for (sum, other) in self.tokens.iter_mut().zip(other.tokens) {
             sum.add(other);

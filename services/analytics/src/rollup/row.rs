@@ -3,7 +3,6 @@
 //! after the other, so the database puts rows together without reading them.
 //! Part of the storage format.
 
-use chrono::{DateTime, TimeDelta, Utc};
 use modash_histogram::{BUCKETS, Histogram};
 
 use super::{
@@ -11,8 +10,8 @@ use super::{
     packed::{pull, pull_list, push, push_list},
 };
 
-/// From where moments are counted, in seconds since 1970: 2020.
-const EPOCH: i64 = 1_577_836_800;
+/// From where moments are counted, in microseconds since 1970: 2020.
+const EPOCH_US: i64 = 1_577_836_800_000_000;
 
 /// Histograms of a row.
 const HISTOGRAMS: usize = 5;
@@ -56,7 +55,7 @@ impl PackedRow {
 fn push_sums(bytes: &mut Vec<u8>, outcome: i16, sums: &Sums) {
     let mut fields = 0;
     let mut mark = |field: u64, is: bool| fields |= if is { field } else { 0 };
-    mark(LAST, sums.last_started_at.is_some());
+    mark(LAST, sums.last_started_us.is_some());
     mark(BUSY, sums.busy_us != 0);
     for (place, sum) in sums.sums().iter().enumerate() {
         mark(TOKENS << place, sum.with > 0);
@@ -68,8 +67,8 @@ fn push_sums(bytes: &mut Vec<u8>, outcome: i16, sums: &Sums) {
     push(bytes, outcome.cast_unsigned().into());
     push(bytes, fields);
     push(bytes, sums.requests.cast_unsigned());
-    if let Some(last) = sums.last_started_at {
-        push(bytes, last.timestamp_micros().wrapping_sub(EPOCH * 1_000_000).cast_unsigned());
+    if let Some(last) = sums.last_started_us {
+        push(bytes, last.wrapping_sub(EPOCH_US).cast_unsigned());
     }
     if sums.busy_us != 0 {
         push(bytes, sums.busy_us.cast_unsigned());
@@ -98,9 +97,7 @@ fn pull_sums(bytes: &mut &[u8]) -> Option<(i16, Sums)> {
     let mut sums = Sums::default();
     sums.requests = number(true)?;
     if has(LAST) {
-        let micros = TimeDelta::microseconds(number(true)?);
-        sums.last_started_at =
-            DateTime::<Utc>::from_timestamp(EPOCH, 0)?.checked_add_signed(micros);
+        sums.last_started_us = Some(number(true)?.wrapping_add(EPOCH_US));
     }
     sums.busy_us = number(has(BUSY))?;
     for place in 0..sums.sums().len() {
@@ -154,6 +151,19 @@ struct Tally {
     counts: Box<[[u64; BUCKETS as usize]; HISTOGRAMS]>,
 }
 
+impl Tally {
+    fn new(group: i32) -> Self {
+        Self { group, counts: Box::new([[0; BUCKETS as usize]; HISTOGRAMS]) }
+    }
+
+    fn histograms(&self) -> [Histogram; HISTOGRAMS] {
+        // By reference: moved, they would be copied with all that is zero.
+        std::array::from_fn(|place| {
+            Histogram::from_buckets((0..).zip(self.counts[place].iter().copied()))
+        })
+    }
+}
+
 /// Adds up the histograms of rows that stand one after the other by what `group`
 /// gives for their outcomes; those without a group do not count.
 pub(crate) fn unpack_histograms(
@@ -164,8 +174,7 @@ pub(crate) fn unpack_histograms(
     'rows: while let Some(outcome) = pull_outcome(&mut bytes) {
         let tally = group(outcome).map(|group| {
             tallies.iter().position(|tally| tally.group == group).unwrap_or_else(|| {
-                let counts = Box::new([[0; BUCKETS as usize]; HISTOGRAMS]);
-                tallies.push(Tally { group, counts });
+                tallies.push(Tally::new(group));
                 tallies.len() - 1
             })
         });
@@ -185,8 +194,7 @@ pub(crate) fn unpack_histograms(
             }
         }
     }
-    let histogram = |counts: [u64; BUCKETS as usize]| Histogram::from_buckets((0..).zip(counts));
-    tallies.into_iter().map(|tally| (tally.group, tally.counts.map(histogram))).collect()
+    tallies.iter().map(|tally| (tally.group, tally.histograms())).collect()
 }
 
 #[cfg(test)]
@@ -224,7 +232,7 @@ mod tests {
                     let sum = if with > 0 { sum } else { 0 };
                     *all.sums.sum_mut(place) = Sum { sum, with };
                 }
-                all.sums.last_started_at = last.and_then(DateTime::from_timestamp_micros);
+                all.sums.last_started_us = last;
                 all.sums.upstream_cost_usd = cost;
                 for (into, histogram) in all.histograms_mut().into_iter().zip(histograms) {
                     *into = histogram;

@@ -27,9 +27,7 @@ impl Snapshot<'_> {
         grouping: &Grouping,
         keys: &[String],
     ) -> Result<Vec<ConcurrencyCell>, Error> {
-        sqlx::query(include_str!("queries/allow_sorting.sql"))
-            .execute(&mut *self.transaction)
-            .await?;
+        self.plan_for_requests().await?;
         let cells: Vec<ConcurrencyCell> = selection
             .query_as(include_str!("queries/concurrency.sql"))
             .bind(bucket_starts)

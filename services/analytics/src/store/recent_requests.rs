@@ -41,9 +41,7 @@ impl Snapshot<'_> {
         selection: &Selection,
         page: Page,
     ) -> Result<Vec<UsageEvent>, Error> {
-        sqlx::query(include_str!("queries/allow_sorting.sql"))
-            .execute(&mut *self.transaction)
-            .await?;
+        self.plan_for_requests().await?;
         let rows = selection
             .clone()
             .into_query(include_str!("queries/recent_requests.sql"))

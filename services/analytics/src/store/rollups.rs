@@ -1,5 +1,5 @@
-//! Rollups in the database: what a commit adds, how that is moved into the
-//! levels, and which levels are complete.
+//! Rollups in the database: what a commit adds, the tables of the levels, and
+//! which levels are complete.
 
 use std::{
     borrow::Cow,
@@ -18,16 +18,13 @@ use crate::{
 };
 
 /// Columns of a row.
-const COLUMNS: i16 = 5;
+pub(super) const COLUMNS: i16 = 5;
 
 /// Bytes of sums from which on a row would not fit into an index (2,700).
 const LONGEST_SUMS: usize = 2_400;
 
 /// Outcomes that such a row still tells apart.
 const OUTCOMES: Range<i16> = 0..14;
-
-/// Changes that are moved in one transaction: some 10 MB at a time.
-const CHANGES: i64 = 30_000;
 
 /// A partition: its level, whose rollups, its first day.
 pub(super) type Partition = (Level, Sets, NaiveDate);
@@ -128,7 +125,7 @@ fn pack(row: &mut PackedRow, cells: &[(&Key, &Measures)]) {
 }
 
 /// Adds rows in the order of their keys.
-fn encode(copy: &mut CopyRows, rollups: &Rollups, number: i32) {
+pub(super) fn encode(copy: &mut CopyRows, rollups: &Rollups, number: i32) {
     let mut sorted: Vec<_> = rollups.iter().collect();
     sorted.sort_unstable_by_key(|(key, _)| **key);
     let mut packed = PackedRow::default();
@@ -228,7 +225,7 @@ impl Levels {
         Ok(dropped)
     }
 
-    fn partitions(&self) -> std::sync::MutexGuard<'_, HashSet<Partition>> {
+    pub(super) fn partitions(&self) -> std::sync::MutexGuard<'_, HashSet<Partition>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -261,55 +258,6 @@ impl Levels {
     pub(super) fn remember(&self, made: HashSet<Partition>) {
         self.partitions().extend(made);
     }
-
-    /// Moves changes into the levels, unless another process does; gives how
-    /// many changes there were.
-    pub(super) async fn fold(&self, pool: &PgPool) -> Result<usize, Error> {
-        let mut transaction = pool.begin().await?;
-        let ours: bool = sqlx::query_scalar(include_str!("queries/try_lock_rollups.sql"))
-            .fetch_one(&mut *transaction)
-            .await?;
-        if !ours {
-            return Ok(0);
-        }
-        let changes = sqlx::query(include_str!("queries/take_rollup_changes.sql"))
-            .bind(CHANGES)
-            .fetch_all(&mut *transaction)
-            .await?;
-        if changes.is_empty() {
-            return Ok(0);
-        }
-        let mut rollups = BothSets::default();
-        for change in &changes {
-            let sets = if change.try_get::<i32, _>(0)? < 0 { Sets::Full } else { Sets::Narrow };
-            let into = rollups.of_mut(sets);
-            for (key, measures) in decode(change, 1)? {
-                into.entry(key).or_default().merge(&measures);
-            }
-        }
-        let horizons = horizons(&mut transaction).await?;
-        let mut made = HashSet::new();
-        for sets in Sets::ALL {
-            let mut rollups = std::mem::take(rollups.of_mut(sets));
-            let levels = LEVELS.into_iter().zip(horizons.of(sets).complete_from);
-            let mut levels = levels.peekable();
-            while let Some((level, complete_from)) = levels.next() {
-                // Made now, since writing takes what it is made of.
-                let wider = levels.peek().map(|(wider, _)| widen(&rollups, *wider));
-                rollups.retain(|key, _| key.bucket >= complete_from);
-                made.extend(self.ensure(&mut transaction, level, sets, &rollups).await?);
-                let number = level.number(sets);
-                merge_into_level(&mut transaction, number, rollups).await.inspect_err(|_| {
-                    // Perhaps a partition was dropped by another process.
-                    self.partitions().clear();
-                })?;
-                rollups = wider.unwrap_or_default();
-            }
-        }
-        transaction.commit().await?;
-        self.remember(made);
-        Ok(changes.len())
-    }
 }
 
 /// Every level of both kinds of sets.
@@ -329,61 +277,6 @@ pub(super) fn since(rollups: &Rollups, from: DateTime<Utc>) -> Cow<'_, Rollups> 
 /// Waits until no other process changes rollups.
 pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::query(include_str!("queries/lock_rollups.sql")).execute(connection).await?;
-    Ok(())
-}
-
-/// Adds rollups to those of the level with this number. Nobody else changes them
-/// meanwhile, so what is not there when it is read is still not there when it is
-/// written.
-async fn merge_into_level(
-    connection: &mut PgConnection,
-    number: i32,
-    mut rollups: Rollups,
-) -> Result<(), Error> {
-    let mut keys: Vec<_> = rollups.keys().map(|key| (key.series_id, minutes(key.bucket))).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let buckets: Vec<i32> = keys.iter().map(|(_, bucket)| *bucket).collect();
-    let (Some(first), Some(last)) = (buckets.iter().min(), buckets.iter().max()) else {
-        return Ok(());
-    };
-    let there = sqlx::query(include_str!("queries/read_rollups.sql"))
-        .bind(keys.iter().map(|(series_id, _)| *series_id).collect::<Vec<_>>())
-        .bind(&buckets)
-        .bind(number)
-        .bind(first)
-        .bind(last)
-        .fetch_all(&mut *connection)
-        .await?;
-    let mut rows_there = HashSet::with_capacity(there.len());
-    for row in there {
-        for (key, measures) in decode(&row, 0)? {
-            rows_there.insert((key.series_id, key.bucket));
-            rollups.entry(key).or_default().merge(&measures);
-        }
-    }
-    let (merged, new) =
-        rollups.into_iter().partition(|(key, _)| rows_there.contains(&(key.series_id, key.bucket)));
-    add_to_level(connection, number, &new).await?;
-    replace_in_level(connection, number, &merged).await
-}
-
-/// Writes rollups in place of those with their keys.
-async fn replace_in_level(
-    connection: &mut PgConnection,
-    number: i32,
-    rollups: &Rollups,
-) -> Result<(), Error> {
-    if rollups.is_empty() {
-        return Ok(());
-    }
-    sqlx::raw_sql(include_str!("queries/create_merged_rollups.sql"))
-        .execute(&mut *connection)
-        .await?;
-    let mut copy = CopyRows::new(COLUMNS, rollups.len());
-    encode(&mut copy, rollups, number);
-    copy.send(connection, include_str!("queries/copy_merged_rollups.sql")).await?;
-    sqlx::query(include_str!("queries/write_merged_rollups.sql")).execute(connection).await?;
     Ok(())
 }
 
@@ -411,7 +304,7 @@ mod tests {
         let mut measures = Measures::default();
         measures.sums.requests = 2;
         measures.sums.busy_us = i64::MAX;
-        measures.sums.last_started_at = Some(Utc::now());
+        measures.sums.last_started_us = Some(i64::MAX);
         for place in 0..6 {
             let slot = measures.sums.sum_mut(place);
             (slot.sum, slot.with) = (i64::MAX, 1);

@@ -18,7 +18,7 @@ use crate::{filter::Filter, rollup::Sets};
 
 /// Requests of a range that pass a filter. The first five parameters of every
 /// statement that reads requests.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Selection {
     pub(crate) start: DateTime<Utc>,
     pub(crate) end: DateTime<Utc>,

@@ -6,10 +6,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt as _;
-use sqlx::{Postgres, Row as _, Transaction};
+use sqlx::{Postgres, Row as _, Transaction, postgres::PgRow};
 
 use super::{
     Error, Grouping, Selection, Store,
+    edges::{Edges, Kept},
     rebuild::sample,
     rollups::{self, Horizons, minutes},
     selection::Members,
@@ -43,6 +44,7 @@ pub(crate) enum Depth {
 pub(crate) struct Snapshot<'a> {
     pub(super) transaction: Transaction<'a, Postgres>,
     horizons: Horizons,
+    edges: Edges,
     pub(super) rows_left: i64,
 }
 
@@ -52,7 +54,7 @@ impl Store {
         let begin = include_str!("queries/begin_reading.sql");
         let mut transaction = self.reader()?.begin_with(begin).await?;
         let horizons = rollups::horizons(&mut transaction).await?;
-        Ok(Snapshot { transaction, horizons, rows_left: self.query_rows })
+        Ok(Snapshot { transaction, horizons, edges: Edges::default(), rows_left: self.query_rows })
     }
 }
 
@@ -99,7 +101,7 @@ impl Snapshot<'_> {
         }
         let segments: Vec<_> = cover.of(Source::Requests).copied().collect();
         for near in segments.chunk_by(|before, after| after.start - before.end <= NEAR) {
-            self.add_requests(&mut cells, selection, members, near).await?;
+            self.add_requests(&mut cells, selection, members, near, depth).await?;
         }
         Ok(cells)
     }
@@ -219,35 +221,44 @@ impl Snapshot<'_> {
         selection: &Selection,
         members: &mut Members,
         segments: &[Segment],
+        depth: Depth,
     ) -> Result<(), Error> {
         let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
             return Ok(());
         };
+        if selection.by_session() {
+            self.plan_for_requests().await?;
+        }
+        let selection = selection.between(first.start, last.end);
+        if let Some(rows) = self.edges.find(&selection, &members.grouping, depth) {
+            return rows.iter().try_for_each(|row| add_request(cells, members, segments, row));
+        }
         let (code, tag) = (members.grouping.code(), members.grouping.tag().map(str::to_owned));
         let mut rows = selection
-            .between(first.start, last.end)
+            .clone()
             .into_query(include_str!("queries/requests.sql"))
             .bind(code)
             .bind(tag)
             .bind(self.rows_left + 1)
+            .bind(depth == Depth::Distributions)
             .fetch(&mut *self.transaction);
-        let mut read = 0;
+        let (mut read, mut kept) = (0, Kept::new());
         while let Some(row) = rows.try_next().await? {
             read += 1;
-            let (_, sample) = sample(&row)?;
-            let Some(segment) = segment_of(segments, sample.started_at) else { continue };
-            let group = if members.by_outcome {
-                sample.outcome.into()
-            } else {
-                match members.group_of(row.try_get(17)?) {
-                    Some(group) => group,
-                    None => continue,
-                }
-            };
-            cells.entry((segment.place, group)).or_default().add(&sample);
+            add_request(cells, members, segments, &row)?;
+            kept.push(row);
         }
         drop(rows);
+        self.edges.keep(selection, members.grouping.clone(), depth, kept);
         self.spend(read)
+    }
+
+    /// What follows in this snapshot is about single requests.
+    pub(super) async fn plan_for_requests(&mut self) -> Result<(), Error> {
+        sqlx::query(include_str!("queries/plan_for_requests.sql"))
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
     }
 
     /// Counts rows that were read against those that an answer may take.
@@ -260,6 +271,28 @@ impl Snapshot<'_> {
 fn segment_of(segments: &[Segment], at: DateTime<Utc>) -> Option<&Segment> {
     let after = segments.partition_point(|segment| segment.start <= at);
     segments.get(after.checked_sub(1)?).filter(|segment| at < segment.end)
+}
+
+/// Adds a single request.
+fn add_request(
+    cells: &mut Cells,
+    members: &mut Members,
+    segments: &[Segment],
+    row: &PgRow,
+) -> Result<(), Error> {
+    let (_, sample) = sample(row)?;
+    let Some(segment) = segment_of(segments, sample.started_at) else { return Ok(()) };
+    let group = if members.by_outcome {
+        Some(sample.outcome.into())
+    } else if members.grouping == Grouping::None {
+        members.group_of("")
+    } else {
+        members.group_of(row.try_get(17)?)
+    };
+    if let Some(group) = group {
+        cells.entry((segment.place, group)).or_default().add(&sample);
+    }
+    Ok(())
 }
 
 /// Adds rows of rollups, sums and histograms, that stand one after the other.

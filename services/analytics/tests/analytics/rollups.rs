@@ -55,6 +55,32 @@ fn events(seed: u64, count: usize) -> Vec<UsageEvent> {
 }
 
 #[tokio::test]
+async fn what_commits_noted_is_written_once_into_each_level() {
+    let analytics = TestAnalytics::start().await;
+    let mut connection = analytics.connection().await;
+    for _ in 0..2 {
+        analytics.store(vec![event_at("2026-01-01T00:00:30Z")]).await;
+        folded(&analytics).await;
+    }
+    // One full set and six narrow ones, in five levels: first inserted, then updated.
+    let rows = [35, 35];
+    eventually(PATIENCE, || async {
+        // Counted by the server, some time after the commit.
+        let counts: Vec<i64> = sqlx::query_scalar(
+            "SELECT unnest(ARRAY[sum(n_tup_ins), sum(n_tup_upd)]::bigint[])
+             FROM pg_stat_user_tables WHERE relname LIKE '%rollups_%_20260101'",
+        )
+        .fetch_all(&mut analytics.connection().await)
+        .await
+        .unwrap();
+        assert!(counts.iter().zip(rows).all(|(count, most)| *count <= most), "{counts:?}");
+        if counts == rows { Ok(()) } else { Err(format!("{counts:?}")) }
+    })
+    .await;
+    assert_rolled_up(&mut connection).await;
+}
+
+#[tokio::test]
 async fn rollups_are_the_sums_of_the_rows_after_repeats_late_events_and_any_order() {
     let analytics = TestAnalytics::start().await;
     let mut events = events(11, 300);

@@ -1,10 +1,12 @@
 -- What is summed up of the requests of a selection ($1 to $5), with the value of a
--- grouping ($6, tag $7); at most $8 rows.
+-- grouping ($6, tag $7); at most $8 rows. $9: what only histograms need, too.
 SELECT r.series_id, r.started_at, r.outcome, r.usage_source, r.prompt_tokens,
        r.cached_prompt_tokens, r.cache_write_tokens, r.completion_tokens,
-       r.reasoning_tokens, r.total_tokens, r.upstream_cost_usd, r.duration_us,
-       r.first_token_us, r.decode_tokens_per_second,
-       r.prefill_tokens_per_second, r.token_gaps,
+       r.reasoning_tokens, r.total_tokens, r.upstream_cost_usd,
+       CASE WHEN $9 THEN r.duration_us END, CASE WHEN $9 THEN r.first_token_us END,
+       CASE WHEN $9 THEN r.decode_tokens_per_second END,
+       CASE WHEN $9 THEN r.prefill_tokens_per_second END,
+       CASE WHEN $9 THEN r.token_gaps END,
        s.operation IN (1, 2, 3) AS generating,
        coalesce(CASE $6::smallint
            WHEN 1 THEN s.model
@@ -14,7 +16,8 @@ SELECT r.series_id, r.started_at, r.outcome, r.usage_source, r.prompt_tokens,
            WHEN 100 THEN s.tags ->> $7::text
        END, '') AS key
 FROM requests r
-JOIN series s ON s.series_id = r.series_id
+-- one look-up after the other, whatever the planner expects
+CROSS JOIN LATERAL (SELECT * FROM series WHERE series_id = r.series_id OFFSET 0) AS s
 WHERE r.started_at >= $1 AND r.started_at < $2
   AND ($3::bigint[] IS NULL OR r.series_id = ANY ($3))
   AND ($4::smallint[] IS NULL OR r.outcome = ANY ($4))
