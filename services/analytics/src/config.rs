@@ -38,8 +38,9 @@ pub struct AnalyticsSettings {
     #[arg(long, env = "MODASH_ANALYTICS_RETENTION_DAYS", default_value = "30", global = true)]
     analytics_retention_days: Checked<u32>,
 
-    /// Days for which sums by minute are kept: 1 to 3650
-    #[arg(long, env = "MODASH_ANALYTICS_MINUTE_ROLLUP_DAYS", default_value = "3")]
+    /// Days for which sums by minute are kept: 1 to 3650; by all dimensions at once at
+    /// most 3
+    #[arg(long, env = "MODASH_ANALYTICS_MINUTE_ROLLUP_DAYS", default_value = "8")]
     analytics_minute_rollup_days: Checked<u32>,
 
     /// Days for which sums by quarter of an hour are kept of every combination of
@@ -97,10 +98,16 @@ pub struct AnalyticsConfig {
     pub query_connections: u32,
 }
 
+/// Most days of minutes of full dimension sets: nearly each request has a row of
+/// its own there.
+const MOST_FULL_MINUTE_DAYS: u32 = 3;
+
 /// Days for which rollups are kept, by the width of their buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RollupDays {
-    /// Minutes.
+    /// Minutes of full dimension sets.
+    pub full_minute: u32,
+    /// Minutes of narrow sets.
     pub minute: u32,
     /// Quarters of an hour of full dimension sets.
     pub quarter_hour: u32,
@@ -112,7 +119,8 @@ impl RollupDays {
     /// Days of a level.
     pub(crate) fn of(&self, level: Level, sets: Sets) -> u32 {
         match (level.width, sets) {
-            (60, _) => self.minute,
+            (60, Sets::Full) => self.full_minute,
+            (60, Sets::Narrow) => self.minute,
             (900, Sets::Full) => self.quarter_hour,
             _ => self.hours,
         }
@@ -190,7 +198,12 @@ impl AnalyticsSettings {
             read_database_url: read_database_url?,
             database_wait: database_wait?.0,
             retention_days: retention_days?,
-            rollup_days: RollupDays { minute: minute?, quarter_hour: quarter_hour?, hours: hours? },
+            rollup_days: RollupDays {
+                full_minute: minute?.min(MOST_FULL_MINUTE_DAYS),
+                minute: minute?,
+                quarter_hour: quarter_hour?,
+                hours: hours?,
+            },
             series_limit: series_limit?,
             query_timeout: query_timeout?.0,
             query_rows: query_rows?,

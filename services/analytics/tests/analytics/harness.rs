@@ -41,7 +41,12 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
         read_database_url: None,
         database_wait: PATIENCE,
         retention_days: 3650,
-        rollup_days: RollupDays { minute: 3650, quarter_hour: 3650, hours: 3650 },
+        rollup_days: RollupDays {
+            full_minute: 3650,
+            minute: 3650,
+            quarter_hour: 3650,
+            hours: 3650,
+        },
         series_limit: 100_000,
         query_timeout: Duration::from_secs(10),
         query_rows: 3_000_000,
