@@ -192,7 +192,8 @@ impl Connections {
             let secure = matches!(stream, Stream::Tls(_));
             let client = Arc::new(Client::new(core, address.ip(), secure, surplus));
             let connection = connection(&server, &admission, stream, &client);
-            let driven = drive(connection, client, admission.patience(surplus), closing);
+            // In a box, since the task has room for what it waits for twice.
+            let driven = Box::pin(drive(connection, client, admission.patience(surplus), closing));
             if let Err(error) = driven.await {
                 tracing::debug!(error, "client connection ended");
             }
@@ -221,7 +222,9 @@ fn connection(
         service_fn(move |mut request| {
             interim.attach(&mut request);
             forwarded.tell(&client, &mut request);
-            let answer = answer(client.clone(), request);
+            // In a box, which ends with the head of the response: hyper keeps the room
+            // of what stands here while the body streams, 8 KB for each stream.
+            let answer = Box::pin(answer(client.clone(), request));
             async move { Ok::<_, std::convert::Infallible>(answer.await) }
         })
     };

@@ -57,7 +57,8 @@ impl Entrance {
         if !self.proxy_protocol && self.tls.is_none() {
             return Ok((Stream::Tcp(tcp), from));
         }
-        let opening = async {
+        // In a box: the task lives as long as the connection.
+        let opening = Box::pin(async {
             let client = match self.proxy_protocol {
                 true => proxy_header(&mut tcp).await?.unwrap_or(from),
                 false => from,
@@ -67,7 +68,7 @@ impl Entrance {
                 None => Stream::Tcp(tcp),
             };
             Ok((stream, client))
-        };
+        });
         timeout(self.time, opening).await.map_err(|_| EntranceError::Late)?
     }
 }
