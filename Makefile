@@ -12,7 +12,7 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help run demo build test test-faults test-outage bench-event bench-analytics check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: bench help run demo build test test-faults test-outage test-10k bench-event bench-analytics check web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
