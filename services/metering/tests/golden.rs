@@ -2,63 +2,127 @@
 
 mod support;
 
-use modash_metering::{BodyEnd, Reading};
+use modash_metering::Reading;
 use support::{Fixture, Random, fixtures};
 
-fn assert_all(name: &str, cut: impl Fn(&Fixture, usize) -> Option<Reading>, ways: usize) {
-    let mut failures = Vec::new();
-    for fixture in fixtures() {
-        for way in 0..ways {
-            let Some(reading) = cut(&fixture, way) else { continue };
-            let differences = fixture.differences(&reading);
-            if !differences.is_empty() {
-                failures.push(format!("{}: {}", fixture.name, differences.join("; ")));
-                break;
-            }
-        }
-    }
+/// Exchanges that are still read wrongly. The list only shrinks: the tests fail
+/// when one of them is read right.
+const FAILING: &[&str] = &[
+    "openai-completions/llamacpp-two-prompts-stream",
+    "reports/01-kimi-usage-in-choice",
+    "reports/02-kimi-cached-tokens-top-level",
+    "reports/03-hidden-reasoning-decode-speed",
+    "reports/04-burst-decode-speed",
+    "reports/07-gemini-compat-error-array",
+    "reports/09-usage-chunk-is-the-end",
+    "reports/10-dashscope-anthropic-cache-in-delta",
+    "reports/13-openrouter-byok-cost",
+    "reports/14-openrouter-responses-cost",
+    "reports/16-minimax-error-in-200",
+    "reports/17-cors-preflight",
+    "reports/18-gemini-batch-embed",
+    "reports/20-server-fallback-model",
+    "reports/23-cohere-v1-stream",
+    "reports/24-spliced-generations",
+    "reports/27-sse-unasked-text-plain",
+    "reports/28-verbose-json-duration",
+    "reports/29-realtime-transcription",
+    "reports/30-bedrock-nova-stream",
+    "reports/31-bedrock-openai-shaped-stream",
+    "reports/34-thoughts-only-in-total",
+    "reports/37-gemini-interactions",
+    "reports/46-sse-single-newlines",
+    "reports/48-cached-larger-than-prompt",
+    "reports/49-databricks-invocations",
+    "reports/51-vllm-abort",
+    "reports/52-zeroed-completion",
+    "reports/55-nul-in-user",
+];
+
+/// Differences of an exchange cut in one way; `None` if there are no more ways.
+type Check = fn(&Fixture, usize) -> Option<Vec<String>>;
+
+fn first_difference(fixture: &Fixture, check: Check) -> Option<String> {
+    let ways = (0..).map_while(|way| check(fixture, way));
+    ways.map(|differences| differences.join("; ")).find(|differences| !differences.is_empty())
+}
+
+fn assert_all(name: &str, check: Check) {
+    let failures: Vec<String> = fixtures()
+        .iter()
+        .filter(|fixture| !FAILING.contains(&fixture.name.as_str()))
+        .filter_map(|fixture| {
+            first_difference(fixture, check)
+                .map(|difference| format!("{}: {difference}", fixture.name))
+        })
+        .collect();
     assert!(failures.is_empty(), "{name}: {} failures\n{}", failures.len(), failures.join("\n"));
 }
 
-#[test]
-fn as_it_was_recorded() {
-    assert_eq!(fixtures().len(), 77);
-    let cut = |fixture: &Fixture, _| Some(fixture.read(&[], &fixture.chunking, BodyEnd::Complete));
-    assert_all("own chunking", cut, 1);
+fn recorded(fixture: &Fixture, way: usize) -> Option<Vec<String>> {
+    let read = || fixture.read(&[], &fixture.chunking, fixture.end);
+    (way == 0).then(|| fixture.differences_in_time(&read()))
 }
 
-#[test]
-fn in_one_piece() {
-    assert_all("one piece", |fixture, _| Some(fixture.read(&[], &[], BodyEnd::Complete)), 1);
+fn one_piece(fixture: &Fixture, way: usize) -> Option<Vec<String>> {
+    (way == 0).then(|| fixture.differences(&fixture.read(&[], &[], fixture.end)))
 }
 
-#[test]
-fn byte_by_byte() {
+fn byte_by_byte(fixture: &Fixture, way: usize) -> Option<Vec<String>> {
     let every = |length: usize| (1..=length).collect::<Vec<_>>();
-    let cut = |fixture: &Fixture, _| {
+    let read = || {
         let request = every(fixture.request_body.len());
-        let response = every(fixture.response_body.len());
-        Some(fixture.read(&request, &response, BodyEnd::Complete))
+        fixture.read(&request, &every(fixture.response_body.len()), fixture.end)
     };
-    assert_all("byte by byte", cut, 1);
+    (way == 0).then(|| fixture.differences_in_time(&read()))
 }
 
-#[test]
-fn at_random_places() {
-    let cut = |fixture: &Fixture, way: usize| {
+fn random(fixture: &Fixture, way: usize) -> Option<Vec<String>> {
+    let read = || {
         let seed = 0x9e37_79b9_7f4a_7c15 ^ (way as u64 + 1) << 20 ^ fixture.name.len() as u64;
         let mut random = Random(seed);
         let request = random.ends(fixture.request_body.len());
         let response = random.ends(fixture.response_body.len());
-        Some(fixture.read(&request, &response, BodyEnd::Complete))
+        fixture.read(&request, &response, fixture.end)
     };
-    assert_all("random chunking", cut, 200);
+    (way < 200).then(|| fixture.differences(&read()))
+}
+
+#[test]
+fn as_it_was_recorded() {
+    assert_eq!(fixtures().len(), 152);
+    assert_all("own chunking", recorded);
+}
+
+#[test]
+fn in_one_piece() {
+    assert_all("one piece", one_piece);
+}
+
+#[test]
+fn cut_byte_by_byte() {
+    assert_all("byte by byte", byte_by_byte);
+}
+
+#[test]
+fn at_random_places() {
+    assert_all("random chunking", random);
+}
+
+#[test]
+fn every_exchange_of_the_list_still_fails() {
+    let checks: [Check; 4] = [recorded, one_piece, byte_by_byte, random];
+    for name in FAILING {
+        let fixture = support::fixture(name);
+        let fails = checks.iter().any(|check| first_difference(&fixture, *check).is_some());
+        assert!(fails, "{name} is read right now: remove it from the list");
+    }
 }
 
 #[test]
 fn a_wrong_expectation_is_noticed() {
     for mut fixture in fixtures().into_iter().take(10) {
-        let reading = fixture.read(&[], &[], BodyEnd::Complete);
+        let reading: Reading = fixture.read(&[], &[], fixture.end);
         for (key, value) in fixture.expect.clone().as_object().unwrap() {
             let wrong = if value.is_null() { 1.into() } else { serde_json::Value::Null };
             fixture.expect[key] = wrong;

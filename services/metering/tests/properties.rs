@@ -81,7 +81,10 @@ fn copy(fixture: &Fixture) -> Fixture {
         response_headers: fixture.response_headers.clone(),
         response_body: fixture.response_body.clone(),
         chunking: Vec::new(),
+        delays: Vec::new(),
+        end: fixture.end,
         expect: serde_json::Value::Null,
+        expect_more: serde_json::Value::Null,
         expect_records: None,
     }
 }
