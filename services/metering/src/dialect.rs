@@ -114,6 +114,8 @@ pub enum Operation {
     Realtime,
     /// Counting tokens, which consumes none.
     CountTokens,
-    /// Anything else.
+    /// Anything else: probes, preflights, redirects, calls of no known dialect.
     Other,
+    /// Reading, cancelling or deleting what exists, which consumes nothing.
+    Retrieval,
 }

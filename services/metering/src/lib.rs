@@ -13,6 +13,7 @@ pub mod inject;
 mod json;
 mod limits;
 mod meter;
+mod purpose;
 mod reader;
 mod reading;
 mod record;

@@ -9,18 +9,20 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use crate::calibration::Calibration;
 use crate::dialect::{Dialect, Operation};
 use crate::limits::Limits;
+use crate::purpose::Purpose;
 use crate::reading::{BodyEnd, Outcome, Reading, SpeedSource, Tokens, UsageSource};
 use crate::record::{Record, keep_last};
 use crate::request::Request;
 use crate::response::{Asked, Response};
 use crate::target::{Ask, Route, Target};
-use crate::verdict::Verdict;
+use crate::verdict::{Owed, Verdict};
 
 /// Meters one exchange from a copy of both directions. Never panics on any bytes.
 #[derive(Debug)]
 pub struct Meter {
     dialect: Dialect,
     route: Route,
+    purpose: Purpose,
     request: Request,
     response: Option<Response>,
     /// The request's names as text, once known.
@@ -35,12 +37,14 @@ impl Meter {
     /// A meter for the request with this head.
     #[must_use]
     pub fn new(method: &Method, uri: &Uri, headers: &HeaderMap, limits: Limits) -> Self {
-        let (dialect, route) = Dialect::of(&Target::new(uri.path(), uri.query()));
+        let target = Target::new(uri.path(), uri.query());
+        let (dialect, route) = Dialect::of(&target);
         let mut model_requested = None;
         sync(&mut model_requested, route.name(None), 256);
         Self {
             dialect,
             route,
+            purpose: Purpose::of(method, &target, headers, dialect),
             request: Request::new(headers, &limits),
             response: None,
             model_requested,
@@ -85,6 +89,7 @@ impl Meter {
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return;
         }
+        self.purpose = self.purpose.answered(status);
         self.response = Some(Response::new(status, headers, self.dialect.wire(), &self.limits));
     }
 
@@ -121,7 +126,8 @@ impl Meter {
     /// What the caller asked for.
     #[must_use]
     pub fn operation(&self) -> Operation {
-        self.route.operation.unwrap_or_else(|| self.dialect().wire().operation)
+        let call = self.route.operation.unwrap_or_else(|| self.dialect().wire().operation);
+        self.purpose.operation(call)
     }
 
     /// Model named by the request, once read.
@@ -173,12 +179,19 @@ impl Meter {
     pub fn finish(mut self, end: BodyEnd, at: Duration) -> Reading {
         let asked = self.asked();
         let broken = end == BodyEnd::Broken;
+        let owed = match self.purpose {
+            _ if self.head => Owed::None,
+            Purpose::Call if self.dialect != Dialect::Unknown => Owed::Body,
+            _ => Owed::Any,
+        };
         let mut verdict = match &mut self.response {
-            Some(response) => response.conclude(broken, self.head, at, asked),
+            Some(response) => response.conclude(broken, owed, at, asked),
             None => Verdict::without_response(broken),
         };
         let (dialect, operation) = (self.dialect(), self.operation());
-        let record = self.response.map(|response| response.tap.reader.record).unwrap_or_default();
+        let mut record =
+            self.response.map(|response| response.tap.reader.record).unwrap_or_default();
+        let book_once = verdict.settle(self.purpose, operation, &mut record);
         let speeds = speeds(&record, &verdict.tokens);
         let model = record.model.as_deref().or(self.model_requested.as_deref());
         if let Some(calibration) = &self.calibration {
@@ -199,6 +212,7 @@ impl Meter {
             response_id: first.or(record.response_id),
             service_tier: record.service_tier.or(verdict.tier),
             error_type: verdict.error_type,
+            book_once,
             outcome: verdict.outcome,
             first_content_at: record.clock.first,
             last_content_at: record.clock.last,

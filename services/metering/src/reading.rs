@@ -34,6 +34,9 @@ pub struct Reading {
     pub service_tier: Option<String>,
     /// Kind of error (spec 2.2). At most 128 bytes.
     pub error_type: Option<String>,
+    /// The counts belong to the background response `response_id`, of which
+    /// other calls may show them too: they are to be booked once.
+    pub book_once: bool,
     /// How the response ended.
     pub outcome: Outcome,
     /// Time of the first event with generated content.
@@ -115,6 +118,9 @@ pub enum UsageSource {
     NotReported,
     /// The answer could not be read.
     Unparseable,
+    /// No usage is due: the request consumed nothing, or its counts come with
+    /// another one (a background response).
+    NotDue,
 }
 
 /// How a response ended (spec 2.3).
@@ -126,7 +132,7 @@ pub enum Outcome {
     Truncated,
     /// A status of 400 or more, or an error inside the body.
     Error,
-    /// No body.
+    /// A call of a known dialect was answered with the status 200 and no body.
     Empty,
 }
 

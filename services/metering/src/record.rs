@@ -98,6 +98,8 @@ pub(crate) struct Record {
     finish_index: u64,
     pub(crate) error_type: Option<String>,
     pub(crate) error: bool,
+    /// The response is made in the background: any number of calls may show it.
+    pub(crate) background: bool,
     pub(crate) terminal: bool,
     /// `[DONE]` was seen.
     pub(crate) done: bool,

@@ -4,8 +4,22 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::dialect::Operation;
+use crate::purpose::Purpose;
 use crate::reading::{Outcome, Tokens, UsageSource};
+use crate::record::{Clock, Record, Speeds};
 use crate::response::{Asked, Response};
+
+/// Whether a response owes a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owed {
+    /// It has none: that of a request for the head alone.
+    None,
+    /// It may have one.
+    Any,
+    /// With the status 200 it has one.
+    Body,
+}
 
 /// What can be said once a response has ended.
 #[derive(Debug)]
@@ -32,15 +46,43 @@ impl Verdict {
             socket: false,
         }
     }
+
+    /// Consumption is counted once: only calls consume, and the counts of a
+    /// background response are its own, whichever calls show them. Returns
+    /// whether these counts are of that kind.
+    pub(crate) fn settle(
+        &mut self,
+        purpose: Purpose,
+        operation: Operation,
+        record: &mut Record,
+    ) -> bool {
+        let counted = self.tokens.any();
+        let background = record.background && record.response_id.is_some();
+        let shows = counted && background && purpose != Purpose::Other;
+        if purpose != Purpose::Call {
+            // A replay says nothing about speed.
+            record.clock = Clock::default();
+            record.speeds = Speeds::default();
+            if !shows {
+                self.tokens = Tokens::default();
+                self.source = UsageSource::NotDue;
+            }
+        } else if self.source == UsageSource::NotReported
+            && (background || operation == Operation::CountTokens)
+        {
+            self.source = UsageSource::NotDue;
+        }
+        shows
+    }
 }
 
 impl Response {
-    /// The body has ended, `broken` if not as its framing said; `head` if the
-    /// request was one for the head alone.
+    /// The body has ended, `broken` if not as its framing said; `owed` says
+    /// whether a success without one would be odd.
     pub(crate) fn conclude(
         &mut self,
         broken: bool,
-        head: bool,
+        owed: Owed,
         at: Duration,
         asked: Asked,
     ) -> Verdict {
@@ -56,11 +98,12 @@ impl Response {
         }
         let record = &mut reader.record;
         let failed = status.as_u16() >= 400 || record.error;
-        let bodiless = head || matches!(status.as_u16(), 204 | 304);
+        let none = owed == Owed::None || matches!(status.as_u16(), 204 | 304);
+        let due = owed == Owed::Body && status == StatusCode::OK;
         let outcome = if failed {
             Outcome::Error
-        } else if empty && !socket {
-            if broken && !bodiless { Outcome::Truncated } else { Outcome::Empty }
+        } else if empty && (none || !broken) {
+            if due { Outcome::Empty } else { Outcome::Complete }
         } else if cut {
             Outcome::Truncated
         } else {

@@ -36,6 +36,7 @@ fn paths_tell_the_dialect_under_any_prefix() {
         ("/api/v0/chat/completions?x=1", "openai-chat"),
         ("/tenant/7/openai/v1/responses", "openai-responses"),
         ("/v1/responses/resp_1", "openai-responses"),
+        ("/v1/responses/resp_1/cancel", "openai-responses"),
         ("/v1/responses/resp_1/input_items", "unknown"),
         ("/v1/messages", "anthropic-messages"),
         ("/anthropic/v1/messages/count_tokens", "anthropic-count-tokens"),
@@ -211,8 +212,8 @@ fn outcomes_are_those_of_the_specification() {
     assert_eq!(with(200, "{}", Broken), Outcome::Complete);
     assert_eq!(with(200, "{", Complete), Outcome::Truncated);
     assert_eq!(with(200, "{} x", Complete), Outcome::Truncated);
-    assert_eq!(with(204, "", Complete), Outcome::Empty);
-    assert_eq!(with(304, "", Broken), Outcome::Empty);
+    assert_eq!(with(204, "", Complete), Outcome::Complete);
+    assert_eq!(with(304, "", Broken), Outcome::Complete);
     assert_eq!(with(200, "", Broken), Outcome::Truncated);
     assert_eq!(with(500, "", Complete), Outcome::Error);
     // An unknown API has no marks that could be missing.
@@ -234,12 +235,12 @@ fn without_an_answer_there_is_a_reading_too() {
 }
 
 #[test]
-fn a_head_request_is_empty_and_informational_heads_are_passed_over() {
+fn a_head_request_owes_no_body_and_informational_heads_are_passed_over() {
     let uri = CHAT.parse().unwrap();
     let mut meter = Meter::new(&Method::HEAD, &uri, &HeaderMap::new(), Limits::default());
     meter.response_head(StatusCode::CONTINUE, &HeaderMap::new());
     meter.response_head(StatusCode::OK, &HeaderMap::new());
-    assert_eq!(meter.finish(BodyEnd::Complete, Duration::ZERO).outcome, Outcome::Empty);
+    assert_eq!(meter.finish(BodyEnd::Complete, Duration::ZERO).outcome, Outcome::Complete);
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl EventMaker {
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect(),
             status: finished.status.map(u32::from),
-            outcome: outcome(exchange, &finished).into(),
+            outcome: outcome(&finished).into(),
             connect: finished.connect.map(wire),
             upstream_head: finished.upstream_head.map(wire),
             duration: Some(wire(finished.duration)),
@@ -104,7 +104,7 @@ impl EventMaker {
 }
 
 /// How the request ended, from what the proxy and what the meter saw.
-fn outcome(exchange: &Exchange, finished: &Finished) -> Outcome {
+fn outcome(finished: &Finished) -> Outcome {
     match finished.ending {
         Ending::UpstreamUnreachable | Ending::UpstreamBusy => {
             return Outcome::UpstreamUnreachable;
@@ -120,18 +120,9 @@ fn outcome(exchange: &Exchange, finished: &Finished) -> Outcome {
         (_, Some(metering::Outcome::Error)) => Outcome::StreamError,
         (Ending::ClientClosed, _) => Outcome::ClientClosed,
         (Ending::UpstreamBroke, _) | (_, Some(metering::Outcome::Truncated)) => Outcome::Truncated,
-        (_, Some(metering::Outcome::Empty)) if owes_a_body(exchange, finished) => Outcome::Empty,
+        (_, Some(metering::Outcome::Empty)) => Outcome::Empty,
         _ => Outcome::Ok,
     }
-}
-
-/// Whether a success without a body is odd: for a POST to a known API it is.
-fn owes_a_body(exchange: &Exchange, finished: &Finished) -> bool {
-    let known = finished
-        .reading
-        .as_ref()
-        .is_some_and(|reading| reading.dialect != metering::Dialect::Unknown);
-    known && exchange.facts.method == http::Method::POST && finished.status == Some(200)
 }
 
 fn add_reading(event: &mut UsageEvent, reading: metering::Reading) {
@@ -146,6 +137,7 @@ fn add_reading(event: &mut UsageEvent, reading: metering::Reading) {
     event.finish_reason = reading.finish_reason;
     event.service_tier = reading.service_tier;
     event.error_type = reading.error_type;
+    event.book_once = reading.book_once;
     event.usage_source = usage_source(reading.source).into();
     event.prompt_tokens = tokens.prompt;
     event.cached_prompt_tokens = tokens.cached_prompt;
@@ -196,6 +188,7 @@ fn usage_source(source: metering::UsageSource) -> UsageSource {
         metering::UsageSource::Estimated => UsageSource::Estimated,
         metering::UsageSource::NotReported => UsageSource::NotReported,
         metering::UsageSource::Unparseable => UsageSource::Unparseable,
+        metering::UsageSource::NotDue => UsageSource::NotDue,
     }
 }
 
@@ -212,6 +205,7 @@ fn operation(operation: metering::Operation) -> Operation {
         metering::Operation::Realtime => Operation::Realtime,
         metering::Operation::CountTokens => Operation::CountTokens,
         metering::Operation::Other => Operation::Other,
+        metering::Operation::Retrieval => Operation::Retrieval,
     }
 }
 

@@ -46,5 +46,9 @@ export const USAGE_SOURCES: Record<UsageSource, { text: string; meaning: string 
     text: "not reported",
     meaning: "The answer carried no usage. MODASH_PROXY_STREAM_USAGE=inject asks for it on streams",
   },
+  USAGE_SOURCE_NOT_DUE: {
+    text: "not due",
+    meaning: "The request consumed nothing, or its counts come with another one",
+  },
   USAGE_SOURCE_UNPARSEABLE: { text: "unreadable", meaning: "The answer could not be read" },
 };

@@ -167,6 +167,7 @@ export const event = (change: Partial<UsageEvent> = {}): UsageEvent => ({
   serviceTier: null,
   outcome: "OUTCOME_OK",
   errorType: null,
+  bookOnce: false,
   usageSource: "USAGE_SOURCE_UPSTREAM",
   promptTokens: 812,
   cachedPromptTokens: 0,

@@ -16,6 +16,7 @@ crate::wire::shape! { SHAPE ROWS {
     MODEL = value("model");
     TIER = value("service_tier");
     STATUS = value("status");
+    BACKGROUND = value("background");
     REASON = value("incomplete_details.reason");
     INPUT = value("usage.input_tokens");
     OUTPUT = value("usage.output_tokens");
@@ -29,6 +30,7 @@ crate::wire::shape! { SHAPE ROWS {
     IN_MODEL = value("response.model");
     IN_TIER = value("response.service_tier");
     IN_STATUS = value("response.status");
+    IN_BACKGROUND = value("response.background");
     IN_REASON = value("response.incomplete_details.reason");
     IN_ERROR_TYPE = value("response.error.type");
     IN_ERROR_CODE = value("response.error.code");
@@ -76,8 +78,10 @@ pub(crate) static REALTIME: Wire = Wire {
 fn responses_route(target: &Target<'_>) -> Option<Route> {
     let mut segments = target.path().rsplit('/');
     let last = segments.next()?;
+    // `/responses`, `/responses/<id>`, `/responses/<id>/cancel`.
     let one = segments.next() == Some("responses");
-    if last != "responses" && !one {
+    let cancel = last == "cancel" && segments.next() == Some("responses");
+    if last != "responses" && !one && !cancel {
         return None;
     }
     // A count, no consumption: the answer has no usage.
@@ -94,6 +98,7 @@ fn responses_event(event: &Event<'_>, record: &mut Record) {
     record.set_model(slots.text(MODEL));
     record.set_id(slots.text(ID));
     record.set_tier(slots.text(TIER));
+    record.background |= slots.is_true(BACKGROUND) || slots.is_true(IN_BACKGROUND);
     usage(slots, record);
     let kind = slots.text(TYPE).unwrap_or(b"");
     if kind.ends_with(b".delta") {

@@ -1,0 +1,72 @@
+//! What a request is for, by its method and path: only calls consume tokens.
+
+use http::{HeaderMap, Method, StatusCode, header};
+
+use crate::dialect::{Dialect, Operation};
+use crate::target::Target;
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It asks for work: its dialect says which.
+    Call,
+    /// It reads, cancels or deletes what exists.
+    Retrieval,
+    /// A probe, a preflight, a redirect.
+    Other,
+}
+
+impl Purpose {
+    /// The purpose of a request with this head.
+    pub(crate) fn of(
+        method: &Method,
+        target: &Target<'_>,
+        headers: &HeaderMap,
+        dialect: Dialect,
+    ) -> Self {
+        // A WebSocket session begins with a GET, over HTTP/2 with a CONNECT.
+        let upgrade = headers.get(header::UPGRADE).map(http::HeaderValue::as_bytes);
+        let session = upgrade.is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+        if session || method == Method::CONNECT {
+            Self::Call
+        } else if method == Method::POST {
+            let cancels = target.ends("/cancel") || target.ends(":cancel");
+            if cancels { Self::Retrieval } else { Self::Call }
+        } else if (method == Method::GET || method == Method::DELETE)
+            && (dialect != Dialect::Unknown || of_an_api(target))
+        {
+            Self::Retrieval
+        } else {
+            Self::Other
+        }
+    }
+
+    /// The purpose once the status is known.
+    pub(crate) fn answered(self, status: StatusCode) -> Self {
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            Self::Call
+        } else if status.is_redirection() && self == Self::Call {
+            Self::Other
+        } else {
+            self
+        }
+    }
+
+    /// Its operation, given that of the call.
+    pub(crate) fn operation(self, call: Operation) -> Operation {
+        match self {
+            Self::Call => call,
+            Self::Retrieval => Operation::Retrieval,
+            Self::Other => Operation::Other,
+        }
+    }
+}
+
+/// Whether a path belongs to a versioned API, such as `/v1/files` or `/api/tags`:
+/// others are pages and probes.
+fn of_an_api(target: &Target<'_>) -> bool {
+    target.path().split('/').any(|segment| {
+        let version = segment.strip_prefix('v').unwrap_or("");
+        segment == "api" || version.starts_with(|first: char| first.is_ascii_digit())
+    })
+}
