@@ -19,7 +19,6 @@ const FAILING: &[&str] = &[
     "reports/13-openrouter-byok-cost",
     "reports/14-openrouter-responses-cost",
     "reports/16-minimax-error-in-200",
-    "reports/17-cors-preflight",
     "reports/18-gemini-batch-embed",
     "reports/20-server-fallback-model",
     "reports/23-cohere-v1-stream",
