@@ -97,6 +97,8 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
         service_tier: text("service_tier", "kind_service_tier")?,
         outcome: code("outcome")?,
         error_type: row.try_get("error_type")?,
+        // Only ingest needs it: the counts of stored requests are booked already.
+        book_once: false,
         usage_source: code("usage_source")?,
         prompt_tokens: count("prompt_tokens")?,
         cached_prompt_tokens: count("cached_prompt_tokens")?,
