@@ -20,6 +20,7 @@ mod record;
 mod request;
 mod response;
 mod target;
+mod usage;
 mod verdict;
 mod wire;
 

@@ -110,7 +110,11 @@ impl Meter {
     fn asked(&self) -> Asked {
         let stream = self.stream();
         let told = matches!(self.route.ask, Ask::Yes | Ask::No);
-        Asked { stream, unsure: !stream && !told && !self.request.is_conclusive() }
+        Asked {
+            stream,
+            unsure: !stream && !told && !self.request.is_conclusive(),
+            prompts: self.request.prompts(),
+        }
     }
 
     fn record(&self) -> Option<&Record> {

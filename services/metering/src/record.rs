@@ -1,6 +1,7 @@
 //! What the events of one response have said so far: raw counts as they were
 //! reported, names, timings, marks. Dialects fill it; the reading is made of it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use modash_histogram::Histogram;
@@ -8,68 +9,10 @@ use modash_histogram::Histogram;
 use crate::dialect::Dialect;
 use crate::json::{cut, same};
 use crate::reading::{RealtimeResponse, Tokens};
+use crate::usage::{self, Count, Usage};
 
-/// Counts as they come, before a dialect makes totals of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Count {
-    Prompt,
-    ToolPrompt,
-    Cached,
-    CachedElsewhere,
-    CacheWrite,
-    CacheWriteShort,
-    CacheWriteLong,
-    Completion,
-    Reasoning,
-    ReasoningElsewhere,
-    AudioPrompt,
-    AudioCompletion,
-    Total,
-    BilledPrompt,
-    BilledCompletion,
-    /// Of the timings object of llama.cpp.
-    TimedCached,
-    TimedPrompt,
-    TimedCompletion,
-    /// Of the metrics object of Bedrock.
-    MetricPrompt,
-    MetricCached,
-    MetricCacheWrite,
-    MetricCompletion,
-}
-
-const COUNTS: usize = Count::MetricCompletion as usize + 1;
-/// Choices of which per-chunk counts are kept apart (rule U4).
+/// Choices, or prompts, of which counts are kept apart.
 const CHOICES: usize = 128;
-
-/// Merged counts by kind.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts([Option<u64>; COUNTS]);
-
-impl Counts {
-    pub(crate) fn get(&self, kind: Count) -> Option<u64> {
-        self.0[kind as usize]
-    }
-
-    /// Rule 1.4: a later number replaces an earlier one, but 0 nothing positive.
-    #[inline]
-    pub(crate) fn merge(&mut self, kind: Count, number: Option<u64>) {
-        let old = &mut self.0[kind as usize];
-        match (number, *old) {
-            (None, _) | (Some(0), Some(1..)) => {}
-            _ => *old = number,
-        }
-    }
-}
-
-/// The same rule for amounts.
-pub(crate) fn merge_amount(old: &mut Option<f64>, number: Option<f64>) {
-    if let Some(number) = number
-        && (number > 0.0 || old.is_none())
-    {
-        *old = Some(number);
-    }
-}
 
 /// Generated content of one event, in bytes; an event without text (a tool call
 /// that begins) counts as one byte.
@@ -103,12 +46,18 @@ pub(crate) struct Record {
     pub(crate) terminal: bool,
     /// `[DONE]` was seen.
     pub(crate) done: bool,
-    pub(crate) counts: Counts,
-    /// Output tokens by choice, from per-chunk usage.
-    per_choice: Vec<(u64, u64)>,
-    pub(crate) search_units: Option<f64>,
-    pub(crate) audio_seconds: Option<f64>,
-    pub(crate) cost: Option<f64>,
+    /// Counts of the generation that is going on.
+    usage: Usage,
+    /// Counts that fill the gaps of these.
+    pub(crate) spare: Usage,
+    /// Counts by choice, and those of closing chunks, which have none.
+    parts: Vec<(Option<u64>, Usage)>,
+    /// Prompts of the request, if it has several.
+    pub(crate) prompts: usize,
+    /// Hash of the id of the generation.
+    generation: Option<u64>,
+    /// Sums over the generations before it.
+    earlier: Option<Box<Tokens>>,
     pub(crate) speeds: Speeds,
     /// Content of the event that is being read.
     pub(crate) content: Content,
@@ -154,28 +103,97 @@ impl Record {
         }
     }
 
-    /// Usage on a chunk of one choice.
-    pub(crate) fn set_choice(&mut self, index: u64, completion: u64) {
-        if let Some(entry) = self.per_choice.iter_mut().find(|entry| entry.0 == index) {
-            // By the merge rule.
-            if completion > 0 {
-                entry.1 = completion;
-            }
-        } else if self.per_choice.len() < CHOICES {
-            self.per_choice.push((index, completion));
+    /// Takes the counts of an event.
+    pub(crate) fn count(&mut self, usage: &Usage) {
+        self.usage.merge(usage);
+        self.take_rates(usage);
+    }
+
+    /// Takes counts that only fill gaps.
+    pub(crate) fn count_spare(&mut self, usage: &Usage) {
+        self.spare.merge(usage);
+        self.take_rates(usage);
+    }
+
+    fn take_rates(&mut self, usage: &Usage) {
+        let (prefill, decode) = usage.rates();
+        self.speeds.prefill = prefill.or(self.speeds.prefill);
+        self.speeds.decode = decode.or(self.speeds.decode);
+    }
+
+    /// Keeps the counts of a chunk apart: those of one choice, or of a closing
+    /// chunk without any.
+    pub(crate) fn count_part(&mut self, choice: Option<u64>, usage: &Usage) {
+        if !usage.has_counts() {
+            return;
+        }
+        let same = |(index, _): &&mut (Option<u64>, Usage)| choice.is_some() && *index == choice;
+        if let Some((_, part)) = self.parts.iter_mut().find(same) {
+            part.merge(usage);
+        } else if self.parts.len() < CHOICES {
+            self.parts.push((choice, *usage));
         }
     }
 
-    /// The closing chunk has come: its sum holds.
-    pub(crate) fn forget_choices(&mut self) {
-        self.per_choice.clear();
+    /// The counts of the generation. Counts on chunks with a choice are those of
+    /// the choice until a closing chunk has the sum (rule U4); with several
+    /// prompts each of which is answered by itself, of one prompt.
+    pub(crate) fn own_usage(&self) -> Usage {
+        let of =
+            |choices: bool| self.parts.iter().filter(move |(index, _)| index.is_some() == choices);
+        let add = |choices: bool| {
+            of(choices).fold(Usage::default(), |mut sum, (_, part)| {
+                sum.add(part);
+                sum
+            })
+        };
+        let (choices, closings) = (of(true).count(), of(false).count());
+        let mut usage = self.usage;
+        if self.prompts > 1 && (2..=self.prompts).contains(&closings) {
+            usage.replace_counts(&add(false));
+        } else if self.prompts > 1 && closings == 0 && choices > 1 {
+            usage.replace_counts(&add(true));
+        } else if closings == 0 && choices > 1 && !self.done {
+            usage.set(Count::Completion, add(true).get(Count::Completion));
+        }
+        usage
     }
 
-    /// Sum over the choices, if the stream broke and more than one carried usage
-    /// (rule U4).
-    pub(crate) fn sum_of_choices(&self) -> Option<u64> {
-        (self.per_choice.len() > 1 && !self.done)
-            .then(|| self.per_choice.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.1)))
+    /// Whether Gemini answers, whose thoughts may be in the total only.
+    pub(crate) fn is_gemini(&self) -> bool {
+        let named = |model: &String| model.to_ascii_lowercase().contains("gemini");
+        self.model.as_ref().is_some_and(named)
+    }
+
+    /// A generation begins. One with another id that follows in the same body, as
+    /// an intermediary makes by a retry, was consumed beside the first.
+    pub(crate) fn begin_generation(&mut self, id: Option<&[u8]>) {
+        let Some(id) = id else { return };
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let id = hasher.finish();
+        if self.generation.is_some_and(|old| old != id) {
+            let mut tokens = usage::tokens(self);
+            if !self.terminal {
+                // What a message starts with is no count of its output.
+                (tokens.completion, tokens.total) = (None, tokens.prompt);
+            }
+            self.earlier.get_or_insert_default().add(&tokens);
+            self.forget_counts();
+        }
+        self.generation = Some(id);
+    }
+
+    fn forget_counts(&mut self) {
+        self.usage = Usage::default();
+        self.spare = Usage::default();
+        self.parts.clear();
+        self.terminal = false;
+    }
+
+    /// Sums over the generations before the last one.
+    pub(crate) fn earlier(&self) -> Option<&Tokens> {
+        self.earlier.as_deref()
     }
 
     /// Ends one response of a session and begins the next.
@@ -186,14 +204,10 @@ impl Record {
             finish_reason: self.finish_reason.clone(),
             error_type: self.error_type.clone(),
         };
-        self.counts = Counts::default();
-        self.cost = None;
-        self.search_units = None;
-        self.audio_seconds = None;
-        self.terminal = false;
+        self.forget_counts();
         let session = self.session.get_or_insert_default();
         session.open = false;
-        session.sum(&tokens);
+        session.tokens.add(&tokens);
         if session.responses.len() < limit {
             session.responses.push(response);
         }
@@ -207,33 +221,6 @@ pub(crate) struct Session {
     pub(crate) open: bool,
     pub(crate) responses: Vec<RealtimeResponse>,
     pub(crate) tokens: Tokens,
-}
-
-impl Session {
-    /// Adds the counts of one response.
-    pub(crate) fn sum(&mut self, tokens: &Tokens) {
-        let sum = &mut self.tokens;
-        for (sum, part) in [
-            (&mut sum.prompt, tokens.prompt),
-            (&mut sum.cached_prompt, tokens.cached_prompt),
-            (&mut sum.cache_write, tokens.cache_write),
-            (&mut sum.completion, tokens.completion),
-            (&mut sum.reasoning, tokens.reasoning),
-            (&mut sum.audio_prompt, tokens.audio_prompt),
-            (&mut sum.audio_completion, tokens.audio_completion),
-            (&mut sum.total, tokens.total),
-        ] {
-            if let Some(part) = part {
-                *sum = Some(sum.unwrap_or(0).saturating_add(part));
-            }
-        }
-        if let Some(part) = tokens.billed_audio {
-            sum.billed_audio = Some(sum.billed_audio.unwrap_or_default().saturating_add(part));
-        }
-        if let Some(part) = tokens.upstream_cost_usd {
-            sum.upstream_cost_usd = Some(sum.upstream_cost_usd.unwrap_or(0.0) + part);
-        }
-    }
 }
 
 /// When content came.

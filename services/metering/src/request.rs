@@ -3,23 +3,36 @@
 
 mod multipart;
 
+use std::sync::LazyLock;
+
 use http::{HeaderMap, header};
 
 use crate::decode::Decoder;
-use crate::json::{Scanner, Slots, Value};
+use crate::json::{Scanner, Shape, Slots, Value};
 use crate::limits::Limits;
 use crate::request::multipart::Multipart;
 use crate::target::Ask;
-use crate::wire::value;
+use crate::wire::{fold, value};
 
-crate::wire::shape! { SHAPE ROWS {
+crate::wire::rows! { ROWS from 0, {
     MODEL = value("model");
     STREAM = value("stream");
     STREAM_FORMAT = value("stream_format");
     USER = value("user");
     USER_ID = value("metadata.user_id");
     SAFETY_ID = value("safety_identifier");
+    PROMPT = fold("prompt[]", fold_prompt);
+    PROMPTS = value("prompt.~count");
 } }
+
+static SHAPE: LazyLock<Shape> = LazyLock::new(|| Shape::new(ROWS));
+
+/// An element of a list of prompts; a list of numbers is one prompt in tokens.
+fn fold_prompt(slots: &mut Slots, _: u64) {
+    if matches!(slots.get(PROMPT), Some(Value::Text { .. } | Value::Array(_))) {
+        slots.add(PROMPTS, 1);
+    }
+}
 
 /// Observes one request body.
 #[derive(Debug)]
@@ -95,6 +108,12 @@ impl Request {
             Body::Form(form) => form.user(),
             Body::Unreadable => None,
         }
+    }
+
+    /// Number of prompts, if it is a list of them.
+    pub(crate) fn prompts(&self) -> usize {
+        let Body::Json(json) = &self.body else { return 0 };
+        json.slots.count(PROMPTS).and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
     }
 
     /// Whether a stream is asked for, as far as the body was read.

@@ -18,6 +18,8 @@ pub(crate) struct Asked {
     pub(crate) stream: bool,
     /// Whether one was cannot be known (yet).
     pub(crate) unsure: bool,
+    /// Prompts that are answered one by one.
+    pub(crate) prompts: usize,
 }
 
 /// Observes one response.

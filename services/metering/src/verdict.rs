@@ -91,10 +91,11 @@ impl Response {
         let (status, empty) = (self.status, self.is_empty());
         let socket = status == StatusCode::SWITCHING_PROTOCOLS;
         let reader = &mut self.tap.reader;
+        reader.record.prompts = asked.prompts;
         let mut tokens = (reader.wire.tokens)(&reader.record);
-        if let Some(session) = &mut reader.record.session {
-            session.sum(&tokens);
-            tokens = session.tokens;
+        let sums = reader.record.session.as_ref().map(|session| &session.tokens);
+        if let Some(sums) = sums.or(reader.record.earlier()) {
+            tokens.add(sums);
         }
         let record = &mut reader.record;
         let failed = status.as_u16() >= 400 || record.error;

@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 use crate::dialect::Operation;
 use crate::json::{Row, Shape, Slots};
 use crate::reading::{Tokens, UsageSource};
-use crate::record::{Count, Record};
+use crate::record::Record;
 use crate::target::{Route, Target};
+use crate::usage::{self, Usage};
 
 /// One dialect.
 pub(crate) struct Wire {
@@ -113,25 +114,45 @@ pub(crate) const fn fold(path: &'static str, fold: crate::json::Fold) -> Row {
     Row { path, keep: crate::json::Keep::Value, fold: Some(fold) }
 }
 
-/// Declares a table of paths and a constant with the slot of each. `after OTHER`
-/// puts the rows of another table first, whose constants then hold here too.
-macro_rules! shape {
-    ($shape:ident $rows:ident $(after $base:path)? { $($slot:ident = $row:expr;)* }) => {
+/// Declares rows, with a constant for the slot of each.
+macro_rules! rows {
+    ($rows:ident from $first:expr, { $($slot:ident = $row:expr;)* }) => {
         // Only the discriminants are used: they number the rows.
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         enum Index { $($slot),* }
-        const FIRST: usize = $crate::wire::COMMON.len() $(+ $base.len())?;
+        const FIRST: usize = $first;
         $(
             // A row may be there only to be counted or folded.
             #[allow(dead_code)]
-            pub(super) const $slot: $crate::json::Slot = FIRST + Index::$slot as usize;
+            pub(crate) const $slot: $crate::json::Slot = FIRST + Index::$slot as usize;
         )*
         #[allow(dead_code)] // Named only by tables that follow this one.
-        pub(super) const $rows: &[$crate::json::Row] = &[$($row),*];
+        pub(crate) const $rows: &[$crate::json::Row] = &[$($row),*];
+    };
+}
+pub(crate) use rows;
+
+/// Declares the table of paths of a dialect and a constant with the slot of each.
+/// Errors and counts are in every table. `after OTHER` puts the rows of other
+/// tables first, whose constants then hold here too.
+macro_rules! shape {
+    ($shape:ident $rows:ident $(after $($base:path),+)? { $($slot:ident = $row:expr;)* }) => {
+        $crate::wire::rows! { $rows from
+            $crate::wire::COMMON.len()
+                + $crate::usage::NAMES.len()
+                + $crate::usage::PLACES.len()
+                $($(+ $base.len())+)?, {
+            $($slot = $row;)*
+        } }
         pub(super) static $shape: std::sync::LazyLock<$crate::json::Shape> =
             std::sync::LazyLock::new(|| {
                 $crate::json::Shape::new(
-                    $crate::wire::COMMON.iter()$(.chain($base))?.chain($rows),
+                    $crate::wire::COMMON
+                        .iter()
+                        .chain($crate::usage::NAMES)
+                        .chain($crate::usage::PLACES)
+                        $($(.chain($base))+)?
+                        .chain($rows),
                 )
             });
     };
@@ -166,6 +187,24 @@ pub(crate) fn note_error(event: &Event<'_>, record: &mut Record) {
     }
 }
 
+/// Takes the counts of an event: all objects that stand at a place for them are
+/// one set.
+pub(crate) fn note_usage(event: &Event<'_>, record: &mut Record) {
+    let slots = event.slots;
+    if !slots.has_usage() {
+        return;
+    }
+    let (mut set, mut spare) = (Usage::default(), Usage::default());
+    for (index, _) in usage::PLACES.iter().enumerate() {
+        let place = usage::FIRST_PLACE + index;
+        let Some(found) = slots.usage(place).filter(|_| place != usage::CHOICE) else { continue };
+        if place < usage::SPARE { set.merge(found) } else { spare.merge(found) }
+    }
+    record.set_tier(slots.text(usage::TIER));
+    record.count(&set);
+    record.count_spare(&spare);
+}
+
 /// Takes what response headers say. One look at each header: few have any of
 /// these, and looking them up by name would cost more than reading the rest.
 pub(crate) fn header_facts(status: http::StatusCode, headers: &http::HeaderMap) -> Headers {
@@ -192,40 +231,6 @@ pub(crate) fn header_facts(status: http::StatusCode, headers: &http::HeaderMap) 
         }
     }
     facts
-}
-
-/// Prompt and completion, else what was reported (spec 2).
-pub(crate) fn total(
-    prompt: Option<u64>,
-    completion: Option<u64>,
-    reported: Option<u64>,
-) -> Option<u64> {
-    match (prompt, completion) {
-        (Some(prompt), Some(completion)) => Some(prompt.saturating_add(completion)),
-        _ => reported,
-    }
-}
-
-/// Counts that need no arithmetic: subsets are inside their totals.
-pub(crate) fn plain_tokens(record: &Record) -> Tokens {
-    let get = |kind| record.counts.get(kind);
-    Tokens {
-        prompt: get(Count::Prompt),
-        cached_prompt: get(Count::Cached),
-        cache_write: get(Count::CacheWrite),
-        completion: get(Count::Completion),
-        reasoning: get(Count::Reasoning),
-        audio_prompt: get(Count::AudioPrompt),
-        audio_completion: get(Count::AudioCompletion),
-        total: total(get(Count::Prompt), get(Count::Completion), get(Count::Total)),
-        billed_prompt: get(Count::BilledPrompt),
-        billed_completion: get(Count::BilledCompletion),
-        search_units: record.search_units,
-        billed_audio: record
-            .audio_seconds
-            .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok()),
-        upstream_cost_usd: record.cost,
-    }
 }
 
 impl Tokens {

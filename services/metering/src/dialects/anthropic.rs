@@ -2,13 +2,12 @@
 //! copy them (spec 6). Input counts leave cache reads and writes out.
 
 use crate::dialect::Operation;
-use crate::json::{Slot, Slots};
+use crate::json::Slots;
 use crate::reading::Tokens;
-use crate::record::{Count, Record};
+use crate::record::Record;
 use crate::target::{Ask, Route, Target};
-use crate::wire::{
-    Event, Framing, TYPE, Wire, fold, length, note_error, plain_tokens, total, value,
-};
+use crate::usage;
+use crate::wire::{Event, Framing, TYPE, Wire, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS {
     ID = value("id");
@@ -27,34 +26,6 @@ crate::wire::shape! { SHAPE ROWS {
     BLOCK_TEXT = length("content_block.text");
     BLOCK_THINKING = length("content_block.thinking");
     BLOCK_DATA = length("content_block.data");
-
-    INPUT = value("usage.input_tokens");
-    OUTPUT = value("usage.output_tokens");
-    CACHE_READ = value("usage.cache_read_input_tokens");
-    CACHE_WRITE = value("usage.cache_creation_input_tokens");
-    WRITE_SHORT = value("usage.cache_creation.ephemeral_5m_input_tokens");
-    WRITE_LONG = value("usage.cache_creation.ephemeral_1h_input_tokens");
-    THOUGHT = value("usage.output_tokens_details.thinking_tokens");
-    TIER = value("usage.service_tier");
-    ITERATIONS = value("usage.iterations");
-    ITERATION = fold("usage.iterations[]", fold_iteration);
-    STEP_INPUT = value("usage.iterations[].input_tokens");
-    STEP_OUTPUT = value("usage.iterations[].output_tokens");
-    STEP_READ = value("usage.iterations[].cache_read_input_tokens");
-    STEP_WRITE = value("usage.iterations[].cache_creation_input_tokens");
-    SUM_INPUT = value("usage.iterations.~input");
-    SUM_OUTPUT = value("usage.iterations.~output");
-    SUM_READ = value("usage.iterations.~read");
-    SUM_WRITE = value("usage.iterations.~write");
-
-    START_INPUT = value("message.usage.input_tokens");
-    START_OUTPUT = value("message.usage.output_tokens");
-    START_READ = value("message.usage.cache_read_input_tokens");
-    START_WRITE = value("message.usage.cache_creation_input_tokens");
-    START_WRITE_SHORT = value("message.usage.cache_creation.ephemeral_5m_input_tokens");
-    START_WRITE_LONG = value("message.usage.cache_creation.ephemeral_1h_input_tokens");
-    START_THOUGHT = value("message.usage.output_tokens_details.thinking_tokens");
-    START_TIER = value("message.usage.service_tier");
 } }
 
 pub(crate) static MESSAGES: Wire = Wire {
@@ -63,7 +34,7 @@ pub(crate) static MESSAGES: Wire = Wire {
     route: messages_route,
     shape: &SHAPE,
     event,
-    tokens,
+    tokens: usage::tokens,
     framing: Framing::Sse,
     done: false,
 };
@@ -95,35 +66,20 @@ fn messages_route(target: &Target<'_>) -> Option<Route> {
     (target.ends("/messages") && !threads).then(Route::default)
 }
 
-fn fold_iteration(slots: &mut Slots, _: u64) {
-    for (part, sum) in [
-        (STEP_INPUT, SUM_INPUT),
-        (STEP_OUTPUT, SUM_OUTPUT),
-        (STEP_READ, SUM_READ),
-        (STEP_WRITE, SUM_WRITE),
-    ] {
-        if let Some(count) = slots.count(part) {
-            slots.add(sum, count);
-        }
-    }
-}
-
 pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
     note_error(event, record);
     record.set_model(slots.text(MESSAGE_MODEL).or_else(|| slots.text(MODEL)));
     record.set_id(slots.text(MESSAGE_ID).or_else(|| slots.text(ID)));
-    record.set_tier(slots.text(START_TIER));
-    record.set_tier(slots.text(TIER));
+    if slots.is(TYPE, "message_start") {
+        record.begin_generation(slots.text(MESSAGE_ID));
+    }
     for stop in [MESSAGE_STOP, STOP, DELTA_STOP] {
         record.set_finish(slots.text(stop));
     }
     record.terminal |= slots.some(DELTA_STOP) || slots.is(TYPE, "message_stop");
     content(slots, record);
-    // The rows of counts come last: most events have none of them.
-    if slots.any_from(INPUT) {
-        usage(slots, record);
-    }
+    note_usage(event, record);
 }
 
 fn content(slots: &Slots, record: &mut Record) {
@@ -137,46 +93,4 @@ fn content(slots: &Slots, record: &mut Record) {
         record.content.hidden =
             slots.length(BLOCK_THINKING).max(u64::from(slots.filled(BLOCK_DATA)));
     }
-}
-
-fn usage(slots: &Slots, record: &mut Record) {
-    // With iterations each of the four counts is the sum over all of them (6.3).
-    let steps = slots.filled(ITERATIONS);
-    let four = |sum: Slot, own: Slot| if steps { sum } else { own };
-    for (kind, slot) in [
-        (Count::Prompt, START_INPUT),
-        (Count::Completion, START_OUTPUT),
-        (Count::Cached, START_READ),
-        (Count::CacheWrite, START_WRITE),
-        (Count::CacheWriteShort, START_WRITE_SHORT),
-        (Count::CacheWriteLong, START_WRITE_LONG),
-        (Count::Reasoning, START_THOUGHT),
-        (Count::Prompt, four(SUM_INPUT, INPUT)),
-        (Count::Completion, four(SUM_OUTPUT, OUTPUT)),
-        (Count::Cached, four(SUM_READ, CACHE_READ)),
-        (Count::CacheWrite, four(SUM_WRITE, CACHE_WRITE)),
-        (Count::CacheWriteShort, WRITE_SHORT),
-        (Count::CacheWriteLong, WRITE_LONG),
-        (Count::Reasoning, THOUGHT),
-    ] {
-        record.counts.merge(kind, slots.count(slot));
-    }
-}
-
-pub(super) fn tokens(record: &Record) -> Tokens {
-    let mut tokens = plain_tokens(record);
-    tokens.cache_write = record.counts.get(Count::CacheWrite).or_else(|| {
-        let short = record.counts.get(Count::CacheWriteShort);
-        let long = record.counts.get(Count::CacheWriteLong);
-        (short.is_some() || long.is_some())
-            .then(|| short.unwrap_or(0).saturating_add(long.unwrap_or(0)))
-    });
-    tokens.prompt = with_cache(tokens.prompt, tokens.cached_prompt, tokens.cache_write);
-    tokens.total = total(tokens.prompt, tokens.completion, None);
-    tokens
-}
-
-/// The whole prompt where the input leaves cache reads and writes out.
-pub(super) fn with_cache(fresh: Option<u64>, read: Option<u64>, write: Option<u64>) -> Option<u64> {
-    fresh.map(|fresh| fresh.saturating_add(read.unwrap_or(0)).saturating_add(write.unwrap_or(0)))
 }

@@ -3,18 +3,18 @@
 
 use crate::dialect::Operation;
 use crate::dialects::anthropic;
-use crate::reading::Tokens;
-use crate::record::{Count, Record};
+use crate::record::Record;
 use crate::target::{Ask, Route};
-use crate::wire::{Event, Framing, Wire, length, note_error, plain_tokens, total, value};
+use crate::usage::{self, Count, Usage};
+use crate::wire::{Event, Framing, Wire, length, note_error, note_usage, value};
 
 pub(crate) use converse::CONVERSE;
 pub(crate) use invoke::INVOKE;
 
 mod converse {
     use super::{
-        Ask, Count, Event, Framing, Operation, Record, Route, Tokens, Wire, anthropic, length,
-        note_error, plain_tokens, total, value,
+        Ask, Event, Framing, Operation, Record, Route, Wire, length, note_error, note_usage, usage,
+        value,
     };
 
     crate::wire::shape! { SHAPE ROWS {
@@ -24,13 +24,6 @@ mod converse {
         REASONING = length("delta.reasoningContent.text");
         TOOL_INPUT = length("delta.toolUse.input");
         TOOL_START = value("start.toolUse");
-        INPUT = value("usage.inputTokens");
-        OUTPUT = value("usage.outputTokens");
-        TOTAL = value("usage.totalTokens");
-        CACHE_READ = value("usage.cacheReadInputTokens");
-        CACHE_WRITE = value("usage.cacheWriteInputTokens");
-        CACHE_READ_OLD = value("usage.cacheReadInputTokenCount");
-        CACHE_WRITE_OLD = value("usage.cacheWriteInputTokenCount");
     } }
 
     pub(crate) static CONVERSE: Wire = Wire {
@@ -44,7 +37,7 @@ mod converse {
         },
         shape: &SHAPE,
         event,
-        tokens,
+        tokens: usage::tokens,
         framing: Framing::Frames,
         done: false,
     };
@@ -59,39 +52,16 @@ mod converse {
             + slots.length(TOOL_INPUT)
             + u64::from(event.name == b"contentBlockStart" && slots.some(TOOL_START));
         record.content.hidden = slots.length(REASONING);
-        for (kind, slot) in [
-            (Count::Prompt, INPUT),
-            (Count::Completion, OUTPUT),
-            (Count::Total, TOTAL),
-            (Count::Cached, CACHE_READ_OLD),
-            (Count::CacheWrite, CACHE_WRITE_OLD),
-            (Count::Cached, CACHE_READ),
-            (Count::CacheWrite, CACHE_WRITE),
-        ] {
-            record.counts.merge(kind, slots.count(slot));
-        }
-    }
-
-    fn tokens(record: &Record) -> Tokens {
-        let mut tokens = plain_tokens(record);
-        tokens.prompt =
-            anthropic::with_cache(tokens.prompt, tokens.cached_prompt, tokens.cache_write);
-        let reported = record.counts.get(Count::Total);
-        tokens.total = total(tokens.prompt, tokens.completion, reported);
-        tokens
+        note_usage(event, record);
     }
 }
 
 mod invoke {
     use super::{
-        Ask, Count, Event, Framing, Operation, Record, Route, Tokens, Wire, anthropic, total, value,
+        Ask, Count, Event, Framing, Operation, Record, Route, Usage, Wire, anthropic, usage, value,
     };
 
     crate::wire::shape! { SHAPE ROWS after anthropic::ROWS {
-        METRIC_INPUT = value("amazon-bedrock-invocationMetrics.inputTokenCount");
-        METRIC_OUTPUT = value("amazon-bedrock-invocationMetrics.outputTokenCount");
-        METRIC_READ = value("amazon-bedrock-invocationMetrics.cacheReadInputTokenCount");
-        METRIC_WRITE = value("amazon-bedrock-invocationMetrics.cacheWriteInputTokenCount");
         // Llama.
         LLAMA_PROMPT = value("prompt_token_count");
         LLAMA_COMPLETION = value("generation_token_count");
@@ -109,7 +79,7 @@ mod invoke {
         },
         shape: &SHAPE,
         event,
-        tokens,
+        tokens: usage::tokens,
         framing: Framing::Wrapped,
         done: false,
     };
@@ -121,31 +91,14 @@ mod invoke {
             record.content.visible = slots.length(LLAMA_TEXT);
         }
         // Other families end with the stop reason or with the metrics.
-        record.terminal |= slots.text(anthropic::STOP).is_some() || slots.some(METRIC_OUTPUT);
-        for (kind, slot) in [
-            (Count::Prompt, LLAMA_PROMPT),
-            (Count::Completion, LLAMA_COMPLETION),
-            (Count::MetricPrompt, METRIC_INPUT),
-            (Count::MetricCompletion, METRIC_OUTPUT),
-            (Count::MetricCached, METRIC_READ),
-            (Count::MetricCacheWrite, METRIC_WRITE),
-        ] {
-            record.counts.merge(kind, slots.count(slot));
-        }
-        record.counts.merge(Count::MetricPrompt, event.headers.prompt);
-        record.counts.merge(Count::MetricCompletion, event.headers.completion);
-    }
-
-    /// The usage of the family wins; metrics and headers fill gaps.
-    fn tokens(record: &Record) -> Tokens {
-        let get = |kind| record.counts.get(kind);
-        let mut tokens = anthropic::tokens(record);
-        let fresh = get(Count::Prompt).or(get(Count::MetricPrompt));
-        tokens.cached_prompt = tokens.cached_prompt.or(get(Count::MetricCached));
-        tokens.cache_write = tokens.cache_write.or(get(Count::MetricCacheWrite));
-        tokens.prompt = anthropic::with_cache(fresh, tokens.cached_prompt, tokens.cache_write);
-        tokens.completion = tokens.completion.or(get(Count::MetricCompletion));
-        tokens.total = total(tokens.prompt, tokens.completion, None);
-        tokens
+        record.terminal |= slots.text(anthropic::STOP).is_some() || slots.some(usage::METRICS);
+        record.count(&Usage::of([
+            (Count::Prompt, slots.count(LLAMA_PROMPT)),
+            (Count::Completion, slots.count(LLAMA_COMPLETION)),
+        ]));
+        record.count_spare(&Usage::of([
+            (Count::Prompt, event.headers.prompt),
+            (Count::Completion, event.headers.completion),
+        ]));
     }
 }

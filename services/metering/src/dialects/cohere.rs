@@ -3,11 +3,10 @@
 
 use crate::dialect::Operation;
 use crate::json::Slots;
-use crate::record::{Count, Record, merge_amount};
+use crate::record::Record;
 use crate::target::Route;
-use crate::wire::{
-    ERROR_TYPE, Event, Framing, TYPE, Wire, length, note_error, plain_tokens, value,
-};
+use crate::usage;
+use crate::wire::{ERROR_TYPE, Event, Framing, TYPE, Wire, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS {
     ID = value("id");
@@ -21,24 +20,6 @@ crate::wire::shape! { SHAPE ROWS {
     TOOL_PLAN = length("delta.message.tool_plan");
     TOOL_ARGUMENTS = length("delta.message.tool_calls.function.arguments");
     TOOL_NAME = length("delta.message.tool_calls.function.name");
-
-    INPUT = value("usage.tokens.input_tokens");
-    OUTPUT = value("usage.tokens.output_tokens");
-    CACHED = value("usage.cached_tokens");
-    BILLED_INPUT = value("usage.billed_units.input_tokens");
-    BILLED_OUTPUT = value("usage.billed_units.output_tokens");
-    SEARCHES = value("usage.billed_units.search_units");
-    END_INPUT = value("delta.usage.tokens.input_tokens");
-    END_OUTPUT = value("delta.usage.tokens.output_tokens");
-    END_CACHED = value("delta.usage.cached_tokens");
-    END_BILLED_INPUT = value("delta.usage.billed_units.input_tokens");
-    END_BILLED_OUTPUT = value("delta.usage.billed_units.output_tokens");
-    END_SEARCHES = value("delta.usage.billed_units.search_units");
-    META_INPUT = value("meta.tokens.input_tokens");
-    META_OUTPUT = value("meta.tokens.output_tokens");
-    META_BILLED_INPUT = value("meta.billed_units.input_tokens");
-    META_BILLED_OUTPUT = value("meta.billed_units.output_tokens");
-    META_SEARCHES = value("meta.billed_units.search_units");
 } }
 
 pub(crate) static CHAT: Wire = Wire {
@@ -47,7 +28,7 @@ pub(crate) static CHAT: Wire = Wire {
     route: |target| (target.ends("/v2/chat") || target.ends("/v1/chat")).then(Route::default),
     shape: &SHAPE,
     event,
-    tokens: plain_tokens,
+    tokens: usage::tokens,
     framing: Framing::Sse,
     done: false,
 };
@@ -63,27 +44,7 @@ fn event(event: &Event<'_>, record: &mut Record) {
         record.fail(slots.text(ERROR_TYPE).or(Some(b"ERROR")));
     }
     content(slots, event.name, record);
-    for (kind, slot) in [
-        (Count::Prompt, META_INPUT),
-        (Count::Completion, META_OUTPUT),
-        (Count::BilledPrompt, META_BILLED_INPUT),
-        (Count::BilledCompletion, META_BILLED_OUTPUT),
-        (Count::Prompt, INPUT),
-        (Count::Completion, OUTPUT),
-        (Count::Cached, CACHED),
-        (Count::BilledPrompt, BILLED_INPUT),
-        (Count::BilledCompletion, BILLED_OUTPUT),
-        (Count::Prompt, END_INPUT),
-        (Count::Completion, END_OUTPUT),
-        (Count::Cached, END_CACHED),
-        (Count::BilledPrompt, END_BILLED_INPUT),
-        (Count::BilledCompletion, END_BILLED_OUTPUT),
-    ] {
-        record.counts.merge(kind, slots.count(slot));
-    }
-    for slot in [META_SEARCHES, SEARCHES, END_SEARCHES] {
-        merge_amount(&mut record.search_units, slots.number(slot));
-    }
+    note_usage(event, record);
 }
 
 fn content(slots: &Slots, name: &[u8], record: &mut Record) {

@@ -3,10 +3,10 @@
 
 use crate::dialect::{Dialect, Operation};
 use crate::dialects::openai;
-use crate::reading::Tokens;
-use crate::record::{Count, Record};
+use crate::record::Record;
 use crate::target::Route;
-use crate::wire::{Event, Framing, Wire, length, note_error, plain_tokens, value};
+use crate::usage::{self, Count, Usage};
+use crate::wire::{Event, Framing, Wire, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS after openai::ROWS {
     CONTENT = length("content");
@@ -25,7 +25,7 @@ pub(crate) static COMPLETION: Wire = Wire {
     },
     shape: &SHAPE,
     event,
-    tokens,
+    tokens: usage::tokens,
     // Several prompts are answered by an array.
     framing: Framing::Array,
     done: false,
@@ -43,15 +43,9 @@ fn event(event: &Event<'_>, record: &mut Record) {
     record.content.visible = slots.length(CONTENT);
     record.terminal |= slots.is_true(STOP);
     record.set_finish(slots.text(STOP_TYPE));
-    record.counts.merge(Count::Prompt, slots.count(EVALUATED));
-    record.counts.merge(Count::Completion, slots.count(PREDICTED));
-    record.counts.merge(Count::Cached, slots.count(openai::CACHE_N));
-    let positive = |slot| slots.number(slot).filter(|rate| *rate > 0.0);
-    let speeds = &mut record.speeds;
-    speeds.prefill = positive(openai::PROMPT_RATE).or(speeds.prefill);
-    speeds.decode = positive(openai::PREDICTED_RATE).or(speeds.decode);
-}
-
-fn tokens(record: &Record) -> Tokens {
-    if record.dialect.is_some() { openai::tokens(record) } else { plain_tokens(record) }
+    record.count(&Usage::of([
+        (Count::Prompt, slots.count(EVALUATED)),
+        (Count::Completion, slots.count(PREDICTED)),
+    ]));
+    note_usage(event, record);
 }

@@ -2,27 +2,17 @@
 //! the whole answer.
 
 use crate::dialect::Operation;
-use crate::json::{Slot, Slots};
-use crate::record::{Count, Record};
+use crate::record::Record;
 use crate::target::Route;
-use crate::wire::{Event, Framing, TYPE, Wire, length, note_error, plain_tokens, value};
+use crate::usage;
+use crate::wire::{Event, Framing, TYPE, Wire, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS {
     CONTENT = length("content");
     MODEL = value("model_instance_id");
     ID = value("response_id");
-    INPUT = value("stats.input_tokens");
-    OUTPUT = value("stats.total_output_tokens");
-    REASONED = value("stats.reasoning_output_tokens");
-    RATE = value("stats.tokens_per_second");
-    FIRST_TOKEN = value("stats.time_to_first_token_seconds");
     END_MODEL = value("result.model_instance_id");
     END_ID = value("result.response_id");
-    END_INPUT = value("result.stats.input_tokens");
-    END_OUTPUT = value("result.stats.total_output_tokens");
-    END_REASONED = value("result.stats.reasoning_output_tokens");
-    END_RATE = value("result.stats.tokens_per_second");
-    END_FIRST_TOKEN = value("result.stats.time_to_first_token_seconds");
 } }
 
 pub(crate) static CHAT: Wire = Wire {
@@ -31,7 +21,7 @@ pub(crate) static CHAT: Wire = Wire {
     route: |target| target.ends("/api/v1/chat").then(Route::default),
     shape: &SHAPE,
     event,
-    tokens: plain_tokens,
+    tokens: usage::tokens,
     framing: Framing::Sse,
     done: false,
 };
@@ -50,24 +40,5 @@ fn event(event: &Event<'_>, record: &mut Record) {
         b"chat.end" => record.terminal = true,
         _ => {}
     }
-    for (kind, slot) in [
-        (Count::Prompt, INPUT),
-        (Count::Completion, OUTPUT),
-        (Count::Reasoning, REASONED),
-        (Count::Prompt, END_INPUT),
-        (Count::Completion, END_OUTPUT),
-        (Count::Reasoning, END_REASONED),
-    ] {
-        record.counts.merge(kind, slots.count(slot));
-    }
-    speeds(slots, record, (INPUT, RATE, FIRST_TOKEN));
-    speeds(slots, record, (END_INPUT, END_RATE, END_FIRST_TOKEN));
-}
-
-fn speeds(slots: &Slots, record: &mut Record, (input, rate, first): (Slot, Slot, Slot)) {
-    let positive = |slot| slots.number(slot).filter(|number| *number > 0.0);
-    let told = &mut record.speeds;
-    told.decode = positive(rate).or(told.decode);
-    let prefill = positive(input).zip(positive(first)).map(|(count, time)| count / time);
-    told.prefill = prefill.or(told.prefill);
+    note_usage(event, record);
 }

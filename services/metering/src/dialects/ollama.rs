@@ -3,9 +3,10 @@
 
 use crate::dialect::Operation;
 use crate::json::{Slot, Slots};
-use crate::record::{Count, Record};
+use crate::record::Record;
 use crate::target::{Ask, Route, Target};
-use crate::wire::{Event, Framing, Wire, length, note_error, plain_tokens, value};
+use crate::usage::{self, Count, Usage};
+use crate::wire::{Event, Framing, Wire, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS {
     MODEL = value("model");
@@ -29,7 +30,7 @@ pub(crate) static CHAT: Wire = Wire {
     route: |target| route(target, "/api/chat", Ask::UnlessFalse),
     shape: &SHAPE,
     event,
-    tokens: plain_tokens,
+    tokens: usage::tokens,
     framing: Framing::Lines,
     done: false,
 };
@@ -45,11 +46,7 @@ pub(crate) static EMBED: Wire = Wire {
     id: "ollama-embed",
     operation: Operation::Embedding,
     route: |target| route(target, "/api/embed", Ask::No),
-    tokens: |record| {
-        let mut tokens = plain_tokens(record);
-        tokens.total = tokens.total.or(tokens.prompt);
-        tokens
-    },
+    tokens: usage::embedded,
     ..CHAT
 };
 
@@ -67,8 +64,11 @@ fn event(event: &Event<'_>, record: &mut Record) {
     record.content.hidden = slots.length(THINKING) + slots.length(RESPONSE_THINKING);
     record.terminal |= slots.is_true(DONE);
     record.set_finish(slots.text(DONE_REASON));
-    record.counts.merge(Count::Prompt, slots.count(PROMPT));
-    record.counts.merge(Count::Completion, slots.count(COMPLETION));
+    record.count(&Usage::of([
+        (Count::Prompt, slots.count(PROMPT)),
+        (Count::Completion, slots.count(COMPLETION)),
+    ]));
+    note_usage(event, record);
     let speeds = &mut record.speeds;
     speeds.prefill = rate(slots, PROMPT, PROMPT_NANOS).or(speeds.prefill);
     speeds.decode = rate(slots, COMPLETION, COMPLETION_NANOS).or(speeds.decode);

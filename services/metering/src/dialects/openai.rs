@@ -5,12 +5,10 @@
 
 use crate::dialect::Operation;
 use crate::json::Slots;
-use crate::reading::Tokens;
-use crate::record::{Count, Record, merge_amount};
+use crate::record::Record;
 use crate::target::{Route, Target};
-use crate::wire::{
-    Event, Framing, OBJECT, Wire, fold, length, note_error, plain_tokens, total, value,
-};
+use crate::usage;
+use crate::wire::{Event, Framing, OBJECT, Wire, fold, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS {
     ID = value("id");
@@ -48,40 +46,6 @@ crate::wire::shape! { SHAPE ROWS {
     FINISH = value("choices.~finish");
     FINISH_INDEX = value("choices.~finish_index");
     LOWEST = value("choices.~lowest");
-
-    PROMPT = value("usage.prompt_tokens");
-    COMPLETION = value("usage.completion_tokens");
-    TOTAL = value("usage.total_tokens");
-    CACHED = value("usage.prompt_tokens_details.cached_tokens");
-    CACHE_WRITE = value("usage.prompt_tokens_details.cache_write_tokens");
-    AUDIO_PROMPT = value("usage.prompt_tokens_details.audio_tokens");
-    CACHE_HIT = value("usage.prompt_cache_hit_tokens");
-    REASONED = value("usage.completion_tokens_details.reasoning_tokens");
-    REASONED_TOP = value("usage.reasoning_tokens");
-    AUDIO_COMPLETION = value("usage.completion_tokens_details.audio_tokens");
-    USAGE_TIER = value("usage.service_tier");
-    COST = value("usage.cost");
-    COST_TOTAL = value("usage.cost.total_cost");
-    COST_TICKS = value("usage.cost_in_usd_ticks");
-    PROMPT_TIME = value("usage.prompt_time");
-    COMPLETION_TIME = value("usage.completion_time");
-
-    GROQ_PROMPT = value("x_groq.usage.prompt_tokens");
-    GROQ_COMPLETION = value("x_groq.usage.completion_tokens");
-    GROQ_TOTAL = value("x_groq.usage.total_tokens");
-    GROQ_CACHED = value("x_groq.usage.prompt_tokens_details.cached_tokens");
-    GROQ_REASONED = value("x_groq.usage.completion_tokens_details.reasoning_tokens");
-    GROQ_PROMPT_TIME = value("x_groq.usage.prompt_time");
-    GROQ_COMPLETION_TIME = value("x_groq.usage.completion_time");
-
-    CACHE_N = value("timings.cache_n");
-    PROMPT_N = value("timings.prompt_n");
-    PREDICTED_N = value("timings.predicted_n");
-    PROMPT_RATE = value("timings.prompt_per_second");
-    PREDICTED_RATE = value("timings.predicted_per_second");
-
-    STATS_RATE = value("stats.tokens_per_second");
-    STATS_FIRST = value("stats.time_to_first_token");
 } }
 
 pub(crate) static CHAT: Wire = Wire {
@@ -94,7 +58,7 @@ pub(crate) static CHAT: Wire = Wire {
     },
     shape: &SHAPE,
     event,
-    tokens,
+    tokens: usage::tokens,
     framing: Framing::Sse,
     done: true,
 };
@@ -137,6 +101,13 @@ fn fold_choice(slots: &mut Slots, position: u64) {
         slots.copy(CHOICE_FINISH, FINISH);
         slots.set(FINISH_INDEX, crate::json::Value::Integer(index));
     }
+    // Moonshot puts the usage of the answer into its choice.
+    if let Some(mut counts) = slots.usage(usage::CHOICE).copied() {
+        if let Some(others) = slots.usage(usage::CHOICES) {
+            counts.join(others);
+        }
+        slots.set_usage(usage::CHOICES, counts);
+    }
     let (visible, hidden) = delta(slots);
     if visible > 0 {
         slots.add(VISIBLE, visible);
@@ -174,9 +145,6 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     note_error(event, record);
     record.set_model(slots.text(MODEL));
     record.set_id(slots.text(ID));
-    if slots.some(TIER) || slots.some(USAGE_TIER) {
-        record.set_tier(slots.text(TIER).or_else(|| slots.text(USAGE_TIER)));
-    }
     record.content.visible = slots.count(VISIBLE).unwrap_or(0);
     record.content.hidden = slots.count(HIDDEN).unwrap_or(0);
     if slots.some(FINISH) {
@@ -186,11 +154,8 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
             record.fail(error_or_plain(slots));
         }
     }
-    // The rows of counts come last: most events have none of them.
-    if slots.any_from(PROMPT) {
-        usage(slots, record);
-        timings(slots, record);
-    }
+    count(event, record);
+    record.set_tier(slots.text(TIER));
 }
 
 /// A finish value that means error names no kind, unless something else does.
@@ -198,92 +163,14 @@ fn error_or_plain(slots: &Slots) -> Option<&[u8]> {
     slots.text(crate::wire::ERROR_TYPE)
 }
 
-/// Rules U1, U2, U4, U5, U7, U8.
-pub(super) fn usage(slots: &Slots, record: &mut Record) {
-    let counts = &mut record.counts;
-    for (kind, slot) in [
-        (Count::Prompt, GROQ_PROMPT),
-        (Count::Completion, GROQ_COMPLETION),
-        (Count::Total, GROQ_TOTAL),
-        (Count::Cached, GROQ_CACHED),
-        (Count::Reasoning, GROQ_REASONED),
-        (Count::Prompt, PROMPT),
-        (Count::Completion, COMPLETION),
-        (Count::Total, TOTAL),
-        (Count::Cached, CACHED),
-        (Count::CachedElsewhere, CACHE_HIT),
-        (Count::CacheWrite, CACHE_WRITE),
-        (Count::AudioPrompt, AUDIO_PROMPT),
-        (Count::AudioCompletion, AUDIO_COMPLETION),
-        (Count::Reasoning, REASONED),
-        (Count::ReasoningElsewhere, REASONED_TOP),
-        (Count::TimedCached, CACHE_N),
-        (Count::TimedPrompt, PROMPT_N),
-        (Count::TimedCompletion, PREDICTED_N),
-    ] {
-        counts.merge(kind, slots.count(slot));
+/// Counts of an event. Those on a chunk with choices may be those of a choice.
+fn count(event: &Event<'_>, record: &mut Record) {
+    let slots = event.slots;
+    note_usage(event, record);
+    let last = slots.usage(usage::TOP).or_else(|| slots.usage(usage::TIMINGS));
+    if let Some(part) = last.filter(|_| slots.some(CHOICES)) {
+        record.count_part(slots.count(LOWEST), part);
     }
-    if let Some(completion) = slots.count(COMPLETION) {
-        match slots.count(LOWEST) {
-            Some(index) => record.set_choice(index, completion),
-            None => record.forget_choices(),
-        }
-    }
-    let ticks = slots.number(COST_TICKS).map(|ticks| ticks / 1e10);
-    let cost = slots.number(COST).or_else(|| slots.number(COST_TOTAL)).or(ticks);
-    merge_amount(&mut record.cost, cost);
-}
-
-/// Speeds of llama.cpp, Groq and LM Studio.
-fn timings(slots: &Slots, record: &mut Record) {
-    let per = |count: Option<u64>, seconds: Option<f64>| {
-        let rate = count? as f64 / seconds.filter(|seconds| *seconds > 0.0)?;
-        (rate > 0.0).then_some(rate)
-    };
-    let positive = |slot| slots.number(slot).filter(|rate| *rate > 0.0);
-    let prompt = slots.count(PROMPT);
-    let fresh = prompt.map(|prompt| prompt.saturating_sub(slots.count(CACHED).unwrap_or(0)));
-    let groq = slots
-        .count(GROQ_PROMPT)
-        .map(|prompt| prompt.saturating_sub(slots.count(GROQ_CACHED).unwrap_or(0)));
-    let prefill = positive(PROMPT_RATE)
-        .or_else(|| per(fresh, slots.number(PROMPT_TIME)))
-        .or_else(|| per(groq, slots.number(GROQ_PROMPT_TIME)))
-        .or_else(|| per(fresh, slots.number(STATS_FIRST)));
-    let decode = positive(PREDICTED_RATE)
-        .or_else(|| per(slots.count(COMPLETION), slots.number(COMPLETION_TIME)))
-        .or_else(|| per(slots.count(GROQ_COMPLETION), slots.number(GROQ_COMPLETION_TIME)))
-        .or_else(|| positive(STATS_RATE));
-    record.speeds.prefill = prefill.or(record.speeds.prefill);
-    record.speeds.decode = decode.or(record.speeds.decode);
-}
-
-/// Rules U3, U4, U5, U6.
-pub(super) fn tokens(record: &Record) -> Tokens {
-    let get = |kind| record.counts.get(kind);
-    let mut tokens = plain_tokens(record);
-    tokens.cached_prompt = get(Count::Cached).or(get(Count::CachedElsewhere));
-    tokens.reasoning = get(Count::Reasoning).or(get(Count::ReasoningElsewhere));
-    tokens.completion = record.sum_of_choices().or(tokens.completion);
-    let reported = get(Count::Total);
-    if let (Some(prompt), Some(completion), Some(reasoning @ 1..), Some(reported)) =
-        (tokens.prompt, tokens.completion, tokens.reasoning, reported)
-        && prompt.checked_add(completion).and_then(|sum| sum.checked_add(reasoning))
-            == Some(reported)
-    {
-        tokens.completion = Some(completion + reasoning);
-    }
-    if (tokens.prompt.is_none() || tokens.completion.is_none())
-        && let (Some(prompt), Some(completion)) =
-            (get(Count::TimedPrompt), get(Count::TimedCompletion))
-    {
-        let cached = get(Count::TimedCached);
-        tokens.prompt = tokens.prompt.or(Some(prompt.saturating_add(cached.unwrap_or(0))));
-        tokens.completion = tokens.completion.or(Some(completion));
-        tokens.cached_prompt = tokens.cached_prompt.or(cached);
-    }
-    tokens.total = total(tokens.prompt, tokens.completion, reported);
-    tokens
 }
 
 /// Whether this is an answer of the OpenAI completions API.

@@ -2,23 +2,17 @@
 //! by tokens or by time, streams with one delta event each.
 
 use crate::dialect::Operation;
-use crate::json::Slots;
-use crate::record::{Count, Record, merge_amount};
+use crate::record::Record;
 use crate::target::{Ask, Route, Target};
-use crate::wire::{Event, Framing, TYPE, Wire, length, note_error, plain_tokens, value};
+use crate::usage::{self, Usage};
+use crate::wire::{Event, Framing, TYPE, Wire, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS {
     DELTA = length("delta");
     AUDIO = length("audio");
     IMAGE = length("b64_json");
-    INPUT = value("usage.input_tokens");
-    OUTPUT = value("usage.output_tokens");
-    TOTAL = value("usage.total_tokens");
-    SECONDS = value("usage.seconds");
-    KIND = value("usage.type");
-    AUDIO_ONE = value("usage.input_token_details.audio_tokens");
-    AUDIO_INPUT = value("usage.input_tokens_details.audio_tokens");
-    CACHED = value("usage.input_tokens_details.cached_tokens");
+    // Seconds of audio, which servers without usage give in verbose JSON.
+    DURATION = value("duration");
 } }
 
 pub(crate) static TRANSCRIPTION: Wire = Wire {
@@ -30,7 +24,7 @@ pub(crate) static TRANSCRIPTION: Wire = Wire {
     },
     shape: &SHAPE,
     event,
-    tokens: plain_tokens,
+    tokens: usage::tokens,
     framing: Framing::Sse,
     done: false,
 };
@@ -75,22 +69,8 @@ fn event(event: &Event<'_>, record: &mut Record) {
         | b"image_edit.completed" => record.terminal = true,
         _ => {}
     }
-    usage(slots, record);
-}
-
-fn usage(slots: &Slots, record: &mut Record) {
-    for (kind, slot) in [
-        (Count::Prompt, INPUT),
-        (Count::Completion, OUTPUT),
-        (Count::Total, TOTAL),
-        (Count::AudioPrompt, AUDIO_INPUT),
-        (Count::AudioPrompt, AUDIO_ONE),
-        (Count::Cached, CACHED),
-    ] {
-        record.counts.merge(kind, slots.count(slot));
+    if slots.usage(usage::TOP).is_none() {
+        record.count(&Usage::of_audio(slots.number(DURATION)));
     }
-    // `usage.type` tells the two kinds apart; servers that copy leave it out.
-    if !slots.is(KIND, "tokens") {
-        merge_amount(&mut record.audio_seconds, slots.number(SECONDS));
-    }
+    note_usage(event, record);
 }

@@ -2,21 +2,14 @@
 //! each, with a prompt count, search units or nothing.
 
 use crate::dialect::Operation;
-use crate::reading::Tokens;
-use crate::record::{Count, Record, merge_amount};
+use crate::record::Record;
 use crate::target::{Ask, Route, Target};
-use crate::wire::{Event, Framing, Wire, note_error, plain_tokens, value};
+use crate::usage;
+use crate::wire::{Event, Framing, Wire, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS {
     ID = value("id");
     MODEL = value("model");
-    PROMPT = value("usage.prompt_tokens");
-    TOTAL = value("usage.total_tokens");
-    CACHED = value("usage.prompt_tokens_details.cached_tokens");
-    COST = value("usage.cost");
-    SEARCHES = value("meta.billed_units.search_units");
-    BILLED_INPUT = value("meta.billed_units.input_tokens");
-    INPUT = value("meta.tokens.input_tokens");
 } }
 
 pub(crate) static EMBEDDINGS: Wire = Wire {
@@ -25,7 +18,7 @@ pub(crate) static EMBEDDINGS: Wire = Wire {
     route: |target| route(target, &["/embeddings"]),
     shape: &SHAPE,
     event,
-    tokens,
+    tokens: usage::embedded,
     framing: Framing::Sse,
     done: false,
 };
@@ -41,12 +34,6 @@ pub(crate) static RERANK: Wire = Wire {
     id: "rerank",
     operation: Operation::Rerank,
     route: |target| route(target, &["/rerank", "/reranking"]),
-    tokens: |record| {
-        let mut tokens = plain_tokens(record);
-        tokens.prompt = tokens.prompt.or(record.counts.get(Count::Total));
-        tokens.total = tokens.total.or(tokens.prompt);
-        tokens
-    },
     ..EMBEDDINGS
 };
 
@@ -63,21 +50,5 @@ fn event(event: &Event<'_>, record: &mut Record) {
     note_error(event, record);
     record.set_id(slots.text(ID));
     record.set_model(slots.text(MODEL));
-    for (kind, slot) in [
-        (Count::Prompt, INPUT),
-        (Count::Prompt, PROMPT),
-        (Count::Total, TOTAL),
-        (Count::Cached, CACHED),
-        (Count::BilledPrompt, BILLED_INPUT),
-    ] {
-        record.counts.merge(kind, slots.count(slot));
-    }
-    merge_amount(&mut record.search_units, slots.number(SEARCHES));
-    merge_amount(&mut record.cost, slots.number(COST));
-}
-
-fn tokens(record: &Record) -> Tokens {
-    let mut tokens = plain_tokens(record);
-    tokens.total = tokens.total.or(tokens.prompt);
-    tokens
+    note_usage(event, record);
 }

@@ -3,12 +3,10 @@
 
 use crate::dialect::Operation;
 use crate::json::Slots;
-use crate::reading::Tokens;
-use crate::record::{Count, Record};
+use crate::record::Record;
 use crate::target::{Ask, Route, Target};
-use crate::wire::{
-    CODE, Event, Framing, TYPE, Wire, length, note_error, plain_tokens, total, value,
-};
+use crate::usage;
+use crate::wire::{CODE, Event, Framing, TYPE, Wire, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS {
     DELTA = length("delta");
@@ -18,12 +16,6 @@ crate::wire::shape! { SHAPE ROWS {
     STATUS = value("status");
     BACKGROUND = value("background");
     REASON = value("incomplete_details.reason");
-    INPUT = value("usage.input_tokens");
-    OUTPUT = value("usage.output_tokens");
-    TOTAL = value("usage.total_tokens");
-    CACHED = value("usage.input_tokens_details.cached_tokens");
-    CACHE_WRITE = value("usage.input_tokens_details.cache_write_tokens");
-    REASONED = value("usage.output_tokens_details.reasoning_tokens");
 
     IN = value("response");
     IN_ID = value("response.id");
@@ -34,20 +26,12 @@ crate::wire::shape! { SHAPE ROWS {
     IN_REASON = value("response.incomplete_details.reason");
     IN_ERROR_TYPE = value("response.error.type");
     IN_ERROR_CODE = value("response.error.code");
-    IN_INPUT = value("response.usage.input_tokens");
-    IN_OUTPUT = value("response.usage.output_tokens");
-    IN_TOTAL = value("response.usage.total_tokens");
-    IN_CACHED = value("response.usage.input_tokens_details.cached_tokens");
-    IN_CACHE_WRITE = value("response.usage.input_tokens_details.cache_write_tokens");
-    IN_REASONED = value("response.usage.output_tokens_details.reasoning_tokens");
 
-    // Realtime spells the details in the singular.
+    // Realtime.
     SESSION_MODEL = value("session.model");
+    HEARING_MODEL = value("session.audio.input.transcription.model session.input_audio_transcription.model");
     DETAIL_REASON = value("response.status_details.reason");
     DETAIL_ERROR = value("response.status_details.error.type");
-    IN_CACHED_ONE = value("response.usage.input_token_details.cached_tokens");
-    IN_AUDIO = value("response.usage.input_token_details.audio_tokens");
-    OUT_AUDIO = value("response.usage.output_token_details.audio_tokens");
 } }
 
 pub(crate) static RESPONSES: Wire = Wire {
@@ -56,7 +40,7 @@ pub(crate) static RESPONSES: Wire = Wire {
     route: responses_route,
     shape: &SHAPE,
     event: responses_event,
-    tokens,
+    tokens: usage::tokens,
     framing: Framing::Sse,
     done: false,
 };
@@ -99,7 +83,7 @@ fn responses_event(event: &Event<'_>, record: &mut Record) {
     record.set_id(slots.text(ID));
     record.set_tier(slots.text(TIER));
     record.background |= slots.is_true(BACKGROUND) || slots.is_true(IN_BACKGROUND);
-    usage(slots, record);
+    note_usage(event, record);
     let kind = slots.text(TYPE).unwrap_or(b"");
     if kind.ends_with(b".delta") {
         // The arguments and the text are seen, the reasoning is not.
@@ -147,35 +131,20 @@ fn fail(slots: &Slots, record: &mut Record) {
     record.fail(kind.as_deref());
 }
 
-fn usage(slots: &Slots, record: &mut Record) {
-    for (kind, slot) in [
-        (Count::Prompt, INPUT),
-        (Count::Completion, OUTPUT),
-        (Count::Total, TOTAL),
-        (Count::Cached, CACHED),
-        (Count::CacheWrite, CACHE_WRITE),
-        (Count::Reasoning, REASONED),
-        (Count::Prompt, IN_INPUT),
-        (Count::Completion, IN_OUTPUT),
-        (Count::Total, IN_TOTAL),
-        (Count::Cached, IN_CACHED),
-        (Count::CacheWrite, IN_CACHE_WRITE),
-        (Count::Reasoning, IN_REASONED),
-        (Count::Cached, IN_CACHED_ONE),
-        (Count::AudioPrompt, IN_AUDIO),
-        (Count::AudioCompletion, OUT_AUDIO),
-    ] {
-        record.counts.merge(kind, slots.count(slot));
-    }
-}
-
 fn realtime_event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
-    record.set_model(slots.text(SESSION_MODEL));
+    record.set_model(slots.text(SESSION_MODEL).or_else(|| slots.text(HEARING_MODEL)));
     names(slots, record);
     let kind = slots.text(TYPE).unwrap_or(b"");
     if kind.starts_with(b"response.") && kind.ends_with(b".delta") {
         record.content.visible = slots.length(DELTA);
+    }
+    if kind == b"conversation.item.input_audio_transcription.completed" {
+        // What was said is written down by another model, and billed apart.
+        if let (Some(usage), Some(session)) = (slots.usage(usage::TOP), &mut record.session) {
+            session.tokens.add(&usage::totals(usage, false));
+        }
+        return;
     }
     if kind != b"response.done" {
         // An `error` event answers a message of the client, and the session
@@ -185,16 +154,10 @@ fn realtime_event(event: &Event<'_>, record: &mut Record) {
         }
         return;
     }
-    usage(slots, record);
+    note_usage(event, record);
     record.terminal = true;
     record.set_finish(slots.text(DETAIL_REASON).or_else(|| slots.text(IN_STATUS)));
     if slots.is(IN_STATUS, "failed") {
         record.fail(slots.text(DETAIL_ERROR));
     }
-}
-
-fn tokens(record: &Record) -> Tokens {
-    let mut tokens = plain_tokens(record);
-    tokens.total = total(tokens.prompt, tokens.completion, record.counts.get(Count::Total));
-    tokens
 }

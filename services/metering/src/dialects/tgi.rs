@@ -2,9 +2,10 @@
 //! details of the last event if the request asked for them.
 
 use crate::dialect::Operation;
-use crate::record::{Count, Record};
+use crate::record::Record;
 use crate::target::{Ask, Route};
-use crate::wire::{Event, Framing, Wire, length, note_error, plain_tokens, value};
+use crate::usage::{self, Count, Usage};
+use crate::wire::{Event, Framing, Wire, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS {
     TOKEN = length("token.text");
@@ -25,7 +26,7 @@ pub(crate) static GENERATE: Wire = Wire {
     },
     shape: &SHAPE,
     event,
-    tokens: plain_tokens,
+    tokens: usage::tokens,
     framing: Framing::Sse,
     done: false,
 };
@@ -36,8 +37,13 @@ fn event(event: &Event<'_>, record: &mut Record) {
     record.content.visible = slots.length(TOKEN);
     record.terminal |= slots.some(GENERATED);
     record.set_finish(slots.text(FINISH));
-    record.counts.merge(Count::Prompt, event.headers.prompt);
-    record.counts.merge(Count::Completion, event.headers.completion);
-    record.counts.merge(Count::Prompt, slots.count(PROMPT));
-    record.counts.merge(Count::Completion, slots.count(COMPLETION));
+    record.count_spare(&Usage::of([
+        (Count::Prompt, event.headers.prompt),
+        (Count::Completion, event.headers.completion),
+    ]));
+    record.count(&Usage::of([
+        (Count::Prompt, slots.count(PROMPT)),
+        (Count::Completion, slots.count(COMPLETION)),
+    ]));
+    note_usage(event, record);
 }

@@ -268,6 +268,7 @@ impl Scanner {
                 let kind = match shape.node(self.place).slot {
                     None => Use::Skip,
                     Some((_, Keep::Value)) => Use::Keep,
+                    Some((_, Keep::Members)) => Use::Skip,
                     Some((_, Keep::Length)) => Use::Length,
                 };
                 self.begin_string(kind);
@@ -323,6 +324,12 @@ impl Scanner {
                 self.place = frame.place;
                 let value =
                     if array { Value::Array(frame.count) } else { Value::Object(frame.count) };
+                let node = shape.node(self.place);
+                if let (Some((slot, Keep::Members)), Some(fold), false) =
+                    (node.slot, node.fold, array)
+                {
+                    fold(slots, slot as u64);
+                }
                 self.scalar(value, shape, slots);
                 Ok(())
             }

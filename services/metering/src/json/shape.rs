@@ -1,13 +1,16 @@
 //! A table of paths, compiled to a trie. `a.b[].c` is member `c` of every
 //! element of array `b` of member `a`. A last segment that begins with `~` is
 //! never read: it is a place where a fold leaves its result, and it is cleared
-//! with its parent as if it were a member.
+//! with its parent as if it were a member. A row may have several paths, with a
+//! space between them. A path that begins with `@` is one of a member of every
+//! object whose row keeps `Members`: they are written once for all of them.
 
-use crate::json::slots::{Slot, Slots};
+use crate::json::slots::{Mask, SLOTS, Slot, Slots};
 use crate::json::text::same;
 
 /// Called when an array element has ended, with its index; afterwards all slots
-/// below the element are cleared.
+/// below the element are cleared. For an object that keeps `Members`, called when
+/// it has ended, with its slot.
 pub(crate) type Fold = fn(&mut Slots, u64);
 
 /// What is kept of a value.
@@ -17,6 +20,8 @@ pub(crate) enum Keep {
     Value,
     /// Of strings, only their length. For generated text, which is never held.
     Length,
+    /// Of an object, the members whose paths begin with `@`.
+    Members,
 }
 
 /// One path of a shape.
@@ -47,7 +52,7 @@ pub(crate) struct Node {
     pub(crate) slot: Option<(Slot, Keep)>,
     pub(crate) fold: Option<Fold>,
     /// Slots at and below this place.
-    pub(crate) below: u128,
+    pub(crate) below: Mask,
 }
 
 /// A compiled table of paths.
@@ -57,40 +62,55 @@ pub(crate) struct Shape {
     slots: usize,
 }
 
+/// Parent of the members that objects share.
+const SHARED: Place = 2;
+
 impl Shape {
-    /// Compiles rows; the slot of a row is its index. At most 128 rows.
+    /// Compiles rows; the slot of a row is its index. Shared members come before
+    /// the objects that have them.
     pub(crate) fn new<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
-        let mut shape = Self { nodes: vec![Node::new(b""), Node::new(b"")], slots: 0 };
+        let nodes = [DEAD, ROOT, SHARED].map(|_| Node::new(b""));
+        let mut shape = Self { nodes: nodes.into(), slots: 0 };
         for row in rows {
-            shape.add(row);
+            let slot = shape.slots;
+            debug_assert!(slot < SLOTS, "a shape has too many rows");
+            for path in row.path.split(' ') {
+                shape.add(slot, path, row);
+            }
+            shape.slots += 1;
         }
         shape
     }
 
-    fn add(&mut self, row: &Row) {
-        let slot = self.slots;
-        self.slots += 1;
-        debug_assert!(slot < 128, "a shape has at most 128 rows");
-        let bit = 1_u128 << (slot & 127);
-        let mut place = ROOT;
-        self.node_mut(place).below |= bit;
-        for segment in row.path.split('.') {
+    fn add(&mut self, slot: Slot, path: &str, row: &Row) {
+        let (mut place, path) = match path.strip_prefix('@') {
+            Some(path) => (SHARED, path),
+            None => (ROOT, path),
+        };
+        self.node_mut(place).below.insert(slot);
+        for segment in path.split('.') {
             let key = segment.trim_end_matches("[]");
             if key.starts_with('~') {
                 return;
             }
             if !key.is_empty() {
                 place = self.child_or_new(place, key.as_bytes());
-                self.node_mut(place).below |= bit;
+                self.node_mut(place).below.insert(slot);
             }
             for _ in 0..(segment.len() - key.len()) / 2 {
                 place = self.element_or_new(place);
-                self.node_mut(place).below |= bit;
+                self.node_mut(place).below.insert(slot);
             }
         }
+        let (children, below) = (self.node(SHARED).children, self.node(SHARED).below);
         let node = self.node_mut(place);
         node.slot = Some((slot, row.keep));
         node.fold = row.fold;
+        if row.keep == Keep::Members {
+            debug_assert!(node.children == [DEAD; BUCKETS], "{path} has members of its own");
+            node.children = children;
+            node.below.insert_all(below);
+        }
     }
 
     fn child_or_new(&mut self, parent: Place, key: &[u8]) -> Place {
@@ -167,7 +187,7 @@ impl Node {
             element: DEAD,
             slot: None,
             fold: None,
-            below: 0,
+            below: Mask::default(),
         }
     }
 }

@@ -4,9 +4,48 @@
 use std::borrow::Cow;
 
 use crate::json::text::same;
+use crate::usage::Usage;
 
 /// Index of a row of a shape.
 pub(crate) type Slot = usize;
+/// Most rows of a shape.
+pub(crate) const SLOTS: usize = 64 * WORDS;
+const WORDS: usize = 3;
+
+/// A set of slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Mask([u64; WORDS]);
+
+impl Mask {
+    #[inline]
+    pub(crate) fn insert(&mut self, slot: Slot) {
+        self.0[slot / 64] |= 1 << (slot % 64);
+    }
+
+    #[inline]
+    pub(crate) fn insert_all(&mut self, other: Self) {
+        for (word, other) in self.0.iter_mut().zip(other.0) {
+            *word |= other;
+        }
+    }
+
+    #[inline]
+    fn remove_all(&mut self, other: Self) {
+        for (word, other) in self.0.iter_mut().zip(other.0) {
+            *word &= !other;
+        }
+    }
+
+    #[inline]
+    fn remove(&mut self, slot: Slot) {
+        self.0[slot / 64] &= !(1 << (slot % 64));
+    }
+
+    #[inline]
+    fn contains(self, slot: Slot) -> bool {
+        self.0[slot / 64] >> (slot % 64) & 1 != 0
+    }
+}
 
 /// A value at a path of interest.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,19 +79,27 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 /// Values by slot.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    present: u128,
+    present: Mask,
     values: Vec<Value>,
     arena: Vec<u8>,
+    /// Counts of the objects that stand at places for them.
+    usages: Vec<(Slot, Usage)>,
 }
 
 impl Slots {
     pub(crate) fn new(slots: usize) -> Self {
-        Self { present: 0, values: vec![Value::Null; slots], arena: Vec::new() }
+        Self {
+            present: Mask::default(),
+            values: vec![Value::Null; slots],
+            arena: Vec::new(),
+            usages: Vec::new(),
+        }
     }
 
     /// Forgets everything: the next event begins.
     pub(crate) fn reset(&mut self) {
-        self.present = 0;
+        self.present = Mask::default();
+        self.usages.clear();
         self.arena.clear();
         if self.arena.capacity() > KEPT {
             self.arena.shrink_to(KEPT);
@@ -60,13 +107,14 @@ impl Slots {
     }
 
     /// Forgets the slots of a mask.
-    pub(crate) fn clear(&mut self, mask: u128) {
-        self.present &= !mask;
+    #[inline]
+    pub(crate) fn clear(&mut self, mask: Mask) {
+        self.present.remove_all(mask);
     }
 
     pub(crate) fn set(&mut self, slot: Slot, value: Value) {
         self.values[slot] = value;
-        self.present |= 1 << slot;
+        self.present.insert(slot);
     }
 
     pub(crate) fn set_text(&mut self, slot: Slot, text: &[u8]) {
@@ -83,7 +131,7 @@ impl Slots {
     pub(crate) fn copy(&mut self, from: Slot, to: Slot) {
         match self.get(from) {
             Some(value) => self.set(to, value),
-            None => self.clear(1 << to),
+            None => self.present.remove(to),
         }
     }
 
@@ -96,7 +144,7 @@ impl Slots {
     fn compact(&mut self) {
         let mut arena = Vec::new();
         for slot in 0..self.values.len() {
-            if self.present & (1 << slot) == 0 {
+            if !self.present.contains(slot) {
                 continue;
             }
             if let Value::Text { at, len } = self.values[slot] {
@@ -111,13 +159,28 @@ impl Slots {
 
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<Value> {
-        (self.present & (1 << slot) != 0).then(|| self.values[slot])
+        self.present.contains(slot).then(|| self.values[slot])
     }
 
-    /// Whether any slot from this one on holds something.
+    /// Keeps the counts of the object at a place.
+    pub(crate) fn set_usage(&mut self, place: Slot, usage: Usage) {
+        self.set(place, Value::Object(1));
+        match self.usages.iter_mut().find(|(other, _)| *other == place) {
+            Some((_, old)) => *old = usage,
+            None => self.usages.push((place, usage)),
+        }
+    }
+
+    /// The counts of the object at a place.
+    pub(crate) fn usage(&self, place: Slot) -> Option<&Usage> {
+        matches!(self.get(place), Some(Value::Object(_))).then_some(())?;
+        self.usages.iter().find(|(other, _)| *other == place).map(|(_, usage)| usage)
+    }
+
+    /// Whether any object stood at a place for counts: most events have none.
     #[inline]
-    pub(crate) fn any_from(&self, slot: Slot) -> bool {
-        self.present >> slot != 0
+    pub(crate) fn has_usage(&self) -> bool {
+        !self.usages.is_empty()
     }
 
     /// Present and not `null`.
@@ -184,6 +247,7 @@ impl Slots {
         match self.get(slot)? {
             Value::Integer(count) => Some(count as f64),
             Value::Float(number) => (number.is_finite() && number >= 0.0).then_some(number),
+            Value::Text { .. } => decimal(self.bytes(slot)?),
             _ => None,
         }
     }
@@ -205,6 +269,14 @@ pub(crate) fn digits(text: &[u8]) -> Option<u64> {
     }
     let number = text.iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
     (number <= i64::MAX as u64).then_some(number)
+}
+
+/// A decimal number in a string: digits, perhaps with a fraction or a power.
+fn decimal(text: &[u8]) -> Option<f64> {
+    let plain = text.first().is_some_and(u8::is_ascii_digit)
+        && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'e' | b'E'));
+    let number: f64 = std::str::from_utf8(text).ok().filter(|_| plain)?.parse().ok()?;
+    number.is_finite().then_some(number)
 }
 
 /// A JSON number that was found well-formed.

@@ -26,6 +26,7 @@ pub(super) fn short_value(
             }
             match slot {
                 None => marks.padding = Some(at + 1..at + 1 + length),
+                Some((_, Keep::Members)) => {}
                 Some((slot, Keep::Value)) => {
                     slots.set_text(slot, cut(&text[..length], value_bytes));
                 }

@@ -1,0 +1,123 @@
+//! How the counts of several events become one set.
+
+use crate::reading::Tokens;
+use crate::usage::{Count, Usage, sum};
+
+impl Usage {
+    /// Takes a later set of the same response. Per count, a later number replaces
+    /// an earlier one, but 0 nothing positive (spec 1.4); the prompt and the parts
+    /// of it that a cache took are one statement.
+    pub(crate) fn merge(&mut self, later: &Self) {
+        let prompt = self.get(Count::Prompt);
+        let cache = self.known(Count::Cached) + self.known(Count::CacheWrite);
+        let later_cache = later.known(Count::Cached) + later.known(Count::CacheWrite);
+        match later.get(Count::Prompt) {
+            // Servers that first name the whole prompt as input, and at the end the
+            // part that came from a cache (DashScope).
+            None if later_cache > 0 && prompt.is_some() && cache == 0 => self.cache_apart = false,
+            None if prompt.is_none() => self.cache_apart |= later.cache_apart,
+            None => {}
+            // All of it came from a cache, or the count was left out.
+            Some(0) if later_cache > 0 && later.whole() >= self.whole() => self.take_input(later),
+            Some(0) => {}
+            // A prompt without a word about caches changes no earlier word about them.
+            Some(_) if later_cache > 0 || !self.cache_apart => self.take_input(later),
+            Some(_) => {}
+        }
+        for (old, new) in self.counts.iter_mut().zip(later.counts) {
+            if !matches!((new, &old), (None, _) | (Some(0), Some(1..))) {
+                *old = new;
+            }
+        }
+        self.reasoning_apart |= later.reasoning_apart;
+        for (old, new) in [
+            (&mut self.search_units, later.search_units),
+            (&mut self.audio_seconds, later.audio_seconds),
+            (&mut self.cost, later.cost),
+            (&mut self.prefill_rate, later.prefill_rate),
+            (&mut self.decode_rate, later.decode_rate),
+            (&mut self.prefill_time, later.prefill_time),
+            (&mut self.decode_time, later.decode_time),
+            (&mut self.first_token_time, later.first_token_time),
+        ] {
+            if let Some(new) = new
+                && (new > 0.0 || old.is_none())
+            {
+                *old = Some(new);
+            }
+        }
+    }
+
+    /// All of the prompt, wherever it came from.
+    fn whole(&self) -> u64 {
+        let cache = self.known(Count::Cached) + self.known(Count::CacheWrite);
+        self.known(Count::Prompt) + if self.cache_apart { cache } else { 0 }
+    }
+
+    /// The prompt with its parts, as another set has them.
+    fn take_input(&mut self, other: &Self) {
+        for kind in [Count::Prompt, Count::Cached, Count::CacheWrite] {
+            if other.get(kind).is_some() {
+                self.set(kind, other.get(kind));
+            }
+        }
+        self.cache_apart = other.cache_apart;
+    }
+
+    /// Joins the counts of another answer to the same prompt.
+    pub(crate) fn join(&mut self, other: &Self) {
+        let parts = [Count::Completion, Count::Reasoning, Count::AudioCompletion];
+        let sums = parts.map(|kind| sum(self.get(kind), other.get(kind)));
+        self.merge(other);
+        for (kind, sum) in parts.into_iter().zip(sums) {
+            self.set(kind, sum);
+        }
+    }
+
+    /// Adds a set of counts of another answer.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (old, new) in self.counts.iter_mut().zip(other.counts) {
+            *old = sum(*old, new);
+        }
+        self.cache_apart |= other.cache_apart;
+        self.reasoning_apart |= other.reasoning_apart;
+    }
+
+    /// Takes the counts of a sum, and leaves the rest.
+    pub(crate) fn replace_counts(&mut self, sum: &Self) {
+        self.counts = sum.counts;
+        self.cache_apart = sum.cache_apart;
+        self.reasoning_apart = sum.reasoning_apart;
+    }
+}
+
+impl Tokens {
+    /// Adds the counts of another answer.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (old, new) in [
+            (&mut self.prompt, other.prompt),
+            (&mut self.cached_prompt, other.cached_prompt),
+            (&mut self.cache_write, other.cache_write),
+            (&mut self.completion, other.completion),
+            (&mut self.reasoning, other.reasoning),
+            (&mut self.audio_prompt, other.audio_prompt),
+            (&mut self.audio_completion, other.audio_completion),
+            (&mut self.total, other.total),
+            (&mut self.billed_prompt, other.billed_prompt),
+            (&mut self.billed_completion, other.billed_completion),
+        ] {
+            *old = sum(*old, new);
+        }
+        if let Some(part) = other.billed_audio {
+            self.billed_audio = Some(self.billed_audio.unwrap_or_default().saturating_add(part));
+        }
+        for (old, new) in [
+            (&mut self.search_units, other.search_units),
+            (&mut self.upstream_cost_usd, other.upstream_cost_usd),
+        ] {
+            if let Some(new) = new {
+                *old = Some(old.unwrap_or(0.0) + new);
+            }
+        }
+    }
+}

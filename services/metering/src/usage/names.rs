@@ -1,0 +1,178 @@
+//! The one table of names for counts. Every dialect reads all of them: servers
+//! copy each other's APIs, and mix them.
+
+use crate::json::{Slot, Slots};
+use crate::usage::{Count, MAX_AMOUNT, MAX_SECONDS, Usage};
+use crate::wire::{COMMON, fold, value};
+
+crate::wire::rows! { NAMES from COMMON.len(), {
+    // The whole prompt.
+    PROMPT = value("@prompt_tokens @promptTokens @promptTokenCount @prompt_token_count @total_input_tokens");
+    // The whole prompt, or only what came from no cache: other names beside it tell.
+    INPUT = value("@input_tokens @inputTokens @inputTokenCount @input_token_count @tokens.input_tokens @prompt_n");
+    COMPLETION = value("@completion_tokens @completionTokens @candidatesTokenCount @candidates_token_count @responseTokenCount @response_token_count @generation_token_count");
+    OUTPUT = value("@output_tokens @outputTokens @outputTokenCount @output_token_count @total_output_tokens @tokens.output_tokens @predicted_n");
+    TOTAL = value("@total_tokens @totalTokens @totalTokenCount @total_token_count");
+    // Parts of the prompt by the names of those who count them inside it.
+    CACHED = value("@prompt_tokens_details.cached_tokens @input_tokens_details.cached_tokens @input_token_details.cached_tokens @prompt_token_details.cached_tokens @inputTokensDetails.cachedTokens @inputTokenDetails.cacheReadTokens");
+    CACHE_HIT = value("@prompt_cache_hit_tokens @cached_tokens @cachedTokens @cachedContentTokenCount @cached_content_token_count @total_cached_tokens @cached_input_tokens @cachedInputTokens @cached_prompt_tokens");
+    CACHE_STORED = value("@prompt_tokens_details.cache_write_tokens @prompt_tokens_details.cache_creation_tokens @prompt_tokens_details.cached_creation_tokens @prompt_tokens_details.cache_creation_input_tokens @input_tokens_details.cache_write_tokens @input_tokens_details.cache_creation_tokens @cache_write_tokens");
+    // And by those of who count them beside it.
+    CACHE_READ = value("@cache_read_input_tokens @cacheReadInputTokens @cacheReadInputTokenCount @cache_read_input_token_count @cache_read_tokens @cache_n");
+    CACHE_WRITE = value("@cache_creation_input_tokens @cacheWriteInputTokens @cacheWriteInputTokenCount @cache_write_input_tokens @cache_write_input_token_count @cacheCreationInputTokens");
+    WRITE_SHORT = value("@cache_creation.ephemeral_5m_input_tokens");
+    WRITE_LONG = value("@cache_creation.ephemeral_1h_input_tokens");
+    REASONED = value("@completion_tokens_details.reasoning_tokens @output_tokens_details.reasoning_tokens @output_tokens_details.thinking_tokens @output_token_details.reasoning_tokens @outputTokensDetails.reasoningTokens");
+    REASONED_TOP = value("@reasoning_tokens @reasoningTokens @reasoning_output_tokens @thinking_tokens");
+    // By the names of those who count it beside the completion.
+    THOUGHTS = value("@thoughtsTokenCount @thoughts_token_count @total_thought_tokens @total_reasoning_tokens");
+    TOOLS = value("@toolUsePromptTokenCount @tool_use_prompt_token_count @total_tool_use_tokens");
+    AUDIO_PROMPT = value("@prompt_tokens_details.audio_tokens @input_tokens_details.audio_tokens @input_token_details.audio_tokens");
+    AUDIO_COMPLETION = value("@completion_tokens_details.audio_tokens @output_tokens_details.audio_tokens @output_token_details.audio_tokens");
+    PROMPT_DETAIL = fold("@promptTokensDetails[] @promptTokenDetails[] @prompt_tokens_details[] @input_tokens_by_modality[]", fold_prompt_detail);
+    PROMPT_KIND = value("@promptTokensDetails[].modality @promptTokenDetails[].modality @prompt_tokens_details[].modality @input_tokens_by_modality[].modality");
+    PROMPT_COUNT = value("@promptTokensDetails[].tokenCount @promptTokenDetails[].tokenCount @prompt_tokens_details[].token_count @input_tokens_by_modality[].tokens");
+    PROMPT_AUDIO = value("@promptTokensDetails.~audio @promptTokenDetails.~audio @prompt_tokens_details.~audio @input_tokens_by_modality.~audio");
+    OUTPUT_DETAIL = fold("@candidatesTokensDetails[] @responseTokensDetails[] @candidates_tokens_details[] @output_tokens_by_modality[]", fold_output_detail);
+    OUTPUT_KIND = value("@candidatesTokensDetails[].modality @responseTokensDetails[].modality @candidates_tokens_details[].modality @output_tokens_by_modality[].modality");
+    OUTPUT_COUNT = value("@candidatesTokensDetails[].tokenCount @responseTokensDetails[].tokenCount @candidates_tokens_details[].token_count @output_tokens_by_modality[].tokens");
+    OUTPUT_AUDIO = value("@candidatesTokensDetails.~audio @responseTokensDetails.~audio @candidates_tokens_details.~audio @output_tokens_by_modality.~audio");
+    BILLED_INPUT = value("@billed_units.input_tokens");
+    BILLED_OUTPUT = value("@billed_units.output_tokens");
+    SEARCHES = value("@billed_units.search_units");
+    SECONDS = value("@seconds");
+    KIND = value("@type");
+    TIER = value("@service_tier @serviceTier @trafficType @traffic_type");
+    COST = value("@cost @estimated_cost");
+    COST_TOTAL = value("@cost.total_cost");
+    COST_TICKS = value("@cost_in_usd_ticks");
+    COST_UPSTREAM = value("@cost_details.upstream_inference_cost");
+    OWN_KEY = value("@is_byok");
+    PROMPT_RATE = value("@prompt_per_second");
+    PREDICTED_RATE = value("@predicted_per_second @tokens_per_second");
+    PROMPT_TIME = value("@prompt_time");
+    COMPLETION_TIME = value("@completion_time");
+    FIRST_TIME = value("@time_to_first_token @time_to_first_token_seconds");
+    // Steps of one answer, each with counts of its own (spec 6.3).
+    STEPS = value("@iterations");
+    STEP = fold("@iterations[]", fold_step);
+    STEP_INPUT = value("@iterations[].input_tokens");
+    STEP_OUTPUT = value("@iterations[].output_tokens");
+    STEP_READ = value("@iterations[].cache_read_input_tokens");
+    STEP_WRITE = value("@iterations[].cache_creation_input_tokens");
+    SUM_INPUT = value("@iterations.~input");
+    SUM_OUTPUT = value("@iterations.~output");
+    SUM_READ = value("@iterations.~read");
+    SUM_WRITE = value("@iterations.~write");
+} }
+
+fn fold_step(slots: &mut Slots, _: u64) {
+    for (part, sum) in [
+        (STEP_INPUT, SUM_INPUT),
+        (STEP_OUTPUT, SUM_OUTPUT),
+        (STEP_READ, SUM_READ),
+        (STEP_WRITE, SUM_WRITE),
+    ] {
+        if let Some(count) = slots.count(part) {
+            slots.add(sum, count);
+        }
+    }
+}
+
+fn fold_prompt_detail(slots: &mut Slots, _: u64) {
+    fold_detail(slots, PROMPT_KIND, PROMPT_COUNT, PROMPT_AUDIO);
+}
+
+fn fold_output_detail(slots: &mut Slots, _: u64) {
+    fold_detail(slots, OUTPUT_KIND, OUTPUT_COUNT, OUTPUT_AUDIO);
+}
+
+fn fold_detail(slots: &mut Slots, kind: Slot, part: Slot, audio: Slot) {
+    let is_audio = slots.bytes(kind).is_some_and(|kind| kind.eq_ignore_ascii_case(b"AUDIO"));
+    if let Some(count) = slots.count(part).filter(|_| is_audio) {
+        slots.add(audio, count);
+    }
+}
+
+/// An object at a place has ended: takes what its members say.
+pub(crate) fn gather(slots: &mut Slots, place: u64) {
+    let usage = gathered(slots);
+    slots.set_usage(usize::try_from(place).unwrap_or(0), usage);
+}
+
+fn gathered(slots: &Slots) -> Usage {
+    let steps = slots.filled(STEPS);
+    let of = |own: Slot, sum: Slot| if steps { sum } else { own };
+    let any = |names: &[Slot]| first(slots, names);
+    let mut usage = Usage::of([
+        (Count::Prompt, any(&[PROMPT, of(INPUT, SUM_INPUT)])),
+        (Count::Completion, any(&[COMPLETION, of(OUTPUT, SUM_OUTPUT)])),
+        (Count::Cached, any(&[CACHED, CACHE_HIT, of(CACHE_READ, SUM_READ)])),
+        (Count::CacheWrite, any(&[CACHE_STORED, of(CACHE_WRITE, SUM_WRITE)])),
+        (Count::Reasoning, any(&[REASONED, REASONED_TOP, THOUGHTS])),
+        (Count::Total, any(&[TOTAL])),
+        (Count::ToolPrompt, any(&[TOOLS])),
+        (Count::AudioPrompt, any(&[AUDIO_PROMPT, PROMPT_AUDIO])),
+        (Count::AudioCompletion, any(&[AUDIO_COMPLETION, OUTPUT_AUDIO])),
+        (Count::BilledPrompt, any(&[BILLED_INPUT])),
+        (Count::BilledCompletion, any(&[BILLED_OUTPUT])),
+    ]);
+    if usage.get(Count::CacheWrite).is_none() {
+        let (short, long) = (slots.count(WRITE_SHORT), slots.count(WRITE_LONG));
+        usage.set(Count::CacheWrite, crate::usage::sum(short, long));
+    }
+    usage.reasoning_apart = slots.count(THOUGHTS).is_some();
+    usage.cache_apart = has_cache_apart(slots, &usage);
+    amounts(slots, &mut usage);
+    usage
+}
+
+/// The first of some names with a positive count, else the first with a 0.
+fn first(slots: &Slots, names: &[Slot]) -> Option<u64> {
+    let counts = || names.iter().filter_map(|name| slots.count(*name));
+    counts().find(|count| *count > 0).or_else(|| counts().next())
+}
+
+/// Whether the prompt leaves the cache out: the total says so, or else the names.
+fn has_cache_apart(slots: &Slots, usage: &Usage) -> bool {
+    let (prompt, completion) = (usage.known(Count::Prompt), usage.known(Count::Completion));
+    let cache = usage.known(Count::Cached) + usage.known(Count::CacheWrite);
+    let total = usage.get(Count::Total);
+    if cache > 0 && total == Some(prompt + completion + cache) {
+        return true;
+    }
+    let whole = slots.count(PROMPT).is_some_and(|count| count > 0)
+        || (slots.some(CACHED) && total == Some(prompt + completion));
+    let named = slots.some(CACHE_READ) || slots.some(CACHE_WRITE);
+    named && !whole
+}
+
+fn amounts(slots: &Slots, usage: &mut Usage) {
+    let amount = |slot| slots.number(slot).filter(|amount| *amount <= MAX_AMOUNT);
+    // `usage.type` tells tokens from time; servers that copy leave it out.
+    if !slots.is(KIND, "tokens") {
+        usage.audio_seconds = slots.number(SECONDS).filter(|seconds| *seconds <= MAX_SECONDS);
+    }
+    usage.search_units = amount(SEARCHES);
+    usage.cost = cost(slots).filter(|cost| *cost <= MAX_AMOUNT);
+    usage.prefill_rate = amount(PROMPT_RATE);
+    usage.decode_rate = amount(PREDICTED_RATE);
+    usage.prefill_time = amount(PROMPT_TIME);
+    usage.decode_time = amount(COMPLETION_TIME);
+    usage.first_token_time = amount(FIRST_TIME);
+}
+
+/// What the call cost in US dollars. With an own key `cost` is only the fee of
+/// OpenRouter; what its provider charges is beside it. Other calls repeat the
+/// cost there. xAI counts in ticks, of which a dollar has 10^10
+/// (docs.x.ai, "Cost tracking").
+fn cost(slots: &Slots) -> Option<f64> {
+    let upstream = slots.number(COST_UPSTREAM);
+    let ticks = slots.number(COST_TICKS).map(|ticks| ticks / 1e10);
+    let own = slots.number(COST).or_else(|| slots.number(COST_TOTAL)).or(ticks);
+    match (own, upstream) {
+        (Some(own), Some(upstream)) if slots.is_true(OWN_KEY) => Some(own + upstream),
+        (Some(0.0) | None, Some(upstream)) => Some(upstream),
+        (own, _) => own,
+    }
+}

@@ -1,0 +1,119 @@
+//! From raw counts to the counts of a reading (spec 2 and 2.1): parts are inside
+//! their totals whatever the server made of them.
+
+use std::time::Duration;
+
+use crate::reading::Tokens;
+use crate::record::Record;
+use crate::usage::{Count, MAX_COUNT, Usage, sum};
+
+/// The counts of a response.
+pub(crate) fn tokens(record: &Record) -> Tokens {
+    let own = record.own_usage();
+    let mut tokens = totals(&own, record.is_gemini());
+    fill(&mut tokens, &totals(&record.spare, false));
+    tokens.total = total(&tokens, own.get(Count::Total));
+    if record.content_bytes > 0 && tokens.completion == Some(0) {
+        forget_zeros(&mut tokens);
+    }
+    tokens
+}
+
+/// Counts of answers without a completion: prompt and total are the same.
+pub(crate) fn embedded(record: &Record) -> Tokens {
+    let mut tokens = tokens(record);
+    tokens.prompt = tokens.prompt.or(tokens.total);
+    tokens.total = tokens.total.or(tokens.prompt);
+    tokens
+}
+
+/// The counts of a set; `gemini` if that is who answers.
+pub(crate) fn totals(usage: &Usage, gemini: bool) -> Tokens {
+    let get = |kind| usage.get(kind);
+    let mut tokens = Tokens {
+        prompt: prompt(usage),
+        cached_prompt: get(Count::Cached),
+        cache_write: get(Count::CacheWrite),
+        completion: None,
+        reasoning: get(Count::Reasoning),
+        audio_prompt: get(Count::AudioPrompt),
+        audio_completion: get(Count::AudioCompletion),
+        total: None,
+        billed_prompt: get(Count::BilledPrompt),
+        billed_completion: get(Count::BilledCompletion),
+        search_units: usage.search_units,
+        billed_audio: usage
+            .audio_seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        upstream_cost_usd: usage.cost,
+    };
+    tokens.completion = completion(usage, tokens.prompt, gemini);
+    tokens
+}
+
+/// The whole prompt. What came from a cache is a part of it: if it is said to be
+/// more than all, it was counted apart.
+fn prompt(usage: &Usage) -> Option<u64> {
+    let prompt = sum(usage.get(Count::Prompt), usage.get(Count::ToolPrompt))?;
+    let (cached, write) = (usage.get(Count::Cached), usage.get(Count::CacheWrite));
+    let cache = sum(cached, write);
+    if usage.cache_apart || cache.unwrap_or(0) > prompt {
+        return sum(Some(prompt), cache);
+    }
+    Some(prompt)
+}
+
+/// The whole completion. The reasoning is a part of it, unless names or the total
+/// say that it was counted apart, or it is more than all.
+fn completion(usage: &Usage, prompt: Option<u64>, gemini: bool) -> Option<u64> {
+    let (completion, reasoning) = (usage.get(Count::Completion), usage.get(Count::Reasoning));
+    let both = sum(completion, reasoning);
+    let (Some(part), Some(prompt)) = (completion, prompt) else {
+        return if usage.reasoning_apart { both } else { completion };
+    };
+    let rest = usage.get(Count::Total).and_then(|total| total.checked_sub(prompt));
+    let reasoning = reasoning.unwrap_or(0);
+    if reasoning > 0 {
+        let inside = rest == Some(part);
+        let apart = usage.reasoning_apart || reasoning > part || rest == both;
+        return if apart && !inside { both } else { completion };
+    }
+    // Gemini's thoughts may be in the total only.
+    if gemini { rest.filter(|rest| *rest > part).or(completion) } else { completion }
+}
+
+/// Takes what is unknown from a second source; the prompt and its parts are one
+/// statement.
+fn fill(tokens: &mut Tokens, spare: &Tokens) {
+    let silent = tokens.cached_prompt.is_none() && tokens.cache_write.is_none();
+    if tokens.prompt.is_none() || (silent && spare.prompt >= tokens.prompt) {
+        tokens.prompt = spare.prompt.or(tokens.prompt);
+        tokens.cached_prompt = spare.cached_prompt.or(tokens.cached_prompt);
+        tokens.cache_write = spare.cache_write.or(tokens.cache_write);
+    }
+    tokens.completion = tokens.completion.or(spare.completion);
+}
+
+/// Prompt and completion; a total that the server put higher stays, since it may
+/// hold what has no name of its own.
+fn total(tokens: &Tokens, reported: Option<u64>) -> Option<u64> {
+    let (Some(prompt), Some(completion)) = (tokens.prompt, tokens.completion) else {
+        return reported;
+    };
+    prompt.checked_add(completion).filter(|sum| *sum <= MAX_COUNT).max(reported)
+}
+
+/// Content was generated, so a completion of 0 and the zeros beside it were never
+/// counted.
+fn forget_zeros(tokens: &mut Tokens) {
+    for count in [
+        &mut tokens.prompt,
+        &mut tokens.cached_prompt,
+        &mut tokens.cache_write,
+        &mut tokens.completion,
+        &mut tokens.reasoning,
+        &mut tokens.total,
+    ] {
+        *count = count.filter(|count| *count > 0);
+    }
+}
