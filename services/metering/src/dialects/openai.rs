@@ -40,12 +40,15 @@ crate::wire::shape! { SHAPE ROWS {
     REFUSAL = length("choices[].delta.refusal");
     AUDIO = length("choices[].delta.audio.data");
     TRANSCRIPT = length("choices[].delta.audio.transcript");
+    ANSWER = value("choices[].message.content");
+    ANSWER_CALLS = value("choices[].message.tool_calls");
     // What the folds leave: content of the event, and its lowest choice.
     VISIBLE = value("choices.~visible");
     HIDDEN = value("choices.~hidden");
     FINISH = value("choices.~finish");
     FINISH_INDEX = value("choices.~finish_index");
     LOWEST = value("choices.~lowest");
+    ANSWERED = value("choices.~answered");
 } }
 
 pub(crate) static CHAT: Wire = Wire {
@@ -108,6 +111,9 @@ fn fold_choice(slots: &mut Slots, position: u64) {
         }
         slots.set_usage(usage::CHOICES, counts);
     }
+    if slots.filled(ANSWER) || slots.filled(ANSWER_CALLS) {
+        slots.add(ANSWERED, 1);
+    }
     let (visible, hidden) = delta(slots);
     if visible > 0 {
         slots.add(VISIBLE, visible);
@@ -142,11 +148,18 @@ fn delta(slots: &Slots) -> (u64, u64) {
 
 pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
+    if slots.filled(CHOICES) {
+        record.set_id(slots.text(ID));
+    }
     note_error(event, record);
     record.set_model(slots.text(MODEL));
     record.set_id(slots.text(ID));
     record.content.visible = slots.count(VISIBLE).unwrap_or(0);
     record.content.hidden = slots.count(HIDDEN).unwrap_or(0);
+    if event.document {
+        record.content.visible += slots.count(ANSWERED).unwrap_or(0);
+    }
+    record.begin_anew(slots.text(ID));
     if slots.some(FINISH) {
         record.set_finish_of(slots.count(FINISH_INDEX).unwrap_or(0), slots.text(FINISH));
         record.terminal = true;
