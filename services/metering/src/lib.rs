@@ -8,6 +8,7 @@ mod decode;
 mod dialect;
 mod dialects;
 mod echo;
+mod error;
 mod frame;
 pub mod inject;
 mod json;

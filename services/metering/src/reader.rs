@@ -57,26 +57,41 @@ impl Reader {
         }
     }
 
-    /// A piece of the current event.
+    /// A piece of the current event, which is one JSON value.
     #[inline]
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        if self.feed_first(bytes).is_some() {
+            self.bad = true;
+        }
+    }
+
+    /// A piece of the current event, which may be followed by others in the same
+    /// text: returns where the next JSON object begins.
+    #[inline]
+    pub(crate) fn feed_first(&mut self, bytes: &[u8]) -> Option<usize> {
         self.bytes = self.bytes.saturating_add(bytes.len());
         if self.bytes > self.limits.event_bytes {
             self.bad = true;
         }
-        self.feed_document(bytes);
+        self.feed_document(bytes)
     }
 
-    /// A piece of the only document, of any length.
+    /// The same for a document, of any length.
     #[inline]
-    pub(crate) fn feed_document(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed_document(&mut self, bytes: &[u8]) -> Option<usize> {
         if self.bad {
-            return;
+            return None;
         }
-        match self.scanner.feed(bytes, self.wire.shape, &mut self.slots) {
-            Ok(read) if bytes[read..].iter().all(u8::is_ascii_whitespace) => {}
-            Ok(_) | Err(Malformed) => self.bad = true,
+        let Ok(read) = self.scanner.feed(bytes, self.wire.shape, &mut self.slots) else {
+            self.bad = true;
+            return None;
+        };
+        let next = read + bytes[read..].iter().position(|byte| !byte.is_ascii_whitespace())?;
+        if bytes[next] == b'{' {
+            return Some(next);
         }
+        self.bad = true;
+        None
     }
 
     /// A piece of the current event of which only the part up to the end of the
@@ -96,26 +111,41 @@ impl Reader {
         !self.bad && self.scanner.is_done()
     }
 
+    /// Whether JSON of the current event has begun and not ended.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.bad && !self.scanner.is_fresh() && !self.scanner.is_done()
+    }
+
     /// Whether the current event turned out not to be JSON.
     pub(crate) fn is_bad(&self) -> bool {
         self.bad
     }
 
     /// An event of which all data lies in one piece, and which ends at this
-    /// decoded offset.
+    /// decoded offset. Data of several events is left to be read apart.
     #[inline]
-    pub(crate) fn whole_event(&mut self, data: &[u8], name: &[u8], at: Duration, offset: u64) {
+    pub(crate) fn whole_event(
+        &mut self,
+        data: &[u8],
+        name: &[u8],
+        at: Duration,
+        offset: u64,
+    ) -> bool {
         if let Some(content) = self.echo.content(data, name) {
             self.record.content = content;
-            return self.account(at, offset);
+            self.account(at, offset);
+            return true;
         }
-        self.feed(data);
+        if self.feed_first(data).is_some() {
+            self.drop_event();
+            return false;
+        }
         let marks = self.marks();
-        let content = self.end_event(name, at, offset) == Ended::Whole
-            && self.record.content.visible + self.record.content.hidden > 0;
+        let content = self.end_event(name, at, offset) == Ended::Whole && self.record.content.any();
         if content && self.record.session.is_none() {
             self.echo.learn(data, name, &marks, self.record.content);
         }
+        true
     }
 
     /// Strings of the current event that the next one may differ in.
@@ -181,11 +211,16 @@ impl Reader {
             self.record.content = Content::default();
             let event = Event { slots: &self.slots, name, document, headers: &self.headers };
             (self.wire.event)(&event, &mut self.record);
+            self.record.answered |= self.record.content.any();
             self.echo.forget();
             Ended::Whole
         } else {
             Ended::Bad
         };
+        // An error may be told in plain text.
+        if ended == Ended::Bad && name == b"error" {
+            self.record.fail(None);
+        }
         self.unread |= ended == Ended::Bad;
         self.drop_event();
         ended

@@ -132,7 +132,8 @@ pub enum Outcome {
     Truncated,
     /// A status of 400 or more, or an error inside the body.
     Error,
-    /// A call of a known dialect was answered with the status 200 and no body.
+    /// A call of a known dialect was answered with the status 200, and with no
+    /// body or the form of an answer with nothing in it.
     Empty,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use modash_histogram::Histogram;
 
 use crate::dialect::Dialect;
+use crate::error::is_failure;
 use crate::json::{cut, same};
 use crate::reading::{RealtimeResponse, Tokens};
 use crate::usage::{self, Count, Usage};
@@ -22,6 +23,13 @@ pub(crate) struct Content {
     pub(crate) hidden: u64,
 }
 
+impl Content {
+    /// Whether there is any.
+    pub(crate) fn any(self) -> bool {
+        self.visible > 0 || self.hidden > 0
+    }
+}
+
 /// Speeds that the upstream reported, in tokens per second.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Speeds {
@@ -34,8 +42,6 @@ pub(crate) struct Speeds {
 pub(crate) struct Record {
     /// Set when only the answer tells the dialect.
     pub(crate) dialect: Option<Dialect>,
-    /// Whose shape the answer has, where the dialect leaves that open.
-    pub(crate) family: Option<Dialect>,
     pub(crate) model: Option<String>,
     pub(crate) response_id: Option<String>,
     pub(crate) service_tier: Option<String>,
@@ -45,7 +51,11 @@ pub(crate) struct Record {
     pub(crate) error: bool,
     /// The response is made in the background: any number of calls may show it.
     pub(crate) background: bool,
+    /// Some of an answer was seen, in a stream or in a document.
+    pub(crate) answered: bool,
     pub(crate) terminal: bool,
+    /// The last event of the stream has come if the body ends properly after it.
+    pub(crate) closing: bool,
     /// `[DONE]` was seen.
     pub(crate) done: bool,
     /// Counts of the generation that is going on.
@@ -75,9 +85,8 @@ impl Record {
         keep_last(&mut self.model, text, 256);
     }
 
-    /// The id of the response; that of an error is none.
     pub(crate) fn set_id(&mut self, text: Option<&[u8]>) {
-        if self.response_id.is_none() && !self.error {
+        if self.response_id.is_none() {
             keep_last(&mut self.response_id, text, 128);
         }
     }
@@ -95,7 +104,16 @@ impl Record {
         if text.is_some() && (self.finish_reason.is_none() || index <= self.finish_index) {
             self.finish_index = index;
             keep_last(&mut self.finish_reason, text, 64);
+            if text.is_some_and(is_failure) {
+                self.fail(text);
+            }
         }
+    }
+
+    /// Whether the response has the form of an answer and nothing in it.
+    pub(crate) fn is_shell(&self, tokens: &Tokens) -> bool {
+        let counted = tokens.completion.is_some_and(|count| count > 0);
+        !self.answered && !self.background && self.finish_reason.is_none() && !counted
     }
 
     /// The response failed; the first kind of error that is named stays.
@@ -116,11 +134,6 @@ impl Record {
     pub(crate) fn count_spare(&mut self, usage: &Usage) {
         self.spare.merge(usage);
         self.take_rates(usage);
-    }
-
-    /// Whether the server said anything about tokens.
-    pub(crate) fn has_counts(&self) -> bool {
-        self.usage.has_counts()
     }
 
     fn take_rates(&mut self, usage: &Usage) {
@@ -190,20 +203,6 @@ impl Record {
             self.forget_counts();
         }
         self.generation = Some(id);
-    }
-
-    /// The same for streams without an event for the beginning: content that
-    /// follows the end of a generation under another id.
-    pub(crate) fn begin_anew(&mut self, id: Option<&[u8]>) {
-        let Content { visible, hidden } = self.content;
-        if self.generation.is_none() || (self.terminal && visible + hidden > 0) {
-            self.begin_generation(id);
-        }
-    }
-
-    /// Whether anything was generated.
-    pub(crate) fn has_content(&self) -> bool {
-        self.content_bytes + self.content.visible + self.content.hidden > 0
     }
 
     fn forget_counts(&mut self) {

@@ -39,6 +39,10 @@ pub(crate) struct Tap {
     pub(crate) reader: Reader,
     framing: BodyFraming,
     kind: MediaType,
+    /// First byte of the body that is not blank.
+    first: Option<u8>,
+    /// When the first value of a document had come.
+    whole_at: Option<Duration>,
     /// Decoded bytes so far.
     offset: u64,
 }
@@ -71,7 +75,7 @@ enum MediaType {
     EventStream,
     Lines,
     AwsEventStream,
-    /// Audio, images, video, any bytes.
+    /// Audio, images, video.
     Opaque,
     Other,
 }
@@ -103,9 +107,7 @@ impl MediaType {
             Self::AwsEventStream
         } else if Self::LINES.into_iter().any(is) {
             Self::Lines
-        } else if is("application/octet-stream")
-            || ["audio/", "image/", "video/"].into_iter().any(begins)
-        {
+        } else if ["audio/", "image/", "video/"].into_iter().any(begins) {
             Self::Opaque
         } else if ends("/json") || ends("+json") {
             Self::Json
@@ -143,7 +145,7 @@ impl Response {
         Self {
             status,
             decoder: decoder.map(Box::new),
-            tap: Tap { reader, framing, kind, offset: 0 },
+            tap: Tap { reader, framing, kind, first: None, whole_at: None, offset: 0 },
             undecodable: false,
             bytes: 0,
         }
@@ -185,9 +187,24 @@ impl Response {
         }
     }
 
+    /// Whether the body is one that no JSON API answers a call with: a page or
+    /// plain text.
+    pub(crate) fn is_foreign(&self) -> bool {
+        matches!(self.tap.framing, BodyFraming::Document)
+            && !self.undecodable
+            && self.tap.reader.wire.is_json()
+            && self.tap.first.is_some_and(|first| !begins_json(first))
+    }
+
+    /// Whether the foreign body is a page.
+    pub(crate) fn is_page(&self) -> bool {
+        self.tap.first == Some(b'<')
+    }
+
     /// The body has ended. Returns whether it is cut or cannot be read; `broken`
-    /// says that it did not end as its framing said.
-    pub(crate) fn finish(&mut self, broken: bool, at: Duration, asked: Asked) -> bool {
+    /// says that it did not end as its framing said, `owed` that it is the answer
+    /// to a call of a known dialect.
+    pub(crate) fn finish(&mut self, broken: bool, owed: bool, at: Duration, asked: Asked) -> bool {
         let tap = &mut self.tap;
         tap.decide(at, asked, true);
         let offset = tap.offset;
@@ -209,13 +226,16 @@ impl Response {
                 return socket.finish(at, offset, reader) || reader.is_within();
             }
             BodyFraming::Document => {
-                let ended = reader.end_document();
-                (ended != Ended::Whole && tap.kind != MediaType::Other, false)
+                let whole = reader.end_document() == Ended::Whole;
+                let json = tap.first.is_none_or(begins_json);
+                let due = tap.kind == MediaType::Json || (owed && reader.wire.is_json());
+                (!whole && (broken || (json && due)), false)
             }
             BodyFraming::Opaque | BodyFraming::Unknown { .. } => (broken, false),
         };
         let marked = broken || tap.reader.wire.framing != Framing::Any;
-        let open = stream && marked && !tap.reader.record.terminal;
+        let record = &tap.reader.record;
+        let open = stream && marked && !record.terminal && (broken || !record.closing);
         // A client may leave after the terminal mark, before the coding ends.
         let ended = broken && stream && tap.reader.record.terminal;
         let undecoded = self.decoder.as_ref().is_some_and(|decoder| !decoder.is_whole());
@@ -262,6 +282,7 @@ impl Tap {
         }
         let status = *status;
         let head = std::mem::take(head);
+        self.first = head.first().copied();
         self.framing = self.framing_of(status, &head, asked);
         if matches!(self.framing, BodyFraming::Array(_)) && !asked.stream {
             self.reader.begin_list();
@@ -270,27 +291,29 @@ impl Tap {
         self.frame(&head, at);
     }
 
-    /// Spec 3, points 2 to 5.
+    /// Spec 3, points 2 to 5, where what the body looks like wins over what the
+    /// request asked for, its status and its label.
     fn framing_of(&self, status: StatusCode, head: &[u8], asked: Asked) -> BodyFraming {
         let framing = self.reader.wire.framing;
         let first = head.first().copied().unwrap_or(0);
-        if first == b'[' && framing == Framing::Array {
+        // Gateways wrap errors, and some answers, in an array.
+        if first == b'[' && (framing == Framing::Array || self.reader.wire.is_json()) {
             return BodyFraming::Array(Array::default());
-        }
-        if status.as_u16() >= 400 {
-            return BodyFraming::Document;
         }
         let fields: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
         let looks = fields.iter().any(|field| head.starts_with(field));
         let streams = asked.stream || self.kind == MediaType::EventStream || asked.unsure;
-        if looks && streams {
+        if looks && (streams || self.reader.wire.is_json()) {
             return BodyFraming::Sse(Box::new(Sse::new()));
+        }
+        if status.as_u16() >= 400 {
+            return BodyFraming::Document;
         }
         let object = first == b'{' || first == b'[';
         if asked.stream && object && (framing == Framing::Lines || self.kind == MediaType::Lines) {
             return BodyFraming::Lines(Lines);
         }
-        if self.kind == MediaType::EventStream && !object {
+        if self.kind == MediaType::EventStream && !object && first != b'<' {
             return BodyFraming::Sse(Box::new(Sse::new()));
         }
         BodyFraming::Document
@@ -304,9 +327,29 @@ impl Tap {
             BodyFraming::Array(array) => array.push(bytes, offset, at, reader),
             BodyFraming::Aws(aws) => aws.push(bytes, offset, at, reader),
             BodyFraming::WebSocket(socket) => socket.push(bytes, offset, at, reader),
-            BodyFraming::Document => reader.feed_document(bytes),
+            BodyFraming::Document => self.document(bytes, at),
             BodyFraming::Unknown { .. } | BodyFraming::Opaque => {}
         }
         self.offset += bytes.len() as u64;
     }
+
+    /// A piece of a document. If another object follows the first, the body is a
+    /// stream of objects.
+    fn document(&mut self, bytes: &[u8], at: Duration) {
+        let next = self.reader.feed_document(bytes);
+        if self.whole_at.is_none() && self.reader.is_whole() {
+            self.whole_at = Some(at);
+        }
+        let Some(next) = next else { return };
+        let offset = self.offset + next as u64;
+        self.reader.end_event(b"", self.whole_at.unwrap_or(at), offset);
+        let mut lines = Lines;
+        lines.push(&bytes[next..], offset, at, &mut self.reader);
+        self.framing = BodyFraming::Lines(lines);
+    }
+}
+
+/// Whether a JSON object or array begins with this byte.
+fn begins_json(first: u8) -> bool {
+    first == b'{' || first == b'['
 }

@@ -86,9 +86,16 @@ impl Response {
         at: Duration,
         asked: Asked,
     ) -> Verdict {
-        let cut = self.finish(broken, at, asked);
-        let readable = !self.is_unreadable();
+        let call = owed == Owed::Body;
+        let cut = self.finish(broken, call, at, asked);
         let (status, empty) = (self.status, self.is_empty());
+        let due = call && status == StatusCode::OK;
+        if due && self.is_foreign() {
+            let kind = if self.is_page() { "unexpected_html" } else { "unexpected_text" };
+            self.tap.reader.record.fail(Some(kind.as_bytes()));
+        }
+        // What is no answer to a call has nothing to be read.
+        let readable = !call || !self.is_unreadable();
         let socket = status == StatusCode::SWITCHING_PROTOCOLS;
         let reader = &mut self.tap.reader;
         reader.record.prompts = asked.prompts;
@@ -100,13 +107,14 @@ impl Response {
         let record = &mut reader.record;
         let failed = status.as_u16() >= 400 || record.error;
         let none = owed == Owed::None || matches!(status.as_u16(), 204 | 304);
-        let due = owed == Owed::Body && status == StatusCode::OK;
         let outcome = if failed {
             Outcome::Error
         } else if empty && (none || !broken) {
             if due { Outcome::Empty } else { Outcome::Complete }
         } else if cut {
             Outcome::Truncated
+        } else if due && reader.wire.tells_answers() && record.is_shell(&tokens) {
+            Outcome::Empty
         } else {
             Outcome::Complete
         };

@@ -87,6 +87,17 @@ pub(crate) const COMMON: &[Row] = &[
     value("object"),
     value("code"),
     value("__type"),
+    value("error_code"),
+    value("base_resp.status_code"),
+    value("errors"),
+    // Without a fold the last one stays.
+    value("errors[].code"),
+    value("success"),
+    value("status"),
+    length("message"),
+    length("msg"),
+    length("detail"),
+    length("errorMessage"),
 ];
 pub(crate) const ERROR: usize = 0;
 pub(crate) const ERROR_TYPE: usize = 1;
@@ -98,6 +109,17 @@ pub(crate) const TYPE: usize = 6;
 pub(crate) const OBJECT: usize = 7;
 pub(crate) const CODE: usize = 8;
 pub(crate) const AWS_TYPE: usize = 9;
+pub(crate) const TOP_ERROR_CODE: usize = 10;
+/// Of MiniMax.
+pub(crate) const BASE_STATUS: usize = 11;
+pub(crate) const ERRORS: usize = 12;
+pub(crate) const ERRORS_CODE: usize = 13;
+pub(crate) const SUCCESS: usize = 14;
+pub(crate) const STATUS: usize = 15;
+pub(crate) const MESSAGE: usize = 16;
+pub(crate) const MSG: usize = 17;
+pub(crate) const DETAIL: usize = 18;
+pub(crate) const ERROR_MESSAGE: usize = 19;
 
 /// A path whose value is kept.
 pub(crate) const fn value(path: &'static str) -> Row {
@@ -159,31 +181,20 @@ macro_rules! shape {
 }
 pub(crate) use shape;
 
-/// The kind of an error object by the order of spec 2.2; `None` if no member
-/// names one.
-pub(crate) fn error_kind(slots: &Slots) -> Option<std::borrow::Cow<'_, [u8]>> {
-    let text = |slot| slots.text(slot).map(std::borrow::Cow::Borrowed);
-    text(ERROR_TYPE)
-        .or_else(|| text(ERROR_METADATA))
-        .or_else(|| text(ERROR_STATUS))
-        .or_else(|| slots.code(ERROR_CODE))
-        .or_else(|| text(TOP_ERROR_TYPE))
-        .or_else(|| slots.is(OBJECT, "error").then(|| text(TYPE)).flatten())
-}
+pub(crate) use crate::error::note_error;
 
-/// Marks the record if the event is an error: an `error` member, a type of
-/// `error`, the flat form of older servers, or the status says so.
-pub(crate) fn note_error(event: &Event<'_>, record: &mut Record) {
-    let slots = event.slots;
-    let flat = slots.is(TYPE, "error") || slots.is(OBJECT, "error");
-    let named = event.name == b"error" && !event.document;
-    if slots.filled(ERROR) || flat || named || event.headers.status >= 400 {
-        let code = || slots.is(TYPE, "error").then(|| slots.code(CODE)).flatten();
-        let aws = || {
-            let name = slots.text(AWS_TYPE)?.rsplit(|byte| *byte == b'#').next()?;
-            event.headers.error_type.is_none().then_some(std::borrow::Cow::Borrowed(name))
-        };
-        record.fail(error_kind(slots).or_else(code).or_else(aws).as_deref());
+impl Wire {
+    /// Whether all answers of the dialect are JSON, in whatever framing.
+    pub(crate) fn is_json(&self) -> bool {
+        use Operation::{Other, Speech, Transcription};
+        !matches!(self.operation, Other | Speech | Transcription)
+    }
+
+    /// Whether its events tell if there was an answer: text, a finish reason or
+    /// output tokens. In the formats of Bedrock's families they need not.
+    pub(crate) fn tells_answers(&self) -> bool {
+        matches!(self.operation, Operation::Chat | Operation::Completion)
+            && self.framing != Framing::Wrapped
     }
 }
 

@@ -63,6 +63,7 @@ fn event(event: &Event<'_>, record: &mut Record) {
         + u64::from(slots.filled(TOOL_CALLS) || slots.filled(IMAGE));
     record.content.hidden = slots.length(THINKING) + slots.length(RESPONSE_THINKING);
     record.terminal |= slots.is_true(DONE);
+    record.answered |= slots.is_true(DONE);
     record.set_finish(slots.text(DONE_REASON));
     record.count(&Usage::of([
         (Count::Prompt, slots.count(PROMPT)),

@@ -36,6 +36,7 @@ fn event(event: &Event<'_>, record: &mut Record) {
     note_error(event, record);
     record.content.visible = slots.length(TOKEN);
     record.terminal |= slots.some(GENERATED);
+    record.answered |= slots.some(GENERATED);
     record.set_finish(slots.text(FINISH));
     record.count_spare(&Usage::of([
         (Count::Prompt, event.headers.prompt),

@@ -1,5 +1,7 @@
 //! Server-sent events (spec 3.1): LF, CRLF and CR mixed, comments, data over
-//! several lines, names, `[DONE]`, and a last event without its blank line.
+//! several lines, names, `[DONE]`, and a last event without its blank line. Also
+//! what servers make of them: events without blank lines between them, several
+//! JSON objects in one, JSON lines without `data:`.
 
 use std::time::Duration;
 
@@ -43,6 +45,8 @@ pub(crate) struct Sse {
     ended_at: Option<u64>,
     name: Vec<u8>,
     has_data: bool,
+    /// When the last line of data came.
+    data_at: Duration,
     head: [u8; HEAD],
     head_len: usize,
     /// `[DONE]` was seen.
@@ -59,6 +63,7 @@ impl Sse {
             ended_at: None,
             name: Vec::new(),
             has_data: false,
+            data_at: Duration::ZERO,
             head: [0; HEAD],
             head_len: 0,
             done: false,
@@ -90,13 +95,19 @@ impl Sse {
                     self.ended_at = self.after_cr.then_some(end);
                     self.end_event(at, end, reader);
                 }
+                Line::Start if self.ends_event_before(rest[0], reader) => {
+                    self.end_event(self.data_at, offset + next as u64, reader);
+                }
+                Line::Start if self.is_bare_data(rest[0], reader) => {
+                    self.begin_value(Field::Data, false, reader);
+                }
                 Line::Start if rest.starts_with(b"data:") => {
                     if let Some(length) = self.whole_event(rest, offset + next as u64, at, reader) {
                         next += length;
                         continue;
                     }
                     next += 5;
-                    self.begin_value(Field::Data, reader);
+                    self.begin_value(Field::Data, true, reader);
                 }
                 Line::Start => {
                     self.field_len = 0;
@@ -107,9 +118,25 @@ impl Sse {
                     next += usize::from(rest[0] == b' ');
                     self.line = Line::Value(field);
                 }
-                Line::Value(field) => next += self.in_value(field, rest, reader),
+                Line::Value(field) => {
+                    next += self.in_value(field, rest, offset + next as u64, at, reader);
+                }
             }
         }
+    }
+
+    /// Whether an event ends before a line with this first byte although no blank
+    /// line stands there: its JSON has ended, and the next one's data or name
+    /// begins.
+    fn ends_event_before(&self, first: u8, reader: &Reader) -> bool {
+        let begins = first == b'd' || first == b'{' || (first == b'e' && !self.name.is_empty());
+        begins && self.has_data && reader.is_whole()
+    }
+
+    /// Whether a line with this first byte is JSON without the name of a field.
+    fn is_bare_data(&self, first: u8, reader: &Reader) -> bool {
+        let goes_on = matches!(first, b'}' | b'"' | b'[' | b']' | b' ' | b'\t');
+        first == b'{' || (goes_on && self.has_data && reader.is_open())
     }
 
     /// An event whose only line of data and blank line lie in this piece, which
@@ -130,7 +157,9 @@ impl Sse {
             _ => return None,
         };
         let length = rest.len() - data.len() + end + blank;
-        reader.whole_event(&data[..end], &self.name, at, offset + length as u64);
+        if !reader.whole_event(&data[..end], &self.name, at, offset + length as u64) {
+            return None;
+        }
         self.name.clear();
         Some(length)
     }
@@ -140,12 +169,12 @@ impl Sse {
             match byte {
                 b':' => {
                     let field = self.field();
-                    self.begin_value(field, reader);
+                    self.begin_value(field, true, reader);
                     return read + 1;
                 }
                 b'\n' | b'\r' => {
                     let field = self.field();
-                    self.begin_value(field, reader);
+                    self.begin_value(field, true, reader);
                     self.end_line(*byte);
                     return read + 1;
                 }
@@ -168,7 +197,8 @@ impl Sse {
         }
     }
 
-    fn begin_value(&mut self, field: Field, reader: &mut Reader) {
+    /// A value begins, after a colon or, if it is bare, with the line.
+    fn begin_value(&mut self, field: Field, colon: bool, reader: &mut Reader) {
         match field {
             Field::Data => {
                 // Lines of data are joined with LF.
@@ -181,16 +211,29 @@ impl Sse {
             Field::Event => self.name.clear(),
             Field::Other => {}
         }
-        self.line = Line::Space(field);
+        self.line = if colon { Line::Space(field) } else { Line::Value(field) };
     }
 
-    fn in_value(&mut self, field: Field, rest: &[u8], reader: &mut Reader) -> usize {
+    fn in_value(
+        &mut self,
+        field: Field,
+        rest: &[u8],
+        offset: u64,
+        at: Duration,
+        reader: &mut Reader,
+    ) -> usize {
         let end = memchr2(b'\n', b'\r', rest);
         let text = &rest[..end.unwrap_or(rest.len())];
         match field {
             Field::Data => {
                 self.hold_head(text);
-                reader.feed(text);
+                self.data_at = at;
+                let mut from = 0;
+                // An object that follows another one is an event of its own.
+                while let Some(next) = reader.feed_first(&text[from..]) {
+                    from += next;
+                    reader.end_event(&self.name, at, offset + from as u64);
+                }
             }
             Field::Event => {
                 let room = NAME.saturating_sub(self.name.len()).min(text.len());
@@ -247,6 +290,7 @@ impl Sse {
             Line::Field => self.field_len > 0,
             Line::Space(_) | Line::Value(_) => !self.has_data,
         };
+        let at = if self.has_data { self.data_at } else { at };
         self.end_event(at, offset, reader) == Ended::Bad || cut
     }
 }

@@ -10,7 +10,7 @@ use crate::usage::Usage;
 pub(crate) type Slot = usize;
 /// Most rows of a shape.
 pub(crate) const SLOTS: usize = 64 * WORDS;
-const WORDS: usize = 4;
+const WORDS: usize = 3;
 
 /// A set of slots.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -181,6 +181,15 @@ impl Slots {
     #[inline]
     pub(crate) fn has_usage(&self) -> bool {
         !self.usages.is_empty()
+    }
+
+    /// Whether any slot from this one on holds something that is not empty.
+    pub(crate) fn any_filled_from(&self, slot: Slot) -> bool {
+        (slot..self.values.len()).any(|slot| match self.get(slot) {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(_) | Value::Integer(_) | Value::Float(_)) => true,
+            Some(_) => self.filled(slot),
+        })
     }
 
     /// Present and not `null`.

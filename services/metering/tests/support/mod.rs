@@ -357,3 +357,12 @@ pub(crate) fn counts(reading: &Reading) -> [Option<u64>; 4] {
     let tokens = &reading.tokens;
     [tokens.prompt, tokens.cached_prompt, tokens.completion, tokens.total]
 }
+
+/// Headers with this content type; without one if it is empty.
+pub(crate) fn typed(kind: &'static str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if !kind.is_empty() {
+        headers.insert("content-type", HeaderValue::from_static(kind));
+    }
+    headers
+}

@@ -688,7 +688,8 @@ export enum Outcome {
   STREAM_ERROR = 3,
 
   /**
-   * A success status and no body where one was due.
+   * A success status and no answer where one was due: no body, or the form of
+   * an answer with nothing in it.
    *
    * @generated from enum value: OUTCOME_EMPTY = 4;
    */
