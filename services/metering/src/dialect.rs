@@ -2,8 +2,8 @@
 //! whose route matches a request is its dialect.
 
 use crate::dialects::{
-    anthropic, bedrock, cohere, gemini, llamacpp, lmstudio, ollama, openai, openai_media,
-    openai_vectors, responses, tgi, unknown,
+    anthropic, bedrock, cohere, gemini, gemini_interactions, llamacpp, lmstudio, ollama, openai,
+    openai_media, openai_vectors, responses, tgi, unknown,
 };
 use crate::target::{Route, Target};
 use crate::wire::Wire;
@@ -37,6 +37,10 @@ dialects! {
     AnthropicMessages = anthropic::MESSAGES;
     /// Gemini and Vertex content generation.
     GeminiGenerate = gemini::GENERATE;
+    /// Gemini embeddings, of one content or a batch.
+    GeminiEmbed = gemini::EMBED;
+    /// Gemini Interactions.
+    GeminiInteractions = gemini_interactions::INTERACTIONS;
     /// Amazon Bedrock Converse.
     BedrockConverse = bedrock::CONVERSE;
     /// Amazon Bedrock Invoke.

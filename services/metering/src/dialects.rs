@@ -1,9 +1,11 @@
 //! One file for each family of dialects.
 
 pub(crate) mod anthropic;
+pub(crate) mod any;
 pub(crate) mod bedrock;
 pub(crate) mod cohere;
 pub(crate) mod gemini;
+pub(crate) mod gemini_interactions;
 pub(crate) mod llamacpp;
 pub(crate) mod lmstudio;
 pub(crate) mod ollama;

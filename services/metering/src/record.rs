@@ -42,6 +42,8 @@ pub(crate) struct Speeds {
 pub(crate) struct Record {
     /// Set when only the answer tells the dialect.
     pub(crate) dialect: Option<Dialect>,
+    /// Whose shape the answer has, where the dialect leaves that open.
+    pub(crate) family: Option<Dialect>,
     pub(crate) model: Option<String>,
     pub(crate) response_id: Option<String>,
     pub(crate) service_tier: Option<String>,
@@ -85,8 +87,9 @@ impl Record {
         keep_last(&mut self.model, text, 256);
     }
 
+    /// The id of the response; that of an error is none.
     pub(crate) fn set_id(&mut self, text: Option<&[u8]>) {
-        if self.response_id.is_none() {
+        if self.response_id.is_none() && !self.error {
             keep_last(&mut self.response_id, text, 128);
         }
     }
@@ -134,6 +137,11 @@ impl Record {
     pub(crate) fn count_spare(&mut self, usage: &Usage) {
         self.spare.merge(usage);
         self.take_rates(usage);
+    }
+
+    /// Whether the server said anything about tokens.
+    pub(crate) fn has_counts(&self) -> bool {
+        self.usage.has_counts()
     }
 
     fn take_rates(&mut self, usage: &Usage) {
@@ -203,6 +211,20 @@ impl Record {
             self.forget_counts();
         }
         self.generation = Some(id);
+    }
+
+    /// The same for streams without an event for the beginning: content that
+    /// follows the end of a generation under another id.
+    pub(crate) fn begin_anew(&mut self, id: Option<&[u8]>) {
+        let Content { visible, hidden } = self.content;
+        if self.generation.is_none() || (self.terminal && visible + hidden > 0) {
+            self.begin_generation(id);
+        }
+    }
+
+    /// Whether anything was generated.
+    pub(crate) fn has_content(&self) -> bool {
+        self.content_bytes + self.content.visible + self.content.hidden > 0
     }
 
     fn forget_counts(&mut self) {

@@ -8,7 +8,9 @@ mod places;
 mod totals;
 
 pub(crate) use names::{NAMES, TIER};
-pub(crate) use places::{CHOICE, CHOICES, FIRST_PLACE, METRICS, PLACES, SPARE, TIMINGS, TOP};
+pub(crate) use places::{
+    CHOICE, CHOICES, DELTA, FIRST_PLACE, META, METADATA, METRICS, PLACES, SPARE, TIMINGS, TOP,
+};
 pub(crate) use totals::{embedded, tokens, totals};
 
 /// Largest count that is believed. No request has a trillion tokens; sums of

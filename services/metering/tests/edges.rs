@@ -51,6 +51,10 @@ fn paths_tell_the_dialect_under_any_prefix() {
         ("/v1/threads/t_1/messages", "unknown"),
         ("/v1beta/models/g:generateContent", "gemini-generate"),
         ("/v1beta/models/g:countTokens", "unknown"),
+        ("/v1beta/models/g:embedContent", "gemini-embed"),
+        ("/v1beta/models/g:batchEmbedContents", "gemini-embed"),
+        ("/v1beta/interactions", "gemini-interactions"),
+        ("/v1beta/interactions/v1_x", "gemini-interactions"),
         ("/v1/projects/p/locations/l/endpoints/123:generateContent", "gemini-generate"),
         ("/model/m/converse", "bedrock-converse"),
         ("/model/m/invoke-with-response-stream", "bedrock-invoke"),
@@ -78,7 +82,7 @@ fn paths_tell_the_dialect_under_any_prefix() {
     ] {
         assert_eq!(meter(path, "").dialect().id(), dialect, "{path}");
     }
-    assert_eq!(Dialect::ALL.len(), 23);
+    assert_eq!(Dialect::ALL.len(), 25);
 }
 
 #[test]
@@ -225,7 +229,7 @@ fn outcomes_are_those_of_the_specification() {
         exchange.read()
     };
     assert_eq!(unknown(Complete).outcome, Outcome::Complete);
-    assert_eq!(unknown(Complete).tokens.prompt, None);
+    assert_eq!(unknown(Complete).tokens.prompt, Some(1));
     assert_eq!(unknown(Broken).outcome, Outcome::Truncated);
 }
 

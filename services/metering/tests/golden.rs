@@ -10,13 +10,7 @@ use support::{Fixture, Random, fixtures};
 const FAILING: &[&str] = &[
     "reports/03-hidden-reasoning-decode-speed",
     "reports/04-burst-decode-speed",
-    "reports/18-gemini-batch-embed",
     "reports/20-server-fallback-model",
-    "reports/29-realtime-transcription",
-    "reports/30-bedrock-nova-stream",
-    "reports/31-bedrock-openai-shaped-stream",
-    "reports/37-gemini-interactions",
-    "reports/49-databricks-invocations",
     "reports/55-nul-in-user",
 ];
 

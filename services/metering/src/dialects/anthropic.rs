@@ -2,6 +2,7 @@
 //! copy them (spec 6). Input counts leave cache reads and writes out.
 
 use crate::dialect::Operation;
+use crate::dialects::openai;
 use crate::json::Slots;
 use crate::reading::Tokens;
 use crate::record::Record;
@@ -9,16 +10,14 @@ use crate::target::{Ask, Route, Target};
 use crate::usage;
 use crate::wire::{Event, Framing, TYPE, Wire, length, note_error, note_usage, value};
 
-crate::wire::shape! { SHAPE ROWS {
-    ID = value("id");
-    MODEL = value("model");
+crate::wire::shape! { SHAPE ROWS after openai::ROWS {
     STOP = value("stop_reason");
     MESSAGE_ID = value("message.id");
     MESSAGE_MODEL = value("message.model");
     MESSAGE_STOP = value("message.stop_reason");
     DELTA_STOP = value("delta.stop_reason");
-    DOCUMENT_TEXT = length("content[].text");
 
+    ANSWER = value("content");
     TEXT = length("delta.text");
     THINKING = length("delta.thinking");
     JSON = length("delta.partial_json");
@@ -70,8 +69,8 @@ fn messages_route(target: &Target<'_>) -> Option<Route> {
 pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
     note_error(event, record);
-    record.set_model(slots.text(MESSAGE_MODEL).or_else(|| slots.text(MODEL)));
-    record.set_id(slots.text(MESSAGE_ID).or_else(|| slots.text(ID)));
+    record.set_model(slots.text(MESSAGE_MODEL).or_else(|| slots.text(openai::MODEL)));
+    record.set_id(slots.text(MESSAGE_ID).or_else(|| slots.text(openai::ID)));
     if slots.is(TYPE, "message_start") {
         record.begin_generation(slots.text(MESSAGE_ID));
     }
@@ -80,11 +79,13 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     }
     record.terminal |= slots.text(DELTA_STOP).is_some() || slots.is(TYPE, "message_stop");
     content(slots, record);
+    if event.document {
+        record.content.visible = u64::from(slots.filled(ANSWER));
+    }
     note_usage(event, record);
 }
 
 fn content(slots: &Slots, record: &mut Record) {
-    record.answered |= slots.filled(DOCUMENT_TEXT);
     if slots.is(TYPE, "content_block_delta") {
         record.content.visible = slots.length(TEXT) + slots.length(JSON);
         record.content.hidden = slots.length(THINKING);

@@ -2,7 +2,7 @@
 //! model's family inside. Inputs leave cache reads and writes out.
 
 use crate::dialect::Operation;
-use crate::dialects::anthropic;
+use crate::dialects::any;
 use crate::record::Record;
 use crate::target::{Ask, Route};
 use crate::usage::{self, Count, Usage};
@@ -57,16 +57,7 @@ mod converse {
 }
 
 mod invoke {
-    use super::{
-        Ask, Count, Event, Framing, Operation, Record, Route, Usage, Wire, anthropic, usage, value,
-    };
-
-    crate::wire::shape! { SHAPE ROWS after anthropic::ROWS {
-        // Llama.
-        LLAMA_PROMPT = value("prompt_token_count");
-        LLAMA_COMPLETION = value("generation_token_count");
-        LLAMA_TEXT = crate::wire::length("generation");
-    } }
+    use super::{Ask, Count, Event, Framing, Operation, Record, Route, Usage, Wire, any, usage};
 
     pub(crate) static INVOKE: Wire = Wire {
         id: "bedrock-invoke",
@@ -77,7 +68,7 @@ mod invoke {
             let model = stream.or_else(|| target.between("/model/", "/invoke"))?;
             Some(Route { model: Some(model), ask, ..Route::default() })
         },
-        shape: &SHAPE,
+        shape: &any::SHAPE,
         event,
         tokens: usage::tokens,
         framing: Framing::Wrapped,
@@ -85,17 +76,9 @@ mod invoke {
     };
 
     fn event(event: &Event<'_>, record: &mut Record) {
-        let slots = event.slots;
-        anthropic::event(event, record);
-        if !event.document && slots.length(LLAMA_TEXT) > 0 {
-            record.content.visible = slots.length(LLAMA_TEXT);
-        }
-        // Other families end with the stop reason or with the metrics.
-        record.terminal |= slots.text(anthropic::STOP).is_some() || slots.some(usage::METRICS);
-        record.count(&Usage::of([
-            (Count::Prompt, slots.count(LLAMA_PROMPT)),
-            (Count::Completion, slots.count(LLAMA_COMPLETION)),
-        ]));
+        any::event(event, record);
+        // Every family ends with the metrics.
+        record.terminal |= event.slots.some(usage::METRICS);
         record.count_spare(&Usage::of([
             (Count::Prompt, event.headers.prompt),
             (Count::Completion, event.headers.completion),

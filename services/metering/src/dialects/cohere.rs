@@ -2,14 +2,14 @@
 //! that are billed; counts may be floats.
 
 use crate::dialect::Operation;
+use crate::dialects::{anthropic, gemini, openai};
 use crate::json::Slots;
 use crate::record::Record;
 use crate::target::Route;
-use crate::usage;
+use crate::usage::{self, Usage};
 use crate::wire::{ERROR_TYPE, Event, Framing, TYPE, Wire, length, note_error, note_usage, value};
 
-crate::wire::shape! { SHAPE ROWS {
-    ID = value("id");
+crate::wire::shape! { SHAPE ROWS after openai::ROWS, anthropic::ROWS, gemini::ROWS {
     // Version 1 names its ids otherwise.
     GENERATION_ID = value("generation_id");
     FINISH = value("finish_reason");
@@ -33,10 +33,10 @@ pub(crate) static CHAT: Wire = Wire {
     done: false,
 };
 
-fn event(event: &Event<'_>, record: &mut Record) {
+pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
     note_error(event, record);
-    record.set_id(slots.text(ID).or_else(|| slots.text(GENERATION_ID)));
+    record.set_id(slots.text(openai::ID).or_else(|| slots.text(GENERATION_ID)));
     let finish = slots.text(DELTA_FINISH).or_else(|| slots.text(FINISH));
     record.terminal |= finish.is_some();
     record.set_finish(finish);
@@ -61,4 +61,15 @@ fn content(slots: &Slots, name: &[u8], record: &mut Record) {
         }
         _ => {}
     }
+}
+
+/// Whether an answer of a server has this shape.
+pub(super) fn is_answer(slots: &Slots) -> bool {
+    let counts = |place| slots.usage(place).is_some_and(Usage::has_counts);
+    let finish = slots.some(FINISH) || slots.some(DELTA_FINISH);
+    slots.some(GENERATION_ID)
+        || (finish && (counts(usage::TOP) || counts(usage::DELTA)))
+        || slots.length(TEXT) > 0
+        || slots.length(THINKING) > 0
+        || counts(usage::META)
 }

@@ -2,13 +2,14 @@
 //! element by element. Thoughts are beside the candidates, mostly.
 
 use crate::dialect::Operation;
+use crate::dialects::{anthropic, openai};
 use crate::json::{Slots, Value};
 use crate::record::Record;
 use crate::target::{Ask, Route, Target};
 use crate::usage;
 use crate::wire::{Event, Framing, Wire, fold, length, note_error, note_usage, value};
 
-crate::wire::shape! { SHAPE ROWS {
+crate::wire::shape! { SHAPE ROWS after openai::ROWS, anthropic::ROWS {
     ID = value("responseId");
     MODEL = value("modelVersion");
     BLOCKED = value("promptFeedback.blockReason");
@@ -39,17 +40,32 @@ pub(crate) static GENERATE: Wire = Wire {
     done: false,
 };
 
+pub(crate) static EMBED: Wire = Wire {
+    id: "gemini-embed",
+    operation: Operation::Embedding,
+    route: |target| {
+        let model = model(target, ":embedContent");
+        let model = model.or_else(|| self::model(target, ":batchEmbedContents"))?;
+        Some(Route { model: Some(model), ask: Ask::No, ..Route::default() })
+    },
+    tokens: usage::embedded,
+    framing: Framing::Sse,
+    ..GENERATE
+};
+
 fn route(target: &Target<'_>) -> Option<Route> {
-    let model = |method| {
-        ["/models/", "/tunedModels/", "/endpoints/"]
-            .iter()
-            .find_map(|start| target.between(start, method))
-    };
-    if let Some(model) = model(":streamGenerateContent") {
+    if let Some(model) = model(target, ":streamGenerateContent") {
         return Some(Route { model: Some(model), ask: Ask::Yes, ..Route::default() });
     }
-    let model = model(":generateContent")?;
+    let model = model(target, ":generateContent")?;
     Some(Route { model: Some(model), ask: Ask::No, ..Route::default() })
+}
+
+/// The model that a path names before a method.
+fn model(target: &Target<'_>, method: &str) -> Option<String> {
+    ["/models/", "/tunedModels/", "/endpoints/"]
+        .iter()
+        .find_map(|start| target.between(start, method))
 }
 
 fn fold_part(slots: &mut Slots, _: u64) {
@@ -69,13 +85,14 @@ fn fold_candidate(slots: &mut Slots, position: u64) {
     }
 }
 
-fn event(event: &Event<'_>, record: &mut Record) {
+pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
     note_error(event, record);
     record.set_model(slots.text(MODEL));
     record.set_id(slots.text(ID));
     record.content.visible = slots.count(VISIBLE).unwrap_or(0);
     record.content.hidden = slots.count(HIDDEN).unwrap_or(0);
+    record.begin_anew(slots.text(ID));
     if let Some(index) = slots.count(LOWEST) {
         record.set_finish_of(index, slots.text(LOWEST_FINISH));
         record.terminal |= index == 0;
@@ -85,4 +102,9 @@ fn event(event: &Event<'_>, record: &mut Record) {
         record.terminal = true;
     }
     note_usage(event, record);
+}
+
+/// Whether an answer of a server has this shape.
+pub(super) fn is_answer(slots: &Slots) -> bool {
+    [MODEL, LOWEST, VISIBLE, HIDDEN, BLOCKED].iter().any(|slot| slots.some(*slot))
 }

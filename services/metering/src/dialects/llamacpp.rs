@@ -10,6 +10,7 @@ use crate::wire::{Event, Framing, Wire, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS after openai::ROWS {
     CONTENT = length("content");
+    INDEX = value("index");
     STOP = value("stop");
     STOP_TYPE = value("stop_type");
     EVALUATED = value("tokens_evaluated");
@@ -43,7 +44,7 @@ fn event(event: &Event<'_>, record: &mut Record) {
     record.content.visible = slots.length(CONTENT);
     record.terminal |= slots.is_true(STOP);
     record.answered |= slots.is_true(STOP);
-    record.set_finish(slots.text(STOP_TYPE));
+    record.set_finish_of(slots.count(INDEX).unwrap_or(0), slots.text(STOP_TYPE));
     record.count(&Usage::of([
         (Count::Prompt, slots.count(EVALUATED)),
         (Count::Completion, slots.count(PREDICTED)),

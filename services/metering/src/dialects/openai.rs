@@ -40,17 +40,17 @@ crate::wire::shape! { SHAPE ROWS {
     REFUSAL = length("choices[].delta.refusal");
     AUDIO = length("choices[].delta.audio.data");
     TRANSCRIPT = length("choices[].delta.audio.transcript");
-    // Of a whole answer.
-    MESSAGE = length("choices[].message.content");
-    MESSAGE_REASONING = length("choices[].message.reasoning_content");
-    MESSAGE_TOOLS = value("choices[].message.tool_calls");
-    MESSAGE_AUDIO = length("choices[].message.audio.data");
+    ANSWER = length("choices[].message.content");
+    ANSWER_CALLS = value("choices[].message.tool_calls");
+    ANSWER_REASONING = length("choices[].message.reasoning_content");
+    ANSWER_AUDIO = value("choices[].message.audio");
     // What the folds leave: content of the event, and its lowest choice.
     VISIBLE = value("choices.~visible");
     HIDDEN = value("choices.~hidden");
     FINISH = value("choices.~finish");
     FINISH_INDEX = value("choices.~finish_index");
     LOWEST = value("choices.~lowest");
+    ANSWERED = value("choices.~answered");
 } }
 
 pub(crate) static CHAT: Wire = Wire {
@@ -114,6 +114,9 @@ fn fold_choice(slots: &mut Slots, position: u64) {
         }
         slots.set_usage(usage::CHOICES, counts);
     }
+    if [ANSWER, ANSWER_CALLS, ANSWER_REASONING, ANSWER_AUDIO].iter().any(|s| slots.filled(*s)) {
+        slots.add(ANSWERED, 1);
+    }
     let (visible, hidden) = delta(slots);
     if visible > 0 {
         slots.add(VISIBLE, visible);
@@ -139,12 +142,6 @@ fn delta(slots: &Slots) -> (u64, u64) {
     if slots.filled(REASONING_DETAILS) {
         hidden = hidden.max(1);
     }
-    visible += slots.length(MESSAGE);
-    hidden += slots.length(MESSAGE_REASONING);
-    let other = [MESSAGE, MESSAGE_TOOLS, MESSAGE_AUDIO].iter().any(|slot| slots.filled(*slot));
-    if visible == 0 && other {
-        visible = 1;
-    }
     // A content list whose parts are of no kind that is known.
     if visible + hidden == 0 && slots.filled(CONTENT) {
         visible = 1;
@@ -154,11 +151,18 @@ fn delta(slots: &Slots) -> (u64, u64) {
 
 pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
+    if slots.filled(CHOICES) {
+        record.set_id(slots.text(ID));
+    }
     note_error(event, record);
     record.set_model(slots.text(MODEL));
     record.set_id(slots.text(ID));
     record.content.visible = slots.count(VISIBLE).unwrap_or(0);
     record.content.hidden = slots.count(HIDDEN).unwrap_or(0);
+    if event.document {
+        record.content.visible += slots.count(ANSWERED).unwrap_or(0);
+    }
+    record.begin_anew(slots.text(ID));
     if slots.some(FINISH) {
         record.set_finish_of(slots.count(FINISH_INDEX).unwrap_or(0), slots.text(FINISH));
         record.terminal = true;

@@ -2,21 +2,22 @@
 //! at the top of a document or inside the events of a stream.
 
 use crate::dialect::Operation;
+use crate::dialects::{anthropic, cohere, gemini, openai};
 use crate::json::Slots;
 use crate::record::Record;
 use crate::target::{Ask, Route, Target};
 use crate::usage;
-use crate::wire::{CODE, Event, Framing, TYPE, Wire, length, note_error, note_usage, value};
+use crate::wire::{
+    CODE, Event, Framing, OBJECT, STATUS, TYPE, Wire, length, note_error, note_usage, value,
+};
 
-crate::wire::shape! { SHAPE ROWS {
+crate::wire::shape! { SHAPE ROWS
+after openai::ROWS, anthropic::ROWS, gemini::ROWS, cohere::ROWS {
     DELTA = length("delta");
-    ID = value("id");
-    MODEL = value("model");
-    TIER = value("service_tier");
-    STATUS = value("status");
     BACKGROUND = value("background");
     REASON = value("incomplete_details.reason");
 
+    ANSWER = value("output");
     IN = value("response");
     IN_ID = value("response.id");
     IN_MODEL = value("response.model");
@@ -75,13 +76,16 @@ fn responses_route(target: &Target<'_>) -> Option<Route> {
     Some(Route { ask, operation, ..Route::default() })
 }
 
-fn responses_event(event: &Event<'_>, record: &mut Record) {
+pub(super) fn responses_event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
+    if slots.is(OBJECT, "response") {
+        record.set_id(slots.text(openai::ID));
+    }
     note_error(event, record);
     names(slots, record);
-    record.set_model(slots.text(MODEL));
-    record.set_id(slots.text(ID));
-    record.set_tier(slots.text(TIER));
+    record.set_model(slots.text(openai::MODEL));
+    record.set_id(slots.text(openai::ID));
+    record.set_tier(slots.text(openai::TIER));
     record.background |= slots.is_true(BACKGROUND) || slots.is_true(IN_BACKGROUND);
     note_usage(event, record);
     let kind = slots.text(TYPE).unwrap_or(b"");
@@ -105,6 +109,7 @@ fn responses_event(event: &Event<'_>, record: &mut Record) {
             }
         }
         _ if event.document => {
+            record.content.visible = u64::from(slots.filled(ANSWER));
             record.set_finish(reason.or(status));
             if slots.is(STATUS, "failed") {
                 fail(slots, record);
@@ -118,10 +123,11 @@ fn names(slots: &Slots, record: &mut Record) {
     record.set_model(slots.text(IN_MODEL));
     record.set_id(slots.text(IN_ID));
     record.set_tier(slots.text(IN_TIER));
-    if slots.is(TYPE, "response.created")
-        && let Some(session) = &mut record.session
-    {
-        session.open = true;
+    if slots.is(TYPE, "response.created") {
+        match &mut record.session {
+            Some(session) => session.open = true,
+            None => record.begin_generation(slots.text(IN_ID)),
+        }
     }
 }
 

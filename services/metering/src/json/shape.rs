@@ -104,6 +104,7 @@ impl Shape {
         }
         let (children, below) = (self.node(SHARED).children, self.node(SHARED).below);
         let node = self.node_mut(place);
+        debug_assert!(node.slot.is_none(), "{path} stands in two rows");
         node.slot = Some((slot, row.keep));
         node.fold = row.fold;
         if row.keep == Keep::Members {

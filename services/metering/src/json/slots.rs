@@ -10,7 +10,7 @@ use crate::usage::Usage;
 pub(crate) type Slot = usize;
 /// Most rows of a shape.
 pub(crate) const SLOTS: usize = 64 * WORDS;
-const WORDS: usize = 3;
+const WORDS: usize = 4;
 
 /// A set of slots.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

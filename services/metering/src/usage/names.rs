@@ -7,36 +7,86 @@ use crate::wire::{COMMON, fold, value};
 
 crate::wire::rows! { NAMES from COMMON.len(), {
     // The whole prompt.
-    PROMPT = value("@prompt_tokens @promptTokens @promptTokenCount @prompt_token_count @total_input_tokens");
+    PROMPT = value("\
+        @prompt_tokens @promptTokens @promptTokenCount @prompt_token_count \
+        @total_input_tokens");
     // The whole prompt, or only what came from no cache: other names beside it tell.
-    INPUT = value("@input_tokens @inputTokens @inputTokenCount @input_token_count @tokens.input_tokens @prompt_n");
-    COMPLETION = value("@completion_tokens @completionTokens @candidatesTokenCount @candidates_token_count @responseTokenCount @response_token_count @generation_token_count");
-    OUTPUT = value("@output_tokens @outputTokens @outputTokenCount @output_token_count @total_output_tokens @tokens.output_tokens @predicted_n");
+    INPUT = value("\
+        @input_tokens @inputTokens @inputTokenCount @input_token_count @tokens.input_tokens \
+        @prompt_n");
+    COMPLETION = value("\
+        @completion_tokens @completionTokens @candidatesTokenCount @candidates_token_count \
+        @responseTokenCount @response_token_count @generation_token_count");
+    OUTPUT = value("\
+        @output_tokens @outputTokens @outputTokenCount @output_token_count \
+        @total_output_tokens @tokens.output_tokens @predicted_n");
     TOTAL = value("@total_tokens @totalTokens @totalTokenCount @total_token_count");
     // Parts of the prompt by the names of those who count them inside it.
-    CACHED = value("@prompt_tokens_details.cached_tokens @input_tokens_details.cached_tokens @input_token_details.cached_tokens @prompt_token_details.cached_tokens @inputTokensDetails.cachedTokens @inputTokenDetails.cacheReadTokens");
-    CACHE_HIT = value("@prompt_cache_hit_tokens @cached_tokens @cachedTokens @cachedContentTokenCount @cached_content_token_count @total_cached_tokens @cached_input_tokens @cachedInputTokens @cached_prompt_tokens");
-    CACHE_STORED = value("@prompt_tokens_details.cache_write_tokens @prompt_tokens_details.cache_creation_tokens @prompt_tokens_details.cached_creation_tokens @prompt_tokens_details.cache_creation_input_tokens @input_tokens_details.cache_write_tokens @input_tokens_details.cache_creation_tokens @cache_write_tokens");
+    CACHED = value("\
+        @prompt_tokens_details.cached_tokens @input_tokens_details.cached_tokens \
+        @input_token_details.cached_tokens @prompt_token_details.cached_tokens \
+        @inputTokensDetails.cachedTokens @inputTokenDetails.cacheReadTokens");
+    CACHE_HIT = value("\
+        @prompt_cache_hit_tokens @cached_tokens @cachedTokens @cachedContentTokenCount \
+        @cached_content_token_count @total_cached_tokens @cached_input_tokens \
+        @cachedInputTokens @cached_prompt_tokens");
+    CACHE_STORED = value("\
+        @prompt_tokens_details.cache_write_tokens \
+        @prompt_tokens_details.cache_creation_tokens \
+        @prompt_tokens_details.cached_creation_tokens \
+        @prompt_tokens_details.cache_creation_input_tokens \
+        @input_tokens_details.cache_write_tokens \
+        @input_tokens_details.cache_creation_tokens @cache_write_tokens");
     // And by those of who count them beside it.
-    CACHE_READ = value("@cache_read_input_tokens @cacheReadInputTokens @cacheReadInputTokenCount @cache_read_input_token_count @cache_read_tokens @cache_n");
-    CACHE_WRITE = value("@cache_creation_input_tokens @cacheWriteInputTokens @cacheWriteInputTokenCount @cache_write_input_tokens @cache_write_input_token_count @cacheCreationInputTokens");
+    CACHE_READ = value("\
+        @cache_read_input_tokens @cacheReadInputTokens @cacheReadInputTokenCount \
+        @cache_read_input_token_count @cache_read_tokens @cache_n");
+    CACHE_WRITE = value("\
+        @cache_creation_input_tokens @cacheWriteInputTokens @cacheWriteInputTokenCount \
+        @cache_write_input_tokens @cache_write_input_token_count @cacheCreationInputTokens");
     WRITE_SHORT = value("@cache_creation.ephemeral_5m_input_tokens");
     WRITE_LONG = value("@cache_creation.ephemeral_1h_input_tokens");
-    REASONED = value("@completion_tokens_details.reasoning_tokens @output_tokens_details.reasoning_tokens @output_tokens_details.thinking_tokens @output_token_details.reasoning_tokens @outputTokensDetails.reasoningTokens");
-    REASONED_TOP = value("@reasoning_tokens @reasoningTokens @reasoning_output_tokens @thinking_tokens");
+    REASONED = value("\
+        @completion_tokens_details.reasoning_tokens @output_tokens_details.reasoning_tokens \
+        @output_tokens_details.thinking_tokens @output_token_details.reasoning_tokens \
+        @outputTokensDetails.reasoningTokens");
+    REASONED_TOP = value("\
+        @reasoning_tokens @reasoningTokens @reasoning_output_tokens @thinking_tokens");
     // By the names of those who count it beside the completion.
-    THOUGHTS = value("@thoughtsTokenCount @thoughts_token_count @total_thought_tokens @total_reasoning_tokens");
+    THOUGHTS = value("\
+        @thoughtsTokenCount @thoughts_token_count @total_thought_tokens \
+        @total_reasoning_tokens");
     TOOLS = value("@toolUsePromptTokenCount @tool_use_prompt_token_count @total_tool_use_tokens");
-    AUDIO_PROMPT = value("@prompt_tokens_details.audio_tokens @input_tokens_details.audio_tokens @input_token_details.audio_tokens");
-    AUDIO_COMPLETION = value("@completion_tokens_details.audio_tokens @output_tokens_details.audio_tokens @output_token_details.audio_tokens");
-    PROMPT_DETAIL = fold("@promptTokensDetails[] @promptTokenDetails[] @prompt_tokens_details[] @input_tokens_by_modality[]", fold_prompt_detail);
-    PROMPT_KIND = value("@promptTokensDetails[].modality @promptTokenDetails[].modality @prompt_tokens_details[].modality @input_tokens_by_modality[].modality");
-    PROMPT_COUNT = value("@promptTokensDetails[].tokenCount @promptTokenDetails[].tokenCount @prompt_tokens_details[].token_count @input_tokens_by_modality[].tokens");
-    PROMPT_AUDIO = value("@promptTokensDetails.~audio @promptTokenDetails.~audio @prompt_tokens_details.~audio @input_tokens_by_modality.~audio");
-    OUTPUT_DETAIL = fold("@candidatesTokensDetails[] @responseTokensDetails[] @candidates_tokens_details[] @output_tokens_by_modality[]", fold_output_detail);
-    OUTPUT_KIND = value("@candidatesTokensDetails[].modality @responseTokensDetails[].modality @candidates_tokens_details[].modality @output_tokens_by_modality[].modality");
-    OUTPUT_COUNT = value("@candidatesTokensDetails[].tokenCount @responseTokensDetails[].tokenCount @candidates_tokens_details[].token_count @output_tokens_by_modality[].tokens");
-    OUTPUT_AUDIO = value("@candidatesTokensDetails.~audio @responseTokensDetails.~audio @candidates_tokens_details.~audio @output_tokens_by_modality.~audio");
+    AUDIO_PROMPT = value("\
+        @prompt_tokens_details.audio_tokens @input_tokens_details.audio_tokens \
+        @input_token_details.audio_tokens");
+    AUDIO_COMPLETION = value("\
+        @completion_tokens_details.audio_tokens @output_tokens_details.audio_tokens \
+        @output_token_details.audio_tokens");
+    PROMPT_DETAIL = fold("\
+        @promptTokensDetails[] @promptTokenDetails[] @prompt_tokens_details[] \
+        @input_tokens_by_modality[]", fold_prompt_detail);
+    PROMPT_KIND = value("\
+        @promptTokensDetails[].modality @promptTokenDetails[].modality \
+        @prompt_tokens_details[].modality @input_tokens_by_modality[].modality");
+    PROMPT_COUNT = value("\
+        @promptTokensDetails[].tokenCount @promptTokenDetails[].tokenCount \
+        @prompt_tokens_details[].token_count @input_tokens_by_modality[].tokens");
+    PROMPT_AUDIO = value("\
+        @promptTokensDetails.~audio @promptTokenDetails.~audio \
+        @prompt_tokens_details.~audio @input_tokens_by_modality.~audio");
+    OUTPUT_DETAIL = fold("\
+        @candidatesTokensDetails[] @responseTokensDetails[] @candidates_tokens_details[] \
+        @output_tokens_by_modality[]", fold_output_detail);
+    OUTPUT_KIND = value("\
+        @candidatesTokensDetails[].modality @responseTokensDetails[].modality \
+        @candidates_tokens_details[].modality @output_tokens_by_modality[].modality");
+    OUTPUT_COUNT = value("\
+        @candidatesTokensDetails[].tokenCount @responseTokensDetails[].tokenCount \
+        @candidates_tokens_details[].token_count @output_tokens_by_modality[].tokens");
+    OUTPUT_AUDIO = value("\
+        @candidatesTokensDetails.~audio @responseTokensDetails.~audio \
+        @candidates_tokens_details.~audio @output_tokens_by_modality.~audio");
     BILLED_INPUT = value("@billed_units.input_tokens");
     BILLED_OUTPUT = value("@billed_units.output_tokens");
     SEARCHES = value("@billed_units.search_units");

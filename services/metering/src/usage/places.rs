@@ -14,7 +14,9 @@ crate::wire::rows! { PLACES from FIRST_PLACE, {
     GROQ = place("x_groq.usage");
     META = place("meta response.meta");
     MESSAGE = place("message.usage");
-    ENVELOPE = place("data.usage result.usage output.usage body.usage data.usageMetadata response.usageMetadata result.usageMetadata");
+    ENVELOPE = place("\
+        data.usage result.usage output.usage body.usage data.usageMetadata \
+        response.usageMetadata result.usageMetadata");
     RESPONSE = place("response.usage interaction.usage");
     DELTA = place("delta.usage metadata.usage");
     STATS = place("stats result.stats");

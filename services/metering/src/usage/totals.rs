@@ -13,7 +13,7 @@ pub(crate) fn tokens(record: &Record) -> Tokens {
     let mut tokens = totals(&own, record.is_gemini());
     fill(&mut tokens, &totals(&record.spare, false));
     tokens.total = total(&tokens, own.get(Count::Total));
-    if record.content_bytes > 0 && tokens.completion == Some(0) {
+    if record.has_content() && tokens.completion == Some(0) {
         forget_zeros(&mut tokens);
     }
     tokens
@@ -48,6 +48,7 @@ pub(crate) fn totals(usage: &Usage, gemini: bool) -> Tokens {
         upstream_cost_usd: usage.cost,
     };
     tokens.completion = completion(usage, tokens.prompt, gemini);
+    tokens.total = total(&tokens, get(Count::Total));
     tokens
 }
 
