@@ -66,6 +66,10 @@ pub(crate) struct Record {
     pub(crate) spare: Usage,
     /// Counts by choice, and those of closing chunks, which have none.
     parts: Vec<(Option<u64>, Usage)>,
+    /// Some counts stood inside a choice.
+    pub(crate) by_choice: bool,
+    /// The answer has Gemini's own shape.
+    pub(crate) gemini: bool,
     /// Prompts of the request, if it has several.
     pub(crate) prompts: usize,
     /// Hash of the id of the generation.
@@ -182,7 +186,7 @@ impl Record {
             usage.replace_counts(&add(false));
         } else if self.prompts > 1 && closings == 0 && choices > 1 {
             usage.replace_counts(&add(true));
-        } else if closings == 0 && choices > 1 && !self.done {
+        } else if closings == 0 && choices > 1 && (self.by_choice || !self.done) {
             usage.set(Count::Completion, add(true).get(Count::Completion));
         }
         usage
@@ -191,7 +195,7 @@ impl Record {
     /// Whether Gemini answers, whose thoughts may be in the total only.
     pub(crate) fn is_gemini(&self) -> bool {
         let named = |model: &String| model.to_ascii_lowercase().contains("gemini");
-        self.model.as_ref().is_some_and(named)
+        self.gemini || self.model.as_ref().is_some_and(named)
     }
 
     /// A generation begins. One with another id that follows in the same body, as

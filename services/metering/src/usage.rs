@@ -9,7 +9,7 @@ mod totals;
 
 pub(crate) use names::{NAMES, TIER};
 pub(crate) use places::{
-    CHOICE, CHOICES, DELTA, FIRST_PLACE, META, METADATA, METRICS, PLACES, SPARE, TIMINGS, TOP,
+    CHOICE, CHOICES, DELTA, FIRST_PLACE, METADATA, METRICS, PLACES, SPARE, TIMINGS, TOP,
 };
 pub(crate) use totals::{embedded, tokens, totals};
 

@@ -16,8 +16,8 @@ crate::wire::shape! { SHAPE ROWS after openai::ROWS {
     MESSAGE_MODEL = value("message.model");
     MESSAGE_STOP = value("message.stop_reason");
     DELTA_STOP = value("delta.stop_reason");
+    DOCUMENT_TEXT = length("content[].text");
 
-    ANSWER = value("content");
     TEXT = length("delta.text");
     THINKING = length("delta.thinking");
     JSON = length("delta.partial_json");
@@ -80,7 +80,7 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     record.terminal |= slots.text(DELTA_STOP).is_some() || slots.is(TYPE, "message_stop");
     content(slots, record);
     if event.document {
-        record.content.visible = u64::from(slots.filled(ANSWER));
+        record.content.visible = slots.length(DOCUMENT_TEXT);
     }
     note_usage(event, record);
 }

@@ -18,11 +18,12 @@ after openai::ROWS, anthropic::ROWS, gemini::ROWS, cohere::ROWS, responses::ROWS
     NOVA_REASONING = length("contentBlockDelta.delta.reasoningContent.text");
     NOVA_INPUT = length("contentBlockDelta.delta.toolUse.input");
     NOVA_TOOL = value("contentBlockStart.start.toolUse");
-    // Llama, Titan, Mistral and older Cohere models on Bedrock.
+    // Llama, Titan, Mistral and older Cohere models on Bedrock; watsonx.
     PLAIN_TEXT = length("generation outputText outputs[].text");
-    PLAIN_PROMPT = value("prompt_token_count inputTextTokenCount");
-    PLAIN_COMPLETION = value("generation_token_count totalOutputTextTokenCount results[].tokenCount");
-    PLAIN_STOP = value("completionReason results[].completionReason outputs[].stop_reason generations[].finish_reason");
+    PLAIN_MODEL = value("model_id");
+    PLAIN_PROMPT = value("prompt_token_count inputTextTokenCount results[].input_token_count");
+    PLAIN_COMPLETION = value("generation_token_count totalOutputTextTokenCount results[].tokenCount results[].generated_token_count");
+    PLAIN_STOP = value("completionReason results[].completionReason outputs[].stop_reason results[].stop_reason generations[].finish_reason");
 } }
 
 /// An event of any family.
@@ -65,6 +66,7 @@ fn plain(event: &Event<'_>, record: &mut Record) {
     if event.headers.status >= 400 {
         note_error(event, record);
     }
+    record.set_model(slots.text(PLAIN_MODEL));
     for stop in [NOVA_STOP, PLAIN_STOP, anthropic::STOP] {
         record.set_finish(slots.text(stop));
         record.terminal |= slots.text(stop).is_some();

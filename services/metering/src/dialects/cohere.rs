@@ -12,6 +12,8 @@ use crate::wire::{ERROR_TYPE, Event, Framing, TYPE, Wire, length, note_error, no
 crate::wire::shape! { SHAPE ROWS after openai::ROWS, anthropic::ROWS, gemini::ROWS {
     // Version 1 names its ids otherwise.
     GENERATION_ID = value("generation_id");
+    KIND = value("event_type");
+    PIECE = length("text");
     FINISH = value("finish_reason");
     DELTA_FINISH = value("delta.finish_reason");
     DELTA_ERROR = value("delta.error");
@@ -49,7 +51,8 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
 
 fn content(slots: &Slots, name: &[u8], record: &mut Record) {
     let content = &mut record.content;
-    match slots.text(TYPE).unwrap_or(name) {
+    match slots.text(TYPE).or_else(|| slots.text(KIND)).unwrap_or(name) {
+        b"text-generation" => content.visible = slots.length(PIECE),
         b"content-delta" => {
             content.visible = slots.length(TEXT);
             content.hidden = slots.length(THINKING);
@@ -71,5 +74,5 @@ pub(super) fn is_answer(slots: &Slots) -> bool {
         || (finish && (counts(usage::TOP) || counts(usage::DELTA)))
         || slots.length(TEXT) > 0
         || slots.length(THINKING) > 0
-        || counts(usage::META)
+        || slots.is(KIND, "text-generation")
 }

@@ -10,23 +10,23 @@ use crate::usage;
 use crate::wire::{Event, Framing, Wire, fold, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS after openai::ROWS, anthropic::ROWS {
-    ID = value("responseId");
-    MODEL = value("modelVersion");
-    BLOCKED = value("promptFeedback.blockReason");
-    CANDIDATE = fold("candidates[]", fold_candidate);
-    INDEX = value("candidates[].index");
-    FINISH = value("candidates[].finishReason");
-    PART = fold("candidates[].content.parts[]", fold_part);
-    TEXT = length("candidates[].content.parts[].text");
-    THOUGHT = value("candidates[].content.parts[].thought");
-    CALL = value("candidates[].content.parts[].functionCall");
-    DATA = value("candidates[].content.parts[].inlineData");
-    CODE = value("candidates[].content.parts[].executableCode");
-    CODE_RESULT = value("candidates[].content.parts[].codeExecutionResult");
-    VISIBLE = value("candidates.~visible");
-    HIDDEN = value("candidates.~hidden");
-    LOWEST = value("candidates.~index");
-    LOWEST_FINISH = value("candidates.~finish");
+    ID = value("responseId response.responseId");
+    MODEL = value("modelVersion response.modelVersion");
+    BLOCKED = value("promptFeedback.blockReason response.promptFeedback.blockReason");
+    CANDIDATE = fold("candidates[] response.candidates[]", fold_candidate);
+    INDEX = value("candidates[].index response.candidates[].index");
+    FINISH = value("candidates[].finishReason response.candidates[].finishReason");
+    PART = fold("candidates[].content.parts[] response.candidates[].content.parts[]", fold_part);
+    TEXT = length("candidates[].content.parts[].text response.candidates[].content.parts[].text");
+    THOUGHT = value("candidates[].content.parts[].thought response.candidates[].content.parts[].thought");
+    CALL = value("candidates[].content.parts[].functionCall response.candidates[].content.parts[].functionCall");
+    DATA = value("candidates[].content.parts[].inlineData response.candidates[].content.parts[].inlineData");
+    CODE = value("candidates[].content.parts[].executableCode response.candidates[].content.parts[].executableCode");
+    CODE_RESULT = value("candidates[].content.parts[].codeExecutionResult response.candidates[].content.parts[].codeExecutionResult");
+    VISIBLE = value("candidates.~visible response.candidates.~visible");
+    HIDDEN = value("candidates.~hidden response.candidates.~hidden");
+    LOWEST = value("candidates.~index response.candidates.~index");
+    LOWEST_FINISH = value("candidates.~finish response.candidates.~finish");
 } }
 
 pub(crate) static GENERATE: Wire = Wire {
@@ -54,11 +54,11 @@ pub(crate) static EMBED: Wire = Wire {
 };
 
 fn route(target: &Target<'_>) -> Option<Route> {
-    if let Some(model) = model(target, ":streamGenerateContent") {
-        return Some(Route { model: Some(model), ask: Ask::Yes, ..Route::default() });
-    }
-    let model = model(target, ":generateContent")?;
-    Some(Route { model: Some(model), ask: Ask::No, ..Route::default() })
+    // Code Assist has no model in its path, and wraps each answer in `response`.
+    [(":streamGenerateContent", Ask::Yes), (":generateContent", Ask::No)]
+        .into_iter()
+        .find(|(method, _)| target.ends(method))
+        .map(|(method, ask)| Route { model: model(target, method), ask, ..Route::default() })
 }
 
 /// The model that a path names before a method.
@@ -87,6 +87,7 @@ fn fold_candidate(slots: &mut Slots, position: u64) {
 
 pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
+    record.gemini = true;
     note_error(event, record);
     record.set_model(slots.text(MODEL));
     record.set_id(slots.text(ID));

@@ -2,7 +2,6 @@
 //! Zero counts are left out on the wire, so a missing one is unknown.
 
 use crate::dialect::Operation;
-use crate::json::{Slot, Slots};
 use crate::record::Record;
 use crate::target::{Ask, Route, Target};
 use crate::usage::{self, Count, Usage};
@@ -65,18 +64,13 @@ fn event(event: &Event<'_>, record: &mut Record) {
     record.terminal |= slots.is_true(DONE);
     record.answered |= slots.is_true(DONE);
     record.set_finish(slots.text(DONE_REASON));
-    record.count(&Usage::of([
+    let seconds = |nanos| slots.number(nanos).map(|nanos| nanos / 1e9);
+    let mut usage = Usage::of([
         (Count::Prompt, slots.count(PROMPT)),
         (Count::Completion, slots.count(COMPLETION)),
-    ]));
+    ]);
+    usage.prefill_time = seconds(PROMPT_NANOS);
+    usage.decode_time = seconds(COMPLETION_NANOS);
+    record.count(&usage);
     note_usage(event, record);
-    let speeds = &mut record.speeds;
-    speeds.prefill = rate(slots, PROMPT, PROMPT_NANOS).or(speeds.prefill);
-    speeds.decode = rate(slots, COMPLETION, COMPLETION_NANOS).or(speeds.decode);
-}
-
-/// Tokens per second from a count and nanoseconds.
-fn rate(slots: &Slots, count: Slot, nanos: Slot) -> Option<f64> {
-    let (count, nanos) = (slots.count(count)?, slots.number(nanos)?);
-    (count > 0 && nanos > 0.0).then(|| count as f64 / (nanos / 1e9))
 }

@@ -40,17 +40,17 @@ crate::wire::shape! { SHAPE ROWS {
     REFUSAL = length("choices[].delta.refusal");
     AUDIO = length("choices[].delta.audio.data");
     TRANSCRIPT = length("choices[].delta.audio.transcript");
-    ANSWER = length("choices[].message.content");
-    ANSWER_CALLS = value("choices[].message.tool_calls");
-    ANSWER_REASONING = length("choices[].message.reasoning_content");
-    ANSWER_AUDIO = value("choices[].message.audio");
+    // Of a whole answer.
+    MESSAGE = length("choices[].message.content");
+    MESSAGE_REASONING = length("choices[].message.reasoning_content");
+    MESSAGE_TOOLS = value("choices[].message.tool_calls");
+    MESSAGE_AUDIO = length("choices[].message.audio.data");
     // What the folds leave: content of the event, and its lowest choice.
     VISIBLE = value("choices.~visible");
     HIDDEN = value("choices.~hidden");
     FINISH = value("choices.~finish");
     FINISH_INDEX = value("choices.~finish_index");
     LOWEST = value("choices.~lowest");
-    ANSWERED = value("choices.~answered");
 } }
 
 pub(crate) static CHAT: Wire = Wire {
@@ -114,9 +114,6 @@ fn fold_choice(slots: &mut Slots, position: u64) {
         }
         slots.set_usage(usage::CHOICES, counts);
     }
-    if [ANSWER, ANSWER_CALLS, ANSWER_REASONING, ANSWER_AUDIO].iter().any(|s| slots.filled(*s)) {
-        slots.add(ANSWERED, 1);
-    }
     let (visible, hidden) = delta(slots);
     if visible > 0 {
         slots.add(VISIBLE, visible);
@@ -142,6 +139,15 @@ fn delta(slots: &Slots) -> (u64, u64) {
     if slots.filled(REASONING_DETAILS) {
         hidden = hidden.max(1);
     }
+    // Some streams repeat the message so far beside the delta.
+    if visible + hidden == 0 {
+        visible = slots.length(MESSAGE);
+        hidden = slots.length(MESSAGE_REASONING);
+    }
+    let other = [MESSAGE, MESSAGE_TOOLS, MESSAGE_AUDIO].iter().any(|slot| slots.filled(*slot));
+    if visible == 0 && other {
+        visible = 1;
+    }
     // A content list whose parts are of no kind that is known.
     if visible + hidden == 0 && slots.filled(CONTENT) {
         visible = 1;
@@ -159,9 +165,6 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     record.set_id(slots.text(ID));
     record.content.visible = slots.count(VISIBLE).unwrap_or(0);
     record.content.hidden = slots.count(HIDDEN).unwrap_or(0);
-    if event.document {
-        record.content.visible += slots.count(ANSWERED).unwrap_or(0);
-    }
     record.begin_anew(slots.text(ID));
     if slots.some(FINISH) {
         record.set_finish_of(slots.count(FINISH_INDEX).unwrap_or(0), slots.text(FINISH));
@@ -177,7 +180,10 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
 fn count(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
     note_usage(event, record);
-    let last = slots.usage(usage::TOP).or_else(|| slots.usage(usage::TIMINGS));
+    let of_choice = slots.usage(usage::CHOICES);
+    record.by_choice |= of_choice.is_some();
+    let last = slots.usage(usage::TOP).filter(|usage| usage.has_counts()).or(of_choice);
+    let last = last.or_else(|| slots.usage(usage::TIMINGS));
     if let Some(part) = last.filter(|_| slots.some(CHOICES)) {
         record.count_part(slots.count(LOWEST), part);
     }

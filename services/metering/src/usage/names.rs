@@ -8,19 +8,19 @@ use crate::wire::{COMMON, fold, value};
 crate::wire::rows! { NAMES from COMMON.len(), {
     // The whole prompt.
     PROMPT = value("\
-        @prompt_tokens @promptTokens @promptTokenCount @prompt_token_count \
+        @prompt_tokens @promptTokens @PromptTokens @promptTokenCount @prompt_token_count \
         @total_input_tokens");
     // The whole prompt, or only what came from no cache: other names beside it tell.
     INPUT = value("\
         @input_tokens @inputTokens @inputTokenCount @input_token_count @tokens.input_tokens \
         @prompt_n");
     COMPLETION = value("\
-        @completion_tokens @completionTokens @candidatesTokenCount @candidates_token_count \
+        @completion_tokens @completionTokens @CompletionTokens @candidatesTokenCount @candidates_token_count \
         @responseTokenCount @response_token_count @generation_token_count");
     OUTPUT = value("\
         @output_tokens @outputTokens @outputTokenCount @output_token_count \
         @total_output_tokens @tokens.output_tokens @predicted_n");
-    TOTAL = value("@total_tokens @totalTokens @totalTokenCount @total_token_count");
+    TOTAL = value("@total_tokens @totalTokens @TotalTokens @totalTokenCount @total_token_count");
     // Parts of the prompt by the names of those who count them inside it.
     CACHED = value("\
         @prompt_tokens_details.cached_tokens @input_tokens_details.cached_tokens \
