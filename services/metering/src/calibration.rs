@@ -13,6 +13,8 @@ const MEMORY: f64 = 64.0;
 const SHORTEST: u64 = 8;
 /// Bytes of a token where nothing was learned: English text on common vocabularies.
 const BYTES: f64 = 4.4;
+/// Events with fewer bytes on average hold one token each.
+const ONE_TOKEN: f64 = 1.5 * BYTES;
 
 /// What was learned in this process. Shared by all meters.
 #[derive(Debug, Default)]
@@ -99,11 +101,11 @@ impl Learned {
         bytes * self.tokens / self.bytes
     }
 
-    /// By whichever of the two was nearer so far. Before anything is known most
-    /// servers send a token an event, and those that send more send more text.
+    /// By whichever of the two was nearer so far. Before anything is known the
+    /// length of the events tells: most servers send a token an event.
     fn estimate(&self, events: f64, bytes: f64) -> f64 {
         if self.answers < 1.0 {
-            events.max(bytes / BYTES)
+            if bytes < events * ONE_TOKEN { events } else { bytes / BYTES }
         } else if self.event_error <= self.byte_error {
             self.by_events(events)
         } else {

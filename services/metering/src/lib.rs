@@ -20,6 +20,7 @@ mod reading;
 mod record;
 mod request;
 mod response;
+mod speed;
 mod target;
 mod usage;
 mod verdict;

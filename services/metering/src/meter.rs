@@ -10,10 +10,11 @@ use crate::calibration::Calibration;
 use crate::dialect::{Dialect, Operation};
 use crate::limits::Limits;
 use crate::purpose::Purpose;
-use crate::reading::{BodyEnd, Outcome, Reading, SpeedSource, Tokens, UsageSource};
+use crate::reading::{BodyEnd, Outcome, Reading, UsageSource};
 use crate::record::{Record, keep_last};
 use crate::request::Request;
 use crate::response::{Asked, Response};
+use crate::speed::Rates;
 use crate::target::{Ask, Route, Target};
 use crate::verdict::{Owed, Verdict};
 
@@ -196,7 +197,7 @@ impl Meter {
         let mut record =
             self.response.map(|response| response.tap.reader.record).unwrap_or_default();
         let book_once = verdict.settle(self.purpose, operation, &mut record);
-        let speeds = speeds(&record, &verdict.tokens);
+        let rates = Rates::of(&record, &verdict.tokens);
         let model = record.model.as_deref().or(self.model_requested.as_deref());
         if let Some(calibration) = &self.calibration {
             calibrate(calibration, model.unwrap_or(""), operation, &record, &mut verdict);
@@ -223,9 +224,9 @@ impl Meter {
             first_visible_at: record.clock.first_visible,
             content_events: record.clock.events,
             gaps: record.clock.gaps,
-            prefill_tokens_per_second: speeds.0,
-            decode_tokens_per_second: speeds.1,
-            speed_source: speeds.2,
+            prefill_tokens_per_second: rates.prefill,
+            decode_tokens_per_second: rates.decode,
+            speed_source: rates.source,
             realtime: if verdict.socket { session.responses } else { Vec::new() },
             first_token_offset: record.clock.offset,
         }
@@ -254,7 +255,11 @@ fn calibrate(
         return;
     }
     match (verdict.source, verdict.tokens.completion) {
-        (UsageSource::Upstream, Some(tokens)) if verdict.outcome == Outcome::Complete => {
+        // With several choices an event may hold a token of each, and the usage be
+        // that of one.
+        (UsageSource::Upstream, Some(tokens))
+            if verdict.outcome == Outcome::Complete && !record.several =>
+        {
             calibration.learn(model, tokens, events, bytes);
         }
         (UsageSource::NotReported, None) => {
@@ -263,26 +268,4 @@ fn calibrate(
         }
         _ => {}
     }
-}
-
-/// Prefill and decode rates (design section 5): those that the upstream
-/// measured, else those of the stream. Never one figure for both.
-fn speeds(record: &Record, tokens: &Tokens) -> (Option<f64>, Option<f64>, Option<SpeedSource>) {
-    let told = record.speeds;
-    if told.prefill.is_some() || told.decode.is_some() {
-        return (told.prefill, told.decode, Some(SpeedSource::Upstream));
-    }
-    let (Some(first), Some(last)) = (record.clock.first, record.clock.last) else {
-        return (None, None, None);
-    };
-    let per_second = |count: u64, time: Duration| {
-        (count > 0 && !time.is_zero()).then(|| count as f64 / time.as_secs_f64())
-    };
-    let fresh = tokens.prompt.map(|all| all.saturating_sub(tokens.cached_prompt.unwrap_or(0)));
-    let prefill = fresh.and_then(|fresh| per_second(fresh, first));
-    let decode = tokens.completion.and_then(|completion| {
-        per_second(completion.saturating_sub(1), last.saturating_sub(first))
-    });
-    let source = (prefill.is_some() || decode.is_some()).then_some(SpeedSource::Measured);
-    (prefill, decode, source)
 }

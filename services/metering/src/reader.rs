@@ -167,7 +167,7 @@ impl Reader {
     fn account(&mut self, at: Duration, offset: u64) {
         let Content { visible, hidden } = self.record.content;
         if visible + hidden > 0 && !self.list {
-            self.record.clock.content(visible > 0, at, offset);
+            self.record.clock.content(self.record.content, at, offset);
             self.record.content_bytes = self.record.content_bytes.saturating_add(visible + hidden);
         }
         let Some(session) = &mut self.record.session else { return };

@@ -56,6 +56,8 @@ pub(crate) struct Record {
     /// Some of an answer was seen, in a stream or in a document.
     pub(crate) answered: bool,
     pub(crate) terminal: bool,
+    /// It has several choices.
+    pub(crate) several: bool,
     /// The last event of the stream has come if the body ends properly after it.
     pub(crate) closing: bool,
     /// `[DONE]` was seen.
@@ -276,7 +278,12 @@ pub(crate) struct Clock {
     pub(crate) events: u64,
     pub(crate) first: Option<Duration>,
     pub(crate) last: Option<Duration>,
+    /// Those with content that is not reasoning.
+    pub(crate) visible_events: u64,
     pub(crate) first_visible: Option<Duration>,
+    pub(crate) last_visible: Option<Duration>,
+    /// Reasoning that was streamed.
+    pub(crate) hidden_bytes: u64,
     pub(crate) gaps: Histogram,
     /// Decoded bytes up to the end of the first content event.
     pub(crate) offset: Option<u64>,
@@ -285,8 +292,9 @@ pub(crate) struct Clock {
 impl Clock {
     /// An event with content has ended.
     #[inline]
-    pub(crate) fn content(&mut self, visible: bool, at: Duration, offset: u64) {
+    pub(crate) fn content(&mut self, content: Content, at: Duration, offset: u64) {
         self.events += 1;
+        self.hidden_bytes = self.hidden_bytes.saturating_add(content.hidden);
         if let Some(last) = self.last {
             // Through u64: converting 128 bits is slow.
             let gap = at.saturating_sub(last).as_micros();
@@ -296,8 +304,10 @@ impl Clock {
             self.offset = Some(offset);
         }
         self.last = Some(at);
-        if visible && self.first_visible.is_none() {
-            self.first_visible = Some(at);
+        if content.visible > 0 {
+            self.visible_events += 1;
+            self.first_visible = self.first_visible.or(Some(at));
+            self.last_visible = Some(at);
         }
     }
 }

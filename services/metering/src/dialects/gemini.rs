@@ -26,6 +26,7 @@ crate::wire::shape! { SHAPE ROWS after openai::ROWS, anthropic::ROWS {
     VISIBLE = value("candidates.~visible response.candidates.~visible");
     HIDDEN = value("candidates.~hidden response.candidates.~hidden");
     LOWEST = value("candidates.~index response.candidates.~index");
+    SEVERAL = value("candidates.~several response.candidates.~several");
     LOWEST_FINISH = value("candidates.~finish response.candidates.~finish");
 } }
 
@@ -79,6 +80,9 @@ fn fold_part(slots: &mut Slots, _: u64) {
 
 fn fold_candidate(slots: &mut Slots, position: u64) {
     let index = slots.count(INDEX).unwrap_or(position);
+    if index > 0 {
+        slots.set(SEVERAL, Value::Bool(true));
+    }
     if slots.text(FINISH).is_some() && slots.count(LOWEST).is_none_or(|lowest| index < lowest) {
         slots.set(LOWEST, Value::Integer(index));
         slots.copy(FINISH, LOWEST_FINISH);
@@ -94,6 +98,7 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     record.content.visible = slots.count(VISIBLE).unwrap_or(0);
     record.content.hidden = slots.count(HIDDEN).unwrap_or(0);
     record.begin_anew(slots.text(ID));
+    record.several |= slots.is_true(SEVERAL);
     if let Some(index) = slots.count(LOWEST) {
         record.set_finish_of(index, slots.text(LOWEST_FINISH));
         record.terminal |= index == 0;

@@ -51,6 +51,7 @@ crate::wire::shape! { SHAPE ROWS {
     FINISH = value("choices.~finish");
     FINISH_INDEX = value("choices.~finish_index");
     LOWEST = value("choices.~lowest");
+    HIGHEST = value("choices.~highest");
 } }
 
 pub(crate) static CHAT: Wire = Wire {
@@ -101,6 +102,8 @@ fn fold_choice(slots: &mut Slots, position: u64) {
     if slots.count(LOWEST).is_none_or(|lowest| index < lowest) {
         slots.set(LOWEST, crate::json::Value::Integer(index));
     }
+    let highest = slots.count(HIGHEST).unwrap_or(0).max(index);
+    slots.set(HIGHEST, crate::json::Value::Integer(highest));
     if slots.text(CHOICE_FINISH).is_some()
         && slots.count(FINISH_INDEX).is_none_or(|lowest| index < lowest)
     {
@@ -166,6 +169,7 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     record.content.visible = slots.count(VISIBLE).unwrap_or(0);
     record.content.hidden = slots.count(HIDDEN).unwrap_or(0);
     record.begin_anew(slots.text(ID));
+    record.several |= slots.count(HIGHEST).is_some_and(|index| index > 0);
     if slots.some(FINISH) {
         record.set_finish_of(slots.count(FINISH_INDEX).unwrap_or(0), slots.text(FINISH));
         record.terminal = true;
