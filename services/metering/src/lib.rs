@@ -24,6 +24,7 @@ mod speed;
 mod target;
 mod usage;
 mod verdict;
+mod who;
 mod wire;
 
 pub use calibration::Calibration;

@@ -17,6 +17,7 @@ use crate::response::{Asked, Response};
 use crate::speed::Rates;
 use crate::target::{Ask, Route, Target};
 use crate::verdict::{Owed, Verdict};
+use crate::who::Who;
 
 /// Meters one exchange from a copy of both directions. Never panics on any bytes.
 #[derive(Debug)]
@@ -26,9 +27,9 @@ pub struct Meter {
     purpose: Purpose,
     request: Request,
     response: Option<Response>,
-    /// The request's names as text, once known.
+    /// The request's names, once known.
     model_requested: Option<String>,
-    user: Option<String>,
+    who: Who,
     head: bool,
     limits: Limits,
     calibration: Option<Arc<Calibration>>,
@@ -49,7 +50,7 @@ impl Meter {
             request: Request::new(headers, &limits),
             response: None,
             model_requested,
-            user: None,
+            who: Who::default(),
             head: method == Method::HEAD,
             limits,
             calibration: None,
@@ -77,7 +78,7 @@ impl Meter {
         self.request.push(bytes);
         // A later repetition of a key may take back what an earlier one said.
         sync(&mut self.model_requested, self.route.name(self.request.model()), 256);
-        sync(&mut self.user, self.request.user(), 128);
+        self.who.update(self.request.user(), self.request.session());
     }
 
     /// The request body has ended.
@@ -157,7 +158,13 @@ impl Meter {
     /// End user named by the request body, once read.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
-        self.user.as_deref()
+        self.who.user.as_deref()
+    }
+
+    /// Session or conversation named by the request body, once read.
+    #[must_use]
+    pub fn session(&self) -> Option<&str> {
+        self.who.session()
     }
 
     /// Stream events with generated content so far.
@@ -197,6 +204,10 @@ impl Meter {
         let mut record =
             self.response.map(|response| response.tap.reader.record).unwrap_or_default();
         let book_once = verdict.settle(self.purpose, operation, &mut record);
+        // A body that repeats the requested model does not know of a fallback.
+        if record.model.is_none() || record.model == self.model_requested {
+            record.model = verdict.model.take().or(record.model);
+        }
         let rates = Rates::of(&record, &verdict.tokens);
         let model = record.model.as_deref().or(self.model_requested.as_deref());
         if let Some(calibration) = &self.calibration {
@@ -210,7 +221,8 @@ impl Meter {
             model: record.model.or_else(|| self.model_requested.clone()),
             model_requested: self.model_requested,
             stream: asked.stream,
-            user: self.user,
+            session: self.who.session().map(str::to_owned),
+            user: self.who.user,
             tokens: verdict.tokens,
             source: verdict.source,
             finish_reason: record.finish_reason,

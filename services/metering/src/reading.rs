@@ -22,6 +22,8 @@ pub struct Reading {
     pub stream: bool,
     /// End user named by the request body. At most 128 bytes.
     pub user: Option<String>,
+    /// Session or conversation named by the request body. At most 128 bytes.
+    pub session: Option<String>,
     /// Counts.
     pub tokens: Tokens,
     /// Where the counts come from.

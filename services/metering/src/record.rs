@@ -319,8 +319,12 @@ pub(crate) fn keep_last(old: &mut Option<String>, text: Option<&[u8]>, limit: us
     if old.as_ref().is_some_and(|old| same(old.as_bytes(), text)) {
         return;
     }
-    let new = String::from_utf8_lossy(text);
+    let mut new = String::from_utf8_lossy(text).into_owned();
+    // No database takes a NUL, and no page shows the others.
+    if new.contains(char::is_control) {
+        new = new.replace(char::is_control, "\u{fffd}");
+    }
     // Replacement characters are longer than what they replace.
-    let new = cut(new.as_bytes(), limit);
-    *old = Some(String::from_utf8_lossy(new).into_owned());
+    new.truncate(new.floor_char_boundary(limit));
+    *old = Some(new);
 }

@@ -19,8 +19,12 @@ crate::wire::rows! { ROWS from 0, {
     STREAM = value("stream");
     STREAM_FORMAT = value("stream_format");
     USER = value("user");
-    USER_ID = value("metadata.user_id");
+    USER_ID = value("metadata.user_id user_id");
     SAFETY_ID = value("safety_identifier");
+    // OpenRouter, LiteLLM, Codex, Gemini CLI, Cohere.
+    SESSION = value("session_id metadata.session_id litellm_session_id client_metadata.session_id request.session_id conversation_id");
+    CONVERSATION = value("conversation");
+    CONVERSATION_ID = value("conversation.id");
     PROMPT = fold("prompt[]", fold_prompt);
     PROMPTS = value("prompt.~count");
 } }
@@ -114,6 +118,11 @@ impl Request {
     pub(crate) fn prompts(&self) -> usize {
         let Body::Json(json) = &self.body else { return 0 };
         json.slots.count(PROMPTS).and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
+    }
+
+    pub(crate) fn session(&self) -> Option<&[u8]> {
+        let Body::Json(json) = &self.body else { return None };
+        [SESSION, CONVERSATION_ID, CONVERSATION].iter().find_map(|slot| json.slots.text(*slot))
     }
 
     /// Whether a stream is asked for, as far as the body was read.

@@ -28,6 +28,8 @@ pub(crate) struct Verdict {
     pub(crate) tokens: Tokens,
     pub(crate) source: UsageSource,
     pub(crate) error_type: Option<String>,
+    /// Model that a header names.
+    pub(crate) model: Option<String>,
     /// Tier that a header names.
     pub(crate) tier: Option<String>,
     /// It was a WebSocket session.
@@ -42,6 +44,7 @@ impl Verdict {
             tokens: Tokens::default(),
             source: UsageSource::NotReported,
             error_type: None,
+            model: None,
             tier: None,
             socket: false,
         }
@@ -132,6 +135,7 @@ impl Response {
             source: tokens.source(whole, readable),
             tokens,
             error_type,
+            model: reader.headers.model.take(),
             tier: reader.headers.tier.take(),
             socket,
         }

@@ -71,6 +71,8 @@ pub(crate) struct Headers {
     pub(crate) status: u16,
     pub(crate) prompt: Option<u64>,
     pub(crate) completion: Option<u64>,
+    /// The model that answered, as OpenAI's and ngrok's gateways name it.
+    pub(crate) model: Option<String>,
     pub(crate) tier: Option<String>,
     pub(crate) error_type: Option<String>,
 }
@@ -221,8 +223,14 @@ pub(crate) fn note_usage(event: &Event<'_>, record: &mut Record) {
 pub(crate) fn header_facts(status: http::StatusCode, headers: &http::HeaderMap) -> Headers {
     let mut facts = Headers { status: status.as_u16(), ..Headers::default() };
     for (name, value) in headers {
-        let Some(name) = name.as_str().strip_prefix("x-") else { continue };
         let text = || value.to_str().ok().map(str::trim).filter(|text| !text.is_empty());
+        let name = name.as_str();
+        let Some(name) = name.strip_prefix("x-") else {
+            if matches!(name, "openai-model" | "ngrok-aig-model") {
+                facts.model = text().map(|text| text[..text.floor_char_boundary(256)].to_owned());
+            }
+            continue;
+        };
         let count = || crate::json::digits(text()?.as_bytes());
         match name {
             "prompt-tokens" | "amzn-bedrock-input-token-count" => {

@@ -2,7 +2,7 @@
 //! itself need not be kept.
 
 use http::{
-    HeaderMap, HeaderName,
+    HeaderMap, HeaderName, HeaderValue,
     header::{AUTHORIZATION, USER_AGENT},
     request::Parts,
 };
@@ -15,13 +15,38 @@ const CREDENTIAL_HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("x-goog-api-key"),
 ];
 
-/// Headers that name a session or conversation, in that order.
-const SESSION_HEADERS: [HeaderName; 4] = [
-    HeaderName::from_static("x-modash-session"),
-    HeaderName::from_static("x-session-id"),
-    HeaderName::from_static("session_id"),
-    HeaderName::from_static("x-claude-code-session-id"),
-];
+/// Place of a header among those that name a session or conversation: modash's
+/// own, those of agents, those that several share, those of gateways.
+fn session_rank(name: &str) -> Option<u8> {
+    Some(match name {
+        "x-modash-session" => 0,
+        "x-claude-code-session-id" => 1,
+        // Codex, formerly with an underscore.
+        "session-id" => 2,
+        "session_id" => 3,
+        "x-opencode-session" => 4,
+        "x-qwen-code-session-id" => 5,
+        // Copilot.
+        "x-client-session-id" => 6,
+        "x-kilocode-taskid" => 7,
+        "x-kilo-session" => 8,
+        "x-roo-task-id" => 9,
+        // Cline.
+        "x-task-id" => 10,
+        "x-session-id" => 11,
+        "x-session-affinity" => 12,
+        "x-conversation-id" => 13,
+        "conversation-id" => 14,
+        "conversation_id" => 15,
+        "thread-id" => 16,
+        "thread_id" => 17,
+        "x-litellm-session-id" => 18,
+        "helicone-session-id" => 19,
+        "x-openwebui-chat-id" => 20,
+        "x-grok-conv-id" => 21,
+        _ => return None,
+    })
+}
 
 /// Headers that carry a tag: this and the tag's name.
 const TAG_PREFIX: &str = "x-modash-tag-";
@@ -30,6 +55,9 @@ const MAX_PATH: usize = 512;
 const MAX_TEXT: usize = 128;
 const MAX_NAME: usize = 64;
 const MAX_TAGS: usize = 16;
+
+/// Tags with their values.
+type Tags = Vec<(Box<str>, Box<str>)>;
 
 /// Facts of one request head; sizes are those of the usage event's contract.
 #[derive(Debug)]
@@ -40,22 +68,20 @@ pub(crate) struct RequestFacts {
     /// In memory until the event is made; only its fingerprint goes further.
     pub(crate) credential: Option<Box<[u8]>>,
     pub(crate) session: Option<Box<str>>,
-    pub(crate) tags: Vec<(Box<str>, Box<str>)>,
+    pub(crate) tags: Tags,
 }
 
 impl RequestFacts {
     pub(crate) fn read(head: &Parts) -> Self {
         let headers = &head.headers;
+        let (session, tags) = marks(headers);
         Self {
             method: head.method.clone(),
             path: cut(head.uri.path(), MAX_PATH).into(),
             user_agent_family: text(headers, &USER_AGENT).and_then(family),
             credential: credential(headers, head.uri.query()),
-            session: SESSION_HEADERS
-                .iter()
-                .find_map(|name| text(headers, name))
-                .map(|session| cut(session, MAX_TEXT).into()),
-            tags: tags(headers),
+            session,
+            tags,
         }
     }
 }
@@ -95,22 +121,35 @@ fn family(user_agent: &str) -> Option<Box<str>> {
     Some(cut(&family.to_ascii_lowercase(), MAX_NAME).into())
 }
 
-fn tags(headers: &HeaderMap) -> Vec<(Box<str>, Box<str>)> {
-    let mut tags: Vec<(Box<str>, Box<str>)> = Vec::new();
+/// Session and tags, in one look at each header: looking up every name would
+/// cost more.
+fn marks(headers: &HeaderMap) -> (Option<Box<str>>, Tags) {
+    let mut session: Option<(u8, &HeaderValue)> = None;
+    let mut tags = Tags::new();
     for (name, value) in headers {
-        let Some(tag) = name.as_str().strip_prefix(TAG_PREFIX) else {
-            continue;
-        };
-        let known = tags.iter().any(|(known, _)| **known == *tag);
-        if let Ok(value) = value.to_str()
-            && !known
-            && (1..=MAX_NAME).contains(&tag.len())
-            && tags.len() < MAX_TAGS
+        let name = name.as_str();
+        if let Some(tag) = name.strip_prefix(TAG_PREFIX) {
+            let known = tags.iter().any(|(known, _)| **known == *tag);
+            if !known && (1..=MAX_NAME).contains(&tag.len()) && tags.len() < MAX_TAGS {
+                tags.push((tag.into(), clean(value)));
+            }
+        } else if let Some(rank) = session_rank(name)
+            && session.is_none_or(|(best, _)| rank < best)
+            && !value.as_bytes().trim_ascii().is_empty()
         {
-            tags.push((tag.into(), cut(value, MAX_TEXT).into()));
+            session = Some((rank, value));
         }
     }
-    tags
+    (session.map(|(_, value)| clean(value)), tags)
+}
+
+/// A value as text: what is no UTF-8, and control characters, are replaced.
+fn clean(value: &HeaderValue) -> Box<str> {
+    let text = String::from_utf8_lossy(value.as_bytes().trim_ascii());
+    if text.contains(char::is_control) {
+        return cut(&text.replace(char::is_control, "\u{fffd}"), MAX_TEXT).into();
+    }
+    cut(&text, MAX_TEXT).into()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -166,6 +205,41 @@ mod tests {
             let found = facts("/", &[("user-agent", agent)]).user_agent_family;
             assert_eq!(found.as_deref(), Some(expected));
         }
+    }
+
+    #[test]
+    fn agents_name_their_sessions() {
+        for name in [
+            "x-claude-code-session-id",
+            "session-id",
+            "session_id",
+            "thread-id",
+            "conversation_id",
+            "x-opencode-session",
+            "x-session-affinity",
+            "X-KiloCode-TaskId",
+            "X-Task-ID",
+        ] {
+            assert_eq!(facts("/", &[(name, " s-1 ")]).session.as_deref(), Some("s-1"), "{name}");
+        }
+        let both = facts("/", &[("thread-id", "t"), ("session-id", ""), ("session_id", "s")]);
+        assert_eq!(both.session.as_deref(), Some("s"));
+        assert_eq!(facts("/", &[("x-request-id", "r")]).session, None);
+    }
+
+    #[test]
+    fn utf_8_is_kept_and_cut_between_characters() {
+        let long = format!("a{}", "é".repeat(100));
+        let read = facts("/", &[("x-modash-tag-team", "Köln 東京"), ("session-id", &long)]);
+        assert_eq!(&*read.tags[0].1, "Köln 東京");
+        assert_eq!(read.session.as_deref(), Some(&long[..127]));
+        let mut request = http::Request::post("/");
+        for (name, value) in [("x-modash-tag-a", &b"caf\xe9"[..]), ("session-id", b"a\tb")] {
+            request = request.header(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        let read = RequestFacts::read(&request.body(()).unwrap().into_parts().0);
+        assert_eq!(&*read.tags[0].1, "caf\u{fffd}");
+        assert_eq!(read.session.as_deref(), Some("a\u{fffd}b"));
     }
 
     #[test]

@@ -133,6 +133,8 @@ fn add_reading(event: &mut UsageEvent, reading: metering::Reading) {
     event.model = reading.model;
     event.stream = reading.stream;
     event.user = reading.user;
+    // That of a header is known already, and wins.
+    event.session = event.session.take().or(reading.session);
     event.response_id = reading.response_id;
     event.finish_reason = reading.finish_reason;
     event.service_tier = reading.service_tier;

@@ -16,6 +16,8 @@ crate::wire::shape! { SHAPE ROWS after openai::ROWS {
     MESSAGE_MODEL = value("message.model");
     MESSAGE_STOP = value("message.stop_reason");
     DELTA_STOP = value("delta.stop_reason");
+    // Of a block that says which model answers from here on; the last one stays.
+    FALLBACK = value("content_block.to.model content[].to.model");
     DOCUMENT_TEXT = length("content[].text");
 
     TEXT = length("delta.text");
@@ -70,6 +72,7 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
     note_error(event, record);
     record.set_model(slots.text(MESSAGE_MODEL).or_else(|| slots.text(openai::MODEL)));
+    record.set_model(slots.text(FALLBACK));
     record.set_id(slots.text(MESSAGE_ID).or_else(|| slots.text(openai::ID)));
     if slots.is(TYPE, "message_start") {
         record.begin_generation(slots.text(MESSAGE_ID));

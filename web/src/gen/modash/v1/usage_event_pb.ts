@@ -122,8 +122,8 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
   user?: string | undefined;
 
   /**
-   * Session or conversation as named by a header of the allow-list. At most
-   * 128 bytes.
+   * Session or conversation as named by a header of the allow-list, else by the
+   * request body. At most 128 bytes.
    *
    * @generated from field: optional string session = 20;
    */
