@@ -175,6 +175,7 @@ impl Reader {
         if self.record.terminal || self.list {
             let tokens = (self.wire.tokens)(&self.record);
             self.record.close_response(tokens, self.limits.realtime_records);
+            self.record.position += u64::from(self.list);
         }
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Record {
     pub(crate) service_tier: Option<String>,
     pub(crate) finish_reason: Option<String>,
     finish_index: u64,
+    /// Place of the answer in a list of them.
+    pub(crate) position: u64,
     pub(crate) error_type: Option<String>,
     pub(crate) error: bool,
     /// The response is made in the background: any number of calls may show it.
@@ -110,6 +112,7 @@ impl Record {
 
     /// The finish reason of a choice; that of the lowest index stays.
     pub(crate) fn set_finish_of(&mut self, index: u64, text: Option<&[u8]>) {
+        let index = index.saturating_add(self.position);
         if text.is_some() && (self.finish_reason.is_none() || index <= self.finish_index) {
             self.finish_index = index;
             keep_last(&mut self.finish_reason, text, 64);
@@ -174,6 +177,9 @@ impl Record {
     /// the choice until a closing chunk has the sum (rule U4); with several
     /// prompts each of which is answered by itself, of one prompt.
     pub(crate) fn own_usage(&self) -> Usage {
+        if self.parts.len() < 2 {
+            return self.usage;
+        }
         let of =
             |choices: bool| self.parts.iter().filter(move |(index, _)| index.is_some() == choices);
         let add = |choices: bool| {

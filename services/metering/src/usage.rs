@@ -8,9 +8,7 @@ mod places;
 mod totals;
 
 pub(crate) use names::{NAMES, TIER};
-pub(crate) use places::{
-    CHOICE, CHOICES, DELTA, FIRST_PLACE, METADATA, METRICS, PLACES, SPARE, TIMINGS, TOP,
-};
+pub(crate) use places::{CHOICE, CHOICES, DELTA, METADATA, METRICS, PLACES, SPARE, TIMINGS, TOP};
 pub(crate) use totals::{embedded, tokens, totals};
 
 /// Largest count that is believed. No request has a trillion tokens; sums of
@@ -40,25 +38,57 @@ pub(crate) enum Count {
 
 const COUNTS: usize = Count::BilledCompletion as usize + 1;
 
+impl Count {
+    const ALL: [Self; COUNTS] = [
+        Self::Prompt,
+        Self::ToolPrompt,
+        Self::Cached,
+        Self::CacheWrite,
+        Self::Completion,
+        Self::Reasoning,
+        Self::AudioPrompt,
+        Self::AudioCompletion,
+        Self::Total,
+        Self::BilledPrompt,
+        Self::BilledCompletion,
+    ];
+}
+
+/// Kinds of amounts that are no counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Amount {
+    SearchUnits,
+    /// Seconds.
+    Audio,
+    /// US dollars.
+    Cost,
+    /// Tokens per second.
+    PrefillRate,
+    DecodeRate,
+    /// Seconds.
+    PrefillTime,
+    DecodeTime,
+    FirstTokenTime,
+}
+
+const AMOUNTS: usize = Amount::FirstTokenTime as usize + 1;
+
 /// One set of counts: of a usage object, of an event, or of a whole response.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+/// Made for each event that has counts, so it is kept small.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
-    counts: [Option<u64>; COUNTS],
+    /// Bits of the counts that are known, and above them those of the amounts.
+    known: u32,
     /// The prompt leaves out what was read from and written to a cache.
     cache_apart: bool,
     /// The completion leaves out the reasoning.
     reasoning_apart: bool,
-    pub(crate) search_units: Option<f64>,
-    pub(crate) audio_seconds: Option<f64>,
-    pub(crate) cost: Option<f64>,
-    /// Tokens per second.
-    pub(crate) prefill_rate: Option<f64>,
-    pub(crate) decode_rate: Option<f64>,
-    /// Seconds.
-    pub(crate) prefill_time: Option<f64>,
-    pub(crate) decode_time: Option<f64>,
-    pub(crate) first_token_time: Option<f64>,
+    counts: [u64; COUNTS],
+    amounts: [f64; AMOUNTS],
 }
+
+/// Bits of counts.
+const COUNTED: u32 = (1 << COUNTS) - 1;
 
 impl Usage {
     /// A set of counts that stand by themselves.
@@ -70,47 +100,71 @@ impl Usage {
         usage
     }
 
-    /// Audio of so many seconds.
-    pub(crate) fn of_audio(seconds: Option<f64>) -> Self {
-        let audio_seconds = seconds.filter(|seconds| *seconds <= MAX_SECONDS);
-        Self { audio_seconds, ..Self::default() }
-    }
-
     /// One count; what is out of range is unknown.
+    #[inline]
     pub(crate) fn set(&mut self, kind: Count, count: Option<u64>) {
-        self.counts[kind as usize] = count.filter(|count| *count <= MAX_COUNT);
+        self.known &= !(1 << kind as u32);
+        if let Some(count) = count.filter(|count| *count <= MAX_COUNT) {
+            self.known |= 1 << kind as u32;
+            self.counts[kind as usize] = count;
+        }
     }
 
     #[inline]
     pub(crate) fn get(&self, kind: Count) -> Option<u64> {
-        self.counts[kind as usize]
+        (self.known >> kind as u32 & 1 != 0).then(|| self.counts[kind as usize])
     }
 
     /// A count, 0 where it is unknown.
+    #[inline]
     fn known(&self, kind: Count) -> u64 {
         self.get(kind).unwrap_or(0)
     }
 
+    /// One amount; what is out of range is unknown.
+    pub(crate) fn set_amount(&mut self, kind: Amount, amount: Option<f64>) {
+        let max = if kind == Amount::Audio { MAX_SECONDS } else { MAX_AMOUNT };
+        if let Some(amount) = amount.filter(|amount| (0.0..=max).contains(amount)) {
+            self.known |= 1 << (COUNTS + kind as usize);
+            self.amounts[kind as usize] = amount;
+        }
+    }
+
+    pub(crate) fn amount(&self, kind: Amount) -> Option<f64> {
+        let known = self.known >> (COUNTS + kind as usize) & 1 != 0;
+        known.then(|| self.amounts[kind as usize])
+    }
+
+    /// Whether nothing is known.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.known == 0
+    }
+
     /// Whether any count is known.
+    #[inline]
     pub(crate) fn has_counts(&self) -> bool {
-        self.counts.iter().any(Option::is_some)
+        self.known & COUNTED != 0
     }
 
     /// Prefill and decode rates in tokens per second, as the upstream gave them
     /// or their counts and times.
     pub(crate) fn rates(&self) -> (Option<f64>, Option<f64>) {
-        let per = |count: Option<u64>, seconds: Option<f64>| {
-            let rate = count? as f64 / seconds.filter(|seconds| *seconds > 0.0)?;
-            (rate > 0.0 && rate <= MAX_AMOUNT).then_some(rate)
-        };
+        if self.known & !COUNTED == 0 {
+            return (None, None);
+        }
+        let believed = |rate: &f64| *rate > 0.0 && *rate <= MAX_AMOUNT;
+        let rate = |kind| self.amount(kind).filter(believed);
+        let per =
+            |count: Option<u64>, time| Some(count? as f64 / self.amount(time)?).filter(believed);
         let cached = if self.cache_apart { 0 } else { self.known(Count::Cached) };
         let fresh = self.get(Count::Prompt).map(|prompt| prompt.saturating_sub(cached));
-        let positive = |rate: Option<f64>| rate.filter(|rate| *rate > 0.0 && *rate <= MAX_AMOUNT);
-        let prefill = positive(self.prefill_rate)
-            .or_else(|| per(fresh, self.prefill_time))
-            .or_else(|| per(fresh, self.first_token_time));
-        let decode = per(self.get(Count::Completion), self.decode_time);
-        (prefill, positive(self.decode_rate).or(decode))
+        let prefill = rate(Amount::PrefillRate)
+            .or_else(|| per(fresh, Amount::PrefillTime))
+            .or_else(|| per(fresh, Amount::FirstTokenTime));
+        let decode = rate(Amount::DecodeRate)
+            .or_else(|| per(self.get(Count::Completion), Amount::DecodeTime));
+        (prefill, decode)
     }
 }
 

@@ -207,15 +207,16 @@ pub(crate) fn note_usage(event: &Event<'_>, record: &mut Record) {
     if !slots.has_usage() {
         return;
     }
-    let (mut set, mut spare) = (Usage::default(), Usage::default());
-    for (index, _) in usage::PLACES.iter().enumerate() {
-        let place = usage::FIRST_PLACE + index;
-        let Some(found) = slots.usage(place).filter(|_| place != usage::CHOICE) else { continue };
-        if place < usage::SPARE { set.merge(found) } else { spare.merge(found) }
+    let mut set = Usage::default();
+    for (place, found) in slots.usages() {
+        match place {
+            usage::CHOICE => {}
+            usage::SPARE.. => record.count_spare(found),
+            _ => set.merge(found),
+        }
     }
     record.set_tier(slots.text(usage::TIER));
     record.count(&set);
-    record.count_spare(&spare);
 }
 
 /// Takes what response headers say. One look at each header: few have any of

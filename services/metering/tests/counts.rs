@@ -218,6 +218,7 @@ fn embeddings_under_any_path_and_gemini_embeddings_count_their_prompt() {
             r#"{"embeddings":[],"usageMetadata":{"promptTokenCount":5,"totalTokenCount":5}}"#,
         ),
         ("/v1/embeddings", r#"{"data":[],"usage":{"total_tokens":5}}"#),
+        ("/v1/embeddings", r#"{"data":[],"usage":{"prompt_tokens":5,"completion_tokens":0}}"#),
     ] {
         let reading = document(path, body).read();
         assert_eq!(counts(&reading), [Some(5), None, None, Some(5)], "{path}");
@@ -428,6 +429,8 @@ fn the_finish_reason_is_that_of_the_first_of_several_answers() {
     let reading = document("/completion", body).read();
     assert_eq!(counts(&reading), four(10, None, 8, 18));
     assert_eq!(reading.finish_reason.as_deref(), Some("limit"));
+    let body = r#"[{"choices":[{"index":0,"finish_reason":"length"}]},{"choices":[{"index":0,"finish_reason":"stop"}]}]"#;
+    assert_eq!(document(CHAT, body).read().finish_reason.as_deref(), Some("length"));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use crate::dialect::Operation;
 use crate::record::Record;
 use crate::target::{Ask, Route, Target};
-use crate::usage::{self, Count, Usage};
+use crate::usage::{self, Amount, Count, Usage};
 use crate::wire::{Event, Framing, Wire, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS {
@@ -69,8 +69,8 @@ fn event(event: &Event<'_>, record: &mut Record) {
         (Count::Prompt, slots.count(PROMPT)),
         (Count::Completion, slots.count(COMPLETION)),
     ]);
-    usage.prefill_time = seconds(PROMPT_NANOS);
-    usage.decode_time = seconds(COMPLETION_NANOS);
+    usage.set_amount(Amount::PrefillTime, seconds(PROMPT_NANOS));
+    usage.set_amount(Amount::DecodeTime, seconds(COMPLETION_NANOS));
     record.count(&usage);
     note_usage(event, record);
 }

@@ -4,7 +4,7 @@
 use crate::dialect::Operation;
 use crate::record::Record;
 use crate::target::{Ask, Route, Target};
-use crate::usage::{self, Usage};
+use crate::usage::{self, Amount, Usage};
 use crate::wire::{Event, Framing, TYPE, Wire, length, note_error, note_usage, value};
 
 crate::wire::shape! { SHAPE ROWS {
@@ -70,7 +70,9 @@ fn event(event: &Event<'_>, record: &mut Record) {
         _ => {}
     }
     if slots.usage(usage::TOP).is_none() {
-        record.count(&Usage::of_audio(slots.number(DURATION)));
+        let mut audio = Usage::default();
+        audio.set_amount(Amount::Audio, slots.number(DURATION));
+        record.count(&audio);
     }
     note_usage(event, record);
 }

@@ -165,16 +165,39 @@ impl Slots {
     /// Keeps the counts of the object at a place.
     pub(crate) fn set_usage(&mut self, place: Slot, usage: Usage) {
         self.set(place, Value::Object(1));
-        match self.usages.iter_mut().find(|(other, _)| *other == place) {
-            Some((_, old)) => *old = usage,
-            None => self.usages.push((place, usage)),
+        match self.usages.binary_search_by_key(&place, |(place, _)| *place) {
+            Ok(at) => self.usages[at].1 = usage,
+            Err(at) => self.usages.insert(at, (place, usage)),
         }
     }
 
     /// The counts of the object at a place.
     pub(crate) fn usage(&self, place: Slot) -> Option<&Usage> {
-        matches!(self.get(place), Some(Value::Object(_))).then_some(())?;
-        self.usages.iter().find(|(other, _)| *other == place).map(|(_, usage)| usage)
+        self.usages().find(|(other, _)| *other == place).map(|(_, usage)| usage)
+    }
+
+    /// The counts of all objects, in the order of their places.
+    pub(crate) fn usages(&self) -> impl Iterator<Item = (Slot, &Usage)> {
+        let stands = |place: Slot| matches!(self.get(place), Some(Value::Object(_)));
+        self.usages
+            .iter()
+            .map(|(place, usage)| (*place, usage))
+            .filter(move |(place, _)| stands(*place))
+    }
+
+    /// The slots that hold something, from a first to a last one.
+    pub(crate) fn present(&self, first: Slot, last: Slot) -> impl Iterator<Item = Slot> {
+        let mut word = first / 64;
+        let mut bits = self.present.0[word] & (u64::MAX << (first % 64));
+        std::iter::from_fn(move || {
+            while bits == 0 {
+                word += 1;
+                bits = *self.present.0.get(word)?;
+            }
+            let slot = 64 * word + bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            (slot <= last).then_some(slot)
+        })
     }
 
     /// Whether any object stood at a place for counts: most events have none.

@@ -1,13 +1,17 @@
 //! How the counts of several events become one set.
 
 use crate::reading::Tokens;
-use crate::usage::{Count, Usage, sum};
+use crate::usage::{COUNTS, Count, Usage, sum};
 
 impl Usage {
     /// Takes a later set of the same response. Per count, a later number replaces
     /// an earlier one, but 0 nothing positive (spec 1.4); the prompt and the parts
     /// of it that a cache took are one statement.
     pub(crate) fn merge(&mut self, later: &Self) {
+        if self.is_empty() {
+            *self = *later;
+            return;
+        }
         let prompt = self.get(Count::Prompt);
         let cache = self.known(Count::Cached) + self.known(Count::CacheWrite);
         let later_cache = later.known(Count::Cached) + later.known(Count::CacheWrite);
@@ -24,28 +28,21 @@ impl Usage {
             Some(_) if later_cache > 0 || !self.cache_apart => self.take_input(later),
             Some(_) => {}
         }
-        for (old, new) in self.counts.iter_mut().zip(later.counts) {
-            if !matches!((new, &old), (None, _) | (Some(0), Some(1..))) {
-                *old = new;
+        let mut bits = later.known;
+        while bits != 0 {
+            let bit = bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            let is_new = self.known >> bit & 1 == 0;
+            match bit.checked_sub(COUNTS) {
+                None if is_new || later.counts[bit] > 0 => self.counts[bit] = later.counts[bit],
+                Some(bit) if is_new || later.amounts[bit] > 0.0 => {
+                    self.amounts[bit] = later.amounts[bit];
+                }
+                _ => {}
             }
         }
+        self.known |= later.known;
         self.reasoning_apart |= later.reasoning_apart;
-        for (old, new) in [
-            (&mut self.search_units, later.search_units),
-            (&mut self.audio_seconds, later.audio_seconds),
-            (&mut self.cost, later.cost),
-            (&mut self.prefill_rate, later.prefill_rate),
-            (&mut self.decode_rate, later.decode_rate),
-            (&mut self.prefill_time, later.prefill_time),
-            (&mut self.decode_time, later.decode_time),
-            (&mut self.first_token_time, later.first_token_time),
-        ] {
-            if let Some(new) = new
-                && (new > 0.0 || old.is_none())
-            {
-                *old = Some(new);
-            }
-        }
     }
 
     /// All of the prompt, wherever it came from.
@@ -76,8 +73,8 @@ impl Usage {
 
     /// Adds a set of counts of another answer.
     pub(crate) fn add(&mut self, other: &Self) {
-        for (old, new) in self.counts.iter_mut().zip(other.counts) {
-            *old = sum(*old, new);
+        for kind in Count::ALL {
+            self.set(kind, sum(self.get(kind), other.get(kind)));
         }
         self.cache_apart |= other.cache_apart;
         self.reasoning_apart |= other.reasoning_apart;
@@ -85,7 +82,9 @@ impl Usage {
 
     /// Takes the counts of a sum, and leaves the rest.
     pub(crate) fn replace_counts(&mut self, sum: &Self) {
-        self.counts = sum.counts;
+        for kind in Count::ALL {
+            self.set(kind, sum.get(kind));
+        }
         self.cache_apart = sum.cache_apart;
         self.reasoning_apart = sum.reasoning_apart;
     }

@@ -2,7 +2,7 @@
 //! copy each other's APIs, and mix them.
 
 use crate::json::{Slot, Slots};
-use crate::usage::{Count, MAX_AMOUNT, MAX_SECONDS, Usage};
+use crate::usage::{Amount, Count, Usage};
 use crate::wire::{COMMON, fold, value};
 
 crate::wire::rows! { NAMES from COMMON.len(), {
@@ -151,36 +151,48 @@ pub(crate) fn gather(slots: &mut Slots, place: u64) {
 }
 
 fn gathered(slots: &Slots) -> Usage {
+    let mut usage = Usage::default();
     let steps = slots.filled(STEPS);
-    let of = |own: Slot, sum: Slot| if steps { sum } else { own };
-    let any = |names: &[Slot]| first(slots, names);
-    let mut usage = Usage::of([
-        (Count::Prompt, any(&[PROMPT, of(INPUT, SUM_INPUT)])),
-        (Count::Completion, any(&[COMPLETION, of(OUTPUT, SUM_OUTPUT)])),
-        (Count::Cached, any(&[CACHED, CACHE_HIT, of(CACHE_READ, SUM_READ)])),
-        (Count::CacheWrite, any(&[CACHE_STORED, of(CACHE_WRITE, SUM_WRITE)])),
-        (Count::Reasoning, any(&[REASONED, REASONED_TOP, THOUGHTS])),
-        (Count::Total, any(&[TOTAL])),
-        (Count::ToolPrompt, any(&[TOOLS])),
-        (Count::AudioPrompt, any(&[AUDIO_PROMPT, PROMPT_AUDIO])),
-        (Count::AudioCompletion, any(&[AUDIO_COMPLETION, OUTPUT_AUDIO])),
-        (Count::BilledPrompt, any(&[BILLED_INPUT])),
-        (Count::BilledCompletion, any(&[BILLED_OUTPUT])),
-    ]);
+    for name in slots.present(FIRST, SUM_WRITE) {
+        let Some(kind) = kind(name) else { continue };
+        // With steps their sums hold.
+        if steps && matches!(name, INPUT | OUTPUT | CACHE_READ | CACHE_WRITE) {
+            continue;
+        }
+        let Some(count) = slots.count(name) else { continue };
+        if usage.get(kind).is_none_or(|old| old == 0 && count > 0) {
+            usage.set(kind, Some(count));
+        }
+    }
     if usage.get(Count::CacheWrite).is_none() {
         let (short, long) = (slots.count(WRITE_SHORT), slots.count(WRITE_LONG));
         usage.set(Count::CacheWrite, crate::usage::sum(short, long));
     }
     usage.reasoning_apart = slots.count(THOUGHTS).is_some();
     usage.cache_apart = has_cache_apart(slots, &usage);
-    amounts(slots, &mut usage);
+    if slots.present(SEARCHES, FIRST_TIME).next().is_some() {
+        amounts(slots, &mut usage);
+    }
     usage
 }
 
-/// The first of some names with a positive count, else the first with a 0.
-fn first(slots: &Slots, names: &[Slot]) -> Option<u64> {
-    let counts = || names.iter().filter_map(|name| slots.count(*name));
-    counts().find(|count| *count > 0).or_else(|| counts().next())
+/// What a name counts. Of several names for one kind the first with a positive
+/// count wins, in the order of the table.
+fn kind(name: Slot) -> Option<Count> {
+    Some(match name {
+        PROMPT | INPUT | SUM_INPUT => Count::Prompt,
+        COMPLETION | OUTPUT | SUM_OUTPUT => Count::Completion,
+        CACHED | CACHE_HIT | CACHE_READ | SUM_READ => Count::Cached,
+        CACHE_STORED | CACHE_WRITE | SUM_WRITE => Count::CacheWrite,
+        REASONED | REASONED_TOP | THOUGHTS => Count::Reasoning,
+        TOTAL => Count::Total,
+        TOOLS => Count::ToolPrompt,
+        AUDIO_PROMPT | PROMPT_AUDIO => Count::AudioPrompt,
+        AUDIO_COMPLETION | OUTPUT_AUDIO => Count::AudioCompletion,
+        BILLED_INPUT => Count::BilledPrompt,
+        BILLED_OUTPUT => Count::BilledCompletion,
+        _ => return None,
+    })
 }
 
 /// Whether the prompt leaves the cache out: the total says so, or else the names.
@@ -198,18 +210,21 @@ fn has_cache_apart(slots: &Slots, usage: &Usage) -> bool {
 }
 
 fn amounts(slots: &Slots, usage: &mut Usage) {
-    let amount = |slot| slots.number(slot).filter(|amount| *amount <= MAX_AMOUNT);
     // `usage.type` tells tokens from time; servers that copy leave it out.
     if !slots.is(KIND, "tokens") {
-        usage.audio_seconds = slots.number(SECONDS).filter(|seconds| *seconds <= MAX_SECONDS);
+        usage.set_amount(Amount::Audio, slots.number(SECONDS));
     }
-    usage.search_units = amount(SEARCHES);
-    usage.cost = cost(slots).filter(|cost| *cost <= MAX_AMOUNT);
-    usage.prefill_rate = amount(PROMPT_RATE);
-    usage.decode_rate = amount(PREDICTED_RATE);
-    usage.prefill_time = amount(PROMPT_TIME);
-    usage.decode_time = amount(COMPLETION_TIME);
-    usage.first_token_time = amount(FIRST_TIME);
+    usage.set_amount(Amount::Cost, cost(slots));
+    for (kind, name) in [
+        (Amount::SearchUnits, SEARCHES),
+        (Amount::PrefillRate, PROMPT_RATE),
+        (Amount::DecodeRate, PREDICTED_RATE),
+        (Amount::PrefillTime, PROMPT_TIME),
+        (Amount::DecodeTime, COMPLETION_TIME),
+        (Amount::FirstTokenTime, FIRST_TIME),
+    ] {
+        usage.set_amount(kind, slots.number(name));
+    }
 }
 
 /// What the call cost in US dollars. With an own key `cost` is only the fee of

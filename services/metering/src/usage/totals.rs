@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use crate::reading::Tokens;
 use crate::record::Record;
-use crate::usage::{Count, MAX_COUNT, Usage, sum};
+use crate::usage::{Amount, Count, MAX_COUNT, Usage, sum};
 
 /// The counts of a response.
 pub(crate) fn tokens(record: &Record) -> Tokens {
     let own = record.own_usage();
     let mut tokens = totals(&own, record.is_gemini());
-    fill(&mut tokens, &totals(&record.spare, false));
-    tokens.total = total(&tokens, own.get(Count::Total));
+    if record.spare.has_counts() {
+        fill(&mut tokens, &totals(&record.spare, false));
+        tokens.total = total(&tokens, own.get(Count::Total));
+    }
     if record.has_content() && tokens.completion == Some(0) {
         forget_zeros(&mut tokens);
     }
@@ -24,6 +26,8 @@ pub(crate) fn embedded(record: &Record) -> Tokens {
     let mut tokens = tokens(record);
     tokens.prompt = tokens.prompt.or(tokens.total);
     tokens.total = tokens.total.or(tokens.prompt);
+    // Servers with one form for all answers write a 0 (vLLM).
+    tokens.completion = tokens.completion.filter(|count| *count > 0);
     tokens
 }
 
@@ -41,11 +45,11 @@ pub(crate) fn totals(usage: &Usage, gemini: bool) -> Tokens {
         total: None,
         billed_prompt: get(Count::BilledPrompt),
         billed_completion: get(Count::BilledCompletion),
-        search_units: usage.search_units,
+        search_units: usage.amount(Amount::SearchUnits),
         billed_audio: usage
-            .audio_seconds
+            .amount(Amount::Audio)
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
-        upstream_cost_usd: usage.cost,
+        upstream_cost_usd: usage.amount(Amount::Cost),
     };
     tokens.completion = completion(usage, tokens.prompt, gemini);
     tokens.total = total(&tokens, get(Count::Total));
