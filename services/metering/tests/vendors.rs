@@ -109,6 +109,14 @@ fn every_family_inside_bedrock_invoke_is_read() {
 }
 
 #[test]
+fn metrics_count_where_the_usage_of_a_family_is_zeros() {
+    let last = format!(
+        r#"{{"choices":[{{"index":0,"delta":{{"content":"Hi"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}},{METRICS}}}"#
+    );
+    assert_eq!(counts(&bedrock(&[&last])), four(9, None, 4, 13));
+}
+
+#[test]
 fn a_bedrock_document_in_openai_shape_is_read() {
     let body = r#"{"id":"c","model":"openai.gpt-oss","choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":4,"total_tokens":13,"prompt_tokens_details":{"cached_tokens":6}}}"#;
     let mut exchange = document("/model/openai.gpt-oss/invoke", body);

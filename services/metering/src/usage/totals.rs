@@ -96,7 +96,8 @@ fn fill(tokens: &mut Tokens, spare: &Tokens) {
         tokens.cached_prompt = spare.cached_prompt.or(tokens.cached_prompt);
         tokens.cache_write = spare.cache_write.or(tokens.cache_write);
     }
-    tokens.completion = tokens.completion.or(spare.completion);
+    let counted = tokens.completion.filter(|count| *count > 0);
+    tokens.completion = counted.or(spare.completion).or(tokens.completion);
 }
 
 /// Prompt and completion; a total that the server put higher stays, since it may
