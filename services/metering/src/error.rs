@@ -59,6 +59,11 @@ fn says_so(slots: &Slots) -> bool {
         || is_failing(slots, TOP_ERROR_CODE)
 }
 
+/// Whether an event of any API, of an LLM or not, states an error as an object.
+pub(crate) fn has_error_object(slots: &Slots) -> bool {
+    matches!(slots.get(ERROR), Some(Value::Object(1..))) || is_failing(slots, BASE_STATUS)
+}
+
 /// Whether the event has a message to people and nothing of an answer.
 fn is_message(slots: &Slots) -> bool {
     let told = [MESSAGE, MSG, DETAIL, ERROR_MESSAGE].into_iter().any(|slot| slots.filled(slot));

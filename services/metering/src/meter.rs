@@ -92,7 +92,9 @@ impl Meter {
             return;
         }
         self.purpose = self.purpose.answered(status);
-        self.response = Some(Response::new(status, headers, self.dialect.wire(), &self.limits));
+        let mut response = Response::new(status, headers, self.dialect.wire(), &self.limits);
+        response.tap.reader.record.background = self.route.deferred;
+        self.response = Some(response);
     }
 
     /// A piece of the response body as it crossed the wire; `at` is the time
@@ -126,7 +128,9 @@ impl Meter {
     /// Wire dialect as known so far.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        self.record().and_then(|record| record.dialect).unwrap_or(self.dialect)
+        // The shape of what is only shown, such as a batch, tells nothing.
+        let record = self.record().filter(|_| self.purpose == Purpose::Call);
+        record.and_then(|record| record.dialect).unwrap_or(self.dialect)
     }
 
     /// What the caller asked for.

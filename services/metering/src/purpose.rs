@@ -30,8 +30,7 @@ impl Purpose {
         if session || method == Method::CONNECT {
             Self::Call
         } else if method == Method::POST {
-            let cancels = target.ends("/cancel") || target.ends(":cancel");
-            if cancels { Self::Retrieval } else { Self::Call }
+            of_post(target, dialect)
         } else if (method == Method::GET || method == Method::DELETE)
             && (dialect != Dialect::Unknown || of_an_api(target))
         {
@@ -59,6 +58,36 @@ impl Purpose {
             Self::Retrieval => Operation::Retrieval,
             Self::Other => Operation::Other,
         }
+    }
+}
+
+/// A POST calls, unless it changes what exists or what is only kept: a stored
+/// answer, a file, a batch, a cached prompt.
+fn of_post(target: &Target<'_>, dialect: Dialect) -> Purpose {
+    const KEPT: [&str; 8] = [
+        "files",
+        "uploads",
+        "batches",
+        "cachedContents",
+        "fine_tuning",
+        "vector_stores",
+        "containers",
+        "evals",
+    ];
+    if target.ends("/cancel") || target.ends(":cancel") {
+        return Purpose::Retrieval;
+    }
+    if dialect != Dialect::Unknown {
+        return Purpose::Call;
+    }
+    // The parts of a path are looked at from its end: a prefix may be any name.
+    let mut segments = target.path().rsplit('/').take(3);
+    if target.path().contains("/chat/completions/") {
+        Purpose::Retrieval
+    } else if segments.any(|segment| KEPT.contains(&segment)) {
+        Purpose::Other
+    } else {
+        Purpose::Call
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Route {
     pub(crate) deployment: Option<String>,
     /// How a stream is asked for.
     pub(crate) ask: Ask,
+    /// The answer shows what another request asked for.
+    pub(crate) deferred: bool,
     /// Only if it differs from that of the dialect.
     pub(crate) operation: Option<Operation>,
 }

@@ -71,7 +71,7 @@ impl Verdict {
                 self.source = UsageSource::NotDue;
             }
         } else if self.source == UsageSource::NotReported
-            && (background || operation == Operation::CountTokens)
+            && (record.background || operation == Operation::CountTokens)
         {
             self.source = UsageSource::NotDue;
         }
@@ -93,12 +93,13 @@ impl Response {
         let cut = self.finish(broken, call, at, asked);
         let (status, empty) = (self.status, self.is_empty());
         let due = call && status == StatusCode::OK;
-        if due && self.is_foreign() {
+        // What is no answer to a call has nothing to be read.
+        let foreign = due && self.is_foreign();
+        let readable = !call || foreign || status.as_u16() >= 400 || !self.is_unreadable();
+        if foreign {
             let kind = if self.is_page() { "unexpected_html" } else { "unexpected_text" };
             self.tap.reader.record.fail(Some(kind.as_bytes()));
         }
-        // What is no answer to a call has nothing to be read.
-        let readable = !call || !self.is_unreadable();
         let socket = status == StatusCode::SWITCHING_PROTOCOLS;
         let reader = &mut self.tap.reader;
         reader.record.prompts = asked.prompts;

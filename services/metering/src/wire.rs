@@ -79,7 +79,7 @@ pub(crate) struct Headers {
 
 /// Paths that every shape begins with: errors come alike everywhere.
 pub(crate) const COMMON: &[Row] = &[
-    value("error"),
+    value("error x_groq.error"),
     value("error.type"),
     value("error.metadata.error_type"),
     value("error.status"),
@@ -100,6 +100,7 @@ pub(crate) const COMMON: &[Row] = &[
     length("msg"),
     length("detail"),
     length("errorMessage"),
+    value("request_id"),
 ];
 pub(crate) const ERROR: usize = 0;
 pub(crate) const ERROR_TYPE: usize = 1;
@@ -122,6 +123,7 @@ pub(crate) const MESSAGE: usize = 16;
 pub(crate) const MSG: usize = 17;
 pub(crate) const DETAIL: usize = 18;
 pub(crate) const ERROR_MESSAGE: usize = 19;
+pub(crate) const REQUEST_ID: usize = 20;
 
 /// A path whose value is kept.
 pub(crate) const fn value(path: &'static str) -> Row {

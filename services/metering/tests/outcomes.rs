@@ -120,6 +120,9 @@ fn errors_after_content_are_errors_in_every_framing() {
         assert_eq!(kind_of(&reading), (Outcome::Error, "server_error"), "{body:?}");
         assert_eq!(reading.content_events, 1, "{body:?}");
     }
+    let groq = r#"{"choices":[],"x_groq":{"id":"r","error":"over_capacity"}}"#;
+    let reading = stream(CHAT, format!("data: {CHUNK}\n\ndata: {groq}\n\ndata: [DONE]\n\n")).read();
+    assert_eq!(kind_of(&reading), (Outcome::Error, "error"));
     let reading = stream(CHAT, format!("data: {CHUNK}\n\nevent: error\ndata: it broke\n\n")).read();
     assert_eq!(kind_of(&reading), (Outcome::Error, "error"));
     let lines = "{\"model\":\"m\",\"message\":{\"content\":\"a\"},\"done\":false}\n{\"error\":\"an error\"}\n";
@@ -129,6 +132,18 @@ fn errors_after_content_are_errors_in_every_framing() {
         "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n";
     let reading = stream("/v1/messages", anthropic).read();
     assert_eq!(kind_of(&reading), (Outcome::Error, "overloaded_error"));
+}
+
+#[test]
+fn errors_of_calls_on_unknown_paths_are_errors() {
+    for body in
+        [r#"{"error":{"message":"m","type":"overloaded"}}"#, r#"{"error":{"code":"overloaded"}}"#]
+    {
+        let reading = document("/serving/7/invocations", body).read();
+        assert_eq!(kind_of(&reading), (Outcome::Error, "overloaded"), "{body}");
+    }
+    let other = document("/jobs", r#"{"error":"none so far","message":"m"}"#).read();
+    assert_eq!(other.outcome, Outcome::Complete);
 }
 
 #[test]

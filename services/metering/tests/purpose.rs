@@ -55,6 +55,16 @@ fn reading_cancelling_and_deleting_consume_nothing() {
         json(Method::GET, "/openai/v1/files/f/content", "{}\n{}\n"),
         json(Method::POST, "/v1/messages/batches/b/cancel", "{}"),
         json(Method::POST, "/v1beta/batches/b:cancel", "{}"),
+        json(
+            Method::POST,
+            "/v1/chat/completions/c1",
+            r#"{"id":"c1","choices":[{"message":{"content":"a"}}],"usage":{"prompt_tokens":1}}"#,
+        ),
+        json(
+            Method::GET,
+            "/v1/batches/b",
+            r#"{"id":"b","usage":{"input_tokens":7,"output_tokens":8}}"#,
+        ),
         json(Method::GET, "/api/tags", r#"{"models":[]}"#),
     ] {
         let reading = case.read();
@@ -78,11 +88,19 @@ fn probes_preflights_and_redirects_are_no_calls() {
         empty(Method::GET, "/", 200),
         empty(Method::GET, "/health", 200),
         empty(Method::PUT, "/v1/upload", 200),
+        json(
+            Method::POST,
+            "/v1/batches",
+            r#"{"id":"b","usage":{"input_tokens":0,"output_tokens":0}}"#,
+        ),
+        json(Method::POST, "/v1beta/cachedContents", r#"{"usageMetadata":{"totalTokenCount":9}}"#),
+        json(Method::POST, "/v1/files", r#"{"id":"f","object":"file"}"#),
     ] {
         let reading = case.read();
         let name = format!("{} {} {}", case.method, case.path, case.status);
         assert_eq!(reading.operation, Operation::Other, "{name}");
         assert_eq!(reading.source, UsageSource::NotDue, "{name}");
+        assert_eq!(reading.tokens, modash_metering::Tokens::default(), "{name}");
     }
     assert_eq!(empty(Method::HEAD, "/v1/messages", 405).read().error_type.unwrap(), "http_405");
 }
@@ -137,4 +155,41 @@ fn counts_of_a_background_response_are_to_be_booked_once() {
     let reading = json(Method::POST, path, &nameless).read();
     assert_eq!((reading.book_once, reading.tokens.total), (false, Some(49)));
     assert_eq!(json(Method::GET, one, &nameless).read().tokens.total, None);
+}
+
+#[test]
+fn an_answer_that_comes_later_is_counted_where_it_is_shown() {
+    let answer = r#"{"id":"c1","model":"m","choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":6}}"#;
+    let inside = format!(r#"{{"id":"a1","status":"COMPLETED","response":{answer}}}"#);
+    for promise in [
+        json(Method::POST, "/v1/chat/completions", r#"{"request_id":"r"}"#),
+        json(Method::POST, "/async/chat/completions", r#"{"id":"a1","status":"CREATED"}"#),
+    ] {
+        let reading = promise.read();
+        assert_eq!((reading.operation, reading.source), (Operation::Chat, UsageSource::NotDue));
+        assert_eq!((reading.outcome, reading.book_once), (Outcome::Complete, false));
+    }
+    for (shown, id) in [
+        (json(Method::GET, "/v1/chat/deferred-completion/r", answer), "c1"),
+        (json(Method::GET, "/async/chat/completions/a1", &inside), "a1"),
+    ] {
+        let reading = shown.read();
+        assert_eq!((reading.operation, reading.tokens.total), (Operation::Retrieval, Some(11)));
+        assert_eq!((reading.book_once, reading.response_id.as_deref()), (true, Some(id)));
+    }
+}
+
+#[test]
+fn counting_tokens_consumes_none() {
+    for (path, body) in [
+        ("/v1/messages/count_tokens", r#"{"input_tokens":31}"#),
+        ("/v1/responses/input_tokens", r#"{"object":"response.input_tokens","input_tokens":31}"#),
+        ("/v1beta/models/g:countTokens", r#"{"totalTokens":31}"#),
+        ("/model/m/count-tokens", r#"{"inputTokens":31}"#),
+    ] {
+        let reading = json(Method::POST, path, body).read();
+        assert_eq!(reading.operation, Operation::CountTokens, "{path}");
+        assert_eq!(reading.source, UsageSource::NotDue, "{path}");
+        assert_eq!(reading.tokens, modash_metering::Tokens::default(), "{path}");
+    }
 }

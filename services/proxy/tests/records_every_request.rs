@@ -2,7 +2,7 @@
 
 mod support;
 
-use modash_proto::v1::{Outcome, RequestPhase, UsageSource};
+use modash_proto::v1::{Operation, Outcome, RequestPhase, UsageEvent, UsageSource};
 use modash_test_support::{Answer, FakeUpstream, Gate, eventually};
 use support::{FakeAnalytics, PATIENCE, TestProxy, config, post, read_until};
 use tokio::net::TcpListener;
@@ -14,6 +14,13 @@ const FINISH: &str = "data: {\"id\":\"c-1\",\"model\":\"m\",\"choices\":[{\"inde
 const USAGE: &str = "data: {\"id\":\"c-1\",\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2,\"total_tokens\":9}}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
 const ASK_STREAM: &str = r#"{"model":"m","stream":true}"#;
+
+/// So many events by their start: cores hand over on their own.
+async fn in_order(proxy: &TestProxy, count: usize) -> Vec<UsageEvent> {
+    let mut events = proxy.analytics.events(count).await;
+    events.sort_by_key(|event| event.started_at.map(|at| (at.seconds, at.nanos)));
+    events
+}
 
 #[tokio::test]
 async fn a_plain_answer_is_recorded_with_its_counts() {
@@ -122,9 +129,7 @@ async fn errors_are_recorded_by_kind() {
     proxy.exchange(&post(CHAT, ASK_STREAM)).await;
     upstream.answer(Answer::hang_up());
     proxy.exchange(&post(CHAT, "{}")).await;
-    let mut events = proxy.analytics.events(3).await;
-    // Cores hand over on their own.
-    events.sort_by_key(|event| event.started_at.map(|at| (at.seconds, at.nanos)));
+    let events = in_order(&proxy, 3).await;
     let found: Vec<_> = events
         .iter()
         .map(|event| (event.known_outcome(), event.error_type.as_deref().unwrap_or_default()))
@@ -178,4 +183,60 @@ async fn a_stop_lets_running_requests_end_and_hands_over_their_events() {
     read_until(&mut client, "0\r\n\r\n").await;
     proxy.running.await.unwrap().unwrap();
     assert_eq!(proxy.analytics.event().await.known_outcome(), Outcome::Ok);
+}
+
+#[tokio::test]
+async fn only_calls_consume_and_a_background_response_is_to_be_booked_once() {
+    const QUEUED: &str =
+        r#"{"id":"resp_1","model":"m","background":true,"status":"queued","usage":null}"#;
+    const COMPLETED: &str = r#"{"id":"resp_1","model":"m","background":true,"status":"completed","usage":{"input_tokens":7,"output_tokens":2,"total_tokens":9}}"#;
+    let upstream = FakeUpstream::start().await;
+    let proxy = TestProxy::start(&upstream).await;
+    let bare = |method: &str, path: &str| {
+        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    };
+    let cases = [
+        (post("/v1/responses", r#"{"model":"m","background":true}"#), Answer::json(QUEUED)),
+        (bare("GET", "/v1/responses/resp_1"), Answer::json(QUEUED)),
+        (bare("GET", "/v1/responses/resp_1"), Answer::json(COMPLETED)),
+        (bare("OPTIONS", CHAT), Answer::new(204)),
+        (bare("DELETE", "/v1/responses/resp_1"), Answer::json(r#"{"deleted":true}"#)),
+    ];
+    for (request, answer) in cases {
+        upstream.answer(answer);
+        proxy.exchange(&request).await;
+    }
+    let events = in_order(&proxy, 5).await;
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| (event.known_operation(), event.known_usage_source(), event.book_once))
+        .collect();
+    let (none, retrieval) = (UsageSource::NotDue, Operation::Retrieval);
+    assert_eq!(
+        seen,
+        [
+            (Operation::Chat, none, false),
+            (retrieval, none, false),
+            (retrieval, UsageSource::Upstream, true),
+            (Operation::Other, none, false),
+            (retrieval, none, false),
+        ]
+    );
+    assert_eq!(events[2].total_tokens, Some(9));
+    assert!(events.iter().all(|event| event.known_outcome() == Outcome::Ok));
+}
+
+#[tokio::test]
+async fn a_session_is_named_by_a_header_or_else_by_the_body() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = TestProxy::start(&upstream).await;
+    let body = r#"{"model":"m","metadata":{"user_id":"{\"device_id\":\"d\",\"account_uuid\":\"\",\"session_id\":\"s-1\"}"}}"#;
+    upstream.answer(Answer::json(PLAIN));
+    proxy.exchange(&post(CHAT, body)).await;
+    upstream.answer(Answer::json(PLAIN));
+    proxy.exchange(&post(CHAT, body).replace("Host", "session-id: s-2\r\nHost")).await;
+    let events = in_order(&proxy, 2).await;
+    let sessions: Vec<_> = events.iter().map(|event| event.session.as_deref()).collect();
+    assert_eq!(sessions, [Some("s-1"), Some("s-2")]);
+    assert!(events.iter().all(|event| event.user.as_deref() == Some("d")));
 }

@@ -5,6 +5,7 @@
 
 use crate::dialect::Dialect;
 use crate::dialects::{anthropic, cohere, gemini, openai, responses};
+use crate::error::has_error_object;
 use crate::json::Slots;
 use crate::record::Record;
 use crate::usage::{self, Count, Usage};
@@ -63,7 +64,7 @@ fn family(slots: &Slots) -> Option<Dialect> {
 /// An event that shows no family.
 fn plain(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
-    if event.headers.status >= 400 {
+    if event.headers.status >= 400 || has_error_object(slots) {
         note_error(event, record);
     }
     record.set_model(slots.text(PLAIN_MODEL));

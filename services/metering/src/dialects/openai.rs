@@ -8,7 +8,9 @@ use crate::json::Slots;
 use crate::record::Record;
 use crate::target::{Route, Target};
 use crate::usage;
-use crate::wire::{Event, Framing, OBJECT, Wire, fold, length, note_error, note_usage, value};
+use crate::wire::{
+    Event, Framing, OBJECT, REQUEST_ID, STATUS, Wire, fold, length, note_error, note_usage, value,
+};
 
 crate::wire::shape! { SHAPE ROWS {
     ID = value("id");
@@ -57,12 +59,7 @@ crate::wire::shape! { SHAPE ROWS {
 pub(crate) static CHAT: Wire = Wire {
     id: "openai-chat",
     operation: Operation::Chat,
-    route: |target| {
-        // MiniMax has a path of its own for the same API.
-        let chat = ["/chat/completions", "/text/chatcompletion_v2"];
-        let ends = chat.iter().any(|end| target.ends(end));
-        ends.then(|| Route { deployment: target.after("/deployments/"), ..Route::default() })
-    },
+    route,
     shape: &SHAPE,
     event,
     tokens: usage::tokens,
@@ -81,6 +78,17 @@ pub(crate) static COMPLETIONS: Wire = Wire {
     },
     ..CHAT
 };
+
+fn route(target: &Target<'_>) -> Option<Route> {
+    // MiniMax has a path of its own for the same API.
+    let chat = ["/chat/completions", "/text/chatcompletion_v2"];
+    // xAI and Perplexity answer later, on paths of their own.
+    let later = ["/chat/deferred-completion/", "/async/chat/completions/"];
+    let deferred = later.iter().any(|start| target.after(start).is_some());
+    let chats = chat.iter().any(|end| target.ends(end));
+    let deployment = target.after("/deployments/");
+    (chats || deferred).then(|| Route { deployment, deferred, ..Route::default() })
+}
 
 /// Part of a content list, as Mistral sends it.
 fn fold_part(slots: &mut Slots, _: u64) {
@@ -169,6 +177,7 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     record.content.visible = slots.count(VISIBLE).unwrap_or(0);
     record.content.hidden = slots.count(HIDDEN).unwrap_or(0);
     record.begin_anew(slots.text(ID));
+    record.background |= event.document && is_promise(slots);
     record.several |= slots.count(HIGHEST).is_some_and(|index| index > 0);
     if slots.some(FINISH) {
         record.set_finish_of(slots.count(FINISH_INDEX).unwrap_or(0), slots.text(FINISH));
@@ -178,6 +187,14 @@ pub(super) fn event(event: &Event<'_>, record: &mut Record) {
     // By contract the chunk with usage and without choices is the last one.
     record.closing |= slots.has_usage() && !slots.filled(CHOICES) && slots.some(CHOICES);
     record.set_tier(slots.text(TIER));
+}
+
+/// Whether the answer only promises one: it has a ticket, or a status.
+fn is_promise(slots: &Slots) -> bool {
+    let pending = ["created", "queued", "pending", "in_progress", "processing"];
+    let status = slots.text(STATUS).unwrap_or(b"");
+    let waits = pending.iter().any(|name| status.eq_ignore_ascii_case(name.as_bytes()));
+    !slots.some(CHOICES) && (waits || slots.some(REQUEST_ID))
 }
 
 /// Counts of an event. Those on a chunk with choices may be those of a choice.

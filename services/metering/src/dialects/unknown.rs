@@ -17,7 +17,10 @@ pub(crate) static UNKNOWN: Wire = Wire {
         let deployment = ["/serving-endpoints/", "/deployments/", "/endpoints/"]
             .iter()
             .find_map(|start| target.after(start));
-        Some(Route { ask: Ask::Member, deployment, ..Route::default() })
+        // Of Gemini and of Bedrock.
+        let counts = target.ends(":countTokens") || target.ends("/count-tokens");
+        let operation = counts.then_some(Operation::CountTokens);
+        Some(Route { ask: Ask::Member, deployment, operation, ..Route::default() })
     },
     shape: &any::SHAPE,
     event,
