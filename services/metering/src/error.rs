@@ -15,7 +15,14 @@ use crate::wire::{
 pub(crate) fn note_error(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
     let named = event.name == b"error" && !event.document;
-    if says_so(slots) || named || event.headers.status >= 400 || is_message(slots) {
+    let failed = named || event.headers.status >= 400;
+    // Most events have none of these members but their type.
+    let silent = slots.present(ERROR, ERROR_MESSAGE).all(|slot| slot == TYPE || slot == OBJECT);
+    let typed = slots.is(TYPE, "error") || slots.is(OBJECT, "error");
+    if !failed && silent && !typed {
+        return;
+    }
+    if failed || says_so(slots) || is_message(slots) {
         let aws = || {
             let name = slots.text(AWS_TYPE)?.rsplit(|byte| *byte == b'#').next()?;
             event.headers.error_type.is_none().then_some(Cow::Borrowed(name))

@@ -21,7 +21,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 7] = [
 ];
 
 /// One path for each dialect.
-const PATHS: [&str; 24] = [
+const PATHS: [&str; 27] = [
     "/v1/chat/completions",
     "/v1/responses",
     "/v1/messages/count_tokens",
