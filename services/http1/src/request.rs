@@ -4,7 +4,7 @@
 use std::mem::MaybeUninit;
 
 use crate::{
-    Fault, Field, Framing, HopLines, Lines, Span, Version,
+    Fault, Field, Framing, HopLines, Line, Lines, Span, Version,
     lines::{Fate, Tokens, elements},
 };
 
@@ -188,6 +188,8 @@ fn framing(head: &[u8], lines: &Lines, version: Version) -> Result<Framing, Faul
     let framing = match (lengths.next(), codings.next()) {
         (None, None) => Framing::None,
         (Some(_), Some(_)) => return Err(Fault::TwoFramings),
+        (Some(length), None) if has_tab(head, length) => return Err(Fault::BadLength),
+        (None, Some(coding)) if has_tab(head, coding) => return Err(Fault::BadCoding),
         (Some(length), None) => Framing::of_length(length.value.of(head))?,
         (None, Some(_)) if version == Version::Http10 => return Err(Fault::CodingInHttp10),
         (None, Some(coding)) => {
@@ -205,6 +207,14 @@ fn framing(head: &[u8], lines: &Lines, version: Version) -> Result<Framing, Faul
         return Err(Fault::RepeatedCoding);
     }
     Ok(framing)
+}
+
+/// Whether a tab stands beside the value. It may (RFC 9110 5.6.3), but some servers
+/// take it for a part of the value.
+fn has_tab(head: &[u8], line: &Line) -> bool {
+    let before = &head[line.name.end as usize..line.value.start as usize];
+    let behind = head[line.value.end as usize..].iter().take_while(|byte| **byte != b'\r');
+    before.contains(&b'\t') || behind.into_iter().any(|byte| *byte == b'\t')
 }
 
 /// Why a transfer coding is refused: `gzip, chunked` has an end, others have none.

@@ -25,7 +25,7 @@ pub(crate) struct Shape {
 const HOST: &str = "Host: here\r\n";
 const LENGTH: &str = "Content-Length: 6\r\n";
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
-const NEXT: &str = "GET /smuggled HTTP/1.1\r\nHost: here\r\n\r\n";
+const NEXT: &str = "GET /smuggled HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
 
 /// A POST with these header lines, its body, and a request behind it.
 fn post(lines: &[&str], body: &str) -> Vec<u8> {
@@ -60,11 +60,9 @@ fn lengths() -> Vec<Row> {
         ("a length", length(LENGTH), Verdict::Requests(2)),
         ("a length in capitals", length("CONTENT-LENGTH:6\r\n"), Verdict::Requests(2)),
         ("a length with leading zeros", length("Content-Length: 006\r\n"), Verdict::Requests(2)),
-        (
-            "a length with spaces around",
-            length("Content-Length: \t 6 \t\r\n"),
-            Verdict::Requests(2),
-        ),
+        ("a length with spaces around", length("Content-Length:   6  \r\n"), Verdict::Requests(2)),
+        ("a tab before a length", length("Content-Length:\t6\r\n"), refused(BadLength)),
+        ("a tab behind a length", length("Content-Length: 6 \t\r\n"), refused(BadLength)),
         (
             "a length twice",
             length("Content-Length: 6\r\ncontent-length: 6\r\n"),
@@ -123,6 +121,8 @@ fn codings() -> Vec<Row> {
         ("chunks", te("chunked"), Verdict::Requests(2)),
         ("chunks in capitals", te("CHUNKED"), Verdict::Requests(2)),
         ("a space behind chunked", te("chunked "), Verdict::Requests(2)),
+        ("a tab before chunked", te("\tchunked"), refused(BadCoding)),
+        ("a tab behind chunked", te("chunked\t"), refused(BadCoding)),
         (
             "a length before chunks",
             coded("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n"),
