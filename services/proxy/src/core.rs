@@ -75,7 +75,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Adds one. Only one core writes, so that the cache line stays with it.
+    /// Adds one. Mostly only one core writes, so that the cache line stays with it.
     pub(crate) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -35,14 +35,16 @@ use modash_proto::{
 };
 use modash_runtime::Shutdown;
 use prost::Message as _;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc::UnboundedSender, oneshot};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    core::Shared,
+    core::{Counters, Shared},
     exchange::Exchange,
+    fault::thread_begins,
     usage_event::{EncodedEvent, EventMaker},
+    vital::{Death, Vital},
 };
 pub(crate) use directory::{default_directory, directory_of};
 use keeper::{DiskState, Keeper, SharedSpool};
@@ -141,9 +143,10 @@ impl Emitter {
         self: Arc<Self>,
         shutdown: Shutdown,
         cores_ended: impl Future,
+        deaths: &UnboundedSender<Death>,
     ) -> io::Result<()> {
         let (opened, spool_is_open) = oneshot::channel();
-        let keeper = KeeperThread::start(self.clone(), opened)?;
+        let keeper = KeeperThread::start(self.clone(), opened, deaths)?;
         let emitter = self.clone();
         let mut stream = tokio::spawn(async move {
             // Sequence numbers go on where the process before ended.
@@ -202,7 +205,11 @@ impl Emitter {
         let (mut events, mut exchanges) = (Vec::new(), Vec::new());
         for core in &self.cores {
             while let Some(exchange) = core.next_finished() {
+                let failed_before = exchange.metering_failed();
                 if let Some(event) = self.maker.event(&exchange) {
+                    if exchange.metering_failed() && !failed_before {
+                        Counters::add(&core.counters.metering_failures);
+                    }
                     if exchange.was_told() {
                         self.ended().note(&event);
                     }
@@ -277,7 +284,13 @@ struct KeeperThread {
 }
 
 impl KeeperThread {
-    fn start(emitter: Arc<Emitter>, opened: oneshot::Sender<()>) -> io::Result<Self> {
+    fn start(
+        emitter: Arc<Emitter>,
+        opened: oneshot::Sender<()>,
+        deaths: &UnboundedSender<Death>,
+    ) -> io::Result<Self> {
+        const NAME: &str = "modash-spool";
+        let vital = Vital::new(NAME, deaths);
         let (requests, asked) = sync_channel::<oneshot::Sender<()>>(1);
         let mut keeper =
             Keeper::new(emitter.spool.clone(), emitter.log.clone(), &emitter.replica_id);
@@ -286,6 +299,7 @@ impl KeeperThread {
             let _ = opened.send(());
             let mut remember_running_at = Instant::now();
             loop {
+                thread_begins();
                 let request = asked.recv_timeout(COLLECT_EVERY);
                 let (events, exchanges) = emitter.collect();
                 keeper.store(&events);
@@ -301,12 +315,13 @@ impl KeeperThread {
                     Ok(kept) => drop(kept.send(())),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => {
-                        return keeper.close(emitter.slots.as_ref());
+                        keeper.close(emitter.slots.as_ref());
+                        return vital.finished();
                     }
                 }
             }
         };
-        let thread = thread::Builder::new().name("modash-spool".to_owned()).spawn(work)?;
+        let thread = thread::Builder::new().name(NAME.to_owned()).spawn(work)?;
         Ok(Self { requests, thread })
     }
 
@@ -321,7 +336,7 @@ impl KeeperThread {
 
     async fn close(self) {
         drop(self.requests);
-        // A defect there was reported by the panic itself.
+        // Its death is reported by `Vital`.
         let _ = tokio::task::spawn_blocking(|| self.thread.join()).await;
     }
 }

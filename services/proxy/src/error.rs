@@ -166,7 +166,7 @@ impl BadHead {
             Self::NoHost => "the request has no host header, which HTTP/1.1 demands",
             Self::RepeatedHost => "the request has host more than once: send it once",
             Self::LongTarget => "the request line is longer than 32 KiB: send the text as a body",
-            Self::TooLarge => "the request head is larger than 64 KiB or has more than 100 headers",
+            Self::TooLarge => "the request head is larger than 80 KiB or has more than 100 headers",
             Self::Late => "the request head did not arrive in time",
             Self::Malformed => "the request head is not valid HTTP/1.1",
         }

@@ -257,7 +257,7 @@ impl Exchange {
                 meter_looks();
                 meter.finish(body_end, duration)
             });
-            catch_unwind(finish).ok()
+            catch_unwind(finish).inspect_err(|_| self.state().metering_failed = true).ok()
         });
         Some(Finished { ending, duration, status, connect, upstream_head, reading })
     }
@@ -387,6 +387,18 @@ mod tests {
         let finished = shared.next_finished().and_then(|ended| ended.take_finished()).unwrap();
         assert_eq!((finished.status, finished.ending), (Some(200), Ending::Complete));
         assert!(finished.reading.is_none());
+    }
+
+    #[test]
+    fn a_defect_at_the_end_of_metering_is_a_failure_too() {
+        let request = http::Request::post("/v1/chat/completions").body(()).unwrap();
+        let exchange = Exchange::begin(&request.into_parts().0, "default".into(), Arc::default());
+        let shared = Arc::new(Shared::new(None));
+        Running::begin(exchange, shared.clone()).end(Ending::Complete);
+        let exchange = shared.next_finished().unwrap();
+        crate::fault::break_metering_of_this_thread();
+        assert!(exchange.take_finished().unwrap().reading.is_none());
+        assert!(exchange.metering_failed());
     }
 
     #[test]

@@ -31,12 +31,13 @@ mod tls_files;
 mod upgrade;
 mod upstream;
 mod usage_event;
+mod vital;
 mod watched_files;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use modash_runtime::{Admin, BindError, ServiceContext, Shutdown, bind, warn_if_exposed};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc::UnboundedSender};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -44,21 +45,24 @@ use crate::{
     client_key::Fingerprinter,
     core::{Core, Shared},
     emit::{EmitConfig, Emitter, LogConfig, directory_of},
+    fault::thread_begins,
     listener::{Admission, Intake, Port},
     route::Router,
     upstream::Tls,
     usage_event::EventMaker,
+    vital::Vital,
 };
 #[cfg(debug_assertions)]
-pub use fault::break_metering_every;
+pub use fault::{break_metering_every, break_thread};
 pub use forwarded::ForwardedHeaders;
 pub use listener::ListenerTlsFiles;
 pub use settings::{ClientConfig, ProxyConfig, ProxySettings, StreamUsage};
 pub use tls_files::TlsFileError;
 pub use upstream::{BaseUrl, HttpVersion, PoolConfig, TlsFiles, UpstreamConfig};
+pub use vital::Death;
 
 /// How often old idle connections to upstreams are closed.
-const CLOSE_OLD_EVERY: Duration = Duration::from_secs(5);
+const CLOSE_OLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the proxy could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +76,9 @@ pub enum Error {
     /// A file of certificates or keys is no good.
     #[error(transparent)]
     Tls(#[from] TlsFileError),
+    /// A thread that has to run has died.
+    #[error(transparent)]
+    Died(#[from] Death),
     /// The system refused a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
@@ -124,7 +131,8 @@ impl Proxy {
     /// connections, running requests end, events are handed over.
     ///
     /// # Errors
-    /// If a thread cannot be started.
+    /// If a thread cannot be started, or one of them dies. Then the others stop in
+    /// the same order.
     pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
         let config = self.config;
         let log = config.spool_directory.as_deref().map(|spools| LogConfig {
@@ -162,6 +170,7 @@ impl Proxy {
         // Cores must not outlive this future, also when it is dropped.
         let _stop = StopOnDrop(context.shutdown.clone());
         let (running, mut ended) = tokio::sync::mpsc::channel(1);
+        let (deaths, mut died) = tokio::sync::mpsc::unbounded_channel();
         let aid = Arc::new(StreamUsageAid::new(config.stream_usage));
         for (number, (intake, shared)) in intakes.into_iter().zip(cores).enumerate() {
             let router = Router::new(
@@ -183,10 +192,18 @@ impl Proxy {
                 shutdown: context.shutdown.clone(),
                 running: running.clone(),
             };
-            thread.start(number).map_err(Error::Thread)?;
+            thread.start(number, &deaths).map_err(Error::Thread)?;
         }
         drop(running);
-        emitter.run(context.shutdown, ended.recv()).await.map_err(Error::Thread)
+        let shutdown = context.shutdown.clone();
+        let mut emitting = pin!(emitter.run(shutdown, ended.recv(), &deaths));
+        let death = tokio::select! {
+            emitted = &mut emitting => return emitted.map_err(Error::Thread),
+            death = died.recv() => death,
+        };
+        context.shutdown.request();
+        emitting.await.map_err(Error::Thread)?;
+        death.map_or(Ok(()), |death| Err(death.into()))
     }
 }
 
@@ -234,26 +251,27 @@ struct CoreThread {
 
 impl CoreThread {
     /// Starts it with a single-threaded runtime: a request never changes cores.
-    fn start(self, number: usize) -> io::Result<()> {
-        std::thread::Builder::new().name(format!("modash-core-{number}")).spawn(|| self.run())?;
+    fn start(self, number: usize, deaths: &UnboundedSender<Death>) -> io::Result<()> {
+        let name = format!("modash-core-{number}");
+        let vital = Vital::new(&name, deaths);
+        std::thread::Builder::new().name(name).spawn(|| match self.run() {
+            Ok(()) => vital.finished(),
+            Err(error) => vital.failed(&error),
+        })?;
         Ok(())
     }
 
-    fn run(self) {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return tracing::error!(%error, "a core cannot start"),
-        };
+    fn run(self) -> io::Result<()> {
+        thread_begins();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let served = runtime.block_on(async {
             tokio::spawn(close_old_connections(self.core.clone()));
             listener::serve(self.core, self.intake, self.admission, self.drain_delay, self.shutdown)
                 .await
         });
-        if let Err(error) = served {
-            tracing::error!(%error, "a core stopped");
-        }
         drop(runtime);
         drop(self.running);
+        served
     }
 }
 

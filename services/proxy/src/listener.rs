@@ -52,8 +52,9 @@ const HAND_OVER: Duration = Duration::from_millis(500);
 /// The last part of that, in which no handshake begins any more.
 const LAST_HANDSHAKES: Duration = Duration::from_millis(100);
 
-/// Most bytes of one connection that wait to be parsed or written.
-const MAX_BUFFER: usize = 64 * 1024;
+/// Most bytes of one connection that wait to be parsed or written, and so the
+/// largest head: a header of 64 KiB, which common servers take, and the others.
+const MAX_BUFFER: usize = 80 * 1024;
 
 /// HTTP/2: most requests of one client at once, and how far each upload may run
 /// ahead of the upstream.

@@ -10,7 +10,7 @@ use hyper::{body::Incoming, client::conn::TrySendError};
 use crate::{
     error::UpstreamFailure,
     exchange::Exchange,
-    silence::within,
+    silence::{TooLong, within},
     tap::RequestTap,
     upstream::{Checkout, Pool},
 };
@@ -23,28 +23,56 @@ type Unsent = Option<Request<RequestTap>>;
 ///
 /// An upstream may close a connection in the moment in which a request is sent
 /// on it. That request is sent again, once and on a new connection, if nothing of
-/// it was sent, or if it is safe (RFC 9110 9.2.1) and has no body; no other one
-/// ever is, because it may have had its effect.
+/// it was sent, if none of it can have arrived (`upstream::sent` decides), or if it
+/// is safe (RFC 9110 9.2.1) and has no body; no other one ever is, because it may
+/// have had its effect. A time-out is no such end.
+///
+/// The body of a request that cannot be sent is read, so that its row says what it
+/// asked for.
 pub(crate) async fn send(
     pool: &Arc<Pool>,
     request: Request<RequestTap>,
     exchange: Option<&Exchange>,
 ) -> Result<(Response<Incoming>, Checkout), UpstreamFailure> {
-    let checkout = pool.checkout(&request).await?;
+    let checkout = match pool.checkout(&request).await {
+        Ok(checkout) => checkout,
+        Err(error) => return Err(not_sent(error.into(), request).await),
+    };
     let (request, spare) = if checkout.reused { with_spare(request) } else { (request, None) };
     let reused = checkout.reused;
-    let (failure, unsent) = match send_on(checkout, request, exchange).await {
+    let Failed { failure, unsent, final_try } = match send_on(checkout, request, exchange).await {
         Ok(answered) => return Ok(answered),
         Err(failed) => failed,
     };
-    match unsent.or(spare) {
-        Some(request) if reused => {
-            pool.retried();
-            let checkout = pool.checkout_new(&request).await?;
-            send_on(checkout, request, exchange).await.map_err(|(failure, _)| failure)
-        }
-        _ => Err(failure),
+    let request = match unsent.or(spare) {
+        Some(request) if reused && !final_try => request,
+        Some(request) => return Err(not_sent(failure, request).await),
+        None => return Err(failure),
+    };
+    pool.retried();
+    let checkout = match pool.checkout_new(&request).await {
+        Ok(checkout) => checkout,
+        Err(error) => return Err(not_sent(error.into(), request).await),
+    };
+    match send_on(checkout, request, exchange).await {
+        Ok(answered) => Ok(answered),
+        Err(Failed { failure, unsent: Some(request), .. }) => Err(not_sent(failure, request).await),
+        Err(Failed { failure, .. }) => Err(failure),
     }
+}
+
+/// Reads a request that is not sent.
+async fn not_sent(failure: UpstreamFailure, request: Request<RequestTap>) -> UpstreamFailure {
+    request.into_body().read_unsent().await;
+    failure
+}
+
+/// A request that was not answered.
+struct Failed {
+    failure: UpstreamFailure,
+    unsent: Unsent,
+    /// It is not tried again: its time is over, or it was sent twice.
+    final_try: bool,
 }
 
 /// Sends on this connection.
@@ -52,10 +80,12 @@ async fn send_on(
     mut checkout: Checkout,
     request: Request<RequestTap>,
     exchange: Option<&Exchange>,
-) -> Result<(Response<Incoming>, Checkout), (UpstreamFailure, Unsent)> {
+) -> Result<(Response<Incoming>, Checkout), Failed> {
     let Some(exchange) = exchange else {
-        let answer = checkout.send(request).await;
-        return answer.map(|response| (response, checkout)).map_err(|e| failed(e, None));
+        return match checkout.send(request).await {
+            Ok(response) => Ok((response, checkout)),
+            Err(error) => Err(failed(error, &checkout, None)),
+        };
     };
     if !checkout.reused {
         exchange.connected();
@@ -66,16 +96,23 @@ async fn send_on(
         Some(limit) => {
             let asked = || exchange.progress.request_ended.load(Ordering::Acquire);
             let answer = within(limit, asked, checkout.send(request)).await;
-            answer.map_err(|_| (UpstreamFailure::NoHead(limit), None))?
+            match answer {
+                Ok(answer) => answer,
+                Err(TooLong) => {
+                    let failure = UpstreamFailure::NoHead(limit);
+                    return Err(Failed { failure, unsent: None, final_try: true });
+                }
+            }
         }
     };
-    answer.map(|response| (response, checkout)).map_err(|e| failed(e, Some(exchange)))
+    answer.map_err(|error| failed(error, &checkout, Some(exchange))).map(|head| (head, checkout))
 }
 
 fn failed(
     mut failure: TrySendError<Request<RequestTap>>,
+    checkout: &Checkout,
     exchange: Option<&Exchange>,
-) -> (UpstreamFailure, Unsent) {
+) -> Failed {
     let unsent = failure.take_message();
     let error = failure.into_error();
     // The one thing that modash gives hyper and that can fail is the body. Over
@@ -86,7 +123,7 @@ fn failed(
     } else {
         UpstreamFailure::NoResponse(error)
     };
-    (failure, unsent)
+    Failed { failure, unsent, final_try: checkout.went_again }
 }
 
 /// A copy of a request that may be sent twice, beside the request.

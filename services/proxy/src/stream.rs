@@ -13,15 +13,23 @@ use tokio::{
 };
 use tokio_rustls::TlsStream;
 
-/// An open connection.
-pub(crate) enum Stream {
+/// An open connection; `T` is the TCP socket.
+pub(crate) enum Stream<T = TcpStream> {
     /// Plain TCP.
-    Tcp(TcpStream),
+    Tcp(T),
     /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<T>>),
 }
 
-impl Stream {
+impl<T> Stream<T> {
+    /// The TCP socket.
+    pub(crate) fn socket(&self) -> &T {
+        match self {
+            Self::Tcp(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
     /// Whether both sides agreed on HTTP/2 in the TLS handshake (ALPN).
     pub(crate) fn chose_http2(&self) -> bool {
         match self {
@@ -40,7 +48,7 @@ macro_rules! either {
     };
 }
 
-impl AsyncRead for Stream {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -50,7 +58,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use modash_metering::inject::ResponseFilter;
 
@@ -21,6 +22,11 @@ use crate::{
     silence::Silence,
     upstream::Checkout,
 };
+
+/// Most bytes that are read of a body that is not sent, and for how long. The same
+/// as `inject` may hold.
+const MOST_UNSENT: usize = 8 << 20;
+const UNSENT_WITHIN: Duration = Duration::from_secs(2);
 
 /// A request body on its way to the upstream: pieces that were held back and
 /// observed before, then what the client still sends.
@@ -55,6 +61,25 @@ impl RequestTap {
     pub(crate) fn behind(mut self, gate: Option<Gate>) -> Self {
         self.gate = gate.map(Box::new);
         self
+    }
+
+    /// Reads a body that is not sent, as far as metering needs it and not for long. A
+    /// client that waits to be asked for its body is not asked.
+    pub(crate) async fn read_unsent(mut self) {
+        if self.exchange.is_none() || self.gate.is_some() {
+            return;
+        }
+        let reading = async {
+            let mut left = MOST_UNSENT;
+            while let Some(Ok(frame)) = self.frame().await {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                match left.checked_sub(length) {
+                    Some(less) => left = less,
+                    None => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(UNSENT_WITHIN, reading).await;
     }
 
     fn note_end(&self) {

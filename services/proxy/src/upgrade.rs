@@ -11,7 +11,6 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, sp
 
 use crate::{
     exchange::{Ending, Exchange, Running},
-    stream::Stream,
     upstream::Checkout,
 };
 
@@ -66,7 +65,7 @@ pub(crate) fn asks(headers: &HeaderMap) -> bool {
 
 async fn copy_both(
     client: Upgraded,
-    (upstream, already_read): (Stream, Bytes),
+    (upstream, already_read): (impl AsyncRead + AsyncWrite, Bytes),
     exchange: &Arc<Exchange>,
 ) -> Ending {
     let (mut from_client, mut to_client) = split(TokioIo::new(client));

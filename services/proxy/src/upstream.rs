@@ -5,10 +5,14 @@ mod base_url;
 mod connect;
 mod connection;
 mod dial;
+mod habits;
 mod head;
 mod http2;
 mod pool;
+mod sent;
+mod socket;
 mod tls;
+mod wire;
 
 use std::time::Duration;
 

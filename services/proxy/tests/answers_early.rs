@@ -11,10 +11,13 @@ use modash_test_support::{
     raw::{MessageKind, RawReader},
 };
 use support::{
-    PATIENCE,
+    PATIENCE, TestProxy,
     streaming::{Leave, StreamingClient, Version, WAYS, proxy_before},
 };
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 
 const REFUSAL: &str = r#"{"error":{"message":"too large","type":"invalid_request_error"}}"#;
 
@@ -59,4 +62,62 @@ async fn a_client_that_sends_on_can_read_the_refusal_afterwards() {
         assert!(answer.start.starts_with(b"HTTP/1.1 413"), "{answer:?}");
         assert_eq!(answer.body, REFUSAL);
     }
+}
+
+/// Reads the head, refuses and closes, which resets the connection: most of the
+/// body is unread.
+async fn refuse_and_close(listener: TcpListener) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let mut head = Vec::new();
+            while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+                if stream.read_buf(&mut head).await.unwrap() == 0 {
+                    return;
+                }
+            }
+            let answer = format!("HTTP/1.1 413 Too Large\r\nContent-Length: 64\r\n\r\n{REFUSAL}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_wins_over_the_reset_that_comes_with_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(refuse_and_close(listener));
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(format!("http://{address}").parse().unwrap());
+    })
+    .await;
+    let piece = vec![b' '; 64 * 1024];
+    for number in 0..60 {
+        let (close, chunked) = (number % 2 == 0, number % 4 < 2);
+        let mut client = TcpStream::connect(proxy.address).await.unwrap();
+        let connection = if close { "Connection: close\r\n" } else { "" };
+        let framing = match chunked {
+            true => "Transfer-Encoding: chunked".to_owned(),
+            false => format!("Content-Length: {}", 16 * piece.len()),
+        };
+        let head =
+            format!("POST /v1/files HTTP/1.1\r\nHost: here\r\n{connection}{framing}\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..16 {
+            if chunked {
+                client.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await.unwrap();
+            }
+            client.write_all(&piece).await.unwrap();
+            if chunked {
+                client.write_all(b"\r\n").await.unwrap();
+            }
+        }
+        let mut reader = RawReader::new(client);
+        let answer = reader.message(MessageKind::Response).await.unwrap().unwrap();
+        let start = String::from_utf8_lossy(&answer.start);
+        assert!(start.starts_with("HTTP/1.1 413"), "{number} {framing}: {start}");
+        assert_eq!(answer.body, REFUSAL, "{number} {framing}");
+    }
+    let events = proxy.analytics.events(60).await;
+    assert!(events.iter().all(|event| event.status == Some(413)), "{events:#?}");
 }

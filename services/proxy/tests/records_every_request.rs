@@ -5,7 +5,7 @@ mod support;
 use modash_proto::v1::{Operation, Outcome, RequestPhase, UsageEvent, UsageSource};
 use modash_test_support::{Answer, FakeUpstream, Gate, eventually};
 use support::{FakeAnalytics, PATIENCE, TestProxy, config, post, read_until};
-use tokio::net::TcpListener;
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
 const CHAT: &str = "/v1/chat/completions";
 const PLAIN: &str = r#"{"id":"c-1","model":"m-2026","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}"#;
@@ -239,4 +239,28 @@ async fn a_session_is_named_by_a_header_or_else_by_the_body() {
     let sessions: Vec<_> = events.iter().map(|event| event.session.as_deref()).collect();
     assert_eq!(sessions, [Some("s-1"), Some("s-2")]);
     assert!(events.iter().all(|event| event.user.as_deref() == Some("d")));
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_forwarded_says_what_it_asked_for() {
+    let down = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(format!("http://{down}").parse().unwrap());
+    })
+    .await;
+    let padding = " ".repeat(300_000);
+    let body = format!(r#"{{"messages":[],{padding}"model":"m","user":"u","stream":true}}"#);
+    let request = post(CHAT, &body);
+    let (first, second) = request.split_at(request.len() / 2);
+    let mut client = proxy.send(first).await;
+    // The rest comes later than the failure.
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    client.write_all(second.as_bytes()).await.unwrap();
+    let answer = read_until(&mut client, "}}").await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    let event = proxy.analytics.event().await;
+    assert_eq!(event.outcome(), Outcome::UpstreamUnreachable);
+    assert_eq!(event.model_requested.as_deref(), Some("m"));
+    assert_eq!((event.user.as_deref(), event.stream), (Some("u"), true));
+    assert_eq!(event.request_bytes, body.len() as u64);
 }

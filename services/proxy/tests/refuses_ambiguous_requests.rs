@@ -102,11 +102,11 @@ async fn heads_without_end_are_answered_with_what_is_too_long() {
     let long = "a".repeat(500_000);
     for (bytes, status, message) in [
         (format!("GET /{long} HTTP/1.1\r\n"), "414", "request line is longer than 32 KiB"),
-        (format!("GET / HTTP/1.1\r\nHost: here\r\nX: {long}"), "431", "larger than 64 KiB"),
+        (format!("GET / HTTP/1.1\r\nHost: here\r\nX: {long}"), "431", "larger than 80 KiB"),
         (
             format!("GET / HTTP/1.1\r\nHost: here\r\n{}", "X: y\r\n".repeat(20_000)),
             "431",
-            "larger than 64 KiB",
+            "larger than 80 KiB",
         ),
         (format!("GET / HTTP/1.1\r\nHost: here\r\n{many}\r\n"), "431", "more than 100 headers"),
     ] {
@@ -182,4 +182,53 @@ async fn what_looks_like_a_bad_head_in_a_body_is_a_body() {
     for request in upstream.requests() {
         assert_eq!(request.body().await.unwrap(), body.as_bytes());
     }
+}
+
+const SMUGGLED: &str = "POST /smuggled HTTP/1.1\r\nHost: here\r\nContent-Length: 6\r\n\
+                        Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+
+#[tokio::test]
+async fn what_follows_an_upgrade_that_was_not_granted_is_guarded() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = TestProxy::start(&upstream).await;
+    for first in [
+        "GET / HTTP/1.1\r\nHost: here\r\nUpgrade: anything\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: here\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}",
+    ] {
+        let answer = answers(&proxy, format!("{first}{SMUGGLED}").as_bytes()).await;
+        let refusal = answer.find("HTTP/1.1 400").unwrap_or_else(|| panic!("{first}: {answer}"));
+        assert_refused(&answer[refusal..], "400", "both content-length and transfer-encoding");
+    }
+    assert!(upstream.requests().iter().all(|request| request.target == "/"));
+}
+
+#[tokio::test]
+async fn what_follows_a_501_is_guarded() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = TestProxy::start(&upstream).await;
+    let first = "POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: gzip, chunked\r\n\r\n\
+                 2\r\n{}\r\n0\r\n\r\n";
+    let answer = answers(&proxy, format!("{first}{SMUGGLED}").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 501"), "{answer}");
+    if let Some(refusal) = answer.find("HTTP/1.1 400") {
+        assert_refused(&answer[refusal..], "400", "both content-length and transfer-encoding");
+    }
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1 + answer.matches("HTTP/1.1 400").count());
+    assert!(upstream.requests().is_empty(), "{:?}", upstream.requests());
+}
+
+#[tokio::test]
+async fn a_header_of_64_kib_passes_both_ways() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = TestProxy::start(&upstream).await;
+    let large = "a".repeat(64 * 1024);
+    upstream.answer_always(Answer::json("{}").header("x-large", &large));
+    let request = format!(
+        "GET /v1/models HTTP/1.1\r\nHost: here\r\nConnection: close\r\nX-Large: {large}\r\n\r\n"
+    );
+    let answer = answers(&proxy, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{}", &answer[..answer.len().min(300)]);
+    assert!(answer.contains(&large), "the response's header is cut");
+    assert_eq!(upstream.requests()[0].headers["x-large"], large.as_str());
 }

@@ -8,12 +8,17 @@ mod support;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use modash_proto::v1::Outcome;
+use modash_test_support::{Answer, FakeUpstream, eventually};
 use socket2::SockRef;
-use support::{TestProxy, read_until};
+use support::{PATIENCE, TestProxy, read_until};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -191,6 +196,156 @@ async fn a_connection_that_was_closed_while_idle_is_not_used() {
     client.write_all(POST.as_bytes()).await.unwrap();
     read_until(&mut client, "{}").await;
     server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_get_whose_answer_does_not_begin_in_time_is_asked_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = accepted.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                read_request(&mut stream).await.unwrap();
+                stream.write_all(OK).await.unwrap();
+                // The second one is read and not answered.
+                let _ = read_request(&mut stream).await;
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(format!("http://{address}").parse().unwrap());
+        config.threads = 1;
+        config.upstream_config.head_timeout = Some(Duration::from_millis(300));
+    })
+    .await;
+    let (answer, _client) = second_answer(&proxy, GET).await;
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert_eq!(accepted.load(Ordering::SeqCst), 1, "it was asked again");
+    assert_eq!(proxy.counter("upstream_retries").await, 0);
+}
+
+/// A server that ends the connection while a request is on its way to it, so that
+/// the end cannot be noticed before. Its system drops what comes, as if it were
+/// late.
+#[cfg(target_os = "linux")]
+async fn end_before_the_request(listener: &TcpListener) -> TcpStream {
+    let (mut first, _) = listener.accept().await.unwrap();
+    read_request(&mut first).await.unwrap();
+    let drop_all = socket2::SockFilter::new(6, 0, 0, 0);
+    SockRef::from(&first).attach_filter(&[drop_all]).unwrap();
+    first.write_all(OK).await.unwrap();
+    first
+}
+
+/// Bytes that wait for an acknowledgement on connections to this port (proc(5)).
+#[cfg(target_os = "linux")]
+fn unacknowledged(port: u16) -> u64 {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let waits = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let remote = fields.get(2)?.rsplit(':').next()?;
+        let unsent = fields.get(4)?.split(':').next()?;
+        (remote == format!("{port:04X}")).then(|| u64::from_str_radix(unsent, 16).ok())?
+    };
+    table.lines().skip(1).filter_map(waits).sum()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_post_that_cannot_have_arrived_before_the_close_is_sent_once_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let first = end_before_the_request(&listener).await;
+        eventually(PATIENCE, || async {
+            let bytes = unacknowledged(address.port());
+            if bytes >= POST.len() as u64 { Ok(()) } else { Err(format!("{bytes} bytes wait")) }
+        })
+        .await;
+        drop(first);
+        let (mut second, _) = listener.accept().await.unwrap();
+        let request = read_request(&mut second).await.unwrap();
+        assert!(request.starts_with("POST"), "{request}");
+        second.write_all(OK).await.unwrap();
+        second
+    });
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(format!("http://{address}").parse().unwrap());
+        config.threads = 1;
+    })
+    .await;
+    let (answer, _client) = second_answer(&proxy, POST).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    server.await.unwrap();
+    assert_eq!(proxy.counter("upstream_retries").await, 1);
+}
+
+/// Answers with a stream, says nothing of its end and closes, as llama.cpp does.
+async fn close_after_streams(listener: TcpListener, executed: Arc<AtomicUsize>) {
+    const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\n\
+        Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
+        e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n";
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let executed = executed.clone();
+        tokio::spawn(async move {
+            if read_request(&mut stream).await.is_some() {
+                executed.fetch_add(1, Ordering::SeqCst);
+                stream.write_all(STREAM).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_closes_after_its_streams_fails_no_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let executed = Arc::new(AtomicUsize::new(0));
+    tokio::spawn(close_after_streams(listener, executed.clone()));
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(format!("http://{address}").parse().unwrap());
+        config.threads = 1;
+    })
+    .await;
+    let mut kept = proxy.send("").await;
+    for number in 0..200 {
+        let mut new;
+        let client = if number % 2 == 0 {
+            new = proxy.send("").await;
+            &mut new
+        } else {
+            &mut kept
+        };
+        client.write_all(POST.as_bytes()).await.unwrap();
+        let answer = read_until(client, "0\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "request {number}: {answer}");
+    }
+    assert_eq!(executed.load(Ordering::SeqCst), 200);
+}
+
+#[tokio::test]
+async fn a_connection_is_not_used_after_the_time_that_its_upstream_announced() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer_always(Answer::json("{}").header("keep-alive", "timeout=1"));
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(upstream.url().parse().unwrap());
+        config.threads = 1;
+    })
+    .await;
+    let mut client = proxy.send(POST).await;
+    read_until(&mut client, "{}").await;
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    client.write_all(POST.as_bytes()).await.unwrap();
+    read_until(&mut client, "{}").await;
+    let used: Vec<_> = upstream.requests().iter().map(|request| request.connection).collect();
+    assert_eq!(used, [1, 2]);
 }
 
 #[tokio::test]

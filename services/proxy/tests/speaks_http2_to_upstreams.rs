@@ -22,12 +22,13 @@ use hyper::{body::Incoming, client::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use modash_proto::v1::Outcome;
 use modash_proxy::{HttpVersion, ProxyConfig, TlsFiles};
-use modash_test_support::{Answer, FakeUpstream, Gate};
+use modash_test_support::{Answer, FakeUpstream, Gate, eventually};
 use support::{
     PATIENCE, TestProxy, post, read_until,
     tls::{Authority, TlsUpstream},
 };
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
@@ -350,4 +351,66 @@ async fn a_client_that_leaves_ends_its_stream_and_not_the_connection() {
     assert_eq!(event.outcome(), Outcome::ClientClosed);
     proxy.exchange(&post("/v1/chat/completions", "{}")).await;
     assert_eq!(upstream.connections(), 1);
+}
+
+/// A request of HTTP/1.1 that keeps the only connection until `}` is sent.
+async fn hold_the_connection(proxy: &TestProxy, upstream: &TlsUpstream) -> TcpStream {
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\n{";
+    let holder = proxy.send(head).await;
+    until(|| match upstream.handshakes().len() {
+        1 => Ok(()),
+        _ => Err("no connection".to_owned()),
+    })
+    .await;
+    holder
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_a_connection_of_the_other_version_get_503_in_their_time() {
+    let (upstream, proxy) = over_tls(&["h2", "http/1.1"], HttpVersion::Same, |config| {
+        config.upstream_config.pool.connections = Some(1);
+        config.upstream_config.pool.wait = Duration::from_millis(300);
+        // What one of them must not wait for.
+        config.upstream_config.connect_timeout = PATIENCE * 2;
+    })
+    .await;
+    let _holder = hold_the_connection(&proxy, &upstream).await;
+    let client = client(&proxy).await;
+    let waiting = (0..100).map(|_| async {
+        let answer = client.clone().send_request(request(&proxy, "/v1/chat/completions")).await;
+        answer.unwrap().status().as_u16()
+    });
+    let all = futures_util::future::join_all(waiting);
+    let statuses = tokio::time::timeout(PATIENCE, all).await.expect("they wait for each other");
+    assert_eq!(statuses, [503; 100]);
+}
+
+#[tokio::test]
+async fn a_connection_of_the_other_version_that_ends_lets_a_waiting_request_go() {
+    let (upstream, proxy) = over_tls(&["h2", "http/1.1"], HttpVersion::Same, |config| {
+        config.upstream_config.pool.connections = Some(1);
+        config.upstream_config.pool.wait = PATIENCE * 2;
+    })
+    .await;
+    let mut holder = hold_the_connection(&proxy, &upstream).await;
+    let client = client(&proxy).await;
+    let waiting = (0..3).map(|_| async {
+        let answer = client.clone().send_request(request(&proxy, "/v1/chat/completions")).await;
+        answer.unwrap().status().as_u16()
+    });
+    let release = async {
+        until_waiting(&proxy, 3).await;
+        holder.write_all(b"}").await.unwrap();
+    };
+    let all = async { tokio::join!(futures_util::future::join_all(waiting), release).0 };
+    let statuses = tokio::time::timeout(PATIENCE, all).await.expect("nobody woke them");
+    assert_eq!(statuses, [200; 3]);
+}
+
+async fn until_waiting(proxy: &TestProxy, count: u64) {
+    eventually(PATIENCE, || async {
+        let waits = proxy.counter("upstream_waits").await;
+        if waits >= count { Ok(()) } else { Err(format!("{waits} wait")) }
+    })
+    .await;
 }

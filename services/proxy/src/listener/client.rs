@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -36,6 +37,12 @@ pub(crate) struct Client {
     http2: AtomicBool,
     /// It may read no further: it took too long for a head.
     overdue: AtomicBool,
+    /// It has left HTTP: an upstream answered 101.
+    left_http: AtomicBool,
+    opened: Instant,
+    /// Since when it waits: for a head to begin, or for its end. Microseconds since
+    /// `opened`.
+    waiting_since: AtomicU64,
 }
 
 impl Client {
@@ -50,6 +57,9 @@ impl Client {
             in_head: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             overdue: AtomicBool::new(false),
+            left_http: AtomicBool::new(false),
+            opened: Instant::now(),
+            waiting_since: AtomicU64::new(0),
         }
     }
 
@@ -80,7 +90,27 @@ impl Client {
 
     /// Bytes came while no request was active.
     pub(super) fn head_bytes(&self) {
+        // The first head is part of the first wait.
+        if !self.is_in_head() && self.requests() > 0 {
+            self.note_waiting();
+        }
         self.in_head.store(!self.is_http2(), Relaxed);
+    }
+
+    /// How long it has waited, with no request active.
+    pub(super) fn waited(&self) -> Duration {
+        let since = Duration::from_micros(self.waiting_since.load(Relaxed));
+        self.opened.elapsed().saturating_sub(since)
+    }
+
+    fn note_waiting(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.waiting_since.store(now, Relaxed);
+    }
+
+    /// Whether it has left HTTP.
+    pub(super) fn has_left_http(&self) -> bool {
+        self.left_http.load(Relaxed)
     }
 
     pub(super) fn is_http2(&self) -> bool {
@@ -107,13 +137,18 @@ pub(super) struct Active(Arc<Client>);
 impl Active {
     /// The connection leaves HTTP: it stays active.
     pub(super) fn forever(&self) {
+        self.0.left_http.store(true, Relaxed);
         self.0.active.store(self.0.active.load(Relaxed) + 1, Relaxed);
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.active.store(self.0.active.load(Relaxed) - 1, Relaxed);
+        let left = self.0.active.load(Relaxed) - 1;
+        self.0.active.store(left, Relaxed);
+        if left == 0 {
+            self.0.note_waiting();
+        }
     }
 }
 

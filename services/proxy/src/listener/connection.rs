@@ -23,10 +23,50 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// How often it is looked at. A wait is noticed at the next look, so it may
-    /// last that much longer; in exchange requests read no clock.
-    fn look_every(self) -> Duration {
-        self.head.min(self.idle) / 4
+    /// A wait that begins now ends no earlier than after this.
+    fn shortest(self) -> Duration {
+        self.head.min(self.idle)
+    }
+
+    /// What is left of the wait in which a connection is.
+    ///
+    /// # Errors
+    /// What the client has not sent in time.
+    fn left(self, waits: Waits, waited: Duration) -> Result<Duration, Overdue> {
+        let (limit, overdue) = match waits {
+            Waits::ForUpstream => return Ok(self.shortest()),
+            Waits::ForHead => (self.head, Overdue::Head),
+            Waits::ForRequest => (self.idle, Overdue::Request),
+        };
+        match limit.checked_sub(waited) {
+            // The client may begin another wait before this one is over.
+            Some(left) if !left.is_zero() => Ok(left.min(self.shortest())),
+            _ => Err(overdue),
+        }
+    }
+}
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// A request is being answered.
+    ForUpstream,
+    /// The first bytes of the connection, or the rest of a head.
+    ForHead,
+    /// The next request.
+    ForRequest,
+}
+
+impl Waits {
+    fn of(client: &Client) -> Self {
+        let first = client.requests() == 0 && !client.is_http2();
+        if client.is_active() {
+            Self::ForUpstream
+        } else if client.is_in_head() || first {
+            Self::ForHead
+        } else {
+            Self::ForRequest
+        }
     }
 }
 
@@ -40,8 +80,7 @@ pub(super) async fn drive<C: GracefulConnection>(
     let mut connection = pin!(connection);
     let mut closing = pin!(closing.cancelled());
     let mut stage = Stage::Open;
-    let mut wait = Wait::begin();
-    let mut look = pin!(sleep_until(Instant::now() + patience.look_every()));
+    let mut look = pin!(sleep_until(Instant::now() + patience.shortest()));
     std::future::poll_fn(|context| {
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(context) {
@@ -57,14 +96,14 @@ pub(super) async fn drive<C: GracefulConnection>(
                     if look.as_mut().poll(context).is_pending() {
                         return Poll::Pending;
                     }
-                    match wait.look(&client, patience) {
-                        None => Some(patience.look_every()),
-                        Some(Overdue::Head) if !client.is_http2() => {
+                    match patience.left(Waits::of(&client), client.waited()) {
+                        Ok(left) => Some(left),
+                        Err(Overdue::Head) if !client.is_http2() => {
                             client.set_overdue();
                             stage = Stage::Ending;
                             Some(patience.head)
                         }
-                        Some(_) => {
+                        Err(_) => {
                             connection.as_mut().graceful_shutdown();
                             stage = Stage::Ending;
                             Some(patience.head)
@@ -111,35 +150,48 @@ enum Stage {
     Ending,
 }
 
+/// What a client has not sent in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Overdue {
+    /// The rest of a head.
     Head,
+    /// A request.
     Request,
 }
 
-/// Since when a client is in the state in which it is.
-struct Wait {
-    since: Instant,
-    state: (u64, bool),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Wait {
-    fn begin() -> Self {
-        Self { since: Instant::now(), state: (0, false) }
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
-    fn look(&mut self, client: &Client, patience: Patience) -> Option<Overdue> {
-        let now = Instant::now();
-        let state = (client.requests(), client.is_in_head());
-        // The first head is part of the first wait.
-        if client.is_active() || (state != self.state && state.0 > 0) {
-            *self = Self { since: now, state };
-            return None;
+    /// A connection is looked at again after what `left` says, and not before.
+    #[test]
+    fn a_wait_ends_when_its_time_is_over_and_not_later() {
+        let patience = Patience { head: seconds(30), idle: seconds(90) };
+        for (waits, limit, overdue) in
+            [(Waits::ForRequest, 90, Overdue::Request), (Waits::ForHead, 30, Overdue::Head)]
+        {
+            // The wait begins at any moment between two looks.
+            for looked_before in [0, 1, 7, 29, 30] {
+                let mut waited = seconds(30 - looked_before);
+                let ended = loop {
+                    match patience.left(waits, waited) {
+                        Ok(left) => waited += left,
+                        Err(overdue) => break overdue,
+                    }
+                };
+                assert_eq!((waited, ended), (seconds(limit), overdue), "{waits:?} {looked_before}");
+            }
         }
-        let first = client.requests() == 0;
-        let (limit, overdue) = match client.is_in_head() || (first && !client.is_http2()) {
-            true => (patience.head, Overdue::Head),
-            false => (patience.idle, Overdue::Request),
-        };
-        (now - self.since >= limit).then_some(overdue)
+    }
+
+    #[test]
+    fn a_wait_that_begins_between_two_looks_is_not_missed() {
+        let patience = Patience { head: seconds(5), idle: seconds(90) };
+        assert_eq!(patience.left(Waits::ForRequest, seconds(1)), Ok(seconds(5)));
+        assert_eq!(patience.left(Waits::ForUpstream, seconds(100)), Ok(seconds(5)));
     }
 }

@@ -4,8 +4,9 @@
 //! them otherwise, so nobody should go on with them.
 //!
 //! It has to know where each request ends, so it follows the lengths of bodies
-//! too. Where it cannot, after an upgrade or a broken chunk, it looks no further:
-//! hyper decides.
+//! too. Where it cannot, after a broken chunk, it looks no further: hyper refuses
+//! that. A request that asks for an upgrade is like any other: only when an upstream
+//! has answered 101 are the bytes no requests any more (`leave_http`).
 
 use memchr::memchr;
 
@@ -49,7 +50,6 @@ enum Next {
 #[derive(Debug, Default)]
 struct Head {
     http10: bool,
-    leaves_http: bool,
     hosts: usize,
     lengths: usize,
     length: Option<u64>,
@@ -71,6 +71,12 @@ impl Guard {
     /// Whether there is more to come of a request's body.
     pub(super) fn is_in_body(&self) -> bool {
         matches!(self.next, Next::Body(1..) | Next::Chunk(_) | Next::Trailer)
+    }
+
+    /// The connection has left HTTP: what follows is not looked at.
+    pub(super) fn leave_http(&mut self) {
+        self.next = Next::Unknown;
+        self.held = Vec::new();
     }
 
     /// Looks at the next bytes.
@@ -153,7 +159,6 @@ impl Guard {
                     self.next = Next::Unknown;
                     return Ok(());
                 }
-                self.head.leaves_http = line.starts_with(b"CONNECT ");
                 self.next = Next::Header;
             }
         }
@@ -172,7 +177,6 @@ impl Head {
         // hyper refuses a space before the colon.
         match line[0].to_ascii_lowercase() {
             b'h' if value_of(line, b"host:").is_some() => self.hosts += 1,
-            b'u' if value_of(line, b"upgrade:").is_some() => self.leaves_http = true,
             b'c' => {
                 if let Some(value) = value_of(line, b"content-length:") {
                     self.lengths += 1;
@@ -182,7 +186,9 @@ impl Head {
             b't' => {
                 if let Some(value) = value_of(line, b"transfer-encoding:") {
                     self.codings += 1;
-                    self.chunked = value.eq_ignore_ascii_case(b"chunked");
+                    // The last one says where the body ends (RFC 9112 6.3).
+                    let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+                    self.chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
                 }
             }
             _ => {}
@@ -198,7 +204,6 @@ impl Head {
             Self { codings: 2.., .. } => return Err(BadHead::RepeatedCoding),
             Self { hosts: 2.., .. } => return Err(BadHead::RepeatedHost),
             Self { hosts: 0, http10: false, .. } => return Err(BadHead::NoHost),
-            Self { leaves_http: true, .. } => Next::Unknown,
             Self { codings: 1, chunked: true, .. } => Next::Chunk(0),
             Self { codings: 0, lengths: 0, .. } => Next::RequestLine,
             Self { length: Some(length), .. } => Next::Body(length),
@@ -274,7 +279,17 @@ mod tests {
                 2,
             ),
             ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\n", Next::Http2, 1),
-            ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\na\nb", Next::Unknown, 1),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\nGET /b HTTP/1.1\r\nHost: b\r\n\r\n",
+                Next::RequestLine,
+                2,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n\
+                 1\r\na\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: b\r\n\r\n",
+                Next::RequestLine,
+                2,
+            ),
         ] {
             let guard = check(bytes).unwrap();
             assert_eq!((guard.next, guard.requests), (next, requests), "{bytes:?}");

@@ -74,6 +74,9 @@ impl<S> Wire<S> {
     }
 
     fn look_at(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
+        if self.client.has_left_http() {
+            return self.guard.leave_http();
+        }
         let bytes = &mut buffer.filled_mut()[before..];
         let checked = self.guard.check(bytes);
         if !self.client.is_active() {

@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use super::{
     BaseUrl,
     dial::{Dialler, Failures},
+    socket::{Link, Socket},
     tls::{self, Tls},
 };
 use crate::stream::Stream;
@@ -41,10 +42,11 @@ pub(super) async fn connect(
     tls: &Tls,
     offer_http2: bool,
     failures: &mut Failures,
-) -> Result<Stream, ConnectError> {
+) -> Result<Link, ConnectError> {
     let Some(tcp) = dialler.dial(failures).await else {
         return Err(ConnectError::Unreachable(std::mem::take(failures)));
     };
+    let tcp = Socket::new(tcp);
     if !base.is_https() {
         return Ok(Stream::Tcp(tcp));
     }

@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -22,35 +23,58 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use crate::{stream::Stream, tap::RequestTap};
+use super::{
+    socket::Link,
+    wire::{Line, Reopen, Watch, Wire},
+};
+use crate::tap::RequestTap;
 
-/// Most bytes of one connection that are read before they are handed on.
-const MAX_BUFFER: usize = 64 * 1024;
+/// Most bytes of one connection that are read before they are handed on, and so the
+/// largest head of a response: as large as that of a request.
+const MAX_BUFFER: usize = 80 * 1024;
 
 /// An open connection. Nothing happens on it unless it is polled; dropping it
 /// closes it.
 pub(crate) struct Connection {
     sender: http1::SendRequest<RequestTap>,
     driver: Driver,
+    line: Arc<Line>,
+    /// Notes when something happens while it is idle.
+    watch: Arc<Watch>,
+}
+
+/// Whether an idle connection can take a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It can.
+    Ready,
+    /// Not now: bytes have arrived that are not read yet.
+    Later,
+    /// The upstream has closed it.
+    Closed,
 }
 
 impl Connection {
-    /// Speaks HTTP/1.1 over an open stream. Sends nothing yet.
-    pub(super) async fn open(stream: Stream) -> hyper::Result<Self> {
+    /// Speaks HTTP/1.1 over an open connection. Sends nothing yet.
+    pub(super) async fn open(link: Link, reopen: Reopen) -> hyper::Result<Self> {
+        let line = Arc::new(Line::default());
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
             .max_buf_size(MAX_BUFFER)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Wire::new(link, line.clone(), reopen)))
             .await?;
-        Ok(Self { sender, driver: Driver::new(connection) })
+        Ok(Self { sender, driver: Driver::new(connection), line, watch: Arc::new(Watch::new()) })
     }
 
     /// Sends a request and waits for the head of its response. The error has the
-    /// request if none of it was sent.
+    /// request if none of it was sent. `reused`: the connection served others
+    /// before, so that the request may be sent again as far as `sent` allows it.
     pub(crate) async fn send(
         &mut self,
         request: Request<RequestTap>,
+        reused: bool,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestTap>>> {
+        self.line.begin(reused);
         let mut response = pin!(self.sender.try_send_request(request));
         poll_fn(|context| {
             // Only the driver can complete it, so nothing else need wake us.
@@ -82,25 +106,52 @@ impl Connection {
         self.driver.unwoken(|nobody| Pin::new(body).poll_frame(nobody))
     }
 
-    /// Whether it can take a request now; not if the upstream has closed it.
-    pub(super) fn is_idle(&mut self) -> bool {
-        let nobody = Context::from_waker(Waker::noop());
-        self.driver.drive(&nobody).is_pending() && self.sender.is_ready()
+    /// Whether a byte of the last answer came, and whether the request was sent
+    /// again for that.
+    pub(super) fn last_answer(&self) -> (bool, bool) {
+        (self.line.answered(), self.line.went_again())
+    }
+
+    /// Whether it can take a request now, as far as is known without asking the
+    /// system. What happens on it from now on is noted.
+    pub(super) fn rest(&mut self) -> bool {
+        self.watch.reset();
+        let watch = Waker::from(self.watch.clone());
+        self.driver.drive(&Context::from_waker(&watch)).is_pending()
+            && self.sender.is_ready()
+            && !self.line.is_deaf()
+    }
+
+    /// When something happened on it since it rests, mostly its end.
+    pub(super) fn woken(&self) -> Option<Instant> {
+        self.watch.woken()
+    }
+
+    /// Asks the system whether the upstream has closed it.
+    pub(super) fn look(&mut self) -> Look {
+        self.line.look();
+        if !self.rest() {
+            Look::Closed
+        } else if self.line.found_bytes() {
+            Look::Later
+        } else {
+            Look::Ready
+        }
     }
 
     /// After a response with status 101: the stream below, and what was read from
     /// it beyond that response.
-    pub(crate) async fn leave_http(mut self) -> Option<(Stream, Bytes)> {
+    pub(crate) async fn leave_http(mut self) -> Option<(Link, Bytes)> {
         poll_fn(|context| self.driver.drive(context)).await;
         let parts = self.driver.connection?.into_parts();
-        Some((parts.io.into_inner(), parts.read_buf))
+        Some((parts.io.into_inner().into_link(), parts.read_buf))
     }
 }
 
 /// The half of a connection that reads and writes.
 struct Driver {
     /// `None` once it is closed.
-    connection: Option<Box<http1::Connection<TokioIo<Stream>, RequestTap>>>,
+    connection: Option<Box<http1::Connection<TokioIo<Wire>, RequestTap>>>,
     ended: bool,
     task: Arc<DrivingTask>,
     /// `task` in the form that a context takes.
@@ -108,7 +159,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(connection: http1::Connection<TokioIo<Stream>, RequestTap>) -> Self {
+    fn new(connection: http1::Connection<TokioIo<Wire>, RequestTap>) -> Self {
         let task = Arc::new(DrivingTask::default());
         let waker = task.clone().into();
         Self { connection: Some(Box::new(connection)), ended: false, task, waker }

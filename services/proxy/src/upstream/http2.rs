@@ -15,7 +15,8 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::{stream::Stream, tap::RequestTap};
+use super::socket::Link;
+use crate::tap::RequestTap;
 
 /// Most requests that share a connection, also where the upstream allows more.
 const MOST_STREAMS: usize = 100;
@@ -35,7 +36,7 @@ const CONNECTION_WINDOW: u32 = 1 << 30;
 const MOST_UNSENT: usize = 256 * 1024;
 
 /// Largest response head, as for HTTP/1.1 in common servers.
-const MOST_HEADERS: u32 = 64 * 1024;
+const MOST_HEADERS: u32 = 80 * 1024;
 
 /// How often an upstream with requests under way is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -61,7 +62,7 @@ pub(super) struct Connections {
 }
 
 type Sender = http2::SendRequest<RequestTap>;
-type Driver = http2::Connection<TokioIo<Stream>, RequestTap, TokioExecutor>;
+type Driver = http2::Connection<TokioIo<Link>, RequestTap, TokioExecutor>;
 
 struct Connection {
     sender: Sender,
@@ -97,7 +98,7 @@ impl Connections {
     /// Speaks HTTP/2 over an open stream; gives the first lease.
     pub(super) async fn add(
         &self,
-        stream: Stream,
+        stream: Link,
         permit: Option<OwnedSemaphorePermit>,
     ) -> hyper::Result<Lease> {
         let (sender, driver) = builder().handshake(TokioIo::new(stream)).await?;

@@ -3,14 +3,15 @@
 //! HTTP/2 connections are shared. Their number can be bounded.
 
 use std::{
+    io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use http_body::{Body as _, Frame};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::{
@@ -21,15 +22,16 @@ use tokio::{
 use super::{
     BaseUrl, ConnectError, HttpVersion, Tls, UpstreamConfig,
     connect::connect,
-    connection::Connection,
+    connection::{Connection, Look},
     dial::{Dialler, Failures},
+    habits::{After, Habits},
     head::{announce_body, for_http1, for_http2},
-    http2,
+    http2, socket,
+    wire::Reopen,
 };
 use crate::{
     core::{Counters, Shared},
     expect,
-    stream::Stream,
     tap::RequestTap,
     upgrade,
 };
@@ -45,6 +47,8 @@ pub(crate) struct Pool {
     config: UpstreamConfig,
     shared: Arc<Shared>,
     idle: Mutex<Vec<Idle>>,
+    /// When the upstream closes connections of HTTP/1.1.
+    habits: Mutex<Habits>,
     http2: http2::Connections,
     /// When an upstream that was offered HTTP/2 did not take it.
     declined_http2: Mutex<Option<Instant>>,
@@ -57,6 +61,10 @@ struct Idle {
     connection: Connection,
     opened: Instant,
     since: Instant,
+    /// What its last answer was.
+    after: After,
+    /// Its rest has been counted.
+    outlived: bool,
 }
 
 /// A connection, or a share of one, that one request uses; `give_back` makes it
@@ -65,6 +73,12 @@ pub(crate) struct Checkout {
     link: Link,
     /// It served a request before.
     pub(crate) reused: bool,
+    /// What that was, and how long it was idle since then.
+    before: Option<(After, Duration)>,
+    /// What the answer on it is; `None`: the upstream will close the connection.
+    after: Option<After>,
+    /// The request was sent again.
+    pub(crate) went_again: bool,
     opened: Instant,
     /// Given back after the connection: who waited for it finds that.
     permit: Permit,
@@ -96,6 +110,7 @@ impl Pool {
             config: config.clone(),
             shared,
             idle: Mutex::default(),
+            habits: Mutex::default(),
             http2: http2::Connections::default(),
             declined_http2: Mutex::default(),
             permits: connections.map(|connections| Arc::new(Semaphore::new(connections))),
@@ -129,8 +144,10 @@ impl Pool {
         }
         let permit = self.permit().await?;
         match self.take_idle() {
-            Some(Idle { connection, opened, .. }) => {
-                Ok(self.lend(Link::Http1(connection), true, opened, permit))
+            Some((Idle { connection, opened, after, .. }, unused)) => {
+                let mut checkout = self.lend(Link::Http1(connection), true, opened, permit);
+                checkout.before = Some((after, unused));
+                Ok(checkout)
             }
             None => self.open_http1(permit).await,
         }
@@ -153,9 +170,10 @@ impl Pool {
     /// Closes connections that were idle for too long, are too old, or that the
     /// upstream closed.
     pub(crate) fn close_old(&self) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain_mut(|idle| self.keeps(idle));
-        drop(idle);
+        let now = Instant::now();
+        let (mut idle, mut habits) = (self.idle(), self.habits());
+        idle.retain_mut(|idle| self.keeps(idle, &mut habits, now));
+        drop((idle, habits));
         self.http2.close_old(self.config.pool.keep_idle, self.config.pool.max_age);
     }
 
@@ -185,23 +203,70 @@ impl Pool {
         opened: Instant,
         permit: Permit,
     ) -> Checkout {
-        Checkout { link, reused, opened, permit, pool: self.clone() }
+        Checkout {
+            link,
+            reused,
+            before: None,
+            after: None,
+            went_again: false,
+            opened,
+            permit,
+            pool: self.clone(),
+        }
     }
 
-    fn take_idle(&self) -> Option<Idle> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(mut newest) = idle.pop() {
-            if self.keeps(&mut newest) {
-                return Some(newest);
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn habits(&self) -> MutexGuard<'_, Habits> {
+        self.habits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest connection that can take a request, and how long it was idle.
+    fn take_idle(&self) -> Option<(Idle, Duration)> {
+        let now = Instant::now();
+        let (mut idle, mut habits) = (self.idle(), self.habits());
+        for place in (0..idle.len()).rev() {
+            let candidate = &mut idle[place];
+            if !self.keeps(candidate, &mut habits, now) {
+                idle.remove(place);
+                continue;
             }
+            let unused = now.saturating_duration_since(candidate.since);
+            if !habits.allow(candidate.after, unused) {
+                continue;
+            }
+            match candidate.connection.look() {
+                Look::Ready => return Some((idle.remove(place), unused)),
+                Look::Later => {}
+                Look::Closed => {
+                    habits.closed(candidate.after, unused);
+                    idle.remove(place);
+                }
+            }
+        }
+        if self.permits.is_some() && !idle.is_empty() {
+            // Makes room under the limit for the one that is opened now.
+            idle.remove(0);
         }
         None
     }
 
-    fn keeps(&self, idle: &mut Idle) -> bool {
-        idle.since.elapsed() < self.config.pool.keep_idle
-            && idle.opened.elapsed() < self.config.pool.max_age
-            && idle.connection.is_idle()
+    /// Whether an idle connection is kept. Learns from what happened to it.
+    fn keeps(&self, idle: &mut Idle, habits: &mut Habits, now: Instant) -> bool {
+        if let Some(woken) = idle.connection.woken()
+            && !idle.connection.rest()
+        {
+            habits.closed(idle.after, woken.saturating_duration_since(idle.since));
+            return false;
+        }
+        let unused = now.saturating_duration_since(idle.since);
+        if !idle.outlived && habits.open(idle.after, unused) {
+            idle.outlived = true;
+        }
+        unused < self.config.pool.keep_idle
+            && now.saturating_duration_since(idle.opened) < self.config.pool.max_age
     }
 
     /// The right to a connection, at once or after a wait.
@@ -226,8 +291,8 @@ impl Pool {
     async fn open_http1(self: &Arc<Self>, permit: Permit) -> Result<Checkout, ConnectError> {
         let mut failures = Failures::default();
         let opening = async {
-            let stream = self.connect(false, &mut failures).await?;
-            Connection::open(stream).await.map_err(ConnectError::Handshake)
+            let link = self.connect(false, &mut failures).await?;
+            Connection::open(link, self.reopening()).await.map_err(ConnectError::Handshake)
         };
         let opened = timeout(self.config.connect_timeout, opening).await;
         let connection = opened.unwrap_or_else(|_| Err(self.timed_out(failures)))?;
@@ -238,30 +303,37 @@ impl Pool {
     /// upstream that does not speak it; `None` if another request has found out in
     /// the meantime that it does not.
     async fn share(self: &Arc<Self>) -> Result<Option<Checkout>, ConnectError> {
-        if let Some(checkout) = self.shared() {
-            return Ok(Some(checkout));
-        }
-        let Ok(_opening) = timeout(self.config.connect_timeout, self.http2.opening.lock()).await
-        else {
-            return Err(self.timed_out(Failures::default()));
-        };
-        if self.declined_http2() {
-            return Ok(None);
-        }
-        let permit = loop {
+        let mut waiting = None;
+        let mut permit = None;
+        loop {
             if let Some(checkout) = self.shared() {
                 return Ok(Some(checkout));
             }
-            match self.permits.clone().map(Semaphore::try_acquire_owned) {
-                None => break None,
-                Some(Ok(permit)) => break Some(permit),
-                Some(Err(_)) => self.stream_freed().await?,
+            // Whoever waits for a permit leaves this to others.
+            let Ok(opening) = timeout(self.config.connect_timeout, self.http2.opening.lock()).await
+            else {
+                return Err(self.timed_out(Failures::default()));
+            };
+            if self.declined_http2() {
+                return Ok(None);
             }
-        };
-        let mut failures = Failures::default();
-        let opened =
-            timeout(self.config.connect_timeout, self.open_http2(permit, &mut failures)).await;
-        opened.unwrap_or_else(|_| Err(self.timed_out(failures))).map(Some)
+            if let Some(checkout) = self.shared() {
+                return Ok(Some(checkout));
+            }
+            if let Some(permits) = &self.permits
+                && permit.is_none()
+            {
+                permit = permits.clone().try_acquire_owned().ok();
+            }
+            if permit.is_some() || self.permits.is_none() {
+                let mut failures = Failures::default();
+                let opening = self.open_http2(permit, &mut failures);
+                let opened = timeout(self.config.connect_timeout, opening).await;
+                return opened.unwrap_or_else(|_| Err(self.timed_out(failures))).map(Some);
+            }
+            drop(opening);
+            permit = self.room(&mut waiting).await?;
+        }
     }
 
     /// A stream of a connection that is open.
@@ -283,25 +355,53 @@ impl Pool {
             return Ok(self.lend(Link::Http2(lease), false, now, None));
         }
         *self.declined_http2.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-        let connection = Connection::open(stream).await.map_err(ConnectError::Handshake)?;
+        let opened = Connection::open(stream, self.reopening()).await;
+        let connection = opened.map_err(ConnectError::Handshake)?;
         Ok(self.lend(Link::Http1(connection), false, now, permit))
     }
 
-    /// Waits until a stream or a connection of HTTP/2 has ended.
-    async fn stream_freed(&self) -> Result<(), ConnectError> {
-        Counters::add(&self.shared.counters.upstream_waits);
-        let freed = self.http2.freed.notified();
-        timeout(self.config.pool.wait, freed).await.map_err(|_| self.busy())
+    /// Waits until a stream of HTTP/2 has ended, or for the right to a connection,
+    /// which it gives then. `waiting`: since when this request waits.
+    async fn room(&self, waiting: &mut Option<Instant>) -> Result<Permit, ConnectError> {
+        let since = *waiting.get_or_insert_with(|| {
+            Counters::add(&self.shared.counters.upstream_waits);
+            Instant::now()
+        });
+        let Some(permits) = self.permits.clone() else { return Ok(None) };
+        let room = async {
+            tokio::select! {
+                () = self.http2.freed.notified() => None,
+                permit = permits.acquire_owned() => permit.ok(),
+            }
+        };
+        let left = self.config.pool.wait.saturating_sub(since.elapsed());
+        timeout(left, room).await.map_err(|_| self.busy())
     }
 
     async fn connect(
         &self,
         offer_http2: bool,
         failures: &mut Failures,
-    ) -> Result<Stream, ConnectError> {
+    ) -> Result<socket::Link, ConnectError> {
         let stream = connect(&self.base, &self.dialler, &self.tls, offer_http2, failures).await?;
         Counters::add(&self.shared.counters.upstream_connections);
         Ok(stream)
+    }
+
+    /// How a connection of HTTP/1.1 is replaced on which a request met its end.
+    fn reopening(self: &Arc<Self>) -> Reopen {
+        let pool = Arc::downgrade(self);
+        Box::new(move || {
+            let pool = pool.clone();
+            Box::pin(async move {
+                let pool = pool.upgrade().ok_or(io::ErrorKind::NotConnected)?;
+                pool.retried();
+                let mut failures = Failures::default();
+                let opened =
+                    timeout(pool.config.connect_timeout, pool.connect(false, &mut failures)).await;
+                opened.unwrap_or_else(|_| Err(pool.timed_out(failures))).map_err(io::Error::other)
+            })
+        })
     }
 
     fn timed_out(&self, failures: Failures) -> ConnectError {
@@ -321,7 +421,9 @@ impl Checkout {
                 for_http1(&mut request);
                 announce_body(&mut request);
                 expect::ask_upstream(&mut request);
-                connection.send(request).await
+                let answer = connection.send(request, self.reused).await;
+                self.learn(answer.as_ref().ok());
+                answer
             }
             Link::Http2(lease) => {
                 for_http2(&mut request, &self.pool.base);
@@ -330,6 +432,29 @@ impl Checkout {
                 lease.sender.try_send_request(request).await
             }
         }
+    }
+
+    /// What the answer, or that none came, says of the upstream.
+    fn learn(&mut self, response: Option<&Response<Incoming>>) {
+        let Link::Http1(connection) = &self.link else { return };
+        let (answered, went_again) = connection.last_answer();
+        if went_again || (response.is_none() && !answered) {
+            self.went_again = went_again;
+            if let Some((after, idle)) = self.before {
+                self.pool.habits().closed(after, idle);
+            }
+        }
+        let Some(response) = response else { return };
+        let headers = response.headers();
+        if let Some(value) = headers.get("keep-alive").and_then(|value| value.to_str().ok()) {
+            self.pool.habits().announced(value);
+        }
+        let closes = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"close");
+        self.after = match response.body().size_hint().exact() {
+            _ if headers.get(CONNECTION).is_some_and(closes) => None,
+            Some(_) => Some(After::Document),
+            None => Some(After::Stream),
+        };
     }
 
     /// Longest time from the end of a request to the head of its response.
@@ -351,7 +476,7 @@ impl Checkout {
 
     /// After a response with status 101: the stream below, what was read from it
     /// beyond that response, and the right to the connection.
-    pub(crate) async fn leave_http(self) -> Option<(Stream, Bytes, Permit)> {
+    pub(crate) async fn leave_http(self) -> Option<(socket::Link, Bytes, Permit)> {
         match self.link {
             Link::Http1(connection) => {
                 let (stream, read) = connection.leave_http().await?;
@@ -364,12 +489,14 @@ impl Checkout {
     /// Makes the connection idle; only after both bodies ended.
     pub(crate) fn give_back(self) {
         let Link::Http1(mut connection) = self.link else { return };
-        if !connection.is_idle() {
-            return;
+        let Some(after) = self.after else { return };
+        if !connection.rest() {
+            return self.pool.habits().closed(after, Duration::ZERO);
         }
-        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.pool.idle();
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { connection, opened: self.opened, since: Instant::now() });
+            let (opened, since) = (self.opened, Instant::now());
+            idle.push(Idle { connection, opened, since, after, outlived: false });
         }
         drop(idle);
         drop(self.permit);

@@ -7,7 +7,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, RootCertStore, pki_types::ServerName,
 };
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
@@ -47,12 +47,12 @@ impl Tls {
 
     /// Opens TLS over a connection to this host. HTTP/2 is offered only if asked
     /// for.
-    pub(super) async fn connect(
+    pub(super) async fn connect<T: AsyncRead + AsyncWrite + Unpin>(
         &self,
         host: &str,
-        tcp: TcpStream,
+        tcp: T,
         offer_http2: bool,
-    ) -> io::Result<TlsStream<TcpStream>> {
+    ) -> io::Result<TlsStream<T>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let Configs { http1, http2 } = self.0.get();
         TlsConnector::from(if offer_http2 { http2 } else { http1 }).connect(name, tcp).await
