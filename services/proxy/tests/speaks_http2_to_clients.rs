@@ -275,7 +275,7 @@ async fn a_head_that_is_too_large_is_answered_and_the_connection_goes_on() {
     let (upstream, proxy) = proxy().await;
     let mut client = Frames::open(proxy.address, &[]).await;
     let long = "l".repeat(8_000);
-    let names: Vec<String> = (0..9).map(|number| format!("x-{number}")).collect();
+    let names: Vec<String> = (0..11).map(|number| format!("x-{number}")).collect();
     let fields: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), &long[..])).collect();
     let head = request("POST", "/v1/x", &fields);
     for (number, piece) in head.chunks(16_000).enumerate() {

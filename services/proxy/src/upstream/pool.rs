@@ -46,15 +46,21 @@ pub(crate) struct Pool {
     tls: Tls,
     config: UpstreamConfig,
     shared: Arc<Shared>,
-    idle: Mutex<Vec<Idle>>,
-    /// When the upstream closes connections of HTTP/1.1.
-    habits: Mutex<Habits>,
+    kept: Mutex<Kept>,
     http2: http2::Connections,
     /// When an upstream that was offered HTTP/2 did not take it.
     declined_http2: Mutex<Option<Instant>>,
     /// One for each request on HTTP/1.1 and each connection of HTTP/2; `None`:
     /// no limit.
     permits: Option<Arc<Semaphore>>,
+}
+
+/// Connections of HTTP/1.1 without a request.
+#[derive(Default)]
+struct Kept {
+    idle: Vec<Idle>,
+    /// When the upstream closes them.
+    habits: Habits,
 }
 
 struct Idle {
@@ -109,8 +115,7 @@ impl Pool {
             tls,
             config: config.clone(),
             shared,
-            idle: Mutex::default(),
-            habits: Mutex::default(),
+            kept: Mutex::default(),
             http2: http2::Connections::default(),
             declined_http2: Mutex::default(),
             permits: connections.map(|connections| Arc::new(Semaphore::new(connections))),
@@ -171,9 +176,10 @@ impl Pool {
     /// upstream closed.
     pub(crate) fn close_old(&self) {
         let now = Instant::now();
-        let (mut idle, mut habits) = (self.idle(), self.habits());
-        idle.retain_mut(|idle| self.keeps(idle, &mut habits, now));
-        drop((idle, habits));
+        let mut kept = self.kept();
+        let Kept { idle, habits } = &mut *kept;
+        idle.retain_mut(|idle| self.keeps(idle, habits, now));
+        drop(kept);
         self.http2.close_old(self.config.pool.keep_idle, self.config.pool.max_age);
     }
 
@@ -215,21 +221,18 @@ impl Pool {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn habits(&self) -> MutexGuard<'_, Habits> {
-        self.habits.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest connection that can take a request, and how long it was idle.
     fn take_idle(&self) -> Option<(Idle, Duration)> {
         let now = Instant::now();
-        let (mut idle, mut habits) = (self.idle(), self.habits());
+        let mut kept = self.kept();
+        let Kept { idle, habits } = &mut *kept;
         for place in (0..idle.len()).rev() {
             let candidate = &mut idle[place];
-            if !self.keeps(candidate, &mut habits, now) {
+            if !self.keeps(candidate, habits, now) {
                 idle.remove(place);
                 continue;
             }
@@ -441,13 +444,13 @@ impl Checkout {
         if went_again || (response.is_none() && !answered) {
             self.went_again = went_again;
             if let Some((after, idle)) = self.before {
-                self.pool.habits().closed(after, idle);
+                self.pool.kept().habits.closed(after, idle);
             }
         }
         let Some(response) = response else { return };
         let headers = response.headers();
         if let Some(value) = headers.get("keep-alive").and_then(|value| value.to_str().ok()) {
-            self.pool.habits().announced(value);
+            self.pool.kept().habits.announced(value);
         }
         let closes = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"close");
         self.after = match response.body().size_hint().exact() {
@@ -490,15 +493,15 @@ impl Checkout {
     pub(crate) fn give_back(self) {
         let Link::Http1(mut connection) = self.link else { return };
         let Some(after) = self.after else { return };
-        if !connection.rest() {
-            return self.pool.habits().closed(after, Duration::ZERO);
-        }
-        let mut idle = self.pool.idle();
-        if idle.len() < MAX_IDLE {
+        let open = connection.rest();
+        let mut kept = self.pool.kept();
+        if !open {
+            kept.habits.closed(after, Duration::ZERO);
+        } else if kept.idle.len() < MAX_IDLE {
             let (opened, since) = (self.opened, Instant::now());
-            idle.push(Idle { connection, opened, since, after, outlived: false });
+            kept.idle.push(Idle { connection, opened, since, after, outlived: false });
         }
-        drop(idle);
+        drop(kept);
         drop(self.permit);
     }
 }

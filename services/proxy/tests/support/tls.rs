@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -107,7 +107,7 @@ impl Identity {
     }
 }
 
-/// Answers every request with `{}`.
+/// Answers every request with `{}` when it has all of it.
 pub struct TlsUpstream {
     pub address: SocketAddr,
     handshakes: Arc<Mutex<Vec<Handshake>>>,
@@ -180,10 +180,9 @@ async fn accept(
                     .peer_certificates()
                     .map(|chain| chain[0].clone().into_owned()),
             });
-            let service = service_fn(|_: Request<Incoming>| async {
-                Ok::<_, std::convert::Infallible>(Response::new(Full::new(
-                    bytes::Bytes::from_static(b"{}"),
-                )))
+            let service = service_fn(|request: Request<Incoming>| async {
+                request.into_body().collect().await?;
+                Ok::<_, hyper::Error>(Response::new(Full::new(bytes::Bytes::from_static(b"{}"))))
             });
             let server = auto::Builder::new(TokioExecutor::new());
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
