@@ -35,7 +35,7 @@ use modash_proto::{
 };
 use modash_runtime::Shutdown;
 use prost::Message as _;
-use tokio::sync::{Notify, mpsc::UnboundedSender, oneshot};
+use tokio::sync::{Notify, mpsc::Sender, oneshot};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -143,7 +143,7 @@ impl Emitter {
         self: Arc<Self>,
         shutdown: Shutdown,
         cores_ended: impl Future,
-        deaths: &UnboundedSender<Death>,
+        deaths: &Sender<Death>,
     ) -> io::Result<()> {
         let (opened, spool_is_open) = oneshot::channel();
         let keeper = KeeperThread::start(self.clone(), opened, deaths)?;
@@ -287,7 +287,7 @@ impl KeeperThread {
     fn start(
         emitter: Arc<Emitter>,
         opened: oneshot::Sender<()>,
-        deaths: &UnboundedSender<Death>,
+        deaths: &Sender<Death>,
     ) -> io::Result<Self> {
         const NAME: &str = "modash-spool";
         let vital = Vital::new(NAME, deaths);

@@ -37,7 +37,7 @@ mod watched_files;
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use modash_runtime::{Admin, BindError, ServiceContext, Shutdown, bind, warn_if_exposed};
-use tokio::{net::TcpListener, sync::mpsc::UnboundedSender};
+use tokio::{net::TcpListener, sync::mpsc::Sender};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -170,7 +170,7 @@ impl Proxy {
         // Cores must not outlive this future, also when it is dropped.
         let _stop = StopOnDrop(context.shutdown.clone());
         let (running, mut ended) = tokio::sync::mpsc::channel(1);
-        let (deaths, mut died) = tokio::sync::mpsc::unbounded_channel();
+        let (deaths, mut died) = tokio::sync::mpsc::channel(1);
         let aid = Arc::new(StreamUsageAid::new(config.stream_usage));
         for (number, (intake, shared)) in intakes.into_iter().zip(cores).enumerate() {
             let router = Router::new(
@@ -251,7 +251,7 @@ struct CoreThread {
 
 impl CoreThread {
     /// Starts it with a single-threaded runtime: a request never changes cores.
-    fn start(self, number: usize, deaths: &UnboundedSender<Death>) -> io::Result<()> {
+    fn start(self, number: usize, deaths: &Sender<Death>) -> io::Result<()> {
         let name = format!("modash-core-{number}");
         let vital = Vital::new(&name, deaths);
         std::thread::Builder::new().name(name).spawn(|| match self.run() {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 /// Held by such a thread as long as it runs.
 pub(crate) struct Vital {
     name: String,
-    deaths: mpsc::UnboundedSender<Death>,
+    deaths: mpsc::Sender<Death>,
     finished: bool,
 }
 
@@ -20,7 +20,7 @@ pub struct Death {
 }
 
 impl Vital {
-    pub(crate) fn new(name: &str, deaths: &mpsc::UnboundedSender<Death>) -> Self {
+    pub(crate) fn new(name: &str, deaths: &mpsc::Sender<Death>) -> Self {
         Self { name: name.to_owned(), deaths: deaths.clone(), finished: false }
     }
 
@@ -37,8 +37,8 @@ impl Vital {
 
     fn die(&self, why: String) {
         tracing::error!(thread = self.name, why, "a thread died: the proxy stops");
-        // Nobody listens any more when the proxy has ended.
-        let _ = self.deaths.send(Death { name: self.name.clone(), why });
+        // The first one ends the proxy; later ones are only logged.
+        let _ = self.deaths.try_send(Death { name: self.name.clone(), why });
     }
 }
 

@@ -34,9 +34,9 @@ impl Patience {
     /// What the client has not sent in time.
     fn left(self, waits: Waits, waited: Duration) -> Result<Duration, Overdue> {
         let (limit, overdue) = match waits {
-            Waits::ForUpstream => return Ok(self.shortest()),
-            Waits::ForHead => (self.head, Overdue::Head),
-            Waits::ForRequest => (self.idle, Overdue::Request),
+            Waits::Upstream => return Ok(self.shortest()),
+            Waits::Head => (self.head, Overdue::Head),
+            Waits::Request => (self.idle, Overdue::Request),
         };
         match limit.checked_sub(waited) {
             // The client may begin another wait before this one is over.
@@ -50,22 +50,22 @@ impl Patience {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waits {
     /// A request is being answered.
-    ForUpstream,
+    Upstream,
     /// The first bytes of the connection, or the rest of a head.
-    ForHead,
+    Head,
     /// The next request.
-    ForRequest,
+    Request,
 }
 
 impl Waits {
     fn of(client: &Client) -> Self {
         let first = client.requests() == 0 && !client.is_http2();
         if client.is_active() {
-            Self::ForUpstream
+            Self::Upstream
         } else if client.is_in_head() || first {
-            Self::ForHead
+            Self::Head
         } else {
-            Self::ForRequest
+            Self::Request
         }
     }
 }
@@ -172,7 +172,7 @@ mod tests {
     fn a_wait_ends_when_its_time_is_over_and_not_later() {
         let patience = Patience { head: seconds(30), idle: seconds(90) };
         for (waits, limit, overdue) in
-            [(Waits::ForRequest, 90, Overdue::Request), (Waits::ForHead, 30, Overdue::Head)]
+            [(Waits::Request, 90, Overdue::Request), (Waits::Head, 30, Overdue::Head)]
         {
             // The wait begins at any moment between two looks.
             for looked_before in [0, 1, 7, 29, 30] {
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_wait_that_begins_between_two_looks_is_not_missed() {
         let patience = Patience { head: seconds(5), idle: seconds(90) };
-        assert_eq!(patience.left(Waits::ForRequest, seconds(1)), Ok(seconds(5)));
-        assert_eq!(patience.left(Waits::ForUpstream, seconds(100)), Ok(seconds(5)));
+        assert_eq!(patience.left(Waits::Request, seconds(1)), Ok(seconds(5)));
+        assert_eq!(patience.left(Waits::Upstream, seconds(100)), Ok(seconds(5)));
     }
 }

@@ -202,7 +202,7 @@ impl Wire {
     fn may_go_again(&self, in_order: bool) -> bool {
         let socket = self.link.socket();
         // Most ends are those of idle connections; they need no system call.
-        self.sent.bytes().first().is_some()
+        !self.sent.bytes().is_empty()
             && self.sent.may_go_again(Ended {
                 in_order: in_order || socket.ended(),
                 written: socket.written(),
