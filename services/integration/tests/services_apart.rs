@@ -10,6 +10,7 @@ use modash_runtime::Shutdown;
 use modash_simulator::{Simulator, SimulatorConfig, Stats};
 use modash_test_support::{Relay, TestDatabase, eventually};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
 async fn simulator() -> (String, Stats) {
     let simulator = Simulator::bind(SimulatorConfig::default()).await.unwrap();
@@ -106,4 +107,44 @@ async fn migrate_applies_the_migrations_and_exits() {
             .succeeds()
             .await;
     }
+}
+
+/// Waits until statements of queries run, or until none does: in less time than
+/// they would need to end by themselves.
+async fn statements(database: &TestDatabase, running: bool) {
+    eventually(Duration::from_secs(5), || async {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND state <> 'idle'
+               AND application_name = 'modash-analytics queries'",
+        )
+        .fetch_one(&mut PgConnection::connect(&database.url()).await.unwrap())
+        .await
+        .unwrap();
+        (count > 0) == running
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_leaves_and_a_deadline_that_passes_end_the_statement() {
+    let (database, (upstream, _)) = (TestDatabase::create().await, simulator().await);
+    let services = Services::start(&database.url(), &upstream).await;
+    let mut lock = PgConnection::connect(&database.url()).await.unwrap();
+    let locking = "BEGIN; LOCK TABLE series IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(locking).execute(&mut lock).await.unwrap();
+    for url in [&services.gateway_url, &services.proxy_url] {
+        tokio::select! {
+            answer = rpc_value(url, "UsageSummary", &json!({})) => panic!("{answer:?}"),
+            () = statements(&database, true) => {}
+        }
+        statements(&database, false).await;
+    }
+    let url = format!("{}/modash.v1.AnalyticsService/UsageSummary", services.gateway_url);
+    let reply = post_json(&url, &[("connect-timeout-ms", "500")], &json!({})).await.unwrap();
+    assert_eq!(reply.status, 504, "{reply:?}");
+    statements(&database, false).await;
+    lock.close().await.unwrap();
+    send(&services).await;
+    recorded(&services, 1).await;
 }

@@ -15,6 +15,10 @@ use crate::config::DatabaseUrl;
 /// How long to wait for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long a released connection may take to answer that it is idle. Otherwise it
+/// is closed, which ends a statement that still runs.
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(250);
+
 /// Connections of a command: as many writers as there may be, each with one for
 /// its series.
 const COMMAND_CONNECTIONS: u32 = 8;
@@ -136,10 +140,35 @@ fn pool(
                 sqlx::query(include_str!("queries/configure_connection.sql"))
                     .bind(timeout)
                     .bind(read_only)
-                    .execute(connection)
+                    .execute(&mut *connection)
                     .await?;
-                Ok(())
+                watch_the_client(connection).await
             })
         })
+        .after_release(|connection, _| Box::pin(async move { Ok(is_idle(connection).await) }))
         .connect_lazy_with(options)
+}
+
+/// Makes PostgreSQL cancel a statement when its connection is closed.
+async fn watch_the_client(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let watching = include_str!("queries/watch_the_client.sql");
+    match sqlx::query(watching).execute(connection).await {
+        // Not supported by servers on Windows: the statement timeout applies there.
+        Err(sqlx::Error::Database(error)) => {
+            tracing::debug!(
+                error = error.message(),
+                "statements continue after their connection is closed"
+            );
+            Ok(())
+        }
+        result => result.map(|_| ()),
+    }
+}
+
+/// Whether a released connection runs no statement and has no open transaction.
+/// A future that is dropped before it completes (cancelled call, deadline) may
+/// leave either behind: `begin` is not cancel safe, for example.
+async fn is_idle(connection: &mut PgConnection) -> bool {
+    let idle = sqlx::query_scalar(include_str!("queries/is_idle.sql")).fetch_one(connection);
+    matches!(tokio::time::timeout(RELEASE_TIMEOUT, idle).await, Ok(Ok(true)))
 }

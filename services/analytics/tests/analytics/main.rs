@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
 mod bad_input;
+mod cancelled;
+
 mod cluster;
 mod completeness;
 mod data;
