@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use modash_proto::v1::ReplicaStats;
 use modash_runtime::Metrics;
 use prometheus_client::metrics::{
     counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
 };
+use replicas::ReplicaMetrics;
 use tonic::Code;
+
+mod replicas;
+
+pub(crate) use replicas::ReplicaCounts;
 
 /// Counters of ingest.
 #[derive(Debug, Clone)]
@@ -20,12 +24,19 @@ pub(crate) struct IngestMetrics {
     pub(crate) queued: Gauge,
     pub(crate) commit_seconds: Histogram,
     pub(crate) retries: Counter,
-    replicas: Family<[(&'static str, String); 2], Gauge>,
+    pub(crate) replicas: ReplicaMetrics,
 }
 
 impl IngestMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
+        let replicas = ReplicaMetrics::default();
+        metrics.register(
+            "analytics_replica_events",
+            "Events as the proxies last counted them, by replica and state",
+            replicas.gauges.clone(),
+        );
         Self {
+            replicas,
             streams: metrics.register(
                 "analytics_ingest_streams",
                 "Streams of proxies that are open",
@@ -66,11 +77,6 @@ impl IngestMetrics {
                 "Commits that were tried again",
                 Counter::default(),
             ),
-            replicas: metrics.register(
-                "analytics_replica_events",
-                "Events as the proxies last counted them, by replica and state",
-                Family::default(),
-            ),
         }
     }
 
@@ -81,21 +87,6 @@ impl IngestMetrics {
             "Events counted under \"other\" because there were too many series",
             overflow.clone(),
         );
-    }
-
-    /// Shows what a proxy counted.
-    pub(crate) fn replica_stats(&self, replica_id: &str, stats: &ReplicaStats) {
-        for (state, count) in states(stats) {
-            let labels = replica_labels(replica_id, state);
-            self.replicas.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// Forgets a proxy that left.
-    pub(crate) fn forget_replica(&self, replica_id: &str) {
-        for (state, _) in states(&ReplicaStats::default()) {
-            self.replicas.remove(&replica_labels(replica_id, state));
-        }
     }
 }
 
@@ -133,26 +124,6 @@ impl QueryMetrics {
         let code = modash_proto::ErrorCode::from(code).name();
         self.answers.get_or_create(&[("method", method), ("code", code)]).inc();
     }
-}
-
-fn replica_labels(replica_id: &str, state: &str) -> [(&'static str, String); 2] {
-    [("replica", replica_id.to_owned()), ("state", state.to_owned())]
-}
-
-fn states(stats: &ReplicaStats) -> [(&'static str, u64); 11] {
-    [
-        ("started", stats.started),
-        ("finished", stats.finished),
-        ("queued", stats.queued),
-        ("spooled", stats.spooled),
-        ("sent", stats.sent),
-        ("acknowledged", stats.acknowledged),
-        ("dropped", stats.dropped),
-        ("rejected", stats.rejected),
-        ("damaged", stats.damaged),
-        ("recovered", stats.recovered.unwrap_or_default()),
-        ("interrupted", stats.interrupted.unwrap_or_default()),
-    ]
 }
 
 const SECONDS: [f64; 12] =

@@ -13,6 +13,7 @@ use dimensions::Dimensions;
 use insert_requests::Shared;
 
 mod bulk;
+mod cache;
 mod completeness;
 mod concurrency;
 mod connect;

@@ -15,6 +15,10 @@ use crate::{
 /// How often reports are written.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Limit of waiting reports while the database is unreachable. Dropping one loses
+/// nothing: each connected proxy reports every second.
+const MOST: usize = 10_000;
+
 /// Reports that were not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
@@ -25,7 +29,10 @@ pub(crate) struct Reports {
 impl Reports {
     /// Takes a report.
     pub(super) fn note(&self, run: &Run, report: Report) {
-        self.last().insert(run.clone(), report);
+        let mut last = self.last();
+        if last.len() < MOST || last.contains_key(run) {
+            last.insert(run.clone(), report);
+        }
     }
 
     /// Writes for ever.
@@ -53,7 +60,8 @@ impl Reports {
                 );
             });
             let mut last = self.last();
-            for (run, report) in reports {
+            let room = MOST.saturating_sub(last.len());
+            for (run, report) in reports.into_iter().take(room) {
                 last.entry(run).or_insert(report);
             }
         }

@@ -22,7 +22,10 @@ use super::{
     Ingest,
     queue::{Batch, LateReject},
 };
-use crate::store::{Misplaced, Refused, Report, Row, Run};
+use crate::{
+    metrics::ReplicaCounts,
+    store::{Misplaced, Refused, Report, Row, Run},
+};
 
 /// Batches of one stream that wait for their commit: many, so that proxies with
 /// small batches can still report what runs while the database is away.
@@ -33,12 +36,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_INTERVAL: Duration = Duration::from_secs(1);
 
 type Answers = mpsc::Sender<Result<StreamUsageResponse, Status>>;
-
-impl Drop for Intake<'_> {
-    fn drop(&mut self) {
-        self.ingest.metrics.forget_replica(&self.run.replica_id);
-    }
-}
 
 /// A batch that was queued: what to say once it is committed.
 struct Awaited {
@@ -54,6 +51,7 @@ struct Intake<'a> {
     ingest: &'a Ingest,
     run: Arc<Run>,
     version: String,
+    counts: ReplicaCounts,
     next_sequence: u64,
     awaited: mpsc::Sender<Awaited>,
     answers: Answers,
@@ -103,6 +101,7 @@ impl Ingest {
         let mut intake = Intake {
             ingest: self,
             run: Arc::new(run_of(&hello)),
+            counts: self.metrics.replicas.open(&hello.replica_id),
             version: hello.version,
             next_sequence: hello.next_sequence,
             awaited,
@@ -222,8 +221,8 @@ impl Intake<'_> {
         (Batch { rows, refused, committed }, awaited)
     }
 
-    fn take_stats(&self, stats: ReplicaStats) {
-        self.ingest.metrics.replica_stats(&self.run.replica_id, &stats);
+    fn take_stats(&mut self, stats: ReplicaStats) {
+        self.counts.set(&stats);
         let (version, reported_at) = (self.version.clone(), Utc::now());
         self.ingest.reports.note(&self.run, Report { version, reported_at, stats });
     }

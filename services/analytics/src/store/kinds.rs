@@ -12,10 +12,13 @@ use modash_proto::v1::UsageEvent;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 
-use super::{Error, dimensions::Canonical};
+use super::{Error, cache::Cache, dimensions::Canonical};
 
 /// Sets that are kept in the dictionary.
 const LIMIT: usize = 50_000;
+
+/// Bytes of sets whose ids are kept in memory.
+const CACHE_BYTES: usize = 16 << 20;
 
 /// Ids that are tried for one set: each further one is needed only if another
 /// set has the same 32-bit hash.
@@ -37,9 +40,15 @@ struct Kind<'a> {
 }
 
 /// Ids of the sets that this process met.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Kinds {
-    known: Mutex<HashMap<Canonical, Option<i32>>>,
+    known: Mutex<Cache<Option<i32>>>,
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self { known: Mutex::new(Cache::new(CACHE_BYTES)) }
+    }
 }
 
 impl<'a> Kind<'a> {
@@ -87,7 +96,7 @@ fn id_of(canonical: &[u8], attempt: u8) -> i32 {
 }
 
 impl Kinds {
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<Canonical, Option<i32>>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, Cache<Option<i32>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -102,16 +111,16 @@ impl Kinds {
         let mut found = Vec::new();
         let mut unknown: HashMap<Canonical, (Kind<'a>, Vec<usize>)> = HashMap::new();
         {
-            let known = self.known();
+            let mut known = self.known();
             for (at, event) in events.into_iter().enumerate() {
                 let Some(kind) = Kind::of(event) else {
                     found.push(None);
                     continue;
                 };
                 kind.canonical(&mut canonical);
-                let id = known.get(canonical.as_slice());
-                found.push(id.copied().flatten());
-                if id.is_none() && known.len() < LIMIT {
+                let id = known.get(&canonical);
+                found.push(id.flatten());
+                if id.is_none() {
                     let places = unknown.entry(canonical.as_slice().into());
                     places.or_insert_with(|| (kind, Vec::new())).1.push(at);
                 }

@@ -15,11 +15,16 @@ use sqlx::{PgPool, types::Json};
 
 use super::{
     Error,
-    dimensions::{Canonical, Dimensions, NARROW, NarrowIds, id_of},
+    cache::Cache,
+    dimensions::{Canonical, Cube, Dimensions, NARROW, NarrowIds, id_of},
 };
 
-/// Sets whose ids are kept in memory; more, and the cache begins anew.
-const CACHE_SIZE: usize = 100_000;
+/// Bytes of full sets whose ids are kept in memory: more than 100,000 of them,
+/// unless their texts are long.
+const FULL_BYTES: usize = 64 << 20;
+
+/// Bytes of narrow sets whose ids are kept in memory.
+const NARROW_BYTES: usize = 16 << 20;
 
 /// Ids that are tried for one set. Each further one is needed only if another
 /// set has the same 64-bit hash.
@@ -39,24 +44,45 @@ pub(super) struct SeriesIds {
 #[derive(Debug)]
 pub(super) struct SeriesCache {
     limit: i64,
-    cache: Mutex<Cache>,
+    known: Mutex<Known>,
     overflow: Counter,
 }
 
-#[derive(Debug, Default)]
-struct Cache {
-    /// By the canonical form of the full set.
-    members: HashMap<Canonical, SeriesIds>,
-    /// Each set on its own.
-    ids: HashMap<Canonical, i64>,
+#[derive(Debug)]
+struct Known {
+    /// What full sets are counted under.
+    members: Cache<Member>,
+    /// Narrow sets on their own.
+    narrow: Cache<i64>,
     /// Full sets in the database, and when they were counted.
     count: Option<(i64, Instant)>,
+}
+
+/// What a full set is counted under.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    ids: SeriesIds,
+    /// It came beyond the limit: the ids are those of a set with "other" in it.
+    limited: bool,
+}
+
+/// A full set that is not known: what stands for it, and the requests that have it.
+#[derive(Debug)]
+struct Unknown<'a> {
+    set: Dimensions<'a>,
+    limited: bool,
+    places: Vec<usize>,
 }
 
 impl SeriesCache {
     /// A cache for a database that is to have at most `limit` full sets.
     pub(super) fn new(limit: u32) -> Self {
-        Self { limit: limit.into(), cache: Mutex::default(), overflow: Counter::default() }
+        let known = Known {
+            members: Cache::new(FULL_BYTES),
+            narrow: Cache::new(NARROW_BYTES),
+            count: None,
+        };
+        Self { limit: limit.into(), known: Mutex::new(known), overflow: Counter::default() }
     }
 
     /// Requests that were counted under "other".
@@ -64,8 +90,8 @@ impl SeriesCache {
         &self.overflow
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The series of full sets; sets that are new are written first.
@@ -76,29 +102,43 @@ impl SeriesCache {
     ) -> Result<Vec<SeriesIds>, Error> {
         let mut canonical = Vec::new();
         let mut found = Vec::new();
-        let mut unknown: HashMap<Canonical, (Dimensions<'a>, Vec<usize>)> = HashMap::new();
+        let mut beyond = 0;
+        let mut unknown: HashMap<Canonical, Unknown<'a>> = HashMap::new();
         {
-            let cache = self.cache();
+            let mut known = self.known();
             for (at, set) in sets.into_iter().enumerate() {
                 set.canonical(&mut canonical);
-                let ids = cache.members.get(canonical.as_slice()).copied();
-                found.push(ids.unwrap_or_default());
-                if ids.is_none() {
-                    match unknown.get_mut(canonical.as_slice()) {
-                        Some((_, places)) => places.push(at),
-                        None => {
-                            unknown.insert(canonical.as_slice().into(), (set, vec![at]));
-                        }
+                let member = known.members.get(&canonical);
+                found.push(member.map(|member| member.ids).unwrap_or_default());
+                match (member, unknown.get_mut(canonical.as_slice())) {
+                    (Some(member), _) => beyond += u64::from(member.limited),
+                    (None, Some(unknown)) => unknown.places.push(at),
+                    (None, None) => {
+                        let new = Unknown { set, limited: false, places: vec![at] };
+                        unknown.insert(canonical.as_slice().into(), new);
                     }
                 }
             }
         }
-        if unknown.is_empty() {
-            return Ok(found);
+        if !unknown.is_empty() {
+            beyond += self.add(pool, unknown, &mut found).await?;
         }
+        self.overflow.inc_by(beyond);
+        Ok(found)
+    }
+
+    /// Finds the series of sets that are not known, and remembers them; gives how
+    /// many requests are counted under "other".
+    async fn add(
+        &self,
+        pool: &PgPool,
+        mut unknown: HashMap<Canonical, Unknown<'_>>,
+        found: &mut [SeriesIds],
+    ) -> Result<u64, Error> {
         self.limit(pool, &mut unknown).await?;
-        let mut sets: HashMap<Canonical, Dimensions<'a>> = HashMap::new();
-        for (set, _) in unknown.values() {
+        let mut canonical = Vec::new();
+        let mut sets: HashMap<Canonical, Dimensions<'_>> = HashMap::new();
+        for Unknown { set, .. } in unknown.values() {
             for part in parts(*set) {
                 part.canonical(&mut canonical);
                 sets.insert(canonical.as_slice().into(), part);
@@ -109,16 +149,18 @@ impl SeriesCache {
             set.canonical(&mut canonical);
             ids.get(canonical.as_slice()).copied().unwrap_or_default()
         };
-        let mut cache = self.cache();
-        for (original, (set, places)) in unknown {
+        let mut known = self.known();
+        let mut beyond = 0;
+        for (original, Unknown { set, limited, places }) in unknown {
             let ids =
                 SeriesIds { full: id(set), narrow: NARROW.map(|cube| id(set.narrowed(cube))) };
+            beyond += if limited { places.len() as u64 } else { 0 };
             for place in places {
                 found[place] = ids;
             }
-            cache.members.insert(original, ids);
+            known.members.insert(original, Member { ids, limited });
         }
-        Ok(found)
+        Ok(beyond)
     }
 
     /// The narrow series of full sets.
@@ -152,9 +194,9 @@ impl SeriesCache {
     async fn limit(
         &self,
         pool: &PgPool,
-        unknown: &mut HashMap<Canonical, (Dimensions<'_>, Vec<usize>)>,
+        unknown: &mut HashMap<Canonical, Unknown<'_>>,
     ) -> Result<(), Error> {
-        let known = self.cache().count.filter(|(_, at)| at.elapsed() < COUNT_AGE);
+        let known = self.known().count.filter(|(_, at)| at.elapsed() < COUNT_AGE);
         let count = match known {
             Some((count, _)) => count,
             None => {
@@ -165,10 +207,10 @@ impl SeriesCache {
         let wanted = count + i64::try_from(unknown.len()).unwrap_or(i64::MAX);
         let counted_at = known.map_or_else(Instant::now, |(_, at)| at);
         if wanted <= self.limit {
-            self.cache().count = Some((wanted, counted_at));
+            self.known().count = Some((wanted, counted_at));
             return Ok(());
         }
-        self.cache().count = Some((count, counted_at));
+        self.known().count = Some((count, counted_at));
         let ids: Vec<i64> = unknown.keys().map(|canonical| id_of(canonical, 0)).collect();
         let there: Vec<i64> = sqlx::query_scalar(include_str!("queries/known_series.sql"))
             .bind(&ids)
@@ -178,10 +220,10 @@ impl SeriesCache {
         // Those without a name of a model that nobody has do not fill up what is
         // left for names of models.
         let models_too = count > self.limit + self.limit / 10;
-        for (canonical, (set, places)) in unknown {
+        for (canonical, unknown) in unknown {
             if !there.contains(&id_of(canonical, 0)) {
-                *set = set.limited(models_too);
-                self.overflow.inc_by(places.len() as u64);
+                unknown.set = unknown.set.limited(models_too);
+                unknown.limited = true;
             }
         }
         Ok(())
@@ -195,10 +237,10 @@ impl SeriesCache {
     ) -> Result<HashMap<Canonical, i64>, Error> {
         let mut ids = HashMap::new();
         {
-            let cache = self.cache();
-            unknown.retain(|canonical, _| match cache.ids.get(canonical) {
+            let mut known = self.known();
+            unknown.retain(|canonical, _| match known.narrow.get(canonical) {
                 Some(id) => {
-                    ids.insert(canonical.clone(), *id);
+                    ids.insert(canonical.clone(), id);
                     false
                 }
                 None => true,
@@ -217,19 +259,17 @@ impl SeriesCache {
             batch.sort_unstable_by_key(|(id, canonical, _)| (*id, canonical.len()));
             batch.dedup_by_key(|(id, ..)| *id);
             let ours = write(pool, &batch).await?;
-            let settled: Vec<(Canonical, i64)> = batch
+            let settled: Vec<(Canonical, i64, Cube)> = batch
                 .iter()
                 .filter(|(id, ..)| ours.contains(id))
-                .map(|(id, canonical, _)| ((*canonical).clone(), *id))
+                .map(|(id, canonical, set)| ((*canonical).clone(), *id, set.cube))
                 .collect();
-            let mut cache = self.cache();
-            if cache.ids.len().max(cache.members.len()) + settled.len() > CACHE_SIZE {
-                cache.ids.clear();
-                cache.members.clear();
-            }
-            for (canonical, id) in settled {
+            let mut known = self.known();
+            for (canonical, id, cube) in settled {
                 unknown.remove(&canonical);
-                cache.ids.insert(canonical.clone(), id);
+                if cube != Cube::Full {
+                    known.narrow.insert(canonical.clone(), id);
+                }
                 ids.insert(canonical, id);
             }
         }
