@@ -12,6 +12,7 @@ use crate::config::{AnalyticsConfig, DatabaseUrl};
 use dimensions::Dimensions;
 use insert_requests::Shared;
 
+mod activity;
 mod bulk;
 mod cache;
 mod completeness;

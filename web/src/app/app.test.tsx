@@ -18,7 +18,7 @@ beforeEach(() => {
   gateway = fakeGateway({
     UsageSummary: () => summary(),
     UsageTimeseries: () => timeseries(),
-    ModelBreakdown: () => ({ rows: [modelRow()], total: 1 }),
+    ModelBreakdown: () => ({ rows: [modelRow()], total: 1, other: null }),
     RecentRequests: () => page([event()]),
   });
 });

@@ -39,6 +39,7 @@ export const summary = (change: Partial<UsageSummary> = {}): UsageSummary => ({
 const zeros = [0, 0, 0, 0];
 
 export const timeseries = (change: Partial<UsageTimeseries["series"][number]> = {}): UsageTimeseries => ({
+  otherGroups: 0,
   bucketSeconds: 900,
   bucketStarts: zeros.map((_, at) => NOON + at * 900_000),
   series: [
@@ -60,6 +61,7 @@ export const timeseries = (change: Partial<UsageTimeseries["series"][number]> = 
 export const throughput = (): ThroughputTimeseries => {
   const column = (...values: (number | null)[]) => values;
   return {
+    otherGroups: 0,
     bucketSeconds: 900,
     bucketStarts: zeros.map((_, at) => NOON + at * 900_000),
     series: [

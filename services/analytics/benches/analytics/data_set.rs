@@ -108,6 +108,7 @@ async fn generate(url: &str, rows: u64, days: u32) -> Result<DateTime<Utc>> {
         rows,
         days,
         models: 40,
+        uniform_models: 0,
         keys: 200,
         seed: 1,
         until: Some(until),

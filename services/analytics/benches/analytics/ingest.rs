@@ -96,6 +96,7 @@ fn batches(events: usize, pace: Pace) -> (Vec<Vec<UsageEvent>>, Vec<Vec<UsageEve
         rows: (events + warm) as u64,
         days: 1,
         models: 40,
+        uniform_models: 0,
         keys: 200,
         seed: 7,
         until: now,

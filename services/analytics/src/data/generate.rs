@@ -45,6 +45,10 @@ pub struct GenerateOptions {
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub models: u32,
 
+    /// So many models instead, all used equally often, each by a user of its own
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub uniform_models: u32,
+
     /// How many client keys
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub keys: u32,
@@ -87,6 +91,7 @@ impl GenerateOptions {
             rows: self.rows,
             days: self.days,
             models: self.models,
+            uniform_models: self.uniform_models,
             keys: self.keys,
             seed: self.seed,
             until: self.until.unwrap_or(now).trunc_subsecs(0),

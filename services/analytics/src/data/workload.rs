@@ -25,6 +25,9 @@ pub struct WorkloadConfig {
     pub days: u32,
     /// Number of models.
     pub models: u32,
+    /// Number of models that are used equally often, each by a user of its own, in
+    /// place of `models`. 0: none.
+    pub uniform_models: u32,
     /// Number of client keys.
     pub keys: u32,
     /// What makes another workload of the same kind.
@@ -97,6 +100,7 @@ mod tests {
             rows: 20_000,
             days: 7,
             models: 12,
+            uniform_models: 0,
             keys: 30,
             seed: 1,
             until: "2026-11-27T00:00:00Z".parse().unwrap(),
@@ -150,6 +154,16 @@ mod tests {
         assert!(models.len() > 6 && models[0] > 0.15 && models[0] > 4.0 * models[6], "{models:?}");
         let keys = shares(events.iter().filter_map(|event| event.client_key.clone()));
         assert!(keys.len() > 20 && keys[0] > 0.15 && keys[0] > 4.0 * keys[20], "{keys:?}");
+    }
+
+    #[test]
+    fn uniform_models_are_used_equally_often_each_by_its_user() {
+        let events = events(WorkloadConfig { uniform_models: 500, ..config() });
+        let user = |event: &UsageEvent| (event.model.clone(), event.user.clone());
+        let pairs: HashSet<_> = events.iter().map(user).collect();
+        assert_eq!(pairs.len(), 500);
+        let models = shares(events.into_iter().filter_map(|event| event.model));
+        assert!(models[0] < 0.01, "{models:?}");
     }
 
     #[test]

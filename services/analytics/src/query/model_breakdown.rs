@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::Failure,
     rollup::{LEVELS, Measures, Sums, Token},
-    store::{Depth, Grouping},
+    store::{Depth, Grouping, Members, Selection, Snapshot},
 };
 
 /// Parts of the range in a sparkline.
@@ -43,33 +43,92 @@ impl Queries {
         let mut snapshot = self.store.snapshot().await?;
         let selection = snapshot.select(range, &filter).await?;
         let mut members = snapshot.members(&filter, &grouping).await?;
-        let mut models = groups::by_size(
-            &mut snapshot,
-            &selection,
-            &mut members,
-            Depth::Distributions,
-            |all: &Measures| (Rank::new(&all.sums, order), all.sums.requests),
-        )
-        .await?;
-        let total = models.len() as u64;
-        let all_requests = models.iter().map(|model| model.measures.sums.requests).sum();
+        // Histograms are most of the bytes: with many models, read them only for the
+        // models that are shown.
+        let few = members.groups() <= limit as usize;
+        let depth = if few { Depth::Distributions } else { Depth::Sums };
+        let size = |all: &Measures| (Rank::new(&all.sums, order), all.sums.requests);
+        let mut models =
+            groups::by_size(&mut snapshot, &selection, &mut members, depth, size).await?;
+        let total = snapshot.count_groups(&selection, &members, models.len()).await?;
         models.truncate(limit as usize);
         let numbers: Vec<i32> = models.iter().map(|model| model.number).collect();
         let mut members = members.only(&numbers);
-        let cells = snapshot.cells(&selection, &mut members, &parts(range), Depth::Sums).await?;
-        let mut sparklines: HashMap<i32, Vec<u64>> = HashMap::new();
-        for ((part, model), measures) in cells {
-            let line = sparklines.entry(model).or_insert_with(|| vec![0; SPARKLINE_PARTS]);
-            if let Some(slot) = usize::try_from(part).ok().and_then(|part| line.get_mut(part)) {
-                *slot += measures.sums.requests.cast_unsigned();
-            }
+        if !few {
+            let size = |all: &Measures| (Rank::new(&all.sums, order), all.sums.requests);
+            let depth = Depth::Distributions;
+            models = groups::by_size(&mut snapshot, &selection, &mut members, depth, size).await?;
         }
-        let row = |model: &Group| {
-            let sparkline = sparklines.remove(&model.number);
-            response(model, all_requests, sparkline.unwrap_or_else(|| vec![0; SPARKLINE_PARTS]))
-        };
-        Ok(ModelBreakdownResponse { total, rows: models.iter().map(row).collect() })
+        let mut rows = rows(&mut snapshot, &selection, &mut members, range, &models).await?;
+        let mut other = None;
+        if total > rows.len() as u64 {
+            let mut all = snapshot.members(&filter, &Grouping::None).await?;
+            let size = |all: &Measures| all.sums.requests;
+            let sum =
+                groups::by_size(&mut snapshot, &selection, &mut all, Depth::Sums, size).await?;
+            let sum = self::rows(&mut snapshot, &selection, &mut all, range, &sum).await?;
+            other = sum.into_iter().next().map(|sum| without(sum, &rows));
+        }
+        let all_requests: u64 = rows.iter().chain(&other).map(|row| row.requests).sum();
+        for row in rows.iter_mut().chain(&mut other) {
+            row.share = share(row.requests, all_requests);
+        }
+        Ok(ModelBreakdownResponse { total, rows, other })
     }
+}
+
+/// The rows of models, without their shares.
+async fn rows(
+    snapshot: &mut Snapshot<'_>,
+    selection: &Selection,
+    members: &mut Members,
+    range: TimeRange,
+    models: &[Group],
+) -> Result<Vec<v1::ModelRow>, Failure> {
+    let cells = snapshot.cells(selection, members, &parts(range), Depth::Sums).await?;
+    let mut sparklines: HashMap<i32, Vec<u64>> = HashMap::new();
+    for ((part, model), measures) in cells {
+        let line = sparklines.entry(model).or_insert_with(|| vec![0; SPARKLINE_PARTS]);
+        if let Some(slot) = usize::try_from(part).ok().and_then(|part| line.get_mut(part)) {
+            *slot += measures.sums.requests.cast_unsigned();
+        }
+    }
+    let row = |model: &Group| {
+        let sparkline = sparklines.remove(&model.number);
+        response(model, sparkline.unwrap_or_else(|| vec![0; SPARKLINE_PARTS]))
+    };
+    Ok(models.iter().map(row).collect())
+}
+
+/// The row of all models minus those in `rows`.
+fn without(mut rest: v1::ModelRow, rows: &[v1::ModelRow]) -> v1::ModelRow {
+    for row in rows {
+        for (left, part) in [
+            (&mut rest.requests, row.requests),
+            (&mut rest.failed_requests, row.failed_requests),
+            (&mut rest.prompt_tokens, row.prompt_tokens),
+            (&mut rest.cached_prompt_tokens, row.cached_prompt_tokens),
+            (&mut rest.cache_write_tokens, row.cache_write_tokens),
+            (&mut rest.completion_tokens, row.completion_tokens),
+            (&mut rest.reasoning_tokens, row.reasoning_tokens),
+            (&mut rest.total_tokens, row.total_tokens),
+            (&mut rest.requests_without_usage, row.requests_without_usage),
+        ] {
+            *left = left.saturating_sub(part);
+        }
+        for (left, part) in rest.sparkline.iter_mut().zip(&row.sparkline) {
+            *left = left.saturating_sub(*part);
+        }
+    }
+    rest.error_share = share(rest.failed_requests, rest.requests);
+    // The newest request may belong to a model that is shown.
+    rest.last_seen_at = None;
+    rest
+}
+
+/// A part of a whole that may be nothing.
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 /// What models are ordered by, the largest first.
@@ -147,18 +206,16 @@ fn parts(range: TimeRange) -> [DateTime<Utc>; SPARKLINE_PARTS + 1] {
     })
 }
 
-fn response(model: &Group, all_requests: i64, sparkline: Vec<u64>) -> v1::ModelRow {
+fn response(model: &Group, sparkline: Vec<u64>) -> v1::ModelRow {
     let all = &model.measures;
     let sums = &all.sums;
     let tokens = |token| sums.tokens(token).cast_unsigned();
-    // A model without requests is not in the list: no division by 0.
-    let share = |part: i64, whole: i64| part as f64 / whole as f64;
     v1::ModelRow {
         model: model.key.clone(),
         requests: sums.requests.cast_unsigned(),
-        share: share(sums.requests, all_requests),
+        share: 0.0,
         failed_requests: sums.failed.cast_unsigned(),
-        error_share: share(sums.failed, sums.requests),
+        error_share: share(sums.failed.cast_unsigned(), sums.requests.cast_unsigned()),
         prompt_tokens: tokens(Token::Prompt),
         cached_prompt_tokens: tokens(Token::CachedPrompt),
         cache_write_tokens: tokens(Token::CacheWrite),

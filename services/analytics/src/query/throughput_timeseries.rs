@@ -38,13 +38,16 @@ impl Queries {
         let selection = snapshot.select(range, &filter).await?;
         let mut members = snapshot.members(&filter, &grouping).await?;
         let mut columns = Columns::new(&grid);
+        let mut other_groups = 0;
         if grouping == Grouping::None {
             columns.open(0, String::new(), String::new());
         } else {
             let size = |all: &Measures| all.sums.requests;
             let mut ranked =
                 groups::by_size(&mut snapshot, &selection, &mut members, Depth::Sums, size).await?;
+            let total = snapshot.count_groups(&selection, &members, ranked.len()).await?;
             ranked.truncate(top as usize);
+            other_groups = total - ranked.len() as u64;
             for group in &ranked {
                 columns.open(group.number, group.key.clone(), group_key(&grouping, &group.key));
             }
@@ -74,6 +77,7 @@ impl Queries {
             bucket_seconds: grid.bucket_seconds,
             bucket_starts: grid.wire_starts(),
             series: columns.series,
+            other_groups,
         })
     }
 }

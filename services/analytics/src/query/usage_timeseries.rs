@@ -26,6 +26,7 @@ impl Queries {
         let selection = snapshot.select(range, &filter).await?;
         let mut members = snapshot.members(&filter, &grouping).await?;
         let mut columns = Columns::new(grid.starts.len());
+        let mut other_groups = 0;
         if grouping == Grouping::None {
             // A chart of everything has its line also where nothing happened.
             columns.open(String::new(), false);
@@ -35,12 +36,14 @@ impl Queries {
                 |all: &crate::rollup::Measures| (all.sums.tokens(Token::Total), all.sums.requests);
             let ranked =
                 groups::by_size(&mut snapshot, &selection, &mut members, Depth::Sums, size).await?;
-            let (own, others) = ranked.split_at(ranked.len().min(top as usize));
+            let total = snapshot.count_groups(&selection, &members, ranked.len()).await?;
+            let (own, _) = ranked.split_at(ranked.len().min(top as usize));
             for group in own {
                 let place = columns.open(group_key(&grouping, &group.key), false);
                 columns.places.insert(group.number, place);
             }
-            if !others.is_empty() {
+            other_groups = total - own.len() as u64;
+            if other_groups > 0 {
                 let numbers: Vec<i32> = own.iter().map(|group| group.number).collect();
                 members = members.only(&numbers);
                 columns.other = Some(columns.open(String::new(), true));
@@ -79,6 +82,7 @@ impl Queries {
             bucket_seconds: grid.bucket_seconds,
             bucket_starts: grid.wire_starts(),
             series: columns.series,
+            other_groups,
         })
     }
 }

@@ -7,6 +7,7 @@ use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::{
     Error,
+    activity::{Activity, Noted},
     copy::CopyRows,
     rollups::{BothSets, COLUMNS, Levels, decode, encode, horizons, minutes, widen},
 };
@@ -38,6 +39,9 @@ impl Levels {
         if changes == 0 {
             return Ok(0);
         }
+        let mut activity = Activity::default();
+        activity.add(&rollups.narrow);
+        activity.note(&mut transaction, Noted::New).await?;
         let horizons = horizons(&mut transaction).await?;
         let mut made = HashSet::new();
         let mut rows = Rows::new(changes);

@@ -11,6 +11,7 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
 
 use super::{
     Error, Store,
+    activity::{Activity, Noted},
     dimensions::{Cube, Dimensions, NarrowIds},
     insert_requests::narrowed,
     rollups::{self, BothSets, Horizons, Partition},
@@ -178,9 +179,15 @@ impl Store {
             self.make_partitions(part.start, &after).await?;
         }
         let rebuilding = parts.iter().zip(lacking).map(async |(part, lacks)| {
-            if lacks { self.rebuild_part(part, &after).await } else { Ok(0) }
+            if lacks { self.rebuild_part(part, &after).await } else { Ok(Default::default()) }
         });
-        let requests = try_join_all(rebuilding).await?;
+        let mut requests = Vec::with_capacity(parts.len());
+        let mut activity = Activity::default();
+        for (part, active) in try_join_all(rebuilding).await? {
+            requests.push(part);
+            activity.merge(active);
+        }
+        activity.note(&mut lock, Noted::Again).await?;
         for (level, sets) in rollups::all_levels() {
             let place = LEVELS.iter().position(|other| *other == level).unwrap_or_default();
             let from = after.of(sets).complete_from[place];
@@ -213,7 +220,7 @@ impl Store {
     }
 
     /// Replaces the rollups of a part in a transaction.
-    async fn rebuild_part(&self, part: &Part, after: &Horizons) -> Result<u64, Error> {
+    async fn rebuild_part(&self, part: &Part, after: &Horizons) -> Result<(u64, Activity), Error> {
         let mut connection = self.write.acquire().await?;
         let mut transaction = sqlx::Connection::begin_with(
             &mut *connection,
@@ -234,10 +241,10 @@ impl Store {
                 .await?;
         }
         let narrow = self.all_series(&mut transaction).await?;
-        let (requests, made) = self.sum_up(&mut transaction, part, &narrow, after).await?;
+        let (summed_up, made) = self.sum_up(&mut transaction, part, &narrow, after).await?;
         transaction.commit().await?;
         self.levels.remember(made);
-        Ok(requests)
+        Ok(summed_up)
     }
 
     /// Writes the rollups of a part from its requests.
@@ -247,9 +254,10 @@ impl Store {
         part: &Part,
         narrow: &Narrow,
         horizons: &Horizons,
-    ) -> Result<(u64, HashSet<Partition>), Error> {
+    ) -> Result<((u64, Activity), HashSet<Partition>), Error> {
         let Part { start, end, .. } = *part;
         let mut requests = 0;
+        let mut activity = Activity::default();
         let mut made = HashSet::new();
         // Of the wider levels only what is not written yet is in memory.
         let mut open: Vec<BothSets> = LEVELS.map(|_| BothSets::default()).into();
@@ -280,6 +288,7 @@ impl Store {
             at = step;
             let finished = take_finished(full, finest, at);
             let mut finer = BothSets { narrow: narrowed(&finished, narrow), full: finished };
+            activity.add(&finer.narrow);
             for (place, level) in LEVELS.into_iter().enumerate().skip(finest) {
                 for sets in Sets::ALL {
                     if place > finest {
@@ -298,7 +307,7 @@ impl Store {
                 }
             }
         }
-        Ok((requests, made))
+        Ok(((requests, activity), made))
     }
 
     async fn all_series(&self, connection: &mut PgConnection) -> Result<Narrow, Error> {

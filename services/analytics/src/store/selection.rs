@@ -2,9 +2,9 @@
 //! range, the outcomes, the sessions, and the series that pass the filter with
 //! the groups that they belong to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use modash_proto::{TimeRange, v1::Dimension};
 use sqlx::{
     Postgres,
@@ -13,8 +13,15 @@ use sqlx::{
     types::Json,
 };
 
-use super::{Error, Snapshot, dimensions::Cube};
+use super::{Error, Snapshot, dimensions::Cube, rollups::minutes};
 use crate::{filter::Filter, rollup::Sets};
+
+/// Limit up to which all groups are ranked.
+const MOST_GROUPS: i64 = 2_000;
+
+/// Candidates beyond that limit: this number with the greatest weight, and this
+/// number that were used last.
+const LARGEST: i64 = 1_000;
 
 /// Requests of a range that pass a filter. The first five parameters of every
 /// statement that reads requests.
@@ -44,7 +51,9 @@ pub(crate) struct Members {
     /// Outcomes are no dimension of series: their number is the group.
     pub(super) by_outcome: bool,
     /// Only these groups count.
-    only: Option<Vec<i32>>,
+    only: Option<HashSet<i32>>,
+    /// Only candidates are in `series`: there are too many groups to rank.
+    partial: bool,
 }
 
 impl Selection {
@@ -108,6 +117,8 @@ impl Members {
     pub(super) fn group_of(&mut self, key: &str) -> Option<i32> {
         let group = match self.places.get(key) {
             Some(group) => *group,
+            // No candidate: only its requests at the ends of the range would count.
+            None if self.partial => return None,
             None => {
                 let group = i32::try_from(self.keys.len()).unwrap_or(i32::MAX);
                 self.keys.push(key.to_owned());
@@ -134,9 +145,16 @@ impl Members {
         if self.by_outcome {
             return self.clone();
         }
-        let kept = self.series.iter().zip(&self.groups).filter(|(_, group)| groups.contains(group));
+        let only: HashSet<i32> = groups.iter().copied().collect();
+        let kept = self.series.iter().zip(&self.groups).filter(|(_, group)| only.contains(group));
         let (series, of_groups) = kept.map(|(id, group)| (*id, *group)).unzip();
-        Self { series, groups: of_groups, only: Some(groups.to_vec()), ..self.clone() }
+        let only = Some(only);
+        Self { series, groups: of_groups, only, ..self.clone() }
+    }
+
+    /// Number of groups that may have requests.
+    pub(crate) fn groups(&self) -> usize {
+        self.keys.len()
     }
 }
 
@@ -148,7 +166,7 @@ impl Snapshot<'_> {
         filter: &Filter,
     ) -> Result<Selection, Error> {
         let series = if filter.has_dimensions() {
-            let found = self.matching_series(filter, Cube::Full, &Grouping::None).await?;
+            let found = self.matching_series(filter, Cube::Full, &Grouping::None, None).await?;
             Some(found.into_iter().map(|(id, _)| id).collect())
         } else {
             None
@@ -162,14 +180,25 @@ impl Snapshot<'_> {
         })
     }
 
-    /// Finds the series to sum up.
+    /// Finds the series to sum up; if there are too many groups, the candidates.
     pub(crate) async fn members(
         &mut self,
         filter: &Filter,
         grouping: &Grouping,
     ) -> Result<Members, Error> {
         let cube = cube_for(filter, grouping);
-        let found: Vec<(i64, String)> = self.matching_series(filter, cube, grouping).await?;
+        let limited = may_be_partial(filter, grouping);
+        let most = limited.then_some(MOST_GROUPS + 1);
+        let mut found = self.matching_series(filter, cube, grouping, most).await?;
+        let partial = limited && found.len() as i64 > MOST_GROUPS;
+        if partial {
+            found = sqlx::query_as(include_str!("queries/largest_series.sql"))
+                .bind(cube as i16)
+                .bind(grouping.code())
+                .bind(LARGEST)
+                .fetch_all(&mut *self.transaction)
+                .await?;
+        }
         let mut members = Members {
             series: Vec::with_capacity(found.len()),
             groups: Vec::with_capacity(found.len()),
@@ -179,13 +208,38 @@ impl Snapshot<'_> {
             sets: if cube == Cube::Full { Sets::Full } else { Sets::Narrow },
             by_outcome: *grouping == Grouping::Dimension(Dimension::Outcome),
             only: None,
+            partial: false,
         };
         for (id, key) in found {
             let group = members.group_of(&key).unwrap_or_default();
             members.series.push(id);
             members.groups.push(group);
         }
+        // From now on no group is added.
+        members.partial = partial;
         Ok(members)
+    }
+
+    /// Number of groups with requests in the range, `found` of them among `members`.
+    /// If members are only candidates: exact for ranges that end now, else an upper
+    /// bound; groups first used in the last seconds are missing.
+    pub(crate) async fn count_groups(
+        &mut self,
+        selection: &Selection,
+        members: &Members,
+        found: usize,
+    ) -> Result<u64, Error> {
+        let found = found as u64;
+        if !members.partial {
+            return Ok(found);
+        }
+        let active: i64 = sqlx::query_scalar(include_str!("queries/count_active_series.sql"))
+            .bind(cube_for(&Filter::default(), &members.grouping) as i16)
+            .bind(minutes(selection.start))
+            .bind(minutes(selection.end + TimeDelta::minutes(1)))
+            .fetch_one(&mut *self.transaction)
+            .await?;
+        Ok(found.max(active.cast_unsigned()))
     }
 
     async fn matching_series(
@@ -193,6 +247,7 @@ impl Snapshot<'_> {
         filter: &Filter,
         cube: Cube,
         grouping: &Grouping,
+        most: Option<i64>,
     ) -> Result<Vec<(i64, String)>, Error> {
         Ok(sqlx::query_as(include_str!("queries/matching_series.sql"))
             .bind(filter.models.as_deref())
@@ -206,9 +261,22 @@ impl Snapshot<'_> {
             .bind(cube as i16)
             .bind(grouping.code())
             .bind(grouping.tag())
+            .bind(most)
             .fetch_all(&mut *self.transaction)
             .await?)
     }
+}
+
+/// Whether candidates are enough: each group has one series, so the sums of the
+/// groups that are shown are complete, and the filter excludes no group.
+fn may_be_partial(filter: &Filter, grouping: &Grouping) -> bool {
+    let of_series = matches!(
+        grouping,
+        Grouping::Dimension(
+            Dimension::Model | Dimension::Upstream | Dimension::ClientKey | Dimension::User
+        )
+    );
+    of_series && !filter.has_dimensions() && filter.sessions.is_none()
 }
 
 /// The narrowest cube that has all dimensions that are asked for.

@@ -5,6 +5,7 @@
 mod bad_input;
 mod cancelled;
 
+mod cardinality;
 mod cluster;
 mod completeness;
 mod data;

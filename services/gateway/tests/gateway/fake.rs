@@ -196,6 +196,7 @@ impl AnalyticsService for Service {
                         total_tokens: vec![400, 800],
                         ..Default::default()
                     }],
+                    ..Default::default()
                 })
             })
             .await
@@ -215,6 +216,7 @@ impl AnalyticsService for Service {
                         decode_p50: vec![f64::NAN],
                         ..Default::default()
                     }],
+                    ..Default::default()
                 })
             })
             .await

@@ -1,7 +1,8 @@
 // The largest models of the range: a bar of their tokens and their speed. A
 // click narrows everything to that model.
+import type { ReactNode } from "react";
 import { Link } from "wouter";
-import type { ModelRow } from "../../api/types.ts";
+import type { Answer, ModelRow } from "../../api/types.ts";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { count, duration, exact, percent, rate } from "../../lib/format.ts";
 import { knownTokens } from "../../lib/usage.ts";
@@ -25,7 +26,7 @@ export function ModelBars() {
           data.rows.length === 0 ? (
             <Empty title="No models in this range" height={300} />
           ) : (
-            <Table rows={data.rows} />
+            <Table {...data} />
           )
         }
       </QueryState>
@@ -33,9 +34,34 @@ export function ModelBars() {
   );
 }
 
-function Table({ rows }: { rows: ModelRow[] }) {
+function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
   const [, setView] = useView();
-  const largest = Math.max(...rows.map((row) => row.totalTokens), 1);
+  const largest = Math.max(...rows.map((row) => row.totalTokens), other?.totalTokens ?? 0, 1);
+  const row = (row: ModelRow, name: ReactNode) => (
+    <tr key={row === other ? "other" : `model ${row.model}`}>
+      <th scope="row" className={styles.name}>
+        {name}
+      </th>
+      <td className={styles.barColumn}>
+        <Bar row={row} largest={largest} />
+      </td>
+      <td className="number" title={exact(knownTokens(row.totalTokens, row))}>
+        {count(knownTokens(row.totalTokens, row))}
+      </td>
+      <td
+        className="number"
+        title={`${exact(row.requests)}, ${percent(row.share)} of all; ${percent(row.errorShare)} failed`}
+      >
+        {count(row.requests)}
+      </td>
+      <td className={`number ${styles.wide}`} title="Median time to first token">
+        {duration(row.timeToFirstTokenMsP50)}
+      </td>
+      <td className="number" title="Median decode rate of single requests">
+        {rate(row.decodeTokensPerSecondP50)}
+      </td>
+    </tr>
+  );
   return (
     <table className={styles.table}>
       <thead>
@@ -59,42 +85,24 @@ function Table({ rows }: { rows: ModelRow[] }) {
         </tr>
       </thead>
       <tbody>
-        {rows.map((row) => (
-          <tr key={row.model}>
-            <th scope="row" className={styles.name}>
-              {row.model ? (
-                <button
-                  type="button"
-                  className="cut"
-                  title={`Only ${row.model}`}
-                  onClick={() => setView({ model: [row.model] })}
-                >
-                  {row.model}
-                </button>
-              ) : (
-                <span className="muted">unnamed</span>
-              )}
-            </th>
-            <td className={styles.barColumn}>
-              <Bar row={row} largest={largest} />
-            </td>
-            <td className="number" title={exact(knownTokens(row.totalTokens, row))}>
-              {count(knownTokens(row.totalTokens, row))}
-            </td>
-            <td
-              className="number"
-              title={`${exact(row.requests)}, ${percent(row.share)} of all; ${percent(row.errorShare)} failed`}
-            >
-              {count(row.requests)}
-            </td>
-            <td className={`number ${styles.wide}`} title="Median time to first token">
-              {duration(row.timeToFirstTokenMsP50)}
-            </td>
-            <td className="number" title="Median decode rate of single requests">
-              {rate(row.decodeTokensPerSecondP50)}
-            </td>
-          </tr>
-        ))}
+        {rows.map((model) =>
+          row(
+            model,
+            model.model ? (
+              <button
+                type="button"
+                className="cut"
+                title={`Only ${model.model}`}
+                onClick={() => setView({ model: [model.model] })}
+              >
+                {model.model}
+              </button>
+            ) : (
+              <span className="muted">unnamed</span>
+            ),
+          ),
+        )}
+        {other && row(other, <span className="muted">{exact(total - rows.length)} others</span>)}
       </tbody>
     </table>
   );

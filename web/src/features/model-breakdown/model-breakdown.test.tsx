@@ -19,6 +19,7 @@ const two = () => ({
     }),
   ],
   total: 2,
+  other: null,
 });
 
 test("each model has a row, and what is unknown is a dash", async () => {
@@ -38,14 +39,14 @@ test("a click on a model narrows the view to it", async () => {
 
 test("models whose requests all failed have an unknown number of tokens", async () => {
   const failed = modelRow({ requests: 3, failedRequests: 3, totalTokens: 0 });
-  fakeGateway({ ModelBreakdown: () => ({ rows: [failed], total: 1 }) });
+  fakeGateway({ ModelBreakdown: () => ({ rows: [failed], total: 1, other: null }) });
   show(<ModelBars />);
   const row = await screen.findByRole("row", { name: /qwen3-8b/ });
   expect(within(row).getByText("–")).toBeVisible();
 });
 
 test("no models and errors are told apart", async () => {
-  const gateway = fakeGateway({ ModelBreakdown: () => ({ rows: [], total: 0 }) });
+  const gateway = fakeGateway({ ModelBreakdown: () => ({ rows: [], total: 0, other: null }) });
   const { unmount } = show(<ModelBars />);
   expect(await screen.findByText("No models in this range")).toBeVisible();
   unmount();
@@ -71,4 +72,16 @@ test("the table sorts both ways, unknown last", async () => {
   await userEvent.click(screen.getByRole("button", { name: /Decode/ }));
   expect(screen.getByRole("columnheader", { name: /Decode/ })).toHaveAttribute("aria-sort", "ascending");
   expect(first()).toBe("qwen3-8b");
+});
+
+test("models beyond the limit are one row with their number, at the end", async () => {
+  const other = modelRow({ model: "", requests: 9_000, totalTokens: 123_000, lastSeenAt: null });
+  const many = () => ({ ...two(), total: 100_000, other });
+  fakeGateway({ ModelBreakdown: many });
+  const { unmount } = show(<ModelBars />);
+  expect(await screen.findByRole("row", { name: /^99,998 others/ })).toHaveTextContent("123k");
+  unmount();
+  show(<ModelTable />);
+  const rows = await screen.findAllByRole("row");
+  expect(rows.at(-1)).toHaveTextContent(/^99,998 others/);
 });

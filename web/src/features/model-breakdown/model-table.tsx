@@ -1,7 +1,7 @@
 // All models of the range with everything that is known of them, sortable.
 import { type ReactNode, useState } from "react";
 import { Link } from "wouter";
-import type { ModelRow } from "../../api/types.ts";
+import type { Answer, ModelRow } from "../../api/types.ts";
 import { ExportButtons } from "../../components/export-buttons.tsx";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
@@ -115,7 +115,7 @@ export function ModelTable() {
           data.rows.length === 0 ? (
             <Empty title="No models in this range" height={400} />
           ) : (
-            <Table rows={data.rows} />
+            <Table {...data} />
           )
         }
       </QueryState>
@@ -135,7 +135,7 @@ const modelsExport = (rows: ModelRow[]) => ({
     ]),
 });
 
-function Table({ rows }: { rows: ModelRow[] }) {
+function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
   const [view] = useView();
   const [sort, setSort] = useState({ by: "requests", down: true });
   const now = useNow(1_000);
@@ -185,10 +185,12 @@ function Table({ rows }: { rows: ModelRow[] }) {
           </tr>
         </thead>
         <tbody>
-          {sorted.map((row) => (
-            <tr key={row.model}>
+          {[...sorted, ...(other ? [other] : [])].map((row) => (
+            <tr key={row === other ? "other" : `model ${row.model}`}>
               <th scope="row" className="cut">
-                {row.model ? (
+                {row === other ? (
+                  <span className="muted">{exact(total - rows.length)} others</span>
+                ) : row.model ? (
                   <Link
                     href={`/throughput?${searchWith("model", [row.model])}`}
                     title={`Throughput of ${row.model}`}

@@ -3,6 +3,7 @@
 import type { UsageTimeseries } from "../../api/types.ts";
 import type { Line } from "../../components/plot.tsx";
 import { groupColor } from "../../lib/color.ts";
+import { exact } from "../../lib/format.ts";
 import type { Moments } from "../../lib/time-range.ts";
 
 /** Whole buckets, so that no bar is cut. */
@@ -19,7 +20,7 @@ export const addUp = (columns: number[][]): number[] =>
 export function usageLines(data: UsageTimeseries, metric: "tokens" | "requests", group: string): Line[] {
   if (group) {
     return data.series.map((series) => ({
-      label: series.other ? "other" : groupLabel(series.key, group),
+      label: series.other ? `other (${exact(data.otherGroups)})` : groupLabel(series.key, group),
       color: series.other ? "--other" : statusColor(series.key, group),
       values: metric === "tokens" ? series.totalTokens : series.requests,
     }));

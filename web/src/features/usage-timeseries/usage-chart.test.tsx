@@ -41,11 +41,12 @@ test("a group has its own line, and the rest is other", async () => {
         { ...base, key: "qwen3-8b" },
         { ...base, other: true },
       ],
+      otherGroups: 99_995,
     }),
   });
   show(<UsageChart />, "/?group=model");
   expect(await screen.findByText(/qwen3-8b/)).toBeInTheDocument();
-  expect(screen.getByText(/^other/)).toBeInTheDocument();
+  expect(screen.getByText(/^other \(99,995\)/)).toBeInTheDocument();
   expect(gateway.asked[0]?.payload).toMatchObject({ groupBy: { dimension: "DIMENSION_MODEL" }, top: 5 });
 });
 

@@ -123,6 +123,8 @@ const TEAMS: [&str; 6] = ["research", "platform", "sales", "support", "finance",
 pub(super) struct Model {
     pub(super) name: String,
     pub(super) kind: &'static Kind,
+    /// The only user, if all models are used equally often.
+    pub(super) user: Option<String>,
 }
 
 /// A credential and who uses it.
@@ -146,6 +148,7 @@ pub(super) struct Catalog {
     models: Vec<Model>,
     keys: Vec<Key>,
     choice: WeightedAliasIndex<f64>,
+    uniform: bool,
 }
 
 /// What is special about an hour.
@@ -160,16 +163,26 @@ pub(super) struct Mood {
 impl Catalog {
     pub(super) fn new(config: &WorkloadConfig) -> Self {
         let mut random = StdRng::seed_from_u64(!config.seed);
-        let models: Vec<Model> = (0..config.models.max(1) as usize).map(model).collect();
+        let uniform = config.uniform_models > 0;
+        let count = if uniform { config.uniform_models } else { config.models.max(1) };
+        let models: Vec<Model> = (0..count as usize)
+            .map(|at| {
+                let user = uniform.then(|| format!("user-{at:06}"));
+                Model { user, ..model(at) }
+            })
+            .collect();
         let popularity = zipf(models.len());
         let keys: Vec<Key> =
             (0..config.keys.max(1)).map(|_| key(models.len(), &popularity, &mut random)).collect();
-        Self { models, choice: zipf(keys.len()), keys }
+        Self { models, choice: zipf(keys.len()), keys, uniform }
     }
 
     /// Who asks, and which model.
     pub(super) fn choose(&self, random: &mut StdRng) -> (&Key, &Model) {
         let key = &self.keys[self.choice.sample(random)];
+        if self.uniform {
+            return (key, &self.models[random.random_range(0..self.models.len())]);
+        }
         (key, &self.models[key.models[key.choice.sample(random)]])
     }
 
@@ -190,7 +203,7 @@ fn model(at: usize) -> Model {
         0 => kind.name.to_owned(),
         version => format!("{}-v{}", kind.name, version + 1),
     };
-    Model { name, kind }
+    Model { name, kind, user: None }
 }
 
 fn key(models: usize, popularity: &WeightedAliasIndex<f64>, random: &mut StdRng) -> Key {

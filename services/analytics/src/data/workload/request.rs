@@ -51,7 +51,7 @@ pub(super) fn make(catalog: &Catalog, mood: &Mood, at: i64, random: &mut StdRng)
         stream,
         user_agent_family: Some(key.client.to_owned()),
         client_key: Some(key.fingerprint.clone()),
-        user: pick(&key.users, random).cloned(),
+        user: model.user.clone().or_else(|| pick(&key.users, random).cloned()),
         session: session(key, at, random),
         tags: [
             ("app".to_owned(), key.application.to_owned()),

@@ -1,5 +1,5 @@
 -- The dimension sets of a cube ($9) that pass a filter, with the value of a
--- grouping ($10, tag $11). NULL lets all pass; the empty text stands for requests
+-- grouping ($10, tag $11); at most $12 of them. NULL lets all pass; the empty text stands for requests
 -- that had no such value.
 SELECT series_id,
        coalesce(CASE $10::smallint
@@ -19,3 +19,4 @@ WHERE cube = $9
   AND ($6::text[] IS NULL OR coalesce(user_name, '') = ANY ($6))
   AND ($7::jsonb IS NULL OR tags @> $7)
   AND ($8::boolean IS NULL OR stream = $8)
+LIMIT $12::bigint
