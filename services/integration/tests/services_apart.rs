@@ -133,15 +133,16 @@ async fn a_browser_that_leaves_and_a_deadline_that_passes_end_the_statement() {
     let mut lock = PgConnection::connect(&database.url()).await.unwrap();
     let locking = "BEGIN; LOCK TABLE series IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(locking).execute(&mut lock).await.unwrap();
+    let everything = json!({});
     for url in [&services.gateway_url, &services.proxy_url] {
         tokio::select! {
-            answer = rpc_value(url, "UsageSummary", &json!({})) => panic!("{answer:?}"),
+            answer = rpc_value(url, "UsageSummary", &everything) => panic!("{answer:?}"),
             () = statements(&database, true) => {}
         }
         statements(&database, false).await;
     }
     let url = format!("{}/modash.v1.AnalyticsService/UsageSummary", services.gateway_url);
-    let reply = post_json(&url, &[("connect-timeout-ms", "500")], &json!({})).await.unwrap();
+    let reply = post_json(&url, &[("connect-timeout-ms", "500")], &everything).await.unwrap();
     assert_eq!(reply.status, 504, "{reply:?}");
     statements(&database, false).await;
     lock.close().await.unwrap();
