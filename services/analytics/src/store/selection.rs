@@ -17,11 +17,11 @@ use super::{Error, Snapshot, dimensions::Cube, rollups::minutes};
 use crate::{filter::Filter, rollup::Sets};
 
 /// Limit up to which all groups are ranked.
-const MOST_GROUPS: i64 = 2_000;
+const MOST_GROUPS: i64 = 1_000;
 
 /// Candidates beyond that limit: this number with the greatest weight, and this
 /// number that were used last.
-const LARGEST: i64 = 1_000;
+const LARGEST: i64 = 500;
 
 /// Requests of a range that pass a filter. The first five parameters of every
 /// statement that reads requests.

@@ -4,7 +4,6 @@
 
 mod bad_input;
 mod cancelled;
-
 mod cardinality;
 mod cluster;
 mod completeness;
