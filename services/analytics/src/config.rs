@@ -4,7 +4,7 @@
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::Args;
-use modash_runtime::{Checked, Mistakes, Seconds, redact};
+use modash_runtime::{Checked, Count, ListenerLimits, Mistakes, Seconds, redact};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::rollup::{Level, Sets};
@@ -20,6 +20,19 @@ pub struct AnalyticsSettings {
     /// Address of /livez, /readyz and /metrics of analytics
     #[arg(long, env = "MODASH_ANALYTICS_ADMIN_LISTEN", default_value = "127.0.0.1:4017")]
     analytics_admin_listen: Checked<SocketAddr>,
+
+    /// Most connections of clients at once; the one idle longest makes room for one
+    /// beyond it [default: 512, or an eighth of the file descriptors if that is fewer]
+    #[arg(long, env = "MODASH_ANALYTICS_CONNECTIONS")]
+    analytics_connections: Option<Checked<Count>>,
+
+    /// Time for the first request of a connection, and for each request head
+    #[arg(long, env = "MODASH_ANALYTICS_HEADER_TIMEOUT_SECONDS", default_value = "30")]
+    analytics_header_timeout_seconds: Checked<Seconds>,
+
+    /// Time without a request after which a connection is closed
+    #[arg(long, env = "MODASH_ANALYTICS_IDLE_TIMEOUT_SECONDS", default_value = "90")]
+    analytics_idle_timeout_seconds: Checked<Seconds>,
 
     /// PostgreSQL 15 or later, for example
     /// postgresql://modash:modash@localhost:5433/modash
@@ -71,6 +84,17 @@ pub struct AnalyticsSettings {
     analytics_query_connections: Checked<u32>,
 }
 
+/// Bounds of the listener: gateways and proxies send the calls of many clients on
+/// one connection, and clients may leave at any time.
+#[must_use]
+pub fn default_limits() -> ListenerLimits {
+    ListenerLimits {
+        http2_streams: 2_048,
+        http2_pending_resets: 10_000,
+        ..ListenerLimits::default()
+    }
+}
+
 /// Checked settings of analytics.
 #[derive(Debug, Clone)]
 pub struct AnalyticsConfig {
@@ -78,6 +102,8 @@ pub struct AnalyticsConfig {
     pub listen: SocketAddr,
     /// Address of the admin server.
     pub admin_listen: SocketAddr,
+    /// Bounds of the connections of gRPC and grpc-web.
+    pub limits: ListenerLimits,
     /// The database. `None` until somebody provides one; needed to bind.
     pub database_url: Option<DatabaseUrl>,
     /// Where queries go; `None`: to the database.
@@ -140,6 +166,17 @@ impl AnalyticsSettings {
         let listen = self.analytics_listen.check("MODASH_ANALYTICS_LISTEN", mistakes);
         let admin_listen =
             self.analytics_admin_listen.check("MODASH_ANALYTICS_ADMIN_LISTEN", mistakes);
+        let connections = Checked::check_optional(
+            self.analytics_connections,
+            "MODASH_ANALYTICS_CONNECTIONS",
+            mistakes,
+        );
+        let header_timeout = self
+            .analytics_header_timeout_seconds
+            .check("MODASH_ANALYTICS_HEADER_TIMEOUT_SECONDS", mistakes);
+        let idle_timeout = self
+            .analytics_idle_timeout_seconds
+            .check("MODASH_ANALYTICS_IDLE_TIMEOUT_SECONDS", mistakes);
         let database_url = Checked::check_optional(self.database_url, "DATABASE_URL", mistakes);
         let read_database_url = Checked::check_optional(
             self.analytics_read_database_url,
@@ -194,6 +231,12 @@ impl AnalyticsSettings {
         Some(AnalyticsConfig {
             listen: listen?,
             admin_listen: admin_listen?,
+            limits: ListenerLimits {
+                connections: connections?.map(|count| count.0),
+                header_timeout: header_timeout?.0,
+                idle_timeout: idle_timeout?.0,
+                ..default_limits()
+            },
             database_url: database_url?,
             read_database_url: read_database_url?,
             database_wait: database_wait?.0,

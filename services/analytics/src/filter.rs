@@ -15,7 +15,7 @@ const MAX_VALUES: usize = 100;
 
 /// A checked filter. `None` lets all pass; the empty text stands for requests
 /// that had no such value.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) models: Option<Vec<String>>,
     pub(crate) upstreams: Option<Vec<String>>,
@@ -84,41 +84,80 @@ impl Filter {
             || self.stream.is_some()
     }
 
-    /// Whether a running request passes. Its session and tags are not known
-    /// before its end, and while it runs it has no outcome: it does not pass
-    /// where one of them is asked for.
-    pub(crate) fn passes_live(&self, request: &LiveRequest) -> bool {
-        self.sessions.is_none()
-            && self.tags.is_none()
-            && has_code(self.outcomes.as_ref(), request.outcome)
-            && has_code(self.operations.as_ref(), request.operation)
-            && has_text(self.models.as_ref(), request.model.as_deref())
-            && has_text(self.upstreams.as_ref(), Some(&request.upstream))
-            && has_text(self.dialects.as_ref(), Some(&request.dialect))
-            && has_text(self.client_keys.as_ref(), request.client_key.as_deref())
-            && has_text(self.users.as_ref(), request.user.as_deref())
-            && self.stream.is_none_or(|stream| stream == request.stream)
-    }
-
-    /// Whether a finished request passes.
-    pub(crate) fn passes(&self, row: &Row) -> bool {
-        let event = &row.event;
-        let model = event.model.as_deref().or(event.model_requested.as_deref());
-        has_code(self.outcomes.as_ref(), event.outcome)
-            && has_code(self.operations.as_ref(), event.operation)
-            && has_text(self.models.as_ref(), model)
-            && has_text(self.upstreams.as_ref(), Some(&event.upstream))
-            && has_text(self.dialects.as_ref(), Some(&event.dialect))
-            && has_text(self.client_keys.as_ref(), event.client_key.as_deref())
-            && has_text(self.users.as_ref(), event.user.as_deref())
+    /// Whether a request passes. A dimension that is not known of it passes only
+    /// where it is not asked for.
+    pub(crate) fn passes(&self, facts: &Facts<'_>) -> bool {
+        has_code(self.outcomes.as_ref(), facts.outcome)
+            && has_code(self.operations.as_ref(), facts.operation)
+            && has_text(self.models.as_ref(), facts.model)
+            && has_text(self.upstreams.as_ref(), facts.upstream)
+            && has_text(self.dialects.as_ref(), facts.dialect)
+            && has_text(self.client_keys.as_ref(), facts.client_key)
+            && has_text(self.users.as_ref(), facts.user)
             // A request without a session is never found by its session.
             && (self.sessions.is_none()
-                || event.session.is_some()
-                    && has_text(self.sessions.as_ref(), event.session.as_deref()))
-            && self.stream.is_none_or(|stream| stream == event.stream)
+                || facts.session.is_some() && has_text(self.sessions.as_ref(), facts.session))
+            && self.stream.is_none_or(|stream| stream == facts.stream)
             && self.tags.as_ref().is_none_or(|tags| {
-                tags.iter().all(|(name, value)| event.tags.get(name) == Some(value))
+                tags.iter().all(|(name, value)| facts.tag(name) == Some(value))
             })
+    }
+}
+
+/// What a filter is compared with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) outcome: i32,
+    pub(crate) operation: i32,
+    pub(crate) model: Option<&'a str>,
+    pub(crate) upstream: Option<&'a str>,
+    pub(crate) dialect: Option<&'a str>,
+    pub(crate) client_key: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) session: Option<&'a str>,
+    pub(crate) stream: bool,
+    /// `None`: not known before the request ends.
+    tags: Option<&'a HashMap<String, String>>,
+}
+
+impl<'a> Facts<'a> {
+    /// Of a finished request.
+    pub(crate) fn of_row(row: &'a Row) -> Self {
+        let event = &row.event;
+        Self {
+            outcome: event.outcome,
+            operation: event.operation,
+            model: event.model.as_deref().or(event.model_requested.as_deref()),
+            upstream: Some(&event.upstream),
+            dialect: Some(&event.dialect),
+            client_key: event.client_key.as_deref(),
+            user: event.user.as_deref(),
+            session: event.session.as_deref(),
+            stream: event.stream,
+            tags: Some(&event.tags),
+        }
+    }
+
+    /// Of a running request, whose session and tags are not known before its end.
+    /// While it runs it has no outcome.
+    pub(crate) fn of_live(request: &'a LiveRequest) -> Self {
+        Self {
+            outcome: request.outcome,
+            operation: request.operation,
+            model: request.model.as_deref(),
+            upstream: Some(&request.upstream),
+            dialect: Some(&request.dialect),
+            client_key: request.client_key.as_deref(),
+            user: request.user.as_deref(),
+            session: None,
+            stream: request.stream,
+            tags: None,
+        }
+    }
+
+    /// The value of a tag.
+    pub(crate) fn tag(&self, name: &str) -> Option<&'a String> {
+        self.tags?.get(name)
     }
 }
 

@@ -9,7 +9,9 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use modash_runtime::{Admin, BindError, Hold, ServiceContext, warn_if_exposed};
+use modash_runtime::{
+    Admin, BindError, BoundedListener, ConnectionCount, Hold, ServiceContext, warn_if_exposed,
+};
 use tokio::{net::TcpListener, task::JoinError, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -27,7 +29,7 @@ mod rollup;
 mod server;
 mod store;
 
-pub use config::{AnalyticsConfig, AnalyticsSettings, DatabaseUrl, RollupDays};
+pub use config::{AnalyticsConfig, AnalyticsSettings, DatabaseUrl, RollupDays, default_limits};
 pub use health::check_health;
 pub use server::ServeError;
 pub use store::{Error as StoreError, PrepareError, Rebuilt};
@@ -108,7 +110,7 @@ pub enum Error {
 pub struct Analytics {
     config: AnalyticsConfig,
     database_url: DatabaseUrl,
-    listener: TcpListener,
+    listener: BoundedListener,
     admin_listener: TcpListener,
     address: SocketAddr,
     admin_address: SocketAddr,
@@ -121,15 +123,17 @@ impl Analytics {
     /// If a listener cannot be bound, or the configuration has no database.
     pub async fn bind(config: AnalyticsConfig) -> Result<Self, Error> {
         let database_url = config.database_url.clone().ok_or(Error::NoDatabaseUrl)?;
+        let limits = config.limits.clone();
         let listener =
-            modash_runtime::bind("analytics", "MODASH_ANALYTICS_LISTEN", config.listen).await?;
+            BoundedListener::bind("analytics", "MODASH_ANALYTICS_LISTEN", config.listen, limits)
+                .await?;
         let admin_listener = modash_runtime::bind(
             "analytics admin",
             "MODASH_ANALYTICS_ADMIN_LISTEN",
             config.admin_listen,
         )
         .await?;
-        let address = listener.local_addr().map_err(Error::Listener)?;
+        let address = listener.address();
         let admin_address = admin_listener.local_addr().map_err(Error::Listener)?;
         warn_if_exposed("analytics", address);
         Ok(Self { config, database_url, listener, admin_listener, address, admin_address })
@@ -203,6 +207,7 @@ impl Analytics {
         let stop_listening = CancellationToken::new();
         let mut serving = spawn(server::serve(
             self.listener,
+            ConnectionCount::register(&context.metrics, "analytics"),
             ingest.clone(),
             queries,
             stop_listening.clone().cancelled_owned(),

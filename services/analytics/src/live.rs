@@ -6,35 +6,36 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize},
     },
 };
 
 use modash_proto::{
     timestamp_from_micros,
-    v1::{LiveRequest, LiveUpdate, RequestPhase},
+    v1::{LiveRequest, RequestPhase},
 };
-use prost::Message as _;
-use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::{filter::Filter, store::Row};
+use crate::{
+    filter::{Facts, Filter},
+    store::Row,
+};
 
+mod audience;
 mod cluster;
+mod index;
+mod mailbox;
 mod pending;
+mod reporter;
 mod state;
 mod subscription;
 
 pub(crate) use cluster::Cluster;
-use pending::{Pending, Topics};
-use state::{Reader, Source, State};
+pub(crate) use subscription::Subscription;
 
-/// Longest running request, encoded, that is taken.
-const MAX_REQUEST_BYTES: usize = 4 * 1024;
-
-/// Largest snapshot: gRPC clients refuse messages of more than 4 MiB.
-const MAX_SNAPSHOT_BYTES: usize = 3 * 1024 * 1024;
+use pending::Topics;
+use state::{Running, Source, State};
 
 /// The live view of this process.
 #[derive(Debug)]
@@ -43,6 +44,9 @@ pub(crate) struct Live {
     /// Commits of this process that the other replicas were not told of.
     committed: Mutex<Commits>,
     next_reader: AtomicU64,
+    next_stream: AtomicU64,
+    /// Bytes that wait for readers.
+    waiting_bytes: Arc<AtomicUsize>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -82,24 +86,10 @@ impl Live {
             state: Mutex::default(),
             committed: Mutex::default(),
             next_reader: AtomicU64::default(),
+            next_stream: AtomicU64::default(),
+            waiting_bytes: Arc::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-        }
-    }
-
-    /// Takes a report of a proxy.
-    pub(crate) fn update(&self, replica_id: &Arc<str>, update: LiveUpdate) {
-        let mut state = self.state();
-        let mut named = HashSet::new();
-        for request in update.requests {
-            let Ok(id) = Uuid::try_parse(&request.event_id) else { continue };
-            if request.encoded_len() <= MAX_REQUEST_BYTES {
-                named.insert(id);
-                state.put(id, request, Source::proxy(replica_id));
-            }
-        }
-        if update.snapshot {
-            state.end_unnamed(replica_id, &named);
         }
     }
 
@@ -118,10 +108,7 @@ impl Live {
         }
         let new: HashSet<&Uuid> = new.iter().collect();
         let new_rows = || rows.iter().filter(|row| new.contains(&row.id));
-        for reader in state.readers.values_mut() {
-            let passing = Commits::of(new_rows().filter(|row| reader.filter.passes(row)));
-            reader.tell_commits(passing);
-        }
+        state.audiences.tell_rows(new_rows());
         if state.outbox.is_some() {
             let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
             *committed = committed.and(Commits::of(new_rows()));
@@ -136,7 +123,8 @@ impl Live {
     /// How many running requests pass a filter.
     pub(crate) fn in_flight(&self, filter: &Filter) -> u64 {
         let state = self.state();
-        state.running.values().filter(|running| filter.passes_live(&running.request)).count() as u64
+        let passing = |running: &&Running| filter.passes(&Facts::of_live(&running.request));
+        state.running.values().filter(passing).count() as u64
     }
 
     /// Ends all subscriptions and refuses new ones.
@@ -144,52 +132,6 @@ impl Live {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-    }
-
-    fn add_reader(&self, filter: Filter, topics: Topics, wake: Arc<Notify>) -> u64 {
-        let id = self.next_reader.fetch_add(1, Ordering::Relaxed);
-        let reader = Reader { filter, topics, pending: Pending::default(), wake };
-        self.state().readers.insert(id, reader);
-        id
-    }
-
-    fn remove_reader(&self, id: u64) {
-        self.state().readers.remove(&id);
-    }
-
-    fn readers(&self) -> usize {
-        self.state().readers.len()
-    }
-
-    /// What a reader was not told yet.
-    fn take_pending(&self, reader: u64) -> Pending {
-        let mut state = self.state();
-        let reader = state.readers.get_mut(&reader);
-        reader.map(|reader| std::mem::take(&mut reader.pending)).unwrap_or_default()
-    }
-
-    /// All running requests that a reader wants to see, newest first; what it was
-    /// not told yet is in it, and comes back.
-    fn snapshot(&self, reader: u64) -> (Vec<LiveRequest>, Pending) {
-        let mut state = self.state();
-        let State { running, readers, .. } = &mut *state;
-        let Some(reader) = readers.get_mut(&reader) else { return Default::default() };
-        let pending = std::mem::take(&mut reader.pending);
-        if !reader.topics.request_state {
-            return (Vec::new(), pending);
-        }
-        let mut requests: Vec<&LiveRequest> = running
-            .values()
-            .map(|running| &running.request)
-            .filter(|request| reader.filter.passes_live(request))
-            .collect();
-        requests.sort_unstable_by(|a, b| b.event_id.cmp(&a.event_id));
-        let mut bytes = 0;
-        let fitting = requests.into_iter().take_while(|request| {
-            bytes += request.encoded_len() + 8;
-            bytes <= MAX_SNAPSHOT_BYTES
-        });
-        (fitting.cloned().collect(), pending)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -221,6 +163,7 @@ impl Live {
     /// Takes what another replica reports.
     fn update_from_peer(&self, peer: Uuid, requests: Vec<(Uuid, LiveRequest)>) {
         let mut state = self.state();
+        state.extend_peer_lease(peer);
         for (id, request) in requests {
             state.put(id, request, Source::Peer(peer));
         }
@@ -229,14 +172,12 @@ impl Live {
     /// Takes what another replica committed. Which filters it passes is not
     /// known: every reader of usage is told, rather once too often.
     fn committed_by_peer(&self, commits: Commits) {
-        for reader in self.state().readers.values_mut() {
-            reader.tell_commits(commits);
-        }
+        self.state().audiences.tell_commits(commits);
     }
 
     /// Ends what replicas reported that are gone.
     fn keep_peers(&self, alive: &HashSet<Uuid>) {
-        self.state().end_of_lost_peers(alive);
+        self.state().keep_peers(alive);
     }
 }
 

@@ -6,12 +6,11 @@ use std::{future::Future, sync::Arc, time::Duration};
 use modash_proto::v1::{
     CompletenessRequest, CompletenessResponse, Dimension, ModelBreakdownRequest,
     ModelBreakdownResponse, Outcome, RecentRequestsRequest, RecentRequestsResponse,
-    SubscribeRequest, SubscribeResponse, ThroughputTimeseriesRequest, ThroughputTimeseriesResponse,
+    SubscribeRequest, ThroughputTimeseriesRequest, ThroughputTimeseriesResponse,
     UsageSummaryRequest, UsageSummaryResponse, UsageTimeseriesRequest, UsageTimeseriesResponse,
     analytics_service_server::AnalyticsService,
 };
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
 
 use crate::{
@@ -29,9 +28,12 @@ mod groups;
 mod model_breakdown;
 mod percentiles;
 mod recent_requests;
+mod subscribe;
 mod throughput_timeseries;
 mod usage_summary;
 mod usage_timeseries;
+
+pub(crate) use subscribe::serve_subscribe;
 
 /// Answers questions.
 #[derive(Debug)]
@@ -137,15 +139,14 @@ impl AnalyticsService for Queries {
         self.answer("Completeness", request, |request| self.answer_completeness(request)).await
     }
 
-    type SubscribeStream = ReceiverStream<Result<SubscribeResponse, Status>>;
+    type SubscribeStream = subscribe::Decoded;
 
+    /// The server does not come here: see [`serve_subscribe`].
     async fn subscribe(
         &self,
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let deadline = deadline::from_metadata(request.metadata());
-        let open = self.metrics.subscribers.clone();
-        self.live.subscribe(request.into_inner(), deadline, open).map(Response::new)
+        self.open_subscription(request).map(|subscription| Response::new(subscription.into()))
     }
 }
 

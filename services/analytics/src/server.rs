@@ -1,7 +1,9 @@
 //! The gRPC server: services, reflection and health on one port, for gRPC over
 //! HTTP/2 and grpc-web over HTTP/1.1 or HTTP/2.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc};
+
+use axum::routing::any;
 
 use modash_proto::{
     FILE_DESCRIPTOR_SET,
@@ -10,12 +12,15 @@ use modash_proto::{
         ingest_service_server::IngestServiceServer,
     },
 };
-use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
+use modash_runtime::{BoundedListener, ConnectionCount};
+use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 
-use crate::{ingest::Ingest, query::Queries};
+use crate::{
+    ingest::Ingest,
+    query::{Queries, serve_subscribe},
+};
 
 /// Largest message taken: a batch of 4 MiB and some room.
 const MAX_REQUEST_BYTES: usize = 5 * 1024 * 1024;
@@ -26,9 +31,6 @@ const MAX_RESPONSE_BYTES: usize = 32 * 1024 * 1024;
 /// Why the server ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The transport failed.
-    #[error("the gRPC server failed")]
-    Transport(#[from] tonic::transport::Error),
     /// The descriptors of the contract cannot be served.
     #[error("reflection failed")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -36,7 +38,8 @@ pub enum ServeError {
 
 /// Serves until `stop`, then until the open calls have ended.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: BoundedListener,
+    count: ConnectionCount,
     ingest: Ingest,
     queries: Queries,
     stop: impl Future<Output = ()>,
@@ -49,27 +52,27 @@ pub(crate) async fn serve(
     let health = HealthReporter::new();
     health.set_serving::<IngestServiceServer<Ingest>>().await;
     health.set_serving::<AnalyticsServiceServer<Queries>>().await;
-    Server::builder()
-        // grpc-web of browsers comes by HTTP/1.1 too.
-        .accept_http1(true)
-        // A proxy or a browser that vanished without a word is noticed.
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .max_concurrent_streams(2_048)
-        // grpc-web is unwrapped before the services see it.
-        .layer(GrpcWebLayer::new())
-        .add_service(reflection().build_v1()?)
+    let queries = Arc::new(queries);
+    let subscribe = Arc::clone(&queries);
+    let router = Routes::new(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health),
         ))
         .add_service(IngestServiceServer::new(ingest).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(
-            AnalyticsServiceServer::new(queries)
+            AnalyticsServiceServer::from_arc(queries)
                 .max_decoding_message_size(MAX_REQUEST_BYTES)
                 .max_encoding_message_size(MAX_RESPONSE_BYTES),
         )
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
-        .await?;
+        .into_axum_router()
+        // More specific than the route of its service.
+        .route(
+            "/modash.v1.AnalyticsService/Subscribe",
+            any(move |request| serve_subscribe(Arc::clone(&subscribe), request)),
+        )
+        // grpc-web is unwrapped before the services see it.
+        .layer(GrpcWebLayer::new());
+    listener.serve(router, count, stop).await;
     Ok(())
 }

@@ -24,6 +24,9 @@ pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// buckets of 50 groups) is a third of it.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
+/// Cancelled calls of one connection that are remembered for a second.
+const MOST_RESET_STREAMS: usize = 4_096;
+
 /// Connections to analytics. Opened when first used, and again after a loss.
 #[derive(Debug, Clone)]
 pub(crate) struct Analytics {
@@ -43,7 +46,13 @@ impl Analytics {
             .connect_timeout(Duration::from_secs(2))
             .http2_keep_alive_interval(Duration::from_secs(15))
             .keep_alive_timeout(Duration::from_secs(10))
-            .keep_alive_while_idle(true);
+            .keep_alive_while_idle(true)
+            // Each client that leaves resets a stream of the shared connection, and
+            // frames of its answer may still arrive. h2 remembers 50 such streams,
+            // counts frames of all others as errors of the server, and ends the
+            // connection, with the calls of all other clients, at the 1,024th.
+            .http2_max_concurrent_reset_streams(MOST_RESET_STREAMS)
+            .http2_max_local_error_reset_streams(None);
         if url.is_https() {
             endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
         }

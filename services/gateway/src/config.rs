@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
-use modash_runtime::{Checked, Mistakes};
+use modash_runtime::{Checked, Count, ListenerLimits, Mistakes, Seconds};
 use url::Url;
 
 use crate::hosts::{Hosts, Origins};
@@ -19,6 +19,19 @@ pub struct GatewaySettings {
     /// Where /livez, /readyz and /metrics of the gateway are
     #[arg(long, env = "MODASH_GATEWAY_ADMIN_LISTEN", default_value = "127.0.0.1:4016")]
     gateway_admin_listen: Checked<SocketAddr>,
+
+    /// Most connections of clients at once; the one idle longest makes room for one
+    /// beyond it [default: 512, or an eighth of the file descriptors if that is fewer]
+    #[arg(long, env = "MODASH_GATEWAY_CONNECTIONS")]
+    gateway_connections: Option<Checked<Count>>,
+
+    /// Time for the first request of a connection, and for each request head
+    #[arg(long, env = "MODASH_GATEWAY_HEADER_TIMEOUT_SECONDS", default_value = "30")]
+    gateway_header_timeout_seconds: Checked<Seconds>,
+
+    /// Time without a request after which a connection is closed
+    #[arg(long, env = "MODASH_GATEWAY_IDLE_TIMEOUT_SECONDS", default_value = "90")]
+    gateway_idle_timeout_seconds: Checked<Seconds>,
 
     /// Where analytics is
     #[arg(long, env = "MODASH_GATEWAY_ANALYTICS_URL", default_value = "http://127.0.0.1:4007")]
@@ -51,6 +64,8 @@ pub struct GatewayConfig {
     pub listen: SocketAddr,
     /// Address of the admin listener.
     pub admin_listen: SocketAddr,
+    /// Bounds of the connections.
+    pub limits: ListenerLimits,
     /// Where analytics is.
     pub analytics_url: AnalyticsUrl,
     /// Sites whose pages may use the gateway. Empty: none but its own.
@@ -71,6 +86,7 @@ impl GatewayConfig {
         Self {
             listen,
             admin_listen,
+            limits: ListenerLimits::default(),
             analytics_url,
             cors_origins: Origins::default(),
             allowed_hosts: Hosts::default(),
@@ -85,6 +101,17 @@ impl GatewaySettings {
     pub fn check(self, mistakes: &mut Mistakes) -> Option<GatewayConfig> {
         let listen = self.gateway_listen.check("MODASH_GATEWAY_LISTEN", mistakes);
         let admin = self.gateway_admin_listen.check("MODASH_GATEWAY_ADMIN_LISTEN", mistakes);
+        let connections = Checked::check_optional(
+            self.gateway_connections,
+            "MODASH_GATEWAY_CONNECTIONS",
+            mistakes,
+        );
+        let header_timeout = self
+            .gateway_header_timeout_seconds
+            .check("MODASH_GATEWAY_HEADER_TIMEOUT_SECONDS", mistakes);
+        let idle_timeout = self
+            .gateway_idle_timeout_seconds
+            .check("MODASH_GATEWAY_IDLE_TIMEOUT_SECONDS", mistakes);
         let analytics = self.gateway_analytics_url.check("MODASH_GATEWAY_ANALYTICS_URL", mistakes);
         let origins = self.gateway_cors_origins.check("MODASH_GATEWAY_CORS_ORIGINS", mistakes);
         let hosts = self.gateway_allowed_hosts.check("MODASH_GATEWAY_ALLOWED_HOSTS", mistakes);
@@ -103,6 +130,12 @@ impl GatewaySettings {
         Some(GatewayConfig {
             listen: listen?,
             admin_listen: admin?,
+            limits: ListenerLimits {
+                connections: connections?.map(|count| count.0),
+                header_timeout: header_timeout?.0,
+                idle_timeout: idle_timeout?.0,
+                ..ListenerLimits::default()
+            },
             analytics_url: analytics?,
             cors_origins: origins?,
             allowed_hosts: hosts?,

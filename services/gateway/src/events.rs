@@ -5,12 +5,13 @@ mod fold;
 mod frame;
 mod live;
 mod log;
+mod outbox;
 mod source;
 mod stream;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use axum::{
@@ -27,7 +28,7 @@ use modash_proto::v1::{LiveRequest, RequestStateUpdated, UsageUpdated};
 use prost_reflect::MessageDescriptor;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -41,6 +42,7 @@ use fold::{Fold, MOST_REQUESTS};
 use frame::Frame;
 use live::Live;
 use log::{Change, Event, Log, milliseconds_since_1970};
+use outbox::Outbox;
 use stream::{End, Stream};
 
 pub(crate) use source::run as follow;
@@ -69,6 +71,8 @@ struct Shared {
     newest: watch::Sender<u64>,
     subscribed: AtomicBool,
     places: Arc<Semaphore>,
+    /// Bytes that wait for the clients of all streams.
+    waiting_bytes: Arc<AtomicUsize>,
     descriptor: MessageDescriptor,
     proxy_port: u16,
     metrics: GatewayMetrics,
@@ -91,6 +95,7 @@ impl Hub {
                 newest: watch::Sender::new(0),
                 subscribed: AtomicBool::new(false),
                 places: Arc::new(Semaphore::new(MOST_STREAMS)),
+                waiting_bytes: Arc::default(),
                 descriptor,
                 proxy_port,
                 metrics,
@@ -116,10 +121,11 @@ impl Hub {
         self.with(|log| log.after(seq))
     }
 
-    /// Analytics told all that is in flight. `all_new`: totals may have changed
-    /// unnoticed before.
-    fn connected(&self, requests: &[LiveRequest], all_new: bool) {
-        if !self.shared.subscribed.swap(true, Ordering::Relaxed) {
+    /// Analytics told what is in flight. `truncated`: more than that is. `all_new`:
+    /// totals may have changed unnoticed before.
+    fn connected(&self, requests: &[LiveRequest], truncated: bool, all_new: bool) {
+        let was_lost = !self.shared.subscribed.swap(true, Ordering::Relaxed);
+        if was_lost {
             tracing::info!("live events arrive from analytics");
         }
         self.shared.metrics.subscribed.set(1);
@@ -127,14 +133,19 @@ impl Hub {
             self.push(Change::Usage { requests: None, oldest_started_at: None });
         }
         let requests = self.live(requests);
-        self.push(Change::Requests { requests, truncated: false, snapshot: true });
+        let live = was_lost.then_some(true);
+        self.push(Change::Requests { requests, truncated, snapshot: !truncated, live });
     }
 
-    /// Analytics is gone; whether it was there before.
+    /// Analytics is gone, which every stream is told; whether it was there before.
     fn lost(&self) -> bool {
         self.shared.metrics.subscribed.set(0);
-        self.with(Log::forget_in_flight);
-        self.shared.subscribed.swap(false, Ordering::Relaxed)
+        let was_subscribed = self.shared.subscribed.swap(false, Ordering::Relaxed);
+        if was_subscribed {
+            let (requests, live) = (Vec::new(), Some(false));
+            self.push(Change::Requests { requests, truncated: false, snapshot: false, live });
+        }
+        was_subscribed
     }
 
     fn usage_updated(&self, update: &UsageUpdated) {
@@ -148,7 +159,8 @@ impl Hub {
 
     fn requests_updated(&self, update: &RequestStateUpdated) {
         let requests = self.live(&update.requests);
-        self.push(Change::Requests { requests, truncated: update.truncated, snapshot: false });
+        let truncated = update.truncated;
+        self.push(Change::Requests { requests, truncated, snapshot: false, live: None });
     }
 
     fn live(&self, requests: &[LiveRequest]) -> Vec<Live> {
@@ -230,10 +242,10 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
         return error::response(&Status::unavailable(text));
     };
     let opening = app.hub.open(last_event_id(&request).as_deref());
-    let (out, frames) = mpsc::channel(BUFFERED_EVENTS);
+    let (out, frames) = Outbox::new(BUFFERED_EVENTS, &app.hub.shared.waiting_bytes);
     for frame in [Some(Frame::retry()), app.hub.connected_frame(&opening)].into_iter().flatten() {
-        // The channel is new and has room.
-        let _ = out.try_send(frame);
+        // It is new and has room.
+        let _ = out.send(frame);
     }
     let Opening { seq, fold, newest, .. } = opening;
     let stream = Stream { hub: app.hub.clone(), seq, fold, newest, out };
@@ -250,7 +262,7 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
         (ACCEL_BUFFERING, "no"),
     ];
     let frames =
-        ReceiverStream::new(frames).map(|frame| Ok::<_, std::convert::Infallible>(frame.0));
+        ReceiverStream::new(frames).map(|held| Ok::<_, std::convert::Infallible>(held.take().0));
     (headers, Body::from_stream(frames)).into_response()
 }
 

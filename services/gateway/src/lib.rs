@@ -26,8 +26,9 @@ mod view;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::serve::ListenerExt as _;
-use modash_runtime::{Admin, ServiceContext, bind, warn_if_exposed};
+use modash_runtime::{
+    Admin, BoundedListener, ConnectionCount, ServiceContext, bind, warn_if_exposed,
+};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
 pub use config::{AnalyticsUrl, GatewayConfig, GatewaySettings};
@@ -43,15 +44,11 @@ const MOST_PASSED_ON: usize = 100;
 #[derive(Debug)]
 pub struct Gateway {
     config: GatewayConfig,
-    listener: TcpListener,
+    listener: BoundedListener,
     admin_listener: TcpListener,
     address: SocketAddr,
     admin_address: SocketAddr,
 }
-
-/// How long sent bytes may wait for a reader to take them.
-#[cfg(target_os = "linux")]
-const GONE_AFTER: std::time::Duration = std::time::Duration::from_secs(120);
 
 impl Gateway {
     /// Binds both listeners.
@@ -59,10 +56,13 @@ impl Gateway {
     /// # Errors
     /// If an address is taken, not permitted or not of this machine.
     pub async fn bind(config: GatewayConfig) -> Result<Self, Error> {
-        let listener = bind("gateway", "MODASH_GATEWAY_LISTEN", config.listen).await?;
+        let limits = config.limits.clone();
+        let listener =
+            BoundedListener::bind("gateway", "MODASH_GATEWAY_LISTEN", config.listen, limits)
+                .await?;
         let admin_listener =
             bind("gateway admin", "MODASH_GATEWAY_ADMIN_LISTEN", config.admin_listen).await?;
-        let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
+        let (address, admin_address) = (listener.address(), admin_listener.local_addr()?);
         Ok(Self { config, listener, admin_listener, address, admin_address })
     }
 
@@ -82,34 +82,24 @@ impl Gateway {
     /// Analytics may be away: the page is served and calls say what is missing.
     ///
     /// # Errors
-    /// If the connection to analytics cannot be prepared or the listener fails.
+    /// If the connection to analytics cannot be prepared.
     pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
         let ServiceContext { shutdown, readiness, metrics } = context;
         let ready = readiness.hold("gateway");
         warn_if_exposed("gateway", self.address);
         let app = app(&self.config, &metrics, &shutdown)?;
 
+        let count = ConnectionCount::register(&metrics, "gateway");
         let mut parts = JoinSet::new();
         let admin = Admin { metrics, readiness, shutdown: shutdown.clone() };
         parts.spawn(admin.run(self.admin_listener));
         parts.spawn(events::follow(app.hub.clone(), app.analytics.events()));
 
-        let listener = self.listener.tap_io(|connection| {
-            // Events are small and must not wait for each other.
-            let _ = connection.set_nodelay(true);
-            // Else a reader that is gone without a word keeps its connection.
-            #[cfg(target_os = "linux")]
-            let _ = socket2::SockRef::from(&*connection).set_tcp_user_timeout(Some(GONE_AFTER));
-        });
         drop(ready);
-        let stop = shutdown.clone();
-        let server = axum::serve(listener, router::router(app))
-            .with_graceful_shutdown(async move { stop.requested().await })
-            .into_future();
-        match shutdown.finish("requests to the gateway", server).await {
-            Some(result) => Ok(result?),
-            None => Ok(()),
-        }
+        let stop = shutdown.token().cancelled_owned();
+        let serving = self.listener.serve(router::router(app), count, stop);
+        shutdown.finish("requests to the gateway", serving).await;
+        Ok(())
     }
 }
 

@@ -26,6 +26,9 @@ use crate::{
 };
 use frame::Incoming;
 
+/// Most frames of one body.
+const MOST_CALLS: usize = 128;
+
 /// Calls of one body that run at the same time.
 const CONCURRENT_CALLS: usize = 16;
 
@@ -110,10 +113,17 @@ fn parse(body: &[u8]) -> Result<Vec<Result<Incoming, Frame>>, Frame> {
     if body.get().starts_with('[') {
         let frames: Vec<&RawValue> = serde_json::from_str(body.get())
             .map_err(|error| Frame::error("SyntaxError", error.to_string()))?;
+        if frames.len() > MOST_CALLS {
+            return Err(too_many());
+        }
         Ok(frames.into_iter().map(Incoming::read).collect())
     } else {
         Ok(vec![Incoming::read(body)])
     }
+}
+
+fn too_many() -> Frame {
+    Frame::error("Error", format!("a body may have at most {MOST_CALLS} calls; send several"))
 }
 
 fn syntax_error(body: &[u8], error: &serde_json::Error) -> Frame {
@@ -129,6 +139,12 @@ fn syntax_error(body: &[u8], error: &serde_json::Error) -> Frame {
 fn lines(app: App, headers: HeaderMap, body: &[u8], media_type: &'static str) -> Response {
     let mut frames = Vec::new();
     let mut defect = None;
+    // As in an array: none of too many calls runs.
+    let calls = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    if calls.count() > MOST_CALLS {
+        defect = Some(too_many());
+    }
+    let body: &[u8] = if defect.is_some() { &[] } else { body };
     for line in body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
         match serde_json::from_slice::<&RawValue>(line) {
             Ok(text) => match Incoming::read(text) {

@@ -1,6 +1,8 @@
 //! The admin server: is the process up, may it take traffic, what does it
 //! count.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::State,
@@ -10,7 +12,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-use crate::{Metrics, Readiness, Shutdown};
+use crate::{BoundedListener, ConnectionCount, ListenerLimits, Metrics, Readiness, Shutdown};
 
 /// Serves `/livez`, `/readyz` and `/metrics`.
 #[derive(Debug, Clone)]
@@ -26,14 +28,28 @@ pub struct Admin {
 impl Admin {
     /// Serves until the process ends; it answers while the process drains.
     pub async fn run(self, listener: TcpListener) {
+        let listener = match BoundedListener::new(listener, limits()) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "the admin server has no address"),
+        };
+        let count = ConnectionCount::register(&self.metrics, "admin");
         let router = Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .with_state(self);
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "the admin server stopped");
-        }
+        listener.serve(router, count, std::future::pending()).await;
+    }
+}
+
+/// Probes and scrapers are few; these are included in what each process keeps for
+/// its own files.
+fn limits() -> ListenerLimits {
+    ListenerLimits {
+        connections: Some(32),
+        header_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(60),
+        ..ListenerLimits::default()
     }
 }
 
@@ -58,7 +74,6 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn admin() -> Admin {
         Admin {

@@ -1,5 +1,7 @@
 //! How many files and connections the process may have open.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the limit of open files to the most that the system lets this process
@@ -16,6 +18,35 @@ pub fn raise_file_limit() -> Option<u64> {
             limit.current
         }
     }
+}
+
+/// File descriptors that listeners of this process have reserved.
+static RESERVED: AtomicU64 = AtomicU64::new(0);
+
+/// File descriptors reserved for the connections of one listener, so that the
+/// listeners of one process do not starve each other. Given back when dropped.
+#[derive(Debug)]
+pub struct FileShare(u64);
+
+impl FileShare {
+    /// Reserves file descriptors; others see it in [`reserved_files`].
+    #[must_use]
+    pub fn reserve(files: u64) -> Self {
+        RESERVED.fetch_add(files, Ordering::Relaxed);
+        Self(files)
+    }
+}
+
+impl Drop for FileShare {
+    fn drop(&mut self) {
+        RESERVED.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// File descriptors that the listeners of this process have reserved.
+#[must_use]
+pub fn reserved_files() -> u64 {
+    RESERVED.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

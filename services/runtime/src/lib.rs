@@ -6,22 +6,25 @@
 //! bound; the service runs until it is told to stop; it then drains, each part
 //! within the grace period; the exit code says how it went.
 
+mod activity;
 mod admin;
 mod file_limit;
 mod listen;
 mod metrics;
 mod process;
 mod readiness;
+mod server;
 mod settings;
 mod shutdown;
 mod telemetry;
 
 pub use admin::Admin;
-pub use file_limit::raise_file_limit;
+pub use file_limit::{FileShare, raise_file_limit, reserved_files};
 pub use listen::{BindError, bind, warn_if_exposed};
 pub use metrics::Metrics;
 pub use process::{ProcessConfig, ProcessSettings, ServiceContext, run};
 pub use readiness::{Hold, Readiness};
-pub use settings::{Checked, Mistakes, Seconds, Switch, USAGE_EXIT_CODE, parse, redact};
+pub use server::{BoundedListener, ConnectionCount, ListenerLimits};
+pub use settings::{Checked, Count, Mistakes, Seconds, Switch, USAGE_EXIT_CODE, parse, redact};
 pub use shutdown::Shutdown;
 pub use telemetry::LogFormat;

@@ -158,6 +158,21 @@ impl FromStr for Seconds {
     }
 }
 
+/// A number of things, from 1 to a million.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count(pub usize);
+
+impl FromStr for Count {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(count @ 1..=1_000_000) => Ok(Self(count)),
+            _ => Err("must be a number from 1 to 1000000"),
+        }
+    }
+}
+
 /// Something that is on or off: `true` or `false`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switch(pub bool);

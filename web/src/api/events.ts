@@ -19,7 +19,7 @@ export interface EventData {
   snapshot?: boolean;
   /** With `connected`: where the proxy listens, on the host of this page. */
   proxyPort?: number;
-  /** With `connected`: false while the gateway itself does not know what runs. */
+  /** False while analytics is away and the gateway does not know what runs; sent when it changes, and with `connected`. */
   live?: boolean;
 }
 

@@ -86,3 +86,13 @@ test("a gateway that does not know what runs is not taken for an idle one", () =
   store.event("request-state-updated", { now: Date.now(), snapshot: true, requests: [] });
   expect(store.get().known).toBe(true);
 });
+
+test("what runs is not known while the gateway has lost analytics", () => {
+  const store = new LiveStore();
+  store.event("connected", { now: Date.now(), live: true, requests: [running({ id: "a" })] });
+  expect(store.get().known).toBe(true);
+  store.event("request-state-updated", { now: Date.now(), live: false, requests: [] });
+  expect(store.get()).toMatchObject({ known: false, inFlight: 1 });
+  store.event("request-state-updated", { now: Date.now(), live: true, snapshot: true, requests: [] });
+  expect(store.get()).toMatchObject({ known: true, inFlight: 0 });
+});

@@ -19,7 +19,7 @@ export interface Row extends LiveRequest {
 
 export interface Live {
   connection: Connection;
-  /** Whether it was ever told what runs; else nothing is known of it. */
+  /** Whether what runs is known: it was told, and the gateway has not lost analytics since. */
   known: boolean;
   /** Port of the proxy, on the host of this page. */
   proxyPort: number;
@@ -80,7 +80,7 @@ export class LiveStore {
       for (const [id, row] of this.rows) if (row.endedAt === null && !ids.has(id)) this.rows.delete(id);
     }
     for (const request of requests ?? []) this.patch(request, now, all === true);
-    const known = name === "connected" ? data.live !== false : this.state.known || requests !== undefined;
+    const known = data.live ?? (name === "connected" || this.state.known || requests !== undefined);
     const proxyPort = data.proxyPort || this.state.proxyPort;
     this.publish({ since: now, clockOffset: data.now - now, known, proxyPort });
   }

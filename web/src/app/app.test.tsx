@@ -54,6 +54,16 @@ test("a lost connection is told, and its return as well", async () => {
   expect(await screen.findByText("Connected")).toBeVisible();
 });
 
+test("the gateway's loss of analytics is told, and its return as well", async () => {
+  open();
+  act(() => stream().send("connected", { now: Date.now(), live: true, requests: [] }));
+  expect(await screen.findByText("Connected")).toBeVisible();
+  act(() => stream().send("request-state-updated", { now: Date.now(), live: false, requests: [] }));
+  expect(await screen.findByText("Live data unavailable, trying again…")).toBeVisible();
+  act(() => stream().send("request-state-updated", { now: Date.now(), live: true, snapshot: true, requests: [] }));
+  expect(await screen.findByText("Connected")).toBeVisible();
+});
+
 test("a broken database is a banner, and the values stay", async () => {
   open();
   await screen.findByText("1,234");

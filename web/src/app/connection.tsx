@@ -17,14 +17,16 @@ export function Connection() {
   }, [stale]);
   const text =
     connection === "open"
-      ? "Connected"
+      ? known
+        ? "Connected"
+        : "Live data unavailable, trying again…"
       : connection === "connecting"
         ? "Connecting…"
         : known
           ? `Reconnecting… data as of ${time(since)}`
           : "Not connected, trying again…";
   return (
-    <span className={styles.connection} role="status" data-state={connection}>
+    <span className={styles.connection} role="status" data-state={connection === "open" && !known ? "lost" : connection}>
       <i />
       <span>{text}</span>
     </span>

@@ -108,6 +108,7 @@ impl Ingest {
             answers,
             paused_at: None,
         };
+        let mut reporter = self.live.reporter();
         loop {
             let message = tokio::select! {
                 message = incoming.message() => message?,
@@ -121,7 +122,7 @@ impl Ingest {
                         return Ok(());
                     }
                 }
-                Some(Some(Up::Live(update))) => self.live.update(&intake.run.replica_id, update),
+                Some(Some(Up::Live(update))) => reporter.update(update),
                 Some(Some(Up::Stats(stats))) => intake.take_stats(stats),
                 Some(Some(Up::Hello(_))) => {
                     return Err(Status::invalid_argument("hello must be the first message only"));

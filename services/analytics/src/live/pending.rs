@@ -1,5 +1,5 @@
-//! What a reader was not told yet, folded: the newest state of each request and
-//! one sum of what was committed, however slow the reader is.
+//! What an audience was not told yet, folded: the newest state of each request and
+//! one sum of what was committed.
 
 use std::collections::HashMap;
 
@@ -50,6 +50,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Whether there is nothing to tell.
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.oldest_started_at.is_none()
+    }
+
     pub(super) fn add_request(&mut self, id: Uuid, request: LiveRequest) {
         if self.requests.len() < MAX_REQUESTS || self.requests.contains_key(&id) {
             self.requests.insert(id, request);

@@ -1,22 +1,17 @@
-//! The requests that run and the readers of their changes: every change goes
-//! through `put` and `end`, which tell the readers and, if there are other
+//! The requests that run and the audiences of their changes: every change goes
+//! through `put` and `end`, which tell the audiences and, if there are other
 //! replicas of analytics, note it for them.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
     time::Duration,
 };
 
 use modash_proto::v1::{LiveRequest, Outcome, RequestPhase};
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{
-    Commits,
-    pending::{Pending, Topics},
-};
-use crate::filter::Filter;
+use super::audience::Audiences;
 
 /// How long a request counts as running after its proxy last named it.
 const LEASE: Duration = Duration::from_secs(15);
@@ -31,9 +26,11 @@ const ENDED_MEMORY: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) running: HashMap<Uuid, Running>,
-    pub(super) readers: HashMap<u64, Reader>,
+    pub(super) audiences: Audiences,
     /// Newest states for the other replicas; `None` while there are none.
     pub(super) outbox: Option<HashMap<Uuid, LiveRequest>>,
+    /// Until when each of the other replicas counts as alive.
+    peers: HashMap<Uuid, Instant>,
     ended: HashSet<Uuid>,
     ended_order: VecDeque<(Instant, Uuid)>,
 }
@@ -46,28 +43,24 @@ pub(super) struct Running {
 }
 
 /// Who reported a request last. It ends when its source is gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// A proxy, by a stream to this process.
-    Proxy { replica_id: Arc<str>, lease_until: Instant },
+    /// A proxy, by a stream to this process. Not by its replica id, which two
+    /// processes share while one hands over to the other.
+    Stream { stream: u64, lease_until: Instant },
     /// Another replica of analytics.
     Peer(Uuid),
 }
 
 impl Source {
-    /// A proxy that reports now.
-    pub(super) fn proxy(replica_id: &Arc<str>) -> Self {
-        Self::Proxy { replica_id: Arc::clone(replica_id), lease_until: Instant::now() + LEASE }
+    /// A stream that reports now.
+    pub(super) fn stream(stream: u64) -> Self {
+        Self::Stream { stream, lease_until: Instant::now() + LEASE }
     }
-}
 
-/// Somebody who is told of changes.
-#[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) filter: Filter,
-    pub(super) topics: Topics,
-    pub(super) pending: Pending,
-    pub(super) wake: Arc<Notify>,
+    fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream { .. })
+    }
 }
 
 impl State {
@@ -75,7 +68,7 @@ impl State {
     pub(super) fn put(&mut self, id: Uuid, request: LiveRequest, source: Source) {
         if request.phase == i32::from(RequestPhase::Ended) {
             if self.running.contains_key(&id) {
-                self.end(id, &request, matches!(source, Source::Proxy { .. }));
+                self.end(id, &request, source.is_stream());
             }
             return;
         }
@@ -83,16 +76,15 @@ impl State {
         if self.ended.contains(&id) || (is_new && self.running.len() >= MAX_RUNNING) {
             return;
         }
-        let from_proxy = matches!(source, Source::Proxy { .. });
+        let is_ours = source.is_stream();
         let before = self.running.insert(id, Running { request, source });
-        let Self { running, readers, outbox, .. } = self;
+        let Self { running, audiences, outbox, .. } = self;
         let request = &running[&id].request;
-        let was_ours =
-            before.as_ref().is_some_and(|before| matches!(before.source, Source::Proxy { .. }));
+        let was_ours = before.as_ref().is_some_and(|before| before.source.is_stream());
         let before = before.map(|running| running.request);
         let changed = before.as_ref() != Some(request);
         // A request that comes over from another replica is news to that one.
-        if from_proxy
+        if is_ours
             && (changed || !was_ours)
             && let Some(outbox) = outbox
         {
@@ -100,9 +92,7 @@ impl State {
         }
         // A snapshot repeats what is known.
         if changed {
-            for reader in readers.values_mut() {
-                reader.tell(id, before.as_ref(), request);
-            }
+            audiences.tell(id, before.as_ref(), request);
         }
     }
 
@@ -114,24 +104,23 @@ impl State {
         if publish && let Some(outbox) = &mut self.outbox {
             outbox.insert(id, last.clone());
         }
-        for reader in self.readers.values_mut() {
-            reader.tell(id, before.as_ref(), last);
-        }
+        self.audiences.tell(id, before.as_ref(), last);
     }
 
-    /// Ends the requests of a proxy that its snapshot does not name.
-    pub(super) fn end_unnamed(&mut self, replica: &str, named: &HashSet<Uuid>) {
-        self.end_where(true, |id, source| match source {
-            Source::Proxy { replica_id, .. } => **replica_id == *replica && !named.contains(id),
+    /// Ends the requests of a stream that its snapshot does not name.
+    pub(super) fn end_unnamed(&mut self, of: u64, named: &HashSet<Uuid>) {
+        self.end_where(|id, source| match source {
+            Source::Stream { stream, .. } => *stream == of && !named.contains(id),
             Source::Peer(_) => false,
         });
     }
 
-    /// Ends what proxies have not named for too long.
+    /// Ends what no stream has named for too long, and forgets what replicas
+    /// reported that were not heard of for too long.
     pub(super) fn end_expired(&mut self) {
         let now = Instant::now();
-        self.end_where(true, |_, source| match source {
-            Source::Proxy { lease_until, .. } => *lease_until <= now,
+        self.end_where(|_, source| match source {
+            Source::Stream { lease_until, .. } => *lease_until <= now,
             Source::Peer(_) => false,
         });
         while let Some((at, id)) = self.ended_order.front().copied()
@@ -140,13 +129,39 @@ impl State {
             self.ended_order.pop_front();
             self.ended.remove(&id);
         }
+        let known = self.peers.len();
+        self.peers.retain(|_, lease_until| *lease_until > now);
+        if self.peers.len() < known {
+            self.forget_lost_peers();
+        }
     }
 
-    /// Ends what replicas reported that are gone.
-    pub(super) fn end_of_lost_peers(&mut self, alive: &HashSet<Uuid>) {
-        self.end_where(false, |_, source| match source {
-            Source::Proxy { .. } => false,
-            Source::Peer(peer) => !alive.contains(peer),
+    /// A replica gave a sign of life.
+    pub(super) fn extend_peer_lease(&mut self, peer: Uuid) {
+        self.peers.insert(peer, Instant::now() + LEASE);
+    }
+
+    /// These replicas are alive, and no others.
+    pub(super) fn keep_peers(&mut self, alive: &HashSet<Uuid>) {
+        self.peers.retain(|peer, _| alive.contains(peer));
+        alive.iter().for_each(|peer| self.extend_peer_lease(*peer));
+        self.forget_lost_peers();
+    }
+
+    /// For readers their requests have ended. They may come back: while the
+    /// database is away, nothing is heard of a replica that is alive.
+    fn forget_lost_peers(&mut self) {
+        let Self { running, audiences, peers, .. } = self;
+        running.retain(|id, running| {
+            let lost = match &running.source {
+                Source::Peer(peer) => !peers.contains_key(peer),
+                Source::Stream { .. } => false,
+            };
+            if lost {
+                let last = without_outcome(&running.request);
+                audiences.tell(*id, Some(&running.request), &last);
+            }
+            !lost
         });
     }
 
@@ -154,7 +169,7 @@ impl State {
     pub(super) fn own(&self) -> impl Iterator<Item = (Uuid, &LiveRequest)> {
         self.running
             .iter()
-            .filter(|(_, running)| matches!(running.source, Source::Proxy { .. }))
+            .filter(|(_, running)| running.source.is_stream())
             .map(|(id, running)| (*id, &running.request))
     }
 
@@ -165,8 +180,8 @@ impl State {
         }
     }
 
-    /// Ends requests of which no outcome is known.
-    fn end_where(&mut self, publish: bool, ended: impl Fn(&Uuid, &Source) -> bool) {
+    /// Ends requests of streams of which no outcome is known.
+    fn end_where(&mut self, ended: impl Fn(&Uuid, &Source) -> bool) {
         let ids: Vec<(Uuid, LiveRequest)> = self
             .running
             .iter()
@@ -174,41 +189,13 @@ impl State {
             .map(|(id, running)| (*id, without_outcome(&running.request)))
             .collect();
         for (id, last) in ids {
-            self.end(id, &last, publish);
+            self.end(id, &last, true);
         }
     }
 }
 
-impl Reader {
-    /// Notes the newest state of a request, if this reader is to see it. One that
-    /// no longer passes the filter has ended for this reader.
-    fn tell(&mut self, id: Uuid, before: Option<&LiveRequest>, now: &LiveRequest) {
-        if !self.topics.request_state {
-            return;
-        }
-        let told = if self.filter.passes_live(now) {
-            now.clone()
-        } else if before.is_some_and(|before| self.filter.passes_live(before)) {
-            without_outcome(now)
-        } else {
-            return;
-        };
-        self.pending.add_request(id, told);
-        self.wake.notify_one();
-    }
-
-    /// Notes that requests were committed.
-    pub(super) fn tell_commits(&mut self, commits: Commits) {
-        if self.topics.usage
-            && let Some(oldest) = commits.oldest_started_at
-        {
-            self.pending.add_usage(commits.requests, oldest);
-            self.wake.notify_one();
-        }
-    }
-}
-
-fn without_outcome(request: &LiveRequest) -> LiveRequest {
+/// The last state of a request of which no outcome is known.
+pub(super) fn without_outcome(request: &LiveRequest) -> LiveRequest {
     LiveRequest {
         phase: RequestPhase::Ended.into(),
         outcome: Outcome::Unspecified.into(),
@@ -229,7 +216,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_its_proxy_no_longer_names_ends_after_15_seconds() {
-        let (mut state, id) = state_with(Source::proxy(&"a".into()));
+        let (mut state, id) = state_with(Source::stream(1));
         tokio::time::advance(Duration::from_secs(14)).await;
         state.end_expired();
         assert!(state.running.contains_key(&id));
@@ -237,7 +224,7 @@ mod tests {
         state.end_expired();
         assert!(state.running.is_empty());
         // A late report does not bring it back, until it is forgotten.
-        state.put(id, LiveRequest::default(), Source::proxy(&"a".into()));
+        state.put(id, LiveRequest::default(), Source::stream(1));
         assert!(state.running.is_empty());
         tokio::time::advance(ENDED_MEMORY).await;
         state.end_expired();
@@ -248,19 +235,43 @@ mod tests {
     async fn what_a_peer_reports_is_not_told_to_peers_and_ends_with_it() {
         let peer = Uuid::now_v7();
         let (mut state, _) = state_with(Source::Peer(peer));
-        state.end_of_lost_peers(&HashSet::from([peer]));
+        state.keep_peers(&HashSet::from([peer]));
         assert_eq!(state.running.len(), 1);
-        state.end_of_lost_peers(&HashSet::new());
+        state.keep_peers(&HashSet::new());
         assert!(state.running.is_empty());
         assert_eq!(state.outbox, Some(HashMap::new()));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_a_peer_reports_ends_15_seconds_after_its_last_sign_and_may_come_back() {
+        let peer = Uuid::now_v7();
+        let (mut state, id) = state_with(Source::Peer(peer));
+        state.extend_peer_lease(peer);
+        tokio::time::advance(Duration::from_secs(14)).await;
+        state.end_expired();
+        assert!(state.running.contains_key(&id));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        state.end_expired();
+        assert!(state.running.is_empty());
+        state.put(id, LiveRequest::default(), Source::Peer(peer));
+        assert!(state.running.contains_key(&id), "the database is back, and the peer with it");
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_ends_no_request_of_another_stream_of_the_same_replica() {
+        let (mut state, id) = state_with(Source::stream(1));
+        state.end_unnamed(2, &HashSet::new());
+        assert!(state.running.contains_key(&id));
+        state.end_unnamed(1, &HashSet::new());
+        assert!(state.running.is_empty());
+    }
+
     #[tokio::test]
     async fn a_request_whose_proxy_went_to_another_replica_is_no_longer_ours() {
-        let (mut state, id) = state_with(Source::proxy(&"a".into()));
+        let (mut state, id) = state_with(Source::stream(1));
         let newer = LiveRequest { content_events: 9, ..LiveRequest::default() };
         state.put(id, newer.clone(), Source::Peer(Uuid::now_v7()));
-        state.end_unnamed("a", &HashSet::new());
+        state.end_unnamed(1, &HashSet::new());
         assert_eq!(state.running[&id].request, newer);
         assert_eq!(state.own().count(), 0);
     }

@@ -1,56 +1,79 @@
 //! One `Subscribe` stream: `connected` first, then folded changes at most every
 //! 250 ms; a reader that is too slow is told how much it missed and gets a new
-//! `connected`.
+//! `connected`. Messages are encoded once for all readers of an audience.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
+use bytes::Bytes;
+use futures_util::Stream;
 use modash_proto::{
     Violations,
     v1::{
-        Connected, KeepAlive, Missed, SubscribeRequest, SubscribeResponse,
+        Connected, KeepAlive, LiveRequest, Missed, SubscribeRequest, SubscribeResponse,
         subscribe_response::Message,
     },
 };
 use prometheus_client::metrics::gauge::Gauge;
+use prost::Message as _;
 use tokio::{
-    sync::{
-        Notify,
-        mpsc::{self, error::TrySendError},
-    },
-    time::Instant,
+    sync::Notify,
+    time::{Instant, Sleep},
 };
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 
-use super::{Live, Topics, wire_now};
-use crate::filter::Filter;
+use super::{
+    Live, Topics,
+    mailbox::{Mailbox, Taken},
+    state::State,
+    wire_now,
+};
+use crate::filter::{Facts, Filter};
 
 /// Least time between two messages of a kind.
 const INTERVAL: Duration = Duration::from_millis(250);
 
+/// The same for each open subscription: all of them together get at most 1,000
+/// messages of a kind each second, whose cost would else be ingest's.
+const INTERVAL_OF_EACH: Duration = Duration::from_millis(1);
+
 /// Longest silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-/// Messages that wait for the network of one reader.
-const BUFFER: usize = 8;
 
 /// Subscriptions at the same time.
 const MAX_SUBSCRIPTIONS: usize = 1_024;
 
-type Sender = mpsc::Sender<Result<SubscribeResponse, Status>>;
+/// Largest snapshot: gRPC clients refuse messages of more than 4 MiB.
+const MAX_SNAPSHOT_BYTES: usize = 3 * 1024 * 1024;
 
-/// Removes its reader when the subscription ends, however it ends.
-struct Registration {
+/// An open subscription; its items are encoded `SubscribeResponse`s. It leaves its
+/// audience when it is dropped.
+pub(crate) struct Subscription {
     live: Arc<Live>,
+    audience: u64,
     reader: u64,
+    mailbox: Arc<Mailbox>,
     open: Gauge,
+    deadline: Option<Pin<Box<Sleep>>>,
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    next: Next,
 }
 
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.live.remove_reader(self.reader);
-        self.open.dec();
-    }
+/// What comes next in a subscription.
+enum Next {
+    /// How things are at the time of subscribing.
+    First(Bytes),
+    /// What is in the mailbox.
+    Mail,
+    /// How things are now, after messages were missed.
+    Snapshot,
+    /// Nothing more.
+    End,
 }
 
 impl Live {
@@ -61,7 +84,7 @@ impl Live {
         request: SubscribeRequest,
         deadline: Option<Duration>,
         open: Gauge,
-    ) -> Result<ReceiverStream<Result<SubscribeResponse, Status>>, Status> {
+    ) -> Result<Subscription, Status> {
         let mut violations = Violations::default();
         let filter = Filter::from_wire(request.filter, &mut violations);
         let topics = Topics::from_wire(&request.topics);
@@ -73,93 +96,146 @@ impl Live {
         if self.stop.is_cancelled() {
             return Err(Status::unavailable("analytics is stopping; try again"));
         }
-        if self.readers() >= MAX_SUBSCRIPTIONS {
-            return Err(Status::resource_exhausted("too many subscriptions; try again later"));
+        let reader = self.next_reader.fetch_add(1, Ordering::Relaxed);
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(&self.waiting_bytes)));
+        // Under one lock: no change between the snapshot and the first message is
+        // lost.
+        let (audience, wake, first) = {
+            let mut state = self.state();
+            if state.audiences.readers() >= MAX_SUBSCRIPTIONS {
+                return Err(Status::resource_exhausted("too many subscriptions; try again later"));
+            }
+            let (audience, wake) =
+                state.audiences.join(filter, topics, reader, Arc::clone(&mailbox));
+            (audience, wake, connected(&state, audience))
+        };
+        if let Some(wake) = wake {
+            self.tasks.spawn(tell(Arc::clone(self), audience, wake));
         }
-        let wake = Arc::new(Notify::new());
-        let reader = self.add_reader(filter, topics, Arc::clone(&wake));
         open.inc();
-        let registration = Registration { live: Arc::clone(self), reader, open };
-        let (sender, receiver) = mpsc::channel(BUFFER);
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            let expired = async {
-                match deadline {
-                    Some(deadline) => tokio::time::sleep(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let last = tokio::select! {
-                () = run(&registration, &wake, &sender) => return,
-                () = expired => Status::deadline_exceeded("the deadline of the subscription passed"),
-                () = stop.cancelled() => Status::unavailable("analytics is stopping; try again"),
-            };
-            // A reader with a full buffer sees the end without the reason.
-            let _ = sender.try_send(Err(last));
-        });
-        Ok(ReceiverStream::new(receiver))
+        Ok(Subscription {
+            live: Arc::clone(self),
+            audience,
+            reader,
+            mailbox,
+            open,
+            deadline: deadline.map(|deadline| Box::pin(tokio::time::sleep(deadline))),
+            stopped: Box::pin(self.stop.clone().cancelled_owned()),
+            next: Next::First(encode(Message::Connected(first))),
+        })
     }
 }
 
-/// Sends until the reader leaves.
-async fn run(registration: &Registration, wake: &Notify, sender: &Sender) {
-    let Registration { live, reader, .. } = registration;
-    let (requests, _) = live.snapshot(*reader);
-    if sender.try_send(response(connected(requests))).is_err() {
-        return;
-    }
-    let mut last_sent = Instant::now();
+/// Tells the readers of an audience what changed, until there are none.
+async fn tell(live: Arc<Live>, audience: u64, wake: Arc<Notify>) {
+    let mut told_at = Instant::now();
     loop {
-        tokio::select! {
-            () = sender.closed() => return,
-            () = wake.notified() => {}
-            () = tokio::time::sleep_until(last_sent + KEEP_ALIVE) => {
-                // One that cannot be sent is no news to a reader that is behind.
-                let _ = sender.try_send(response(Message::KeepAlive(KeepAlive { now: wire_now() })));
-                last_sent = Instant::now();
-                continue;
-            }
+        let changed = tokio::select! {
+            () = live.stop.cancelled() => return,
+            () = wake.notified() => true,
+            () = tokio::time::sleep_until(told_at + KEEP_ALIVE) => false,
+        };
+        let (pending, readers, all) = {
+            let mut state = live.state();
+            let all = u32::try_from(state.audiences.readers()).unwrap_or(u32::MAX);
+            let Some(audience) = state.audiences.get_mut(audience) else { return };
+            let readers: Vec<Arc<Mailbox>> = audience.readers.values().cloned().collect();
+            (std::mem::take(&mut audience.pending), readers, all)
+        };
+        for message in pending.into_messages().into_iter().map(encode) {
+            readers.iter().for_each(|reader| reader.push(&message));
         }
-        let mut missed = 0;
-        for message in live.take_pending(*reader).into_messages() {
-            match sender.try_send(response(message)) {
-                Ok(()) => {}
-                Err(TrySendError::Full(_)) => missed += 1,
-                Err(TrySendError::Closed(_)) => return,
-            }
-        }
-        if missed > 0 && catch_up(registration, sender, missed).await.is_none() {
-            return;
-        }
-        last_sent = Instant::now();
-        tokio::select! {
-            () = sender.closed() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
+        told_at = Instant::now();
+        if changed {
+            tokio::time::sleep(INTERVAL.max(INTERVAL_OF_EACH * all)).await;
+        } else {
+            let message = encode(Message::KeepAlive(KeepAlive { now: wire_now() }));
+            readers.iter().for_each(|reader| reader.push_if_empty(&message));
         }
     }
 }
 
-/// Waits until a slow reader has read something, tells it how many messages it
-/// missed, and how things are now. `None`: it left.
-async fn catch_up(registration: &Registration, sender: &Sender, missed: u64) -> Option<()> {
-    let Registration { live, reader, .. } = registration;
-    let mut room = sender.reserve_many(2).await.ok()?;
-    let (requests, skipped) = live.snapshot(*reader);
-    let messages = missed + skipped.into_messages().len() as u64;
-    room.next()?.send(response(Message::Missed(Missed { messages })));
-    room.next()?.send(response(connected(requests)));
-    Some(())
-}
-
-fn connected(requests: Vec<modash_proto::v1::LiveRequest>) -> Message {
-    Message::Connected(Connected {
+/// All running requests that an audience wants to see, newest first.
+fn connected(state: &State, audience: u64) -> Connected {
+    let (mut requests, mut truncated): (Vec<LiveRequest>, bool) = Default::default();
+    if let Some(audience) = state.audiences.get(audience)
+        && audience.topics.request_state
+    {
+        let mut passing: Vec<&LiveRequest> = state
+            .running
+            .values()
+            .map(|running| &running.request)
+            .filter(|request| audience.filter.passes(&Facts::of_live(request)))
+            .collect();
+        passing.sort_unstable_by(|a, b| b.event_id.cmp(&a.event_id));
+        let mut bytes = 0;
+        let fitting = passing.iter().take_while(|request| {
+            bytes += request.encoded_len() + 8;
+            bytes <= MAX_SNAPSHOT_BYTES
+        });
+        requests = fitting.map(|&request| request.clone()).collect();
+        truncated = requests.len() < passing.len();
+    }
+    Connected {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now: wire_now(),
         requests,
-    })
+        truncated,
+    }
 }
 
-#[allow(clippy::result_large_err, reason = "the item type of the stream")]
-fn response(message: Message) -> Result<SubscribeResponse, Status> {
-    Ok(SubscribeResponse { message: Some(message) })
+fn encode(message: Message) -> Bytes {
+    SubscribeResponse { message: Some(message) }.encode_to_vec().into()
+}
+
+impl Subscription {
+    /// Why the subscription ends now, whether the reader has read all or not.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+        if self.stopped.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Status::unavailable("analytics is stopping; try again"));
+        }
+        match &mut self.deadline {
+            Some(deadline) => deadline
+                .as_mut()
+                .poll(context)
+                .map(|()| Status::deadline_exceeded("the deadline of the subscription passed")),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<Bytes, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if matches!(self.next, Next::End) {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(status) = self.poll_end(context) {
+            self.next = Next::End;
+            return Poll::Ready(Some(Err(status)));
+        }
+        let message = match std::mem::replace(&mut self.next, Next::Mail) {
+            Next::First(message) => message,
+            Next::Snapshot => {
+                let connected = connected(&self.live.state(), self.audience);
+                encode(Message::Connected(connected))
+            }
+            Next::Mail | Next::End => match ready!(self.mailbox.poll_take(context)) {
+                Taken::Message(message) => message,
+                Taken::Missed(messages) => {
+                    self.next = Next::Snapshot;
+                    encode(Message::Missed(Missed { messages }))
+                }
+            },
+        };
+        Poll::Ready(Some(Ok(message)))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.live.state().audiences.leave(self.audience, self.reader);
+        self.open.dec();
+    }
 }

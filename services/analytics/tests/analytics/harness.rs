@@ -37,6 +37,7 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
     AnalyticsConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        limits: modash_analytics::default_limits(),
         database_url: Some(database_url.parse().unwrap()),
         read_database_url: None,
         database_wait: PATIENCE,
@@ -217,7 +218,7 @@ impl TestProxy {
         snapshot: bool,
         requests: Vec<modash_proto::v1::LiveRequest>,
     ) {
-        self.say(Up::Live(LiveUpdate { snapshot, requests })).await;
+        self.say(Up::Live(LiveUpdate { snapshot, requests, part: None })).await;
     }
 
     /// The next answer.

@@ -10,6 +10,7 @@ mod completeness;
 mod data;
 mod harness;
 mod ingest;
+mod load;
 mod model;
 
 mod model_breakdown;

@@ -3,8 +3,9 @@
 use modash_proto::{
     timestamp_from_micros,
     v1::{
-        Connected, Filter, LiveRequest, Outcome, RequestPhase, SubscribeRequest, SubscribeResponse,
-        Topic, UsageEvent, UsageSummaryRequest, subscribe_response::Message,
+        Connected, Filter, LiveRequest, LiveUpdate, Outcome, RequestPhase, SnapshotPart,
+        SubscribeRequest, SubscribeResponse, Topic, UsageEvent, UsageSummaryRequest,
+        stream_usage_request::Message as Up, subscribe_response::Message,
     },
 };
 use modash_test_support::{event, eventually};
@@ -141,6 +142,84 @@ async fn a_request_ends_when_its_proxy_says_so_or_no_longer_names_it() {
     let gone = reader.until(RequestPhase::Ended).await;
     assert_eq!((gone.event_id, gone.outcome), (other.event_id, 0));
     assert_eq!(in_flight(&analytics).await, 0);
+}
+
+#[tokio::test]
+async fn two_processes_with_one_replica_id_do_not_end_each_others_requests() {
+    let analytics = TestAnalytics::start().await;
+    let mut reader = Reader::open(&analytics, SubscribeRequest::default()).await;
+    let (of_old, of_new) = (running(RequestPhase::Streaming), running(RequestPhase::Waiting));
+    let old = proxy_with(&analytics, &of_old).await;
+    let new = TestProxy::connect(&analytics, "a").await;
+    new.report(true, vec![of_new.clone()]).await;
+    assert_eq!(reader.until(RequestPhase::Waiting).await, of_new);
+    old.report(true, vec![of_old.clone()]).await;
+    // Told after the snapshots.
+    new.report(false, vec![running(RequestPhase::Connecting)]).await;
+    old.report(false, vec![running(RequestPhase::Connecting)]).await;
+    reader.until(RequestPhase::Connecting).await;
+    eventually(PATIENCE, || async { in_flight(&analytics).await == 4 }).await;
+    old.report(true, vec![]).await;
+    eventually(PATIENCE, || async { in_flight(&analytics).await == 2 }).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_in_parts_ends_requests_only_when_it_is_complete() {
+    let analytics = TestAnalytics::start().await;
+    let requests: Vec<_> = (0..12_000).map(|_| running(RequestPhase::Waiting)).collect();
+    let proxy = TestProxy::connect(&analytics, "a").await;
+    let part = |index: u32, last: bool, requests: &[LiveRequest]| {
+        let part = Some(SnapshotPart { index, last });
+        Up::Live(LiveUpdate { snapshot: false, requests: requests.to_vec(), part })
+    };
+    let counts = async |count: u64| {
+        eventually(PATIENCE, || async { in_flight(&analytics).await == count }).await;
+    };
+    proxy.say(part(0, false, &requests[..6_000])).await;
+    proxy.say(part(1, true, &requests[6_000..])).await;
+    counts(12_000).await;
+    // The second part of the next snapshot is lost.
+    proxy.say(part(0, false, &requests[..100])).await;
+    proxy.say(part(2, true, &requests[200..300])).await;
+    proxy.report(false, vec![running(RequestPhase::Waiting)]).await;
+    counts(12_001).await;
+    proxy.say(part(0, false, &requests[..100])).await;
+    proxy.say(part(1, true, &requests[100..200])).await;
+    counts(200).await;
+}
+
+#[tokio::test]
+async fn a_list_of_running_requests_that_is_cut_says_so() {
+    let analytics = TestAnalytics::start().await;
+    let proxy = TestProxy::connect(&analytics, "a").await;
+    for _ in 0..2 {
+        let requests = (0..900)
+            .map(|_| LiveRequest { path: "x".repeat(3_000), ..running(RequestPhase::Waiting) });
+        proxy.report(false, requests.collect()).await;
+    }
+    eventually(PATIENCE, || async { in_flight(&analytics).await == 1_800 }).await;
+    let connected = Reader::open(&analytics, SubscribeRequest::default()).await.connected().await;
+    assert!(connected.truncated && connected.requests.len() < 1_800);
+}
+
+#[tokio::test]
+async fn readers_of_one_filter_are_told_the_same() {
+    let analytics = TestAnalytics::start().await;
+    let usage = || SubscribeRequest { topics: vec![Topic::Usage.into()], filter: None };
+    let mut readers = Vec::new();
+    for _ in 0..20 {
+        let mut reader = Reader::open(&analytics, usage()).await;
+        reader.connected().await;
+        readers.push(reader);
+    }
+    analytics.store((0..50).map(|_| event()).collect()).await;
+    for reader in &mut readers {
+        let mut committed = 0;
+        while committed < 50 {
+            committed += reader.committed().await;
+        }
+        assert_eq!(committed, 50);
+    }
 }
 
 #[tokio::test]

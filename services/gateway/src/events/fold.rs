@@ -47,6 +47,7 @@ struct Requests {
     newest: BTreeMap<Arc<str>, Live>,
     truncated: bool,
     snapshot: bool,
+    live: Option<bool>,
 }
 
 impl Fold {
@@ -75,11 +76,12 @@ impl Fold {
                         .map(|(oldest, other)| oldest.min(other));
                 }
             }
-            Change::Requests { requests, truncated, snapshot } => {
+            Change::Requests { requests, truncated, snapshot, live } => {
                 let waiting = self.requests.get_or_insert_default();
                 waiting.seq = event.seq;
                 waiting.now = event.now;
                 waiting.truncated |= truncated;
+                waiting.live = live.or(waiting.live);
                 if *snapshot {
                     // What was running before runs no more, unless it is here.
                     waiting.newest.retain(|_, live| live.ended);
@@ -165,6 +167,8 @@ impl Fold {
             truncated: bool,
             #[serde(skip_serializing_if = "std::ops::Not::not")]
             snapshot: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            live: Option<bool>,
         }
         self.requests_sent = Some(now);
         self.last_seq = self.last_seq.max(changed.seq);
@@ -174,6 +178,7 @@ impl Fold {
             requests: changed.newest.values().map(|live| &*live.json).collect(),
             truncated: changed.truncated,
             snapshot: changed.snapshot && !changed.truncated,
+            live: changed.live,
         };
         Frame::event("request-state-updated", instance, self.last_seq, &data)
     }

@@ -52,6 +52,8 @@ pub(crate) enum Change {
         truncated: bool,
         /// All that are in flight are here; others that were are gone.
         snapshot: bool,
+        /// Whether what runs is known from here on. `None`: as before.
+        live: Option<bool>,
     },
 }
 
@@ -81,8 +83,9 @@ pub(crate) struct Log {
 impl Log {
     /// Adds an event and gives it the next number.
     pub(crate) fn push(&mut self, change: Change) -> u64 {
-        if let Change::Requests { requests, snapshot, .. } = &change {
-            if *snapshot {
+        if let Change::Requests { requests, snapshot, live, .. } = &change {
+            // What runs is told anew as soon as it is known again.
+            if *snapshot || live.is_some() {
                 self.in_flight.clear();
             }
             for live in requests {
@@ -104,11 +107,6 @@ impl Log {
         let (now, made) = (milliseconds_since_1970(), Instant::now());
         self.kept.push_back(Arc::new(Event { seq: self.seq, now, change, made }));
         self.seq
-    }
-
-    /// Forgets what is in flight: it is not known any more.
-    pub(crate) fn forget_in_flight(&mut self) {
-        self.in_flight.clear();
     }
 
     /// Number of the newest event.
@@ -164,7 +162,7 @@ mod tests {
     }
 
     fn requests() -> Change {
-        Change::Requests { requests: Vec::new(), truncated: false, snapshot: false }
+        Change::Requests { requests: Vec::new(), truncated: false, snapshot: false, live: None }
     }
 
     fn numbers(events: Option<Vec<Arc<Event>>>) -> Option<Vec<u64>> {
@@ -194,6 +192,7 @@ mod tests {
             requests: vec![live.clone(); 200],
             truncated: false,
             snapshot: false,
+            live: None,
         };
         let mut log = Log::default();
         for _ in 0..150 {
@@ -206,6 +205,7 @@ mod tests {
             requests: vec![live; 30_000],
             truncated: false,
             snapshot: true,
+            live: None,
         });
         assert_eq!(log.after(150).map(|events| events.len()), Some(1));
         log.push(usage());

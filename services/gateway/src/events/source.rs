@@ -81,8 +81,8 @@ async fn follow(hub: &Hub, channel: &Channel, resync: bool) -> End {
             }
         };
         match message {
-            Ok(Message::Connected(Connected { requests, .. })) => {
-                hub.connected(&requests, !is_resync);
+            Ok(Message::Connected(Connected { requests, truncated, .. })) => {
+                hub.connected(&requests, truncated, !is_resync);
                 is_resync = false;
             }
             Ok(Message::UsageUpdated(update)) => hub.usage_updated(&update),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use modash_runtime::Shutdown;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Instant, sleep_until},
 };
 
-use super::{Hub, fold::Fold, frame::Frame};
+use super::{Hub, fold::Fold, frame::Frame, outbox::Outbox};
 
 /// Silence after which a heartbeat is sent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -36,7 +36,7 @@ pub(crate) struct Stream {
     /// Tells the number of the newest event.
     pub(crate) newest: watch::Receiver<u64>,
     /// To the client.
-    pub(crate) out: mpsc::Sender<Frame>,
+    pub(crate) out: Outbox,
 }
 
 impl Stream {
@@ -61,10 +61,8 @@ impl Stream {
             }
             for frame in frames {
                 last_write = now;
-                match self.out.try_send(frame) {
-                    Ok(()) => {}
-                    Err(mpsc::error::TrySendError::Full(_)) => return End::TooSlow,
-                    Err(mpsc::error::TrySendError::Closed(_)) => return End::Left,
+                if let Err(end) = self.out.send(frame) {
+                    return end;
                 }
             }
             let heartbeat = last_write + HEARTBEAT;
@@ -82,16 +80,17 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::outbox::Held;
     use crate::{contract::Contract, metrics::GatewayMetrics};
     use modash_proto::v1::UsageUpdated;
-    use tokio::task::JoinHandle;
+    use tokio::{sync::mpsc, task::JoinHandle};
 
     fn hub() -> Hub {
         Hub::new(Contract::new().unwrap().live_request(), 4005, GatewayMetrics::default())
     }
 
-    fn start(hub: &Hub, room: usize) -> (mpsc::Receiver<Frame>, JoinHandle<End>, Shutdown) {
-        let (out, frames) = mpsc::channel(room);
+    fn start(hub: &Hub, room: usize) -> (mpsc::Receiver<Held>, JoinHandle<End>, Shutdown) {
+        let (out, frames) = Outbox::new(room, &hub.shared.waiting_bytes);
         let (fold, newest) = (Fold::new(0), hub.shared.newest.subscribe());
         let stream = Stream { hub: hub.clone(), seq: 0, fold, newest, out };
         let shutdown = Shutdown::new(Duration::from_secs(1));
@@ -123,7 +122,7 @@ mod tests {
         let (mut frames, running, shutdown) = start(&hub, 64);
         let begin = Instant::now();
         for beats in 1..=3 {
-            assert_eq!(frames.recv().await.unwrap(), Frame::heartbeat());
+            assert_eq!(frames.recv().await.unwrap().take(), Frame::heartbeat());
             assert_eq!(begin.elapsed().as_secs(), beats * 15);
         }
         shutdown.request();

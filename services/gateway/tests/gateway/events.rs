@@ -289,6 +289,8 @@ async fn the_stream_stays_open_while_analytics_is_away_and_says_to_look_again() 
         }
     };
     timeout(PATIENCE, away).await.expect("the loss is noticed");
+    let lost = stream.until("the loss", |event| event.data["live"] == json!(false)).await;
+    assert_eq!(lost.data.get("snapshot"), None, "no request has ended");
     *gateway.script.in_flight.lock().unwrap() = vec![running("b", 9)];
     gateway.fake = Some(Fake::start(gateway.script.clone(), address).await);
 
@@ -304,7 +306,46 @@ async fn the_stream_stays_open_while_analytics_is_away_and_says_to_look_again() 
     assert_eq!(usage.unwrap().data["requests"], Value::Null);
     let requests = requests.unwrap();
     assert_eq!(requests.data["snapshot"], json!(true));
+    assert_eq!(requests.data["live"], json!(true));
     assert_eq!(states(&requests), [("b".to_owned(), "streaming".to_owned())]);
+}
+
+#[tokio::test]
+async fn every_open_stream_is_told_within_a_second_that_analytics_is_gone() {
+    let mut gateway = subscribed().await;
+    let (mut streams, mut first_id) = (Vec::new(), String::new());
+    for _ in 0..20 {
+        let mut stream = Events::open(&gateway, "/events", &[]).await;
+        first_id = stream.next().await.unwrap().id;
+        streams.push(stream);
+    }
+    let told = async |streams: &mut [Events], live: bool| {
+        for stream in streams {
+            stream.until("the change", |event| event.data["live"] == json!(live)).await;
+        }
+    };
+    let address = gateway.kill_analytics();
+    let lost = timeout(std::time::Duration::from_secs(1), told(&mut streams, false)).await;
+    lost.expect("a second is enough");
+    // A client that comes back by the number of an older event is told as well.
+    let mut resumed = Events::open(&gateway, "/events", &[("last-event-id", &first_id)]).await;
+    assert_eq!(resumed.next().await.unwrap().data["live"], json!(false));
+    gateway.fake = Some(Fake::start(gateway.script.clone(), address).await);
+    timeout(PATIENCE, told(&mut streams, true)).await.expect("and that it is back");
+}
+
+#[tokio::test]
+async fn a_list_that_analytics_cut_ends_no_request() {
+    let gateway = subscribed().await;
+    let mut stream = Events::open(&gateway, "/events", &[]).await;
+    stream.next().await.unwrap();
+    gateway.script.send(Message::Connected(Connected {
+        requests: vec![running("c", 1)],
+        truncated: true,
+        ..Default::default()
+    }));
+    let event = stream.until("the list", |event| event.data["requests"].is_array()).await;
+    assert_eq!((event.data.get("snapshot"), &event.data["truncated"]), (None, &json!(true)));
 }
 
 #[tokio::test]

@@ -102,12 +102,13 @@ impl Script {
         answer: impl FnOnce(T) -> Result<A, Status>,
     ) -> Result<Response<A>, Status> {
         let _running = self.begin();
+        let hang = *self.hang.lock().unwrap();
         self.calls.lock().unwrap().push((method, request.metadata().clone()));
         let failure = *self.failure.lock().unwrap();
         if let Some((code, message)) = failure {
             return Err(Status::new(code, message));
         }
-        if *self.hang.lock().unwrap() {
+        if hang {
             std::future::pending::<()>().await;
         }
         answer(request.into_inner()).map(Response::new)
@@ -139,6 +140,8 @@ impl Fake {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             Server::builder()
                 .accept_http1(true)
+                // As analytics has it: a gateway's clients may leave in crowds.
+                .http2_max_pending_accept_reset_streams(Some(10_000))
                 .layer(tonic_web::GrpcWebLayer::new())
                 .add_service(service)
                 .serve_with_incoming(TcpListenerStream::new(listener))

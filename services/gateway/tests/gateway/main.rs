@@ -8,6 +8,8 @@ mod clients;
 #[cfg(test)]
 mod connect;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod fake;

@@ -407,3 +407,22 @@ async fn unknown_numbers_are_null_in_lists_too() {
     assert_eq!(value["series"][0]["decodeP50"], json!([null]));
     assert_eq!(value["bucketStarts"], json!([0]));
 }
+
+#[tokio::test]
+async fn a_body_has_at_most_128_calls() {
+    let gateway = TestGateway::start().await;
+    let calls = |count: usize| -> Vec<String> {
+        (0..count).map(|id| v3(&id.to_string(), "UsageSummary", &json!({}))).collect()
+    };
+    let answer = gateway.rpc(format!("[{}]", calls(128).join(","))).await;
+    assert_eq!(answer.json().as_array().unwrap().len(), 128);
+    let asked = || gateway.script.calls.lock().unwrap().len();
+    let before = asked();
+    let answer = gateway.rpc(format!("[{}]", calls(129).join(","))).await;
+    assert_eq!(answer.json().as_array().unwrap().len(), 1);
+    assert!(answer.text().contains("at most 128 calls"), "{}", answer.text());
+    let lines = [("content-type", "application/ndjson")];
+    let answer = gateway.post("/rpc", &lines, calls(129).join("\n")).await;
+    assert!(answer.text().contains("at most 128 calls"), "{}", answer.text());
+    assert_eq!(asked(), before, "none of them runs");
+}

@@ -162,10 +162,10 @@ impl UsageStream {
                 }
                 () = appended => {}
                 () = sleep_until(self.paused_until), if self.is_paused() => {}
-                _ = updates.tick() => {
-                    if let Some(update) = self.live.update(&self.emitter) {
-                        // Droppable by contract: never waits behind events.
-                        let _ = self.up.try_send(request(Say::Live(update)));
+                _ = updates.tick() => self.live.update(&self.emitter),
+                Ok(place) = self.up.clone().reserve_owned(), if self.live.is_waiting() => {
+                    if let Some(update) = self.live.next() {
+                        place.send(request(Say::Live(update)));
                     }
                 }
                 _ = stats.tick() => {

@@ -75,7 +75,7 @@ mod tests {
     fn what_is_said_is_what_the_contract_says() {
         let hello = Hello { replica_id: "a".to_owned(), next_sequence: 7, ..Hello::default() };
         both(Say::Hello(hello.clone()), Message::Hello(hello));
-        let live = LiveUpdate { snapshot: true, requests: Vec::new() };
+        let live = LiveUpdate { snapshot: true, requests: Vec::new(), part: None };
         both(Say::Live(live.clone()), Message::Live(live));
         let stats = ReplicaStats { started: 3, ..ReplicaStats::default() };
         both(Say::Stats(stats), Message::Stats(stats));

@@ -3,14 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use modash_runtime::raise_file_limit;
+use modash_runtime::{raise_file_limit, reserved_files};
 
 use super::{connection::Patience, entrance::Entrance, tls::ListenerTls};
 use crate::{forwarded::ForwardedHeaders, settings::ClientConfig, tls_files::TlsFileError};
 
 /// File descriptors for everything but connections of clients and to upstreams:
-/// listeners, the spool, the stream to analytics, and, in one process with all
-/// services, the database's and the dashboards' connections.
+/// listeners, admin connections, the spool, the stream to analytics, and, in one
+/// process with all services, the connections between them and to the database.
 const OTHER_FILES: u64 = 256;
 
 /// Most connections that are told that they are too many, of each core. What
@@ -36,7 +36,9 @@ impl Admission {
     /// By the settings, and by what the system allows.
     pub(crate) fn new(config: &ClientConfig, cores: usize) -> Result<Self, TlsFileError> {
         let tls = config.tls.clone().map(ListenerTls::new).transpose()?;
-        let connections = most_connections(config.connections, raise_file_limit());
+        // In one process with other services, their listeners have their share.
+        let files = raise_file_limit().map(|files| files.saturating_sub(reserved_files()));
+        let connections = most_connections(config.connections, files);
         Ok(Self {
             entrance: Entrance {
                 proxy_protocol: config.proxy_protocol,

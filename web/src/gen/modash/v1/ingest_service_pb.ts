@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modash/v1/ingest_service.proto.
  */
 export const file_modash_v1_ingest_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch5tb2Rhc2gvdjEvaW5nZXN0X3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSK7AQoSU3RyZWFtVXNhZ2VSZXF1ZXN0EiEKBWhlbGxvGAEgASgLMhAubW9kYXNoLnYxLkhlbGxvSAASJgoFYmF0Y2gYAiABKAsyFS5tb2Rhc2gudjEuRXZlbnRCYXRjaEgAEiUKBGxpdmUYAyABKAsyFS5tb2Rhc2gudjEuTGl2ZVVwZGF0ZUgAEigKBXN0YXRzGAQgASgLMhcubW9kYXNoLnYxLlJlcGxpY2FTdGF0c0gAQgkKB21lc3NhZ2UiewoFSGVsbG8SEgoKcmVwbGljYV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhUKDW5leHRfc2VxdWVuY2UYAyABKAQSNgoScHJvY2Vzc19zdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCgpFdmVudEJhdGNoEhYKDmZpcnN0X3NlcXVlbmNlGAEgASgEEiUKBmV2ZW50cxgCIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50IkgKCkxpdmVVcGRhdGUSEAoIc25hcHNob3QYASABKAgSKAoIcmVxdWVzdHMYAiADKAsyFi5tb2Rhc2gudjEuTGl2ZVJlcXVlc3QisAIKDFJlcGxpY2FTdGF0cxIPCgdzdGFydGVkGAEgASgEEhAKCGZpbmlzaGVkGAIgASgEEg4KBnF1ZXVlZBgDIAEoBBIPCgdzcG9vbGVkGAQgASgEEgwKBHNlbnQYBSABKAQSFAoMYWNrbm93bGVkZ2VkGAYgASgEEg8KB2Ryb3BwZWQYByABKAQSEAoIcmVqZWN0ZWQYCCABKAQSNAoQb2xkZXN0X3Vuc2VudF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoJcmVjb3ZlcmVkGAogASgESACIAQESGAoLaW50ZXJydXB0ZWQYCyABKARIAYgBARIPCgdkYW1hZ2VkGAwgASgEQgwKCl9yZWNvdmVyZWRCDgoMX2ludGVycnVwdGVkIo4BChNTdHJlYW1Vc2FnZVJlc3BvbnNlEh0KA2FjaxgBIAEoCzIOLm1vZGFzaC52MS5BY2tIABIjCgZyZWplY3QYAiABKAsyES5tb2Rhc2gudjEuUmVqZWN0SAASKAoJc2xvd19kb3duGAMgASgLMhMubW9kYXNoLnYxLlNsb3dEb3duSABCCQoHbWVzc2FnZSIXCgNBY2sSEAoIc2VxdWVuY2UYASABKAQiPAoGUmVqZWN0EhAKCHNlcXVlbmNlGAEgASgEEhAKCGV2ZW50X2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSI0CghTbG93RG93bhIoCgVwYXVzZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbjJhCg1Jbmdlc3RTZXJ2aWNlElAKC1N0cmVhbVVzYWdlEh0ubW9kYXNoLnYxLlN0cmVhbVVzYWdlUmVxdWVzdBoeLm1vZGFzaC52MS5TdHJlYW1Vc2FnZVJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_modash_v1_usage_event]);
+  fileDesc("Ch5tb2Rhc2gvdjEvaW5nZXN0X3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSK7AQoSU3RyZWFtVXNhZ2VSZXF1ZXN0EiEKBWhlbGxvGAEgASgLMhAubW9kYXNoLnYxLkhlbGxvSAASJgoFYmF0Y2gYAiABKAsyFS5tb2Rhc2gudjEuRXZlbnRCYXRjaEgAEiUKBGxpdmUYAyABKAsyFS5tb2Rhc2gudjEuTGl2ZVVwZGF0ZUgAEigKBXN0YXRzGAQgASgLMhcubW9kYXNoLnYxLlJlcGxpY2FTdGF0c0gAQgkKB21lc3NhZ2UiewoFSGVsbG8SEgoKcmVwbGljYV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhUKDW5leHRfc2VxdWVuY2UYAyABKAQSNgoScHJvY2Vzc19zdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCgpFdmVudEJhdGNoEhYKDmZpcnN0X3NlcXVlbmNlGAEgASgEEiUKBmV2ZW50cxgCIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50Im8KCkxpdmVVcGRhdGUSEAoIc25hcHNob3QYASABKAgSKAoIcmVxdWVzdHMYAiADKAsyFi5tb2Rhc2gudjEuTGl2ZVJlcXVlc3QSJQoEcGFydBgDIAEoCzIXLm1vZGFzaC52MS5TbmFwc2hvdFBhcnQiKwoMU25hcHNob3RQYXJ0Eg0KBWluZGV4GAEgASgNEgwKBGxhc3QYAiABKAgisAIKDFJlcGxpY2FTdGF0cxIPCgdzdGFydGVkGAEgASgEEhAKCGZpbmlzaGVkGAIgASgEEg4KBnF1ZXVlZBgDIAEoBBIPCgdzcG9vbGVkGAQgASgEEgwKBHNlbnQYBSABKAQSFAoMYWNrbm93bGVkZ2VkGAYgASgEEg8KB2Ryb3BwZWQYByABKAQSEAoIcmVqZWN0ZWQYCCABKAQSNAoQb2xkZXN0X3Vuc2VudF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoJcmVjb3ZlcmVkGAogASgESACIAQESGAoLaW50ZXJydXB0ZWQYCyABKARIAYgBARIPCgdkYW1hZ2VkGAwgASgEQgwKCl9yZWNvdmVyZWRCDgoMX2ludGVycnVwdGVkIo4BChNTdHJlYW1Vc2FnZVJlc3BvbnNlEh0KA2FjaxgBIAEoCzIOLm1vZGFzaC52MS5BY2tIABIjCgZyZWplY3QYAiABKAsyES5tb2Rhc2gudjEuUmVqZWN0SAASKAoJc2xvd19kb3duGAMgASgLMhMubW9kYXNoLnYxLlNsb3dEb3duSABCCQoHbWVzc2FnZSIXCgNBY2sSEAoIc2VxdWVuY2UYASABKAQiPAoGUmVqZWN0EhAKCHNlcXVlbmNlGAEgASgEEhAKCGV2ZW50X2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSI0CghTbG93RG93bhIoCgVwYXVzZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbjJhCg1Jbmdlc3RTZXJ2aWNlElAKC1N0cmVhbVVzYWdlEh0ubW9kYXNoLnYxLlN0cmVhbVVzYWdlUmVxdWVzdBoeLm1vZGFzaC52MS5TdHJlYW1Vc2FnZVJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_modash_v1_usage_event]);
 
 /**
  * From proxy to analytics.
@@ -143,8 +143,9 @@ export const EventBatchSchema: GenMessage<EventBatch> = /*@__PURE__*/
   messageDesc(file_modash_v1_ingest_service, 2);
 
 /**
- * Running requests of one replica. Not sequenced; may be dropped; repeated in
- * full at least every 5 s.
+ * Running requests of one process. Not sequenced; may be dropped; repeated in
+ * full at least every 5 s. Concerns only requests reported by the same stream:
+ * two processes may have the same replica_id while one hands over to the other.
  *
  * @generated from message modash.v1.LiveUpdate
  */
@@ -157,11 +158,19 @@ export type LiveUpdate = Message<"modash.v1.LiveUpdate"> & {
   snapshot: boolean;
 
   /**
-   * All running requests, or those that changed.
+   * All running requests, or those that changed. At most 1 MiB.
    *
    * @generated from field: repeated modash.v1.LiveRequest requests = 2;
    */
   requests: LiveRequest[];
+
+  /**
+   * Set if the message is one part of a snapshot that needs several; `snapshot`
+   * is then false. An older analytics reads a part as a list of changes.
+   *
+   * @generated from field: modash.v1.SnapshotPart part = 3;
+   */
+  part?: SnapshotPart | undefined;
 };
 
 /**
@@ -170,6 +179,36 @@ export type LiveUpdate = Message<"modash.v1.LiveUpdate"> & {
  */
 export const LiveUpdateSchema: GenMessage<LiveUpdate> = /*@__PURE__*/
   messageDesc(file_modash_v1_ingest_service, 3);
+
+/**
+ * Place of a message in a snapshot of several messages. A snapshot of which a
+ * part is missing ends no request.
+ *
+ * @generated from message modash.v1.SnapshotPart
+ */
+export type SnapshotPart = Message<"modash.v1.SnapshotPart"> & {
+  /**
+   * 0 for the first part, then one more for each.
+   *
+   * @generated from field: uint32 index = 1;
+   */
+  index: number;
+
+  /**
+   * This part completes the snapshot: requests that neither a part nor an update
+   * between the parts named have ended. Never set if requests were left out.
+   *
+   * @generated from field: bool last = 2;
+   */
+  last: boolean;
+};
+
+/**
+ * Describes the message modash.v1.SnapshotPart.
+ * Use `create(SnapshotPartSchema)` to create a new message.
+ */
+export const SnapshotPartSchema: GenMessage<SnapshotPart> = /*@__PURE__*/
+  messageDesc(file_modash_v1_ingest_service, 4);
 
 /**
  * Counters of one replica since its start, all of one moment. Sent every second.
@@ -272,7 +311,7 @@ export type ReplicaStats = Message<"modash.v1.ReplicaStats"> & {
  * Use `create(ReplicaStatsSchema)` to create a new message.
  */
 export const ReplicaStatsSchema: GenMessage<ReplicaStats> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 4);
+  messageDesc(file_modash_v1_ingest_service, 5);
 
 /**
  * From analytics to proxy.
@@ -317,7 +356,7 @@ export type StreamUsageResponse = Message<"modash.v1.StreamUsageResponse"> & {
  * Use `create(StreamUsageResponseSchema)` to create a new message.
  */
 export const StreamUsageResponseSchema: GenMessage<StreamUsageResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 5);
+  messageDesc(file_modash_v1_ingest_service, 6);
 
 /**
  * All events of this stream up to a sequence number are committed or rejected.
@@ -338,7 +377,7 @@ export type Ack = Message<"modash.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 6);
+  messageDesc(file_modash_v1_ingest_service, 7);
 
 /**
  * One event that will never be stored; do not send it again.
@@ -373,7 +412,7 @@ export type Reject = Message<"modash.v1.Reject"> & {
  * Use `create(RejectSchema)` to create a new message.
  */
 export const RejectSchema: GenMessage<Reject> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 7);
+  messageDesc(file_modash_v1_ingest_service, 8);
 
 /**
  * Advice to pause between batches.
@@ -394,7 +433,7 @@ export type SlowDown = Message<"modash.v1.SlowDown"> & {
  * Use `create(SlowDownSchema)` to create a new message.
  */
 export const SlowDownSchema: GenMessage<SlowDown> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 8);
+  messageDesc(file_modash_v1_ingest_service, 9);
 
 /**
  * Receives usage events.

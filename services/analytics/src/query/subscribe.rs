@@ -1,0 +1,122 @@
+//! `Subscribe` with messages that are encoded already: one encoding serves all
+//! readers of a filter, which the generated server cannot do.
+
+use std::{
+    future::{Ready, ready},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::{BufMut as _, Bytes};
+use futures_util::Stream;
+use modash_proto::v1::{SubscribeRequest, SubscribeResponse};
+use prost::Message as _;
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    server::{Grpc, ServerStreamingService},
+};
+
+use super::Queries;
+use crate::{deadline, live::Subscription};
+
+/// Serves the method for all notations of gRPC.
+pub(crate) async fn serve_subscribe(
+    queries: Arc<Queries>,
+    request: http::Request<axum::body::Body>,
+) -> http::Response<Body> {
+    Grpc::new(SubscribeCodec).server_streaming(Subscribe(queries), request).await
+}
+
+impl Queries {
+    /// Opens a subscription for a call.
+    #[allow(clippy::result_large_err, reason = "the status is the answer of the call")]
+    pub(super) fn open_subscription(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Subscription, Status> {
+        let deadline = deadline::from_metadata(request.metadata());
+        let open = self.metrics.subscribers.clone();
+        self.live.subscribe(request.into_inner(), deadline, open)
+    }
+}
+
+/// The method.
+struct Subscribe(Arc<Queries>);
+
+impl ServerStreamingService<SubscribeRequest> for Subscribe {
+    type Response = Bytes;
+    type ResponseStream = Subscription;
+    type Future = Ready<Result<Response<Subscription>, Status>>;
+
+    fn call(&mut self, request: Request<SubscribeRequest>) -> Self::Future {
+        ready(self.0.open_subscription(request).map(Response::new))
+    }
+}
+
+/// Reads requests, and writes messages as they are.
+#[derive(Debug, Clone, Copy)]
+struct SubscribeCodec;
+
+impl Codec for SubscribeCodec {
+    type Encode = Bytes;
+    type Decode = SubscribeRequest;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for SubscribeCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(message);
+        Ok(())
+    }
+
+    /// Most messages are small, and each reader has a buffer of its own.
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(1024, 32 * 1024)
+    }
+}
+
+impl Decoder for SubscribeCodec {
+    type Item = SubscribeRequest;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<SubscribeRequest>, Status> {
+        SubscribeRequest::decode(buffer)
+            .map(Some)
+            .map_err(|error| Status::internal(format!("the request cannot be decoded: {error}")))
+    }
+}
+
+/// The same messages, decoded again, for the generated trait.
+pub(crate) struct Decoded(Subscription);
+
+impl From<Subscription> for Decoded {
+    fn from(subscription: Subscription) -> Self {
+        Self(subscription)
+    }
+}
+
+impl Stream for Decoded {
+    type Item = Result<SubscribeResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = std::task::ready!(Pin::new(&mut self.0).poll_next(context));
+        Poll::Ready(next.map(|message| {
+            SubscribeResponse::decode(message?).map_err(|error| Status::internal(error.to_string()))
+        }))
+    }
+}
