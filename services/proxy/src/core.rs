@@ -1,5 +1,5 @@
 //! What belongs to one core: its pools, its table of requests in flight, its
-//! queue of finished ones and its counters. Other threads only read.
+//! journal and its counters. Other threads only read.
 
 use std::{
     collections::HashMap,
@@ -9,15 +9,15 @@ use std::{
     },
 };
 
-use crossbeam_queue::ArrayQueue;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::{asking::StreamUsageAid, emit::Slots, exchange::Exchange, route::Router};
-
-/// Finished requests that a core can hold until the emitter fetches them, which
-/// it does a hundred times a second.
-const QUEUE_LENGTH: usize = 65_536;
+#[cfg(test)]
+use crate::client_key::Fingerprinter;
+use crate::{
+    asking::StreamUsageAid, emit::Journal, exchange::Exchange, route::Router,
+    usage_event::EventMaker,
+};
 
 /// State of one core.
 pub(crate) struct Core {
@@ -34,9 +34,10 @@ pub(crate) struct Core {
 /// The part of a core that the emitter and the metrics read.
 pub(crate) struct Shared {
     in_flight: Mutex<HashMap<Uuid, Arc<Exchange>>>,
-    finished: ArrayQueue<Arc<Exchange>>,
-    /// Where requests are remembered in case of a kill.
-    pub(crate) slots: Option<Arc<Slots>>,
+    /// Where requests are kept from their begin until analytics has their events.
+    pub(crate) journal: Journal,
+    /// Makes their events.
+    pub(crate) maker: Arc<EventMaker>,
     /// Counters.
     pub(crate) counters: Counters,
 }
@@ -57,7 +58,7 @@ pub(crate) struct Counters {
     pub(crate) started: AtomicU64,
     /// Metered requests that ended.
     pub(crate) finished: AtomicU64,
-    /// Finished requests that found the queue full.
+    /// Finished requests whose events found no room.
     pub(crate) dropped: AtomicU64,
     /// Requests whose metering failed by a defect; they were forwarded all the
     /// same.
@@ -82,13 +83,15 @@ impl Counters {
 }
 
 impl Shared {
-    pub(crate) fn new(slots: Option<Arc<Slots>>) -> Self {
-        Self {
-            in_flight: Mutex::default(),
-            finished: ArrayQueue::new(QUEUE_LENGTH),
-            slots,
-            counters: Counters::default(),
-        }
+    pub(crate) fn new(journal: Journal, maker: Arc<EventMaker>) -> Self {
+        Self { in_flight: Mutex::default(), journal, maker, counters: Counters::default() }
+    }
+
+    /// In memory, for tests of what stands before delivery.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Arc<Self> {
+        let maker = EventMaker::new("replica".to_owned(), Fingerprinter::new(Some(b"secret")));
+        Arc::new(Self::new(Journal::for_tests(), Arc::new(maker)))
     }
 
     /// A request began.
@@ -100,15 +103,16 @@ impl Shared {
             .insert(exchange.id, exchange.clone());
     }
 
-    /// A request ended: out of the table, into the queue. Never waits.
-    pub(crate) fn end(&self, id: Uuid) {
-        Counters::add(&self.counters.finished);
-        let exchange = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        if let Some(exchange) = exchange
-            && self.finished.push(exchange).is_err()
+    /// A request ended: its event goes into the journal. Never waits.
+    pub(crate) fn end(&self, exchange: &Exchange) {
+        if let Some(event) = self.maker.event(exchange)
+            && self.journal.append(&event, exchange.was_told()).is_err()
         {
             Counters::add(&self.counters.dropped);
         }
+        // After the append, so that whoever sees it finished finds its event.
+        Counters::add(&self.counters.finished);
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&exchange.id);
     }
 
     /// The requests in flight.
@@ -120,10 +124,5 @@ impl Shared {
     /// Number of requests in flight.
     pub(crate) fn in_flight_count(&self) -> usize {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// The oldest finished request that was not fetched.
-    pub(crate) fn next_finished(&self) -> Option<Arc<Exchange>> {
-        self.finished.pop()
     }
 }

@@ -1,19 +1,18 @@
-//! The emitting half of the proxy: fetches finished exchanges from the cores,
-//! makes events of them, keeps them until analytics has committed them, and
-//! tells analytics what runs.
+//! The emitting half of the proxy: reads the events of ended requests from the cores'
+//! journals, keeps them until analytics has committed them, and tells analytics what
+//! runs.
 //!
-//! cores' queues → `keeper` → `log` on disk and `spool` in memory → `stream` →
-//! analytics, and acks back.
+//! cores' `journal` → `keeper` → `spool` in memory → `stream` → analytics, and acks
+//! back; what analytics does not take soon → `log`.
 
 #[cfg(test)]
 mod cost;
 mod directory;
+mod interrupted;
+mod journal;
 mod keeper;
 mod live;
 mod log;
-mod mapped;
-mod running;
-mod slots;
 mod spool;
 mod stream;
 mod wire;
@@ -40,22 +39,23 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    core::{Counters, Shared},
-    exchange::Exchange,
+    core::Shared,
     fault::thread_begins,
     usage_event::{EncodedEvent, EventMaker},
     vital::{Death, Vital},
 };
 pub(crate) use directory::{default_directory, directory_of};
+pub(crate) use journal::{Journal, JournalFile, Slot};
 use keeper::{DiskState, Keeper, SharedSpool};
 use live::EndedRequests;
 pub(crate) use log::LogConfig;
-pub(crate) use slots::{Slot, SlotFile, Slots};
 use spool::{Counts, Spool, WINDOW};
 
-/// How often the cores' queues are emptied. Polling costs the cores no wake-up:
-/// a request's own path has no system call for its event.
-const COLLECT_EVERY: Duration = Duration::from_millis(10);
+/// How often the journals are read while there is something in them, and while there
+/// is nothing. Polling costs the cores no wake-up: a request's own path has no system
+/// call for its event.
+const COLLECT_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(60);
 
 /// How long a stop waits for analytics to come back if nothing is lost without.
 const WAIT_FOR_ANALYTICS: Duration = Duration::from_secs(2);
@@ -65,17 +65,6 @@ const WAIT_FOR_ANALYTICS: Duration = Duration::from_secs(2);
 const HAND_OVER_SHARE: f64 = 0.12;
 const LAST_REPORT_SHARE: f64 = 0.04;
 
-/// Makes the file in which the cores remember their requests, or says why it
-/// cannot be.
-pub(crate) fn remember_requests(log: &LogConfig, cores: usize) -> Option<SlotFile> {
-    SlotFile::create(&log.directory, cores)
-        .inspect_err(|error| {
-            tracing::warn!(directory = %log.directory.display(), %error,
-                "a kill may lose requests of the last moment: they cannot be remembered");
-        })
-        .ok()
-}
-
 /// What emitting needs.
 pub(crate) struct EmitConfig {
     pub(crate) replica_id: String,
@@ -84,8 +73,8 @@ pub(crate) struct EmitConfig {
     pub(crate) events_in_memory: usize,
     /// `None`: in memory only.
     pub(crate) log: Option<LogConfig>,
-    /// Where the cores remember their requests.
-    pub(crate) slots: Option<SlotFile>,
+    /// Where the cores keep their requests.
+    pub(crate) journal: Arc<JournalFile>,
 }
 
 /// Shared by the keeper, the stream and the metrics.
@@ -94,10 +83,10 @@ pub(crate) struct Emitter {
     process_started_at: prost_types::Timestamp,
     analytics: Vec<Url>,
     cores: Vec<Arc<Shared>>,
-    maker: EventMaker,
+    maker: Arc<EventMaker>,
     spool: Arc<SharedSpool>,
     log: Option<LogConfig>,
-    slots: Option<SlotFile>,
+    journal: Arc<JournalFile>,
     ended: Mutex<EndedRequests>,
     /// A stream is open.
     connected: AtomicBool,
@@ -118,7 +107,7 @@ pub(crate) struct SpoolStats {
 }
 
 impl Emitter {
-    pub(crate) fn new(config: EmitConfig, cores: Vec<Arc<Shared>>, maker: EventMaker) -> Self {
+    pub(crate) fn new(config: EmitConfig, cores: Vec<Arc<Shared>>, maker: Arc<EventMaker>) -> Self {
         Self {
             replica_id: config.replica_id,
             process_started_at: SystemTime::now().into(),
@@ -127,7 +116,7 @@ impl Emitter {
             maker,
             spool: Arc::new(SharedSpool::new(Spool::new(WINDOW, config.events_in_memory))),
             log: config.log,
-            slots: config.slots,
+            journal: config.journal,
             ended: Mutex::default(),
             connected: AtomicBool::new(false),
             appended: Notify::new(),
@@ -179,7 +168,7 @@ impl Emitter {
             if self.connected.load(Ordering::Relaxed) {
                 away_since = Instant::now();
             }
-            let safe = self.spool.disk().durable && self.spool().unwritten_count() == 0;
+            let safe = self.spool.disk().durable && self.spool().memory_only() == 0;
             if safe && away_since.elapsed() > WAIT_FOR_ANALYTICS {
                 return;
             }
@@ -189,7 +178,7 @@ impl Emitter {
 
     fn say_what_is_left(&self) {
         let spool = self.spool();
-        let in_memory = spool.unwritten_count() as u64;
+        let in_memory = spool.memory_only();
         let on_disk = spool.pending().saturating_sub(in_memory);
         if on_disk > 0 && self.log.is_some() {
             tracing::info!(events = on_disk, "usage events wait on disk for the next start");
@@ -200,29 +189,17 @@ impl Emitter {
         }
     }
 
-    /// Fetches what the cores finished, with the events of it.
-    fn collect(&self) -> (Vec<EncodedEvent>, Vec<Arc<Exchange>>) {
-        let (mut events, mut exchanges) = (Vec::new(), Vec::new());
-        for core in &self.cores {
-            while let Some(exchange) = core.next_finished() {
-                let failed_before = exchange.metering_failed();
-                if let Some(event) = self.maker.event(&exchange) {
-                    if exchange.metering_failed() && !failed_before {
-                        Counters::add(&core.counters.metering_failures);
-                    }
-                    if exchange.was_told() {
-                        self.ended().note(&event);
-                    }
-                    events.push(event.encode_to_vec().into());
-                }
-                exchanges.push(exchange);
-            }
-        }
-        (events, exchanges)
-    }
-
     fn spool(&self) -> MutexGuard<'_, Spool> {
         self.spool.lock()
+    }
+
+    /// Analytics was told that these requests ran, and is told of their ends.
+    fn note_ended(&self, events: &[EncodedEvent]) {
+        for event in events {
+            if let Ok(event) = UsageEvent::decode(event.as_ref()) {
+                self.ended().note(&event);
+            }
+        }
     }
 
     fn ended(&self) -> MutexGuard<'_, EndedRequests> {
@@ -235,16 +212,17 @@ impl Emitter {
         let sum = |read: fn(&Shared) -> u64| self.cores.iter().map(|core| read(core)).sum::<u64>();
         let spool = self.spool();
         let counts = spool.counts();
-        let in_memory = spool.unwritten_count() as u64;
-        // In this order: what finishes meanwhile is in a core's queue.
+        // In this order: what finishes meanwhile is in a core's journal.
         let dropped = sum(|core| core.counters.dropped.load(Ordering::Relaxed));
         let finished = sum(|core| core.counters.finished.load(Ordering::Relaxed));
-        let fetched = counts.added - counts.interrupted;
+        let in_journals = finished.saturating_sub(counts.added + dropped);
+        let outlives_a_kill = self.journal.file().is_some();
+        let in_memory = spool.memory_only() + if outlives_a_kill { 0 } else { in_journals };
         ReplicaStats {
             started: sum(|core| core.counters.started.load(Ordering::Relaxed)),
             finished,
-            queued: finished.saturating_sub(fetched + dropped) + in_memory,
-            spooled: spool.pending().saturating_sub(in_memory),
+            queued: in_memory,
+            spooled: (spool.pending() + in_journals).saturating_sub(in_memory),
             sent: counts.sent,
             acknowledged: counts.acknowledged,
             dropped: counts.dropped + counts.damaged + dropped,
@@ -292,30 +270,36 @@ impl KeeperThread {
         const NAME: &str = "modash-spool";
         let vital = Vital::new(NAME, deaths);
         let (requests, asked) = sync_channel::<oneshot::Sender<()>>(1);
-        let mut keeper =
-            Keeper::new(emitter.spool.clone(), emitter.log.clone(), &emitter.replica_id);
+        let mut keeper = Keeper::new(
+            emitter.spool.clone(),
+            emitter.log.clone(),
+            &emitter.replica_id,
+            emitter.cores.clone(),
+            emitter.journal.clone(),
+        );
         let work = move || {
             keeper.open();
             let _ = opened.send(());
-            let mut remember_running_at = Instant::now();
+            let (mut pause, mut describe_at) = (COLLECT_EVERY, Instant::now());
             loop {
                 thread_begins();
-                let request = asked.recv_timeout(COLLECT_EVERY);
-                let (events, exchanges) = emitter.collect();
-                keeper.store(&events);
-                keeper.hold_until_written(exchanges);
-                if keeper.tend() || !events.is_empty() {
+                let request = asked.recv_timeout(pause);
+                let collected = keeper.collect();
+                emitter.note_ended(&collected.told);
+                let more = keeper.tend();
+                if more || collected.events > 0 {
                     emitter.appended.notify_one();
                 }
-                if Instant::now() >= remember_running_at {
-                    remember_running_at = Instant::now() + running::EVERY;
-                    keeper.remember_running(|| running::snapshot(&emitter.cores, &emitter.maker));
+                pause = if collected.events > 0 { COLLECT_EVERY } else { LOOK_EVERY };
+                if Instant::now() >= describe_at {
+                    describe_at = Instant::now() + interrupted::EVERY;
+                    interrupted::describe_running(&emitter.cores, &emitter.maker);
                 }
                 match request {
                     Ok(kept) => drop(kept.send(())),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => {
-                        keeper.close(emitter.slots.as_ref());
+                        keeper.close();
                         return vital.finished();
                     }
                 }

@@ -37,8 +37,8 @@ pub(crate) struct Exchange {
     pub(crate) facts: RequestFacts,
     /// Fingerprint of the credential, made when it is first asked for.
     pub(crate) client_key: OnceLock<Option<String>>,
-    /// Where it is remembered until its event is on disk; freed when the last
-    /// one who holds the exchange lets go.
+    /// Where the journal has it while it runs; freed when the last one who holds the
+    /// exchange lets go, after its event is in the journal.
     pub(crate) slot: Option<Slot>,
     /// How far it is.
     pub(crate) progress: Progress,
@@ -324,7 +324,7 @@ pub(crate) struct Running {
 impl Running {
     /// Enters the exchange into its core's table.
     pub(crate) fn begin(mut exchange: Exchange, shared: Arc<Shared>) -> Self {
-        exchange.slot = shared.slots.as_ref().and_then(|slots| slots.take(&exchange));
+        exchange.slot = shared.journal.begin(&exchange);
         let exchange = Arc::new(exchange);
         shared.begin(&exchange);
         Self { exchange, shared, ended: false }
@@ -342,19 +342,12 @@ impl Running {
         }
         let exchange = &self.exchange;
         let duration = exchange.started.elapsed();
-        let status = {
-            let mut state = exchange.state();
-            state.end = Some(End { ending, duration });
-            state.status
-        };
-        if let Some(slot) = &exchange.slot {
-            slot.end(duration, status, exchange.progress.response_bytes.load(Ordering::Relaxed));
-        }
+        exchange.state().end = Some(End { ending, duration });
         exchange.progress.set_phase(RequestPhase::Ended);
+        self.shared.end(exchange);
         if exchange.metering_failed() {
             Counters::add(&self.shared.counters.metering_failures);
         }
-        self.shared.end(exchange.id);
     }
 }
 
@@ -366,14 +359,22 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
+    use modash_proto::v1::{Outcome, UsageEvent, UsageSource};
+    use prost::Message as _;
+
     use super::*;
+
+    fn events(shared: &Shared) -> Vec<UsageEvent> {
+        let events = shared.journal.events();
+        events.iter().map(|event| UsageEvent::decode(event.as_ref()).unwrap()).collect()
+    }
 
     #[test]
     fn a_defect_in_metering_ends_metering_and_nothing_else() {
         let request = http::Request::post("/v1/chat/completions").body(()).unwrap();
         let (head, ()) = request.into_parts();
         let exchange = Exchange::begin(&head, "default".into(), Arc::default());
-        let shared = Arc::new(Shared::new(None));
+        let shared = Shared::for_tests();
         let mut running = Running::begin(exchange, shared.clone());
         let exchange = running.exchange().clone();
         exchange.observe(|_| panic!("a defect on purpose"));
@@ -384,9 +385,9 @@ mod tests {
         exchange.forwarded(2);
         running.end(Ending::Complete);
         assert_eq!(shared.counters.metering_failures.load(Ordering::Relaxed), 1);
-        let finished = shared.next_finished().and_then(|ended| ended.take_finished()).unwrap();
-        assert_eq!((finished.status, finished.ending), (Some(200), Ending::Complete));
-        assert!(finished.reading.is_none());
+        let event = &events(&shared)[0];
+        assert_eq!((event.status, event.outcome()), (Some(200), Outcome::Ok));
+        assert_eq!(event.usage_source(), UsageSource::Unparseable);
     }
 
     #[test]
@@ -404,7 +405,7 @@ mod tests {
     #[test]
     fn an_exchange_ends_once_and_dropping_it_is_an_end() {
         let (head, ()) = http::Request::get("/").body(()).unwrap().into_parts();
-        let shared = Arc::new(Shared::new(None));
+        let shared = Shared::for_tests();
         let exchange = Exchange::begin(&head, "default".into(), Arc::default());
         let mut running = Running::begin(exchange, shared.clone());
         assert_eq!(shared.in_flight_count(), 1);
@@ -413,8 +414,7 @@ mod tests {
         assert_eq!(shared.in_flight_count(), 0);
         let exchange = Exchange::begin(&head, "default".into(), Arc::default());
         drop(Running::begin(exchange, shared.clone()));
-        let ended = [shared.next_finished(), shared.next_finished()]
-            .map(|exchange| exchange.and_then(|exchange| exchange.take_finished()).unwrap().ending);
-        assert_eq!(ended, [Ending::UpstreamBroke, Ending::ClientClosed]);
+        let outcomes: Vec<_> = events(&shared).iter().map(UsageEvent::outcome).collect();
+        assert_eq!(outcomes, [Outcome::Truncated, Outcome::ClientClosed]);
     }
 }

@@ -44,7 +44,7 @@ use crate::{
     asking::StreamUsageAid,
     client_key::Fingerprinter,
     core::{Core, Shared},
-    emit::{EmitConfig, Emitter, LogConfig, directory_of},
+    emit::{EmitConfig, Emitter, JournalFile, LogConfig, directory_of},
     fault::thread_begins,
     listener::{Admission, Intake, Port},
     route::Router,
@@ -79,6 +79,9 @@ pub enum Error {
     /// A thread that has to run has died.
     #[error(transparent)]
     Died(#[from] Death),
+    /// The system refused memory.
+    #[error("cannot map the memory of the journal: {0}")]
+    Journal(#[source] io::Error),
     /// The system refused a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
@@ -142,22 +145,24 @@ impl Proxy {
         });
         let threads = config.threads;
         // Before the first request comes.
-        let slots = log.as_ref().and_then(|log| emit::remember_requests(log, threads));
-        let cores: Vec<_> = (0..threads)
-            .map(|core| slots.as_ref().map(|slots| slots.of_core(core)))
-            .map(|slots| Arc::new(Shared::new(slots)))
-            .collect();
+        let directory = log.as_ref().map(|log| log.directory.as_path());
+        let journal = JournalFile::create(directory, threads).map_err(Error::Journal)?;
+        let journal = Arc::new(journal);
         let fingerprinter = Fingerprinter::new(config.client_key_secret.as_deref());
+        let maker = Arc::new(EventMaker::new(config.replica_id.clone(), fingerprinter));
+        let cores: Vec<_> = (0..threads)
+            .map(|core| Arc::new(Shared::new(journal.of_core(core), maker.clone())))
+            .collect();
         let emitter = Arc::new(Emitter::new(
             EmitConfig {
                 replica_id: config.replica_id.clone(),
                 analytics: config.analytics.clone(),
                 events_in_memory: config.spool_events,
                 log,
-                slots,
+                journal,
             },
             cores.clone(),
-            EventMaker::new(config.replica_id.clone(), fingerprinter),
+            maker,
         ));
         metrics::register(&context.metrics, cores.clone(), emitter.clone());
         let admin = Admin {

@@ -141,7 +141,7 @@ mod tests {
             &Tls::new(TlsFiles::default()).unwrap(),
             &UpstreamConfig::default(),
             1,
-            &Arc::new(Shared::new(None)),
+            &Shared::for_tests(),
         )
     }
 

@@ -1,6 +1,7 @@
-//! Keeps events: onto the disk before anybody may send them, back from it when
-//! their turn comes, off it when they are acknowledged. Runs on a thread of its
-//! own, so that a slow disk holds up neither requests nor the stream.
+//! Delivers events: reads them from the cores' journals, gives them to the stream,
+//! moves to segment files what analytics does not take soon, reads that back when its
+//! turn comes, and frees what is acknowledged. Runs on a thread of its own, so that a
+//! slow disk holds up neither requests nor the stream.
 
 #[cfg(test)]
 mod tests;
@@ -15,15 +16,17 @@ use modash_proto::v1::UsageEvent;
 use prost::Message as _;
 
 use super::{
+    journal::{JournalFile, LeftBehind},
     log::{Lock, Log, LogConfig, OpenError, record},
-    running::RunningFiles,
-    slots::{LeftBehind, SlotFile},
-    spool::{OnDisk, Spool},
+    spool::{Numbered, OnDisk, Origin, Spool},
 };
-use crate::{exchange::Exchange, usage_event::EncodedEvent};
+use crate::{core::Shared, usage_event::EncodedEvent};
 
 /// Most events in one write, which bounds the buffer.
 const WRITE: usize = 4_096;
+
+/// The usual `settle`: several times what a commit takes.
+const SETTLE: Duration = Duration::from_millis(1_500);
 
 /// How long after a failure the disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -72,20 +75,33 @@ impl SharedSpool {
 /// The one who touches files.
 pub(super) struct Keeper {
     spool: Arc<SharedSpool>,
+    cores: Vec<Arc<Shared>>,
+    /// For each core the position in its journal up to which it was read.
+    read_to: Vec<u64>,
+    /// The file of those journals.
+    journal: Arc<JournalFile>,
     /// `None`: memory only.
     config: Option<LogConfig>,
     log: Option<Log>,
-    running: Option<RunningFiles>,
     replica_id: String,
-    /// What other processes left, until it is written.
+    /// Journals of other processes, until their events are elsewhere.
     left_behind: LeftBehind,
-    /// Remembered in their slots until their events are written.
-    held: Vec<Arc<Exchange>>,
     buffer: Vec<u8>,
+    /// How long analytics has to take events before they are moved to a segment file.
+    settle: Duration,
     /// Something is wrong with the disk; tried again then.
     retry_at: Option<Instant>,
     remember_at: Instant,
     dropping: bool,
+}
+
+/// What a turn of reading the journals brought.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    /// How many events.
+    pub(super) events: usize,
+    /// Those of requests of which analytics was told that they ran.
+    pub(super) told: Vec<EncodedEvent>,
 }
 
 impl Keeper {
@@ -93,16 +109,20 @@ impl Keeper {
         spool: Arc<SharedSpool>,
         config: Option<LogConfig>,
         replica_id: &str,
+        cores: Vec<Arc<Shared>>,
+        journal: Arc<JournalFile>,
     ) -> Self {
         Self {
             spool,
+            read_to: vec![0; cores.len()],
+            cores,
+            journal,
             config,
             log: None,
-            running: None,
             replica_id: replica_id.to_owned(),
             left_behind: LeftBehind::default(),
-            held: Vec::new(),
             buffer: Vec::new(),
+            settle: SETTLE,
             retry_at: None,
             remember_at: Instant::now(),
             dropping: false,
@@ -122,82 +142,109 @@ impl Keeper {
     fn try_open(&mut self, config: LogConfig) -> Result<(), OpenError> {
         let directory = config.directory.clone();
         let lock = Lock::take(&directory)?;
-        let (running, ran) = RunningFiles::open(&directory)?;
-        let (left_behind, remembered) = LeftBehind::find(&directory, &self.replica_id)?;
-        // Of those in both, the snapshot knows more.
-        let ran = remembered.into_iter().chain(ran);
-        let mut ran: HashMap<[u8; ID_LENGTH], UsageEvent> =
-            ran.filter_map(|event| Some((id_bytes(&event.event_id)?, event))).collect();
+        let (left_behind, left) = LeftBehind::find(&directory, &self.replica_id)?;
+        let mut running: HashMap<EventId, UsageEvent> = left
+            .running
+            .into_iter()
+            .filter_map(|event| Some((event.event_id.as_bytes().try_into().ok()?, event)))
+            .collect();
+        let mut ended: HashMap<EventId, EncodedEvent> = HashMap::new();
+        let mut order = Vec::new();
+        for event in left.ended {
+            if let Some(id) = event_id(&event.event) {
+                running.remove(&id);
+                order.push(id);
+                ended.insert(id, event.event);
+            }
+        }
         let log = Log::open(config, lock, &mut |payload| {
             if let Some(id) = event_id(payload) {
-                ran.remove(&id);
+                running.remove(&id);
+                ended.remove(&id);
             }
         })?;
-        let disk =
-            OnDisk { acknowledged: log.acknowledged(), next: log.next(), pending: log.pending() };
+        let acknowledged = log.acknowledged().max(left.acknowledged.min(left.next));
+        let disk = OnDisk {
+            acknowledged,
+            end: log.next(),
+            next: log.next().max(left.next).max(acknowledged + 1),
+            pending: log.pending(acknowledged),
+        };
+        let ended: Vec<_> = order.iter().filter_map(|id| ended.remove(id)).collect();
+        let mut running: Vec<UsageEvent> = running.into_values().collect();
+        running.sort_by(|a, b| a.event_id.cmp(&b.event_id));
         tracing::info!(directory = %directory.display(), bytes = log.bytes(),
-            events = disk.pending, interrupted = ran.len(), "spool opened");
-        (self.log, self.running) = (Some(log), Some(running));
-        self.left_behind = left_behind;
-        self.spool.lock().take_over(disk);
-        let mut interrupted: Vec<UsageEvent> = ran.into_values().collect();
-        interrupted.sort_by(|a, b| a.event_id.cmp(&b.event_id));
-        let interrupted: Vec<EncodedEvent> =
-            interrupted.iter().map(|event| event.encode_to_vec().into()).collect();
-        self.spool.lock().append_interrupted(&interrupted);
+            events = disk.pending + ended.len() as u64, interrupted = running.len(),
+            "spool opened");
+        if left.damaged > 0 {
+            tracing::error!(
+                places = left.damaged,
+                "usage events are lost: a journal that was left behind is damaged"
+            );
+        }
+        (self.log, self.left_behind) = (Some(log), left_behind);
+        let running = running.iter().map(|event| event.encode_to_vec().into()).collect();
+        let mut spool = self.spool.lock();
+        spool.take_over(disk, left.damaged);
+        spool.append_left_behind(ended, running);
         Ok(())
     }
 
+    /// Reads what the cores have added to their journals.
+    pub(super) fn collect(&mut self) -> Collected {
+        let (mut collected, mut events) = (Collected::default(), Vec::new());
+        for (core, shared) in self.cores.iter().enumerate() {
+            let journal = &shared.journal;
+            let outlives_a_kill = journal.outlives_a_kill();
+            let position = &mut self.read_to[core];
+            while let Some((ended, end)) = journal.read(*position) {
+                *position = end;
+                if ended.told {
+                    collected.told.push(ended.event.clone());
+                }
+                let origin =
+                    if outlives_a_kill { Origin::Journal { core, end } } else { Origin::Memory };
+                events.push((ended.event, origin));
+            }
+            if !outlives_a_kill {
+                journal.free_to(*position);
+            }
+            for ended in journal.take_overflow() {
+                if ended.told {
+                    collected.told.push(ended.event.clone());
+                }
+                events.push((ended.event, Origin::Memory));
+            }
+        }
+        collected.events = events.len();
+        self.store(events);
+        collected
+    }
+
     /// Takes events that are new.
-    pub(super) fn store(&mut self, events: &[EncodedEvent]) {
-        for events in events.chunks(WRITE) {
-            let (first, in_order, loaded) = {
-                let spool = self.spool.lock();
-                (spool.next(), spool.unwritten_count() == 0, spool.is_loaded())
-            };
-            if loaded && let Some(log) = &mut self.log {
-                log.skip_to_end();
-            }
-            // Behind events that the disk has not taken, others have to wait.
-            if in_order && self.retry_at.is_none() && self.write(first, events) {
-                self.spool.lock().append_written(events);
-            } else {
-                self.keep_in_memory(events);
-            }
+    fn store(&mut self, events: Vec<(EncodedEvent, Origin)>) {
+        if events.is_empty() {
+            return;
         }
-    }
-
-    /// Keeps finished exchanges, and thereby their slots, until the disk has taken
-    /// their events.
-    pub(super) fn hold_until_written(&mut self, mut exchanges: Vec<Arc<Exchange>>) {
-        exchanges.retain(|exchange| exchange.slot.is_some());
-        self.held.append(&mut exchanges);
-        self.let_go();
-    }
-
-    fn let_go(&mut self) {
-        if self.spool.lock().unwritten_count() == 0 {
-            self.held.clear();
+        if let (Some(log), Some(journal)) = (&self.log, self.journal.file()) {
+            log.sync(journal);
         }
-    }
-
-    fn keep_in_memory(&mut self, events: &[EncodedEvent]) {
         let mut spool = self.spool.lock();
         let before = spool.counts().dropped;
-        spool.append_unwritten(events);
+        spool.append(events);
         let dropped = spool.counts().dropped > before;
         drop(spool);
         self.note_drops(dropped);
     }
 
     /// Writes consecutive events, the first of which has this number.
-    fn write(&mut self, first: u64, events: &[EncodedEvent]) -> bool {
+    fn write(&mut self, first: u64, events: &[Numbered]) -> bool {
         if self.log.is_none() {
             return false;
         }
         self.buffer.clear();
-        for (event, sequence) in events.iter().zip(first..) {
-            record::append(&mut self.buffer, sequence, event);
+        for numbered in events {
+            record::append(&mut self.buffer, numbered.sequence, &numbered.event);
         }
         self.make_room();
         let Some(log) = &mut self.log else { return false };
@@ -227,9 +274,9 @@ impl Keeper {
         }
     }
 
-    /// Everything that is to be done now and then: brings events back for the
-    /// stream, removes what is acknowledged, tries the disk again. True if there
-    /// is more to send.
+    /// Periodic maintenance: moves events that wait to segment files, loads events for
+    /// the stream, frees what is acknowledged, retries the disk. True if there is more
+    /// to send.
     pub(super) fn tend(&mut self) -> bool {
         let now = Instant::now();
         if self.retry_at.is_some_and(|at| now >= at) {
@@ -238,8 +285,14 @@ impl Keeper {
                 self.open();
             }
         }
-        self.write_what_waits();
-        self.let_go();
+        if self.is_due(now) {
+            self.write_what_waits();
+        }
+        self.free_journals();
+        if self.log.is_some() {
+            let spool = self.spool.lock();
+            self.journal.remember(spool.next(), spool.acknowledged_to());
+        }
         self.trim();
         if now >= self.remember_at {
             self.remember();
@@ -252,17 +305,29 @@ impl Keeper {
         loaded
     }
 
-    /// Writes events that the disk has not taken so far.
+    /// Whether events have to be moved to a segment file.
+    fn is_due(&self, now: Instant) -> bool {
+        let settled = now.checked_sub(self.settle);
+        settled.is_some_and(|since| self.spool.lock().is_due(since))
+            || self.cores.iter().any(|core| core.journal.is_half_full())
+    }
+
+    /// Moves all events to segment files that are in none.
     fn write_what_waits(&mut self) {
         if self.log.is_none() || self.retry_at.is_some() {
             return;
         }
         let mut wrote = false;
         loop {
-            let waiting = self.spool.lock().unwritten(WRITE);
+            let (waiting, loaded) = {
+                let spool = self.spool.lock();
+                (spool.unwritten(WRITE), spool.is_loaded())
+            };
             let (Some(first), Some(last)) = (waiting.first(), waiting.last()) else { break };
-            let events: Vec<_> = waiting.iter().map(|event| event.event.clone()).collect();
-            if !self.write(first.sequence, &events) {
+            if loaded && let Some(log) = &mut self.log {
+                log.skip_to_end();
+            }
+            if !self.write(first.sequence, &waiting) {
                 return;
             }
             self.spool.lock().note_written(last.sequence);
@@ -271,7 +336,24 @@ impl Keeper {
         if wrote {
             self.note_success("usage events are kept on disk again");
         }
-        self.left_behind.remove();
+    }
+
+    /// Frees the places of events that are elsewhere, in our journals and in those of
+    /// other processes.
+    fn free_journals(&mut self) {
+        for (core, shared) in self.cores.iter().enumerate() {
+            let journal = &shared.journal;
+            journal.free_to(self.spool.lock().freed(core));
+            // No segment file takes them, and the requests need the room.
+            if journal.is_half_full() && journal.outlives_a_kill() {
+                let mut spool = self.spool.lock();
+                spool.detach(core, self.read_to[core]);
+                journal.free_to(spool.freed(core));
+            }
+        }
+        if self.spool.lock().left_behind() == 0 {
+            self.left_behind.remove();
+        }
     }
 
     fn trim(&mut self) {
@@ -311,32 +393,17 @@ impl Keeper {
         some
     }
 
-    /// Writes down what runs, for the case that this process is killed.
-    pub(super) fn remember_running(&mut self, running: impl FnOnce() -> Vec<UsageEvent>) {
-        // On a full disk events come first, and an event that the disk has not
-        // taken must not look as if its request had not run.
-        if self.retry_at.is_none()
-            && let Some(files) = &mut self.running
-            && let Err(error) = files.write(running())
-        {
-            tracing::debug!(%error, "running requests are not written down");
-        }
-    }
-
-    /// An orderly end: nothing runs any more.
-    pub(super) fn close(&mut self, slots: Option<&SlotFile>) {
+    /// An orderly end: nothing runs any more. Removes the journal if all events are in
+    /// segment files or acknowledged.
+    pub(super) fn close(&mut self) {
+        self.retry_at = None;
+        self.write_what_waits();
         self.tend();
         self.remember();
-        if let Some(files) = &mut self.running {
-            let _ = files.write(Vec::new());
-        }
-        // What is in memory only can still be told at the next start.
-        if self.spool.lock().unwritten_count() == 0
-            && let Some(slots) = slots
-        {
-            slots.remove();
-        }
         self.log = None;
+        if self.spool.lock().unwritten_count() == 0 {
+            self.journal.remove();
+        }
     }
 
     fn note_failure(&mut self, directory: &str, error: &dyn std::error::Error) {
@@ -371,13 +438,10 @@ impl Keeper {
 
 /// A UUID in its text form.
 const ID_LENGTH: usize = 36;
+type EventId = [u8; ID_LENGTH];
 
 /// The id of an encoded event, without decoding the rest: it is the first field.
-fn event_id(payload: &[u8]) -> Option<[u8; ID_LENGTH]> {
+fn event_id(payload: &[u8]) -> Option<EventId> {
     const FIELD_1_TEXT: [u8; 2] = [0x0a, ID_LENGTH as u8];
     payload.strip_prefix(&FIELD_1_TEXT)?.first_chunk().copied()
-}
-
-fn id_bytes(id: &str) -> Option<[u8; ID_LENGTH]> {
-    id.as_bytes().try_into().ok()
 }

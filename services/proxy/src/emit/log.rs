@@ -138,9 +138,9 @@ impl Log {
         self.last().next.max(self.acknowledged() + 1)
     }
 
-    /// Number of events that are not acknowledged.
-    pub(super) fn pending(&self) -> u64 {
-        let from = self.acknowledged() + 1;
+    /// Number of events behind this sequence number.
+    pub(super) fn pending(&self, acknowledged: u64) -> u64 {
+        let from = acknowledged + 1;
         self.segments
             .iter()
             .map(|segment| segment.next.saturating_sub(segment.first.max(from)))
@@ -225,6 +225,13 @@ impl Log {
     /// Remembers for the next start what is acknowledged.
     pub(super) fn remember_acknowledged(&mut self, sequence: u64) -> io::Result<()> {
         self.position.set(sequence)
+    }
+
+    /// Has another file synced with those of the log.
+    pub(super) fn sync(&self, file: &Arc<File>) {
+        if let Some(syncer) = &self.syncer {
+            syncer.written(file);
+        }
     }
 
     /// Everything up to now needs no reading.

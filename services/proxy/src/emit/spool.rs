@@ -1,11 +1,12 @@
 //! The events that analytics has not committed yet, each with its sequence number.
 //!
-//! Most of them are on disk (`log`). In memory are the oldest, which are being
-//! sent (`window`), and those that the disk has not taken (`unwritten`): all of
-//! them where there is no disk. Both are bounded. The keeper's thread adds, the
-//! stream takes and acknowledges; nothing here touches a file.
+//! In memory are the oldest, which are being sent (`window`), and those that no
+//! segment file has (`unwritten`): new ones, which the journal has, and all of them
+//! where there is no disk. The others are in segment files (`log`). All are bounded.
+//! The delivery thread adds, the stream takes and acknowledges; nothing here touches
+//! a file.
 
-use std::{collections::VecDeque, ops::Range};
+use std::{collections::VecDeque, ops::Range, time::Instant};
 
 use crate::usage_event::EncodedEvent;
 
@@ -20,20 +21,46 @@ pub(super) struct Numbered {
     pub(super) event: EncodedEvent,
 }
 
+/// Where else an event is that no segment file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Nowhere: a kill loses it.
+    Memory,
+    /// In the journal of this core, up to this position.
+    Journal { core: usize, end: u64 },
+    /// In a journal that another process left.
+    LeftBehind,
+}
+
+/// An event that no segment file has.
+#[derive(Debug)]
+struct Unwritten {
+    numbered: Numbered,
+    origin: Origin,
+    /// When it was added.
+    since: Instant,
+}
+
 /// Events from the first that is not acknowledged to the newest.
 #[derive(Debug)]
 pub(super) struct Spool {
     /// In order. An event that was dropped leaves a gap in the numbers.
     window: VecDeque<Numbered>,
-    /// In order; newer than everything on disk.
-    unwritten: VecDeque<Numbered>,
+    /// In order; newer than everything in segment files.
+    unwritten: VecDeque<Unwritten>,
+    /// Of those, the events that are nowhere else.
+    memory_only: usize,
+    /// Of those, the events that another process left.
+    left_behind: usize,
+    /// For each core the position up to which its journal is not needed.
+    freed: Vec<u64>,
     /// Most events in the window.
     most_loaded: usize,
-    /// Most events in `unwritten`.
-    most_unwritten: usize,
+    /// Most events that are in memory only.
+    most_in_memory: usize,
     /// Number of the next new event.
     next: u64,
-    /// Every event before this number is on disk, or was given up.
+    /// Every event before this number is in segment files, or is not needed there.
     written_to: u64,
     /// Every event before this number was in the window, or was given up.
     loaded_to: u64,
@@ -63,15 +90,20 @@ pub(crate) struct Counts {
     pub(crate) recovered: u64,
     /// Made of requests that the process before was serving when it was killed.
     pub(crate) interrupted: u64,
-    /// Added in all, those of interrupted requests included.
+    /// Added of requests of this process.
     pub(crate) added: u64,
 }
 
 /// What a log held when it was opened.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OnDisk {
+    /// The highest sequence number that needs no sending any more.
     pub(super) acknowledged: u64,
+    /// The number after the last event in it.
+    pub(super) end: u64,
+    /// The number of the next new event: not lower than `end`.
     pub(super) next: u64,
+    /// Events in it that are not acknowledged.
     pub(super) pending: u64,
 }
 
@@ -91,12 +123,15 @@ pub(super) struct Place {
 
 impl Spool {
     /// Without a disk so far.
-    pub(super) fn new(most_loaded: usize, most_unwritten: usize) -> Self {
+    pub(super) fn new(most_loaded: usize, most_in_memory: usize) -> Self {
         Self {
             window: VecDeque::new(),
             unwritten: VecDeque::new(),
+            memory_only: 0,
+            left_behind: 0,
+            freed: Vec::new(),
             most_loaded,
-            most_unwritten,
+            most_in_memory,
             next: 1,
             written_to: 1,
             loaded_to: 1,
@@ -110,21 +145,23 @@ impl Spool {
 
     // ---- by the keeper ----
 
-    /// Puts what is on disk before what is in memory, which gets new numbers.
-    pub(super) fn take_over(&mut self, disk: OnDisk) {
+    /// Puts what is on disk before what is in memory, which gets new numbers; some
+    /// events of dead processes were found `damaged`.
+    pub(super) fn take_over(&mut self, disk: OnDisk, damaged: u64) {
         let in_memory = self.unwritten.len() as u64;
         // What was in the window only, and sent, has lost its second chance.
         self.counts.dropped += self.pending - in_memory;
-        self.counts.recovered += disk.pending;
+        self.counts.recovered += disk.pending + damaged;
+        self.counts.damaged += damaged;
         self.numbering += 1;
         self.window.clear();
         self.acknowledged_to = disk.acknowledged;
         self.loaded_to = disk.acknowledged + 1;
         self.next_to_send = self.loaded_to;
-        self.written_to = disk.next;
+        self.written_to = disk.end;
         self.next = disk.next + in_memory;
         for (event, sequence) in self.unwritten.iter_mut().zip(disk.next..) {
-            event.sequence = sequence;
+            event.numbered.sequence = sequence;
         }
         self.pending = disk.pending + in_memory;
     }
@@ -139,76 +176,135 @@ impl Spool {
         self.loaded_to >= self.next
     }
 
-    /// Adds new events, which are on disk.
-    pub(super) fn append_written(&mut self, events: &[EncodedEvent]) {
-        for event in events {
-            self.number(event);
-        }
-        self.written_to = self.next;
-    }
-
-    /// Adds new events, which are in memory only.
-    pub(super) fn append_unwritten(&mut self, events: &[EncodedEvent]) {
-        for event in events {
-            let numbered = self.number(event);
-            self.unwritten.push_back(numbered);
-            if self.unwritten.len() > self.most_unwritten {
-                self.drop_oldest_unwritten();
-            }
+    /// Adds new events of this process.
+    pub(super) fn append(&mut self, events: impl IntoIterator<Item = (EncodedEvent, Origin)>) {
+        let now = Instant::now();
+        for (event, origin) in events {
+            self.counts.added += 1;
+            self.add(event, origin, now);
         }
     }
 
-    /// Adds the events of requests that a killed process was serving.
-    pub(super) fn append_interrupted(&mut self, events: &[EncodedEvent]) {
-        self.counts.interrupted += events.len() as u64;
-        self.append_unwritten(events);
+    /// Adds events that killed processes left in their journals: of requests that had
+    /// ended, and of those that they were serving.
+    pub(super) fn append_left_behind(
+        &mut self,
+        ended: Vec<EncodedEvent>,
+        interrupted: Vec<EncodedEvent>,
+    ) {
+        self.counts.recovered += ended.len() as u64;
+        self.counts.interrupted += interrupted.len() as u64;
+        let now = Instant::now();
+        for event in ended.into_iter().chain(interrupted) {
+            self.add(event, Origin::LeftBehind, now);
+        }
     }
 
-    fn number(&mut self, event: &EncodedEvent) -> Numbered {
-        let numbered = Numbered { sequence: self.next, event: event.clone() };
+    fn add(&mut self, event: EncodedEvent, origin: Origin, since: Instant) {
+        let numbered = Numbered { sequence: self.next, event };
         if self.is_loaded() && self.window.len() < self.most_loaded {
             self.window.push_back(numbered.clone());
             self.loaded_to = self.next + 1;
         }
         self.next += 1;
         self.pending += 1;
-        self.counts.added += 1;
-        numbered
+        match origin {
+            Origin::Memory => self.memory_only += 1,
+            Origin::LeftBehind => self.left_behind += 1,
+            Origin::Journal { .. } => {}
+        }
+        self.unwritten.push_back(Unwritten { numbered, origin, since });
+        while self.memory_only > self.most_in_memory {
+            self.drop_oldest_unwritten();
+        }
     }
 
     fn drop_oldest_unwritten(&mut self) {
-        let Some(oldest) = self.unwritten.pop_front() else { return };
+        let Some(sequence) = self.unwritten.front().map(|oldest| oldest.numbered.sequence) else {
+            return;
+        };
+        self.forget_unwritten(1);
         // What was sent stays in the window, and may yet be acknowledged.
-        if oldest.sequence < self.next_to_send {
+        if sequence < self.next_to_send {
             return;
         }
-        if let Ok(place) =
-            self.window.binary_search_by_key(&oldest.sequence, |event| event.sequence)
-        {
+        if let Ok(place) = self.window.binary_search_by_key(&sequence, |event| event.sequence) {
             self.window.remove(place);
         }
         self.pending -= 1;
         self.counts.dropped += 1;
     }
 
-    /// The oldest events that the disk has not taken.
-    pub(super) fn unwritten(&self, most: usize) -> Vec<Numbered> {
-        let consecutive = |(place, event): &(usize, &Numbered)| {
-            event.sequence == self.unwritten[0].sequence + *place as u64
-        };
-        let events = self.unwritten.iter().enumerate().take(most).take_while(consecutive);
-        events.map(|(_, event)| event.clone()).collect()
+    /// The oldest of the unwritten events need their places elsewhere no more.
+    fn forget_unwritten(&mut self, count: usize) {
+        for event in self.unwritten.drain(..count) {
+            match event.origin {
+                Origin::Memory => self.memory_only -= 1,
+                Origin::LeftBehind => self.left_behind -= 1,
+                Origin::Journal { core, end } => {
+                    if self.freed.len() <= core {
+                        self.freed.resize(core + 1, 0);
+                    }
+                    self.freed[core] = end;
+                }
+            }
+        }
     }
 
-    /// Events in memory that the disk has not taken.
+    /// The position up to which the journal of a core is not needed.
+    pub(super) fn freed(&self, core: usize) -> u64 {
+        self.freed.get(core).copied().unwrap_or_default()
+    }
+
+    /// The journal of a core needs room and no segment file takes its events: they are
+    /// in memory only from now on, up to this position.
+    pub(super) fn detach(&mut self, detached: usize, position: u64) {
+        for event in &mut self.unwritten {
+            if matches!(event.origin, Origin::Journal { core, .. } if core == detached) {
+                event.origin = Origin::Memory;
+                self.memory_only += 1;
+            }
+        }
+        if self.freed.len() <= detached {
+            self.freed.resize(detached + 1, 0);
+        }
+        self.freed[detached] = position;
+        while self.memory_only > self.most_in_memory {
+            self.drop_oldest_unwritten();
+        }
+    }
+
+    /// The oldest events that no segment file has taken.
+    pub(super) fn unwritten(&self, most: usize) -> Vec<Numbered> {
+        let events = self.unwritten.iter().take(most).map(|event| event.numbered.clone());
+        events.collect()
+    }
+
+    /// Whether events have to be written: some are nowhere else, or the journal has had
+    /// them since this moment or longer.
+    pub(super) fn is_due(&self, since: Instant) -> bool {
+        self.memory_only > 0 || self.unwritten.front().is_some_and(|event| event.since <= since)
+    }
+
+    /// Events in memory that no segment file has taken.
     pub(super) fn unwritten_count(&self) -> usize {
         self.unwritten.len()
     }
 
-    /// The disk has taken the unwritten events up to this number.
+    /// Events that a kill would lose.
+    pub(super) fn memory_only(&self) -> u64 {
+        self.memory_only as u64
+    }
+
+    /// Events that are still needed in the journals of other processes.
+    pub(super) fn left_behind(&self) -> usize {
+        self.left_behind
+    }
+
+    /// Segment files have taken the unwritten events up to this number.
     pub(super) fn note_written(&mut self, last: u64) {
-        let taken = self.unwritten.partition_point(|event| event.sequence <= last);
-        self.unwritten.drain(..taken);
+        let taken = self.unwritten.partition_point(|event| event.numbered.sequence <= last);
+        self.forget_unwritten(taken);
         self.written_to = last + 1;
     }
 
@@ -249,10 +345,11 @@ impl Spool {
             return false;
         }
         let loaded_to = self.loaded_to;
-        let from = self.unwritten.partition_point(|event| event.sequence < loaded_to);
+        let from = self.unwritten.partition_point(|event| event.numbered.sequence < loaded_to);
         let room = self.most_loaded.saturating_sub(self.window.len());
         let before = self.window.len();
-        self.window.extend(self.unwritten.range(from..).take(room).cloned());
+        let more = self.unwritten.range(from..).take(room).map(|event| event.numbered.clone());
+        self.window.extend(more);
         if let Some(last) = self.window.back() {
             self.loaded_to = self.loaded_to.max(last.sequence + 1);
         }
@@ -309,8 +406,8 @@ impl Spool {
         let committed = sequence.min(self.next_to_send.saturating_sub(1));
         let count = self.window.partition_point(|event| event.sequence <= committed);
         self.window.drain(..count);
-        let taken = self.unwritten.partition_point(|event| event.sequence <= committed);
-        self.unwritten.drain(..taken);
+        let taken = self.unwritten.partition_point(|event| event.numbered.sequence <= committed);
+        self.forget_unwritten(taken);
         self.acknowledged_to = self.acknowledged_to.max(committed);
         self.counts.acknowledged += count as u64;
         self.pending = self.pending.saturating_sub(count as u64);
@@ -352,7 +449,7 @@ mod tests {
 
     fn spool_of(events: u64, limit: usize) -> (Spool, Place) {
         let mut spool = Spool::new(WINDOW, limit);
-        spool.append_unwritten(&(1..=events).map(event).collect::<Vec<_>>());
+        spool.append((1..=events).map(|number| (event(number), Origin::Memory)));
         let place = spool.rewind();
         (spool, place)
     }
@@ -395,7 +492,7 @@ mod tests {
     fn what_is_sent_when_the_limit_is_reached_may_still_be_acknowledged() {
         let (mut spool, place) = spool_of(5, 5);
         assert_eq!(spool.next_batch(place, 2, 100).unwrap().1.len(), 2);
-        spool.append_unwritten(&(6..=8).map(event).collect::<Vec<_>>());
+        spool.append((6..=8).map(|number| (event(number), Origin::Memory)));
         assert_eq!((spool.counts().dropped, spool.pending()), (1, 7));
         assert_eq!(spool.next_batch(place, 100, 100).unwrap().1.len(), 0, "a gap");
         spool.acknowledge(place, 2);
@@ -433,7 +530,7 @@ mod tests {
     fn a_stream_from_before_a_log_was_taken_over_has_to_begin_again() {
         let (mut spool, place) = spool_of(3, 10);
         assert_eq!(spool.next_batch(place, 100, 100).unwrap().1.len(), 3);
-        spool.take_over(OnDisk { acknowledged: 10, next: 15, pending: 4 });
+        spool.take_over(OnDisk { acknowledged: 10, end: 15, next: 15, pending: 4 }, 0);
         assert_eq!(spool.next_batch(place, 100, 100), Err(Renumbered));
         spool.acknowledge(place, 3);
         assert_eq!((spool.pending(), spool.to_load()), (7, Some((11, WINDOW))));

@@ -514,7 +514,7 @@ mod tests {
     fn pool(url: &str, http: HttpVersion) -> Pool {
         let config = UpstreamConfig { http, ..UpstreamConfig::default() };
         let tls = Tls::new(TlsFiles::default()).unwrap();
-        Pool::new(url.parse().unwrap(), tls, &config, 1, Arc::new(Shared::new(None)))
+        Pool::new(url.parse().unwrap(), tls, &config, 1, Shared::for_tests())
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub async fn every_recording(
 ) -> usize {
     let (mut failures, mut exchanges) = (Vec::new(), 0);
     let recordings = recordings();
-    assert_eq!(recordings.len(), 76);
+    assert!(recordings.len() >= 100, "{} recordings", recordings.len());
     for recording in &recordings {
         // Megabytes are compressed once, and not in a debug build's every way.
         let large = recording.response_body.len() > 1 << 20;

@@ -2,12 +2,19 @@
 
 use std::{collections::BTreeSet, fs, io::Write as _, path::PathBuf, process::Command};
 
-use modash_proto::v1::Outcome;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::emit::spool::{Counts, Place};
+use crate::{
+    client_key::Fingerprinter,
+    emit::{
+        journal::JournalFile,
+        spool::{Counts, Place},
+    },
+    exchange::{Ending, Exchange, Running},
+    usage_event::EventMaker,
+};
 
 /// So that little is in memory, and most is read back.
 const SMALL_WINDOW: usize = 50;
@@ -20,6 +27,8 @@ struct Life {
     /// Sequence numbers that were sent and not acknowledged.
     under_way: Vec<u64>,
     appended: u64,
+    /// Where new events go first; `None`: straight to the keeper.
+    journal: Option<Arc<Shared>>,
 }
 
 impl Life {
@@ -27,18 +36,45 @@ impl Life {
         Self::begin_with(config, 1_000_000)
     }
 
-    fn begin_with(config: &LogConfig, most_unwritten: usize) -> Self {
-        let spool = Arc::new(SharedSpool::new(Spool::new(SMALL_WINDOW, most_unwritten)));
-        let mut keeper = Keeper::new(spool.clone(), Some(config.clone()), "replica");
+    /// With a journal, from which events are moved to a segment file after this time.
+    fn with_journal(config: &LogConfig, settle: Duration) -> Self {
+        let file = Arc::new(JournalFile::small(&config.directory));
+        let maker = EventMaker::new("replica".to_owned(), Fingerprinter::new(Some(b"secret")));
+        let shared = Arc::new(Shared::new(file.of_core(0), Arc::new(maker)));
+        let mut life = Self::begin_for(config, 1_000_000, vec![shared.clone()], file);
+        life.keeper.settle = settle;
+        life.journal = Some(shared);
+        life
+    }
+
+    fn begin_with(config: &LogConfig, most_in_memory: usize) -> Self {
+        let journal = Arc::new(JournalFile::create(None, 1).unwrap());
+        Self::begin_for(config, most_in_memory, Vec::new(), journal)
+    }
+
+    fn begin_for(
+        config: &LogConfig,
+        most_in_memory: usize,
+        cores: Vec<Arc<Shared>>,
+        journal: Arc<JournalFile>,
+    ) -> Self {
+        let spool = Arc::new(SharedSpool::new(Spool::new(SMALL_WINDOW, most_in_memory)));
+        let mut keeper =
+            Keeper::new(spool.clone(), Some(config.clone()), "replica", cores, journal);
         keeper.open();
         keeper.tend();
         let place = spool.lock().rewind();
-        Self { keeper, spool, place, under_way: Vec::new(), appended: 0 }
+        Self { keeper, spool, place, under_way: Vec::new(), appended: 0, journal: None }
     }
 
     fn append(&mut self, numbers: std::ops::Range<u64>) {
         self.appended += numbers.end - numbers.start;
-        self.keeper.store(&numbers.map(event).collect::<Vec<_>>());
+        if let Some(shared) = &self.journal {
+            numbers.for_each(|number| shared.journal.append(&usage_event(number), false).unwrap());
+            self.keeper.collect();
+        } else {
+            self.keeper.store(numbers.map(|number| (event(number), Origin::Memory)).collect());
+        }
         self.keeper.tend();
         self.check_sum();
     }
@@ -116,7 +152,7 @@ impl Life {
     fn kill(self) {}
 
     fn close(mut self) {
-        self.keeper.close(None);
+        self.keeper.close();
     }
 }
 
@@ -345,24 +381,126 @@ fn a_full_disk_is_survived_and_used_again_when_there_is_space() {
     assert_eq!(Life::begin(&config).drain(), expected);
 }
 
+/// Longer than any test.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+fn bytes_of_segments(config: &LogConfig) -> u64 {
+    segments(config).iter().map(|path| fs::metadata(path).unwrap().len()).sum()
+}
+
+fn journals(config: &LogConfig) -> usize {
+    let files = fs::read_dir(&config.directory).unwrap();
+    files
+        .filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|e| e == "journal"))
+        .count()
+}
+
 #[test]
-fn a_request_that_a_killed_process_left_behind_becomes_an_event() {
+fn what_analytics_takes_soon_is_written_to_no_segment() {
     let directory = tempfile::tempdir().unwrap();
     let config = spool_in(&directory);
-    let interrupted =
-        |number| UsageEvent { outcome: Outcome::Interrupted.into(), ..usage_event(number) };
-    let mut life = Life::begin(&config);
-    life.keeper.remember_running(|| vec![interrupted(1), interrupted(2)]);
-    // The first ends after that.
-    life.append(1..2);
+    let mut life = Life::with_journal(&config, NEVER);
+    let empty = bytes_of_segments(&config);
+    for round in 0..100 {
+        life.append(round * 40..(round + 1) * 40);
+        assert_eq!(life.send(40).len(), 40);
+        life.acknowledge(40);
+    }
+    assert_eq!((bytes_of_segments(&config), life.pending()), (empty, 0));
+    life.close();
+    assert_eq!(journals(&config), 0);
+}
+
+#[test]
+fn what_analytics_does_not_take_is_moved_to_segments_in_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = spool_in(&directory);
+    let mut life = Life::with_journal(&config, Duration::ZERO);
+    life.append(0..40);
+    assert_eq!(life.spool.lock().unwritten_count(), 0);
+    life.keeper.settle = NEVER;
+    life.append(40..60);
+    assert_eq!(life.spool.lock().unwritten_count(), 20);
+    // Before the journal is full, too.
+    let mut next = 60;
+    while life.spool.lock().unwritten_count() > 0 {
+        life.append(next..next + 10);
+        next += 10;
+        assert!(next < 1_000);
+    }
+    assert_eq!(life.drain(), (0..next).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_in_the_journal_only_survives_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = spool_in(&directory);
+    let mut life = Life::with_journal(&config, Duration::ZERO);
+    life.append(0..10);
+    life.keeper.settle = NEVER;
+    life.append(10..30);
+    assert_eq!(life.send(5).len(), 5);
     life.kill();
-    let mut life = Life::begin(&config);
-    assert_eq!(life.spool.lock().counts().interrupted, 1);
+    for _ in 0..3 {
+        // The journal stays until its events are elsewhere.
+        let life = Life::with_journal(&config, NEVER);
+        assert_eq!((life.pending(), life.counts().recovered), (30, 30));
+        life.check_sum();
+        life.kill();
+    }
+    let mut life = Life::with_journal(&config, NEVER);
+    life.append(30..40);
+    assert_eq!(life.drain(), (0..40).collect::<Vec<_>>());
+    assert_eq!(journals(&config), 1, "its own");
+}
+
+#[test]
+fn a_request_that_a_killed_process_was_serving_becomes_an_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = spool_in(&directory);
+    let mut life = Life::with_journal(&config, NEVER);
+    let shared = life.journal.clone().unwrap();
+    let begin = |path: &str| {
+        let head = http::Request::post(path).body(()).unwrap().into_parts().0;
+        Running::begin(Exchange::begin(&head, "default".into(), Arc::default()), shared.clone())
+    };
+    let (running, mut ended) = (begin("/a"), begin("/b"));
+    ended.end(Ending::Complete);
+    life.appended += 1;
+    life.keeper.collect();
+    // As a kill does: nothing is dropped.
+    std::mem::forget((running, ended));
+    drop(shared);
+    let copy = directory.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for file in fs::read_dir(&config.directory).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+    }
+    let config = LogConfig { directory: copy, ..config };
+    let mut life = Life::with_journal(&config, NEVER);
+    assert_eq!((life.counts().interrupted, life.counts().recovered), (1, 1));
     life.check_sum();
-    assert_eq!(life.drain(), [1, 2]);
-    life.keeper.remember_running(Vec::new);
+    life.drain();
     life.kill();
-    assert_eq!(Life::begin(&config).spool.lock().counts().interrupted, 0);
+    assert_eq!(Life::with_journal(&config, NEVER).counts().interrupted, 0);
+}
+
+#[test]
+fn a_process_that_cannot_write_segments_goes_on_in_memory_when_its_journal_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = spool_in(&directory);
+    let first = Life::begin(&config);
+    let mut second = Life::with_journal(&config, NEVER);
+    for round in 0..50 {
+        second.append(round * 20..(round + 1) * 20);
+    }
+    assert!(second.spool.lock().memory_only() > 500);
+    assert_eq!(second.counts().dropped, 0);
+    first.kill();
+    second.try_the_disk_again();
+    assert_eq!(second.spool.lock().unwritten_count(), 0);
+    assert_eq!(second.drain(), (0..1_000).collect::<Vec<_>>());
 }
 
 #[test]
@@ -418,10 +556,18 @@ proptest! {
     /// Whatever happens, each event is sent, in order, unless its own record was
     /// damaged; and the counts add up.
     #[test]
-    fn nothing_is_lost_but_what_was_damaged(steps in proptest::collection::vec(step(), 1..40)) {
+    fn nothing_is_lost_but_what_was_damaged(
+        steps in proptest::collection::vec(step(), 1..40),
+        journal in any::<bool>(),
+    ) {
         let directory = tempfile::tempdir().unwrap();
         let config = spool_in(&directory);
-        let mut life = Life::begin(&config);
+        // Often enough both: in the journal only, and in segments.
+        let begin = |config: &LogConfig| match journal {
+            true => Life::with_journal(config, Duration::from_millis(2)),
+            false => Life::begin(config),
+        };
+        let mut life = begin(&config);
         let (mut appended, mut damaged) = (0, 0);
         let mut sent = BTreeSet::new();
         for step in steps {
@@ -440,11 +586,11 @@ proptest! {
                 Step::RememberPosition => life.keeper.remember(),
                 Step::Close => {
                     life.close();
-                    life = Life::begin(&config);
+                    life = begin(&config);
                 }
                 Step::Kill => {
                     life.kill();
-                    life = Life::begin(&config);
+                    life = begin(&config);
                 }
                 Step::Tear(bytes) => {
                     let next = life.next();
@@ -454,7 +600,7 @@ proptest! {
                     let last = segments(&config).pop().unwrap();
                     let mut file = fs::OpenOptions::new().append(true).open(last).unwrap();
                     file.write_all(&record[..bytes]).unwrap();
-                    life = Life::begin(&config);
+                    life = begin(&config);
                 }
                 Step::Damage(file, at) => {
                     life.kill();
@@ -462,7 +608,7 @@ proptest! {
                     let file = &files[file % files.len()];
                     flip(file, at % usize::try_from(fs::metadata(file).unwrap().len()).unwrap());
                     damaged += 1;
-                    life = Life::begin(&config);
+                    life = begin(&config);
                 }
             }
             life.check_sum();

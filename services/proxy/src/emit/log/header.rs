@@ -17,10 +17,8 @@ pub(in crate::emit) enum Kind {
     Segment,
     /// The highest sequence number that needs no sending any more.
     Position,
-    /// The requests that ran; how many such files were written before.
-    Running,
-    /// Slots of requests; how many numbers the file has.
-    Slots,
+    /// The journal of a process; how many numbers the file has.
+    Journal,
 }
 
 /// Why a header is of no use.
@@ -37,8 +35,7 @@ impl Kind {
         *match self {
             Self::Segment => b"MSEG",
             Self::Position => b"MPOS",
-            Self::Running => b"MRUN",
-            Self::Slots => b"MSLT",
+            Self::Journal => b"MJRN",
         }
     }
 

@@ -1,29 +1,42 @@
-//! A file of zeros seen as numbers in memory that all threads may change. What is
-//! stored there is in the system's hands at once and without a system call: it
-//! outlives a kill of the process, though not of the machine.
+//! Memory seen as numbers that all threads may change: a file of zeros, or
+//! anonymous memory where there is no file. What is stored into a mapped file is in
+//! the system's hands at once and without a system call: it outlives a kill of the
+//! process, though not of the machine.
 
 #![allow(unsafe_code, reason = "memory that is a file has no safe form; this file is all of it")]
 
-use std::{fs::File, io, slice, sync::atomic::AtomicU64};
+use std::{fs::File, io, slice, sync::Arc, sync::atomic::AtomicU64};
 
 use memmap2::{MmapOptions, MmapRaw};
 
-/// A mapped file.
+/// Mapped memory.
 #[derive(Debug)]
 pub(super) struct Mapped {
     memory: MmapRaw,
-    /// Of the whole file.
+    /// Of the whole memory.
     numbers: usize,
-    _file: File,
+    file: Option<Arc<File>>,
 }
 
 impl Mapped {
     /// Reserves and maps this many numbers from the beginning of a file.
-    pub(super) fn new(file: File, numbers: usize) -> io::Result<Self> {
+    pub(super) fn of_file(file: File, numbers: usize) -> io::Result<Self> {
         let bytes = numbers * size_of::<u64>();
         reserve(&file, bytes as u64)?;
         let memory = MmapOptions::new().len(bytes).map_raw(&file)?;
-        Ok(Self { memory, numbers, _file: file })
+        Ok(Self { memory, numbers, file: Some(Arc::new(file)) })
+    }
+
+    /// Maps this many numbers without a file: lost with the process. Pages that are
+    /// never used take no memory.
+    pub(super) fn anonymous(numbers: usize) -> io::Result<Self> {
+        let memory = MmapOptions::new().len(numbers * size_of::<u64>()).map_anon()?;
+        Ok(Self { memory: memory.into(), numbers, file: None })
+    }
+
+    /// The file that is mapped, if there is one.
+    pub(super) fn file(&self) -> Option<&Arc<File>> {
+        self.file.as_ref()
     }
 
     /// The numbers.

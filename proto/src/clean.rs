@@ -1,0 +1,161 @@
+//! Makes every text storable: what a client, a server or an older proxy puts into a
+//! text must never keep an event out of the totals. PostgreSQL has no place for NUL,
+//! and no reader has use for other control characters.
+
+use std::collections::HashMap;
+
+use crate::v1::{LiveRequest, UsageEvent};
+
+/// Longest name of a tag, longest value, and most tags of an event.
+const MAX_TAG_NAME: usize = 64;
+const MAX_TAG_VALUE: usize = 128;
+const MAX_TAGS: usize = 16;
+
+/// Replaces control characters by U+FFFD, and cuts at a character's boundary what is
+/// longer than `limit` bytes.
+pub fn clean_text(text: &mut String, limit: usize) {
+    if !is_clean(text, limit) {
+        *text = cleaned(text, limit);
+    }
+}
+
+/// Most texts are clean, so this has to be quick: one pass over the bytes.
+fn is_clean(text: &str, limit: usize) -> bool {
+    // U+0080 to U+009F begin with 0xC2, as some other characters do.
+    text.len() <= limit
+        && (!text.bytes().any(|byte| byte < 0x20 || byte == 0x7F || byte == 0xC2)
+            || !text.contains(char::is_control))
+}
+
+fn cleaned(text: &str, limit: usize) -> String {
+    let mut cleaned = String::with_capacity(text.len().min(limit));
+    for character in text.chars() {
+        let character = if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+        if cleaned.len() + character.len_utf8() > limit {
+            break;
+        }
+        cleaned.push(character);
+    }
+    cleaned
+}
+
+impl UsageEvent {
+    /// Makes all texts storable: no control characters, no more bytes than the contract
+    /// allows, no more tags. Leaves `event_id` as it is.
+    pub fn clean(&mut self) {
+        let Self { upstream, dialect, method, path, replica_id, tags, .. } = self;
+        for (text, limit) in
+            [(upstream, 128), (dialect, 64), (method, 32), (path, 512), (replica_id, 128)]
+        {
+            clean_text(text, limit);
+        }
+        for (text, limit) in [
+            (&mut self.model_requested, 256),
+            (&mut self.user_agent_family, 64),
+            (&mut self.client_key, 64),
+            (&mut self.user, 128),
+            (&mut self.session, 128),
+            (&mut self.model, 256),
+            (&mut self.response_id, 128),
+            (&mut self.finish_reason, 64),
+            (&mut self.service_tier, 64),
+            (&mut self.error_type, 128),
+        ] {
+            if let Some(text) = text {
+                clean_text(text, limit);
+            }
+        }
+        clean_tags(tags);
+    }
+}
+
+fn clean_tags(tags: &mut HashMap<String, String>) {
+    let all_clean = tags.len() <= MAX_TAGS
+        && tags.iter().all(|(name, value)| {
+            is_clean(name, MAX_TAG_NAME) && is_clean(value, MAX_TAG_VALUE)
+        });
+    if all_clean {
+        return;
+    }
+    let mut all: Vec<_> = std::mem::take(tags).into_iter().collect();
+    // The same ones stay, whoever looks.
+    all.sort_unstable();
+    tags.extend(all.into_iter().take(MAX_TAGS).map(|(name, value)| {
+        (cleaned(&name, MAX_TAG_NAME), cleaned(&value, MAX_TAG_VALUE))
+    }));
+}
+
+impl LiveRequest {
+    /// As [`UsageEvent::clean`].
+    pub fn clean(&mut self) {
+        let Self { upstream, dialect, path, replica_id, model, client_key, user, .. } = self;
+        for (text, limit) in [(upstream, 128), (dialect, 64), (path, 512), (replica_id, 128)] {
+            clean_text(text, limit);
+        }
+        for (text, limit) in [(model, 256), (client_key, 64), (user, 128)] {
+            if let Some(text) = text {
+                clean_text(text, limit);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn clean(text: &str, limit: usize) -> String {
+        let mut text = text.to_owned();
+        clean_text(&mut text, limit);
+        text
+    }
+
+    #[test]
+    fn control_characters_are_replaced_and_others_kept() {
+        assert_eq!(clean("a\0b\u{1b}[0m\u{7f}\u{85}", 64), "a\u{fffd}b\u{fffd}[0m\u{fffd}\u{fffd}");
+        for kept in ["", "qwen3-8b", "\u{c2}\u{a9}\u{a0}", "日本語 🦀", "\u{feff}\u{202e}"] {
+            assert_eq!(clean(kept, 64), kept);
+        }
+        assert_eq!(clean("日本語", 7), "日本");
+        assert_eq!(clean("a\0", 3), "a", "a replacement takes three bytes");
+    }
+
+    proptest! {
+        #[test]
+        fn every_event_is_storable_whatever_its_texts(
+            texts in prop::collection::vec(".{0,600}", 15),
+            tags in prop::collection::hash_map(".{0,200}", ".{0,200}", 0..40),
+        ) {
+            let mut text = texts.into_iter();
+            let mut next = || text.next().unwrap_or_default();
+            let mut event = UsageEvent {
+                event_id: "01939e3c-7b1a-7cc0-8000-000000000001".into(),
+                replica_id: format!("r{}", next()),
+                started_at: Some(crate::timestamp_from_micros(1_764_000_000_000_000)),
+                upstream: next(),
+                dialect: next(),
+                method: next(),
+                path: next(),
+                model_requested: Some(next()),
+                user_agent_family: Some(next()),
+                client_key: Some(next()),
+                user: Some(next()),
+                session: Some(next()),
+                model: Some(next()),
+                response_id: Some(next()),
+                finish_reason: Some(next()),
+                service_tier: Some(next()),
+                error_type: Some(next()),
+                tags,
+                ..UsageEvent::default()
+            };
+            event.clean();
+            prop_assert_eq!(event.check(), Ok(()));
+            let once = event.clone();
+            event.clean();
+            prop_assert_eq!(event, once, "cleaning twice changes nothing");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What killed processes left in their journals.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use modash_proto::v1::UsageEvent;
+
+use super::{
+    super::log::header::{self, Kind},
+    ACKNOWLEDGED, CONTROL, LAYOUT, Layout, NEXT, PREFACE,
+    ring::{self, Ended},
+    slots::{self, SLOT},
+};
+
+/// Journals of processes that are gone.
+#[derive(Debug, Default)]
+pub(in crate::emit) struct LeftBehind {
+    /// Locked as long as they are held, so that nobody else reads them.
+    files: Vec<(PathBuf, File)>,
+}
+
+/// What was in them.
+#[derive(Debug, Default)]
+pub(in crate::emit) struct Left {
+    /// Events of requests that had ended.
+    pub(in crate::emit) ended: Vec<Ended>,
+    /// Events of requests that ran; some of them may have ended, too.
+    pub(in crate::emit) running: Vec<UsageEvent>,
+    /// The sequence number after the last that was given to an event.
+    pub(in crate::emit) next: u64,
+    /// The highest sequence number that was acknowledged.
+    pub(in crate::emit) acknowledged: u64,
+    /// Places where events are damaged.
+    pub(in crate::emit) damaged: u64,
+}
+
+impl LeftBehind {
+    /// Finds and reads them.
+    pub(in crate::emit) fn find(directory: &Path, replica_id: &str) -> io::Result<(Self, Left)> {
+        let (mut found, mut left) = (Self::default(), Left::default());
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if !path.extension().is_some_and(|kind| kind == "journal" || kind == "new") {
+                continue;
+            }
+            let file = File::open(&path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => continue,
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            let bytes = fs::read(&path)?;
+            match Kind::Journal.read(&bytes) {
+                Ok(_) => read(&bytes, replica_id, &mut left),
+                Err(error @ header::HeaderError::Version(_)) => {
+                    tracing::warn!(file = %path.display(), %error, "a journal is left alone");
+                    continue;
+                }
+                // Its process died before it served.
+                Err(header::HeaderError::Damaged) => {}
+            }
+            found.files.push((path, file));
+        }
+        Ok((found, left))
+    }
+
+    /// The events are elsewhere now.
+    pub(in crate::emit) fn remove(&mut self) {
+        for (path, file) in self.files.drain(..) {
+            let _ = fs::remove_file(path);
+            drop(file);
+        }
+    }
+}
+
+fn read(bytes: &[u8], replica_id: &str, left: &mut Left) {
+    let (numbers, _) = bytes.as_chunks::<8>();
+    let words: Vec<u64> = numbers.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
+    let Some(layout) = layout(&words) else { return left.damaged += 1 };
+    left.next = left.next.max(words[NEXT]);
+    left.acknowledged = left.acknowledged.max(words[ACKNOWLEDGED]);
+    for core in 0..layout.cores {
+        let base = layout.core_base(core);
+        let (ring, slots) = words[base..base + layout.core_words()].split_at(CONTROL + layout.ring);
+        let (ended, damaged) = ring::left_in(ring);
+        left.ended.extend(ended);
+        left.damaged += damaged;
+        left.running.extend(slots::left_in(slots, replica_id));
+    }
+}
+
+/// How the file is shared out, if it can be.
+fn layout(words: &[u64]) -> Option<Layout> {
+    let number = |at: usize| usize::try_from(*words.get(LAYOUT + at)?).ok();
+    let layout = Layout { cores: number(0)?, slots: number(1)?, ring: number(2)? };
+    let core = layout.slots.checked_mul(SLOT)?.checked_add(layout.ring)?.checked_add(CONTROL)?;
+    let all = layout.cores.checked_mul(core)?.checked_add(PREFACE)?;
+    (layout.ring > 0 && all == words.len()).then_some(layout)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{
+        super::{Journal, JournalFile},
+        *,
+    };
+    use crate::exchange::Exchange;
+
+    fn exchange(path: &str) -> Exchange {
+        let request = http::Request::post(path).body(()).unwrap();
+        Exchange::begin(&request.into_parts().0, "default".into(), Arc::default())
+    }
+
+    fn event(id: &str) -> UsageEvent {
+        UsageEvent { event_id: id.to_owned(), ..UsageEvent::default() }
+    }
+
+    fn ended(left: &Left) -> Vec<UsageEvent> {
+        let decode = |ended: &Ended| prost::Message::decode(ended.event.as_ref()).unwrap();
+        left.ended.iter().map(decode).collect()
+    }
+
+    /// A copy, as nobody holds it.
+    fn copy(file: &JournalFile, directory: &Path) -> PathBuf {
+        let copy = directory.join("copy.journal");
+        fs::copy(file.path.as_ref().unwrap(), &copy).unwrap();
+        copy
+    }
+
+    #[test]
+    fn what_ran_and_what_had_ended_is_known_when_the_process_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = JournalFile::create(Some(directory.path()), 2).unwrap();
+        let (one, other): (Journal, Journal) = (file.of_core(0), file.of_core(1));
+        assert!(one.outlives_a_kill());
+        let running = exchange("/a");
+        let _slot = one.begin(&running).unwrap();
+        for id in ["1", "2", "3"] {
+            other.append(&event(id), false).unwrap();
+        }
+        let (_, behind_first) = other.read(0).unwrap();
+        other.free_to(behind_first);
+        let (behind, left) = LeftBehind::find(directory.path(), "replica").unwrap();
+        assert!(behind.files.is_empty() && left.running.is_empty(), "it is alive: {left:?}");
+
+        let copy = copy(&file, directory.path());
+        let (mut behind, left) = LeftBehind::find(directory.path(), "replica").unwrap();
+        assert_eq!(ended(&left), [event("2"), event("3")]);
+        assert_eq!((left.running.len(), left.damaged), (1, 0));
+        assert_eq!(left.running[0].event_id, running.id.to_string());
+        assert!(copy.exists(), "until it is said that they are elsewhere");
+        behind.remove();
+        assert!(!copy.exists() && file.path.as_ref().unwrap().exists());
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_or_newer_loses_nothing_of_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = JournalFile::create(Some(directory.path()), 1).unwrap();
+        file.of_core(0).append(&event("1"), false).unwrap();
+        let copy = copy(&file, directory.path());
+        fs::write(directory.path().join("torn.journal"), &fs::read(&copy).unwrap()[..5_000])
+            .unwrap();
+        fs::write(directory.path().join("empty.new"), b"").unwrap();
+        let mut newer = Kind::Journal.header(1);
+        newer[4] = 9;
+        let checksum = crc32fast::hash(&newer[..16]);
+        newer[16..].copy_from_slice(&checksum.to_le_bytes());
+        fs::write(directory.path().join("newer.journal"), newer).unwrap();
+        let (mut behind, left) = LeftBehind::find(directory.path(), "replica").unwrap();
+        assert_eq!((ended(&left), left.damaged), (vec![event("1")], 1));
+        behind.remove();
+        assert!(directory.path().join("newer.journal").exists());
+    }
+}
