@@ -30,7 +30,8 @@ fn is_clean(text: &str, limit: usize) -> bool {
 fn cleaned(text: &str, limit: usize) -> String {
     let mut cleaned = String::with_capacity(text.len().min(limit));
     for character in text.chars() {
-        let character = if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+        let character =
+            if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
         if cleaned.len() + character.len_utf8() > limit {
             break;
         }
@@ -71,18 +72,20 @@ impl UsageEvent {
 
 fn clean_tags(tags: &mut HashMap<String, String>) {
     let all_clean = tags.len() <= MAX_TAGS
-        && tags.iter().all(|(name, value)| {
-            is_clean(name, MAX_TAG_NAME) && is_clean(value, MAX_TAG_VALUE)
-        });
+        && tags
+            .iter()
+            .all(|(name, value)| is_clean(name, MAX_TAG_NAME) && is_clean(value, MAX_TAG_VALUE));
     if all_clean {
         return;
     }
     let mut all: Vec<_> = std::mem::take(tags).into_iter().collect();
     // The same ones stay, whoever looks.
     all.sort_unstable();
-    tags.extend(all.into_iter().take(MAX_TAGS).map(|(name, value)| {
-        (cleaned(&name, MAX_TAG_NAME), cleaned(&value, MAX_TAG_VALUE))
-    }));
+    tags.extend(
+        all.into_iter()
+            .take(MAX_TAGS)
+            .map(|(name, value)| (cleaned(&name, MAX_TAG_NAME), cleaned(&value, MAX_TAG_VALUE))),
+    );
 }
 
 impl LiveRequest {

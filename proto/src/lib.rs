@@ -2,11 +2,13 @@
 //! reflection and JSON need, and the checked types behind loose wire fields.
 //! Knows no service.
 
+mod clean;
 mod error_code;
 mod time_range;
 mod usage_event;
 mod violations;
 
+pub use clean::clean_text;
 pub use error_code::ErrorCode;
 pub use time_range::TimeRange;
 pub use usage_event::{

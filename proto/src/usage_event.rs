@@ -7,8 +7,22 @@ use crate::v1::{Operation, Outcome, SpeedSource, UsageEvent, UsageSource};
 /// Most events that one `EventBatch` may hold.
 pub const MAX_EVENTS_PER_BATCH: usize = 5_000;
 
-/// Largest count that the contract allows: what PostgreSQL's `bigint` holds.
-const MAX_COUNT: u64 = i64::MAX as u64;
+/// Most tokens of one request: a hundred times what the largest context windows hold. A
+/// sum of `bigint` has room for nine billion such requests, so no sum can overflow.
+const MAX_TOKENS: u64 = 1_000_000_000;
+
+/// Most bytes of a body, and most events of a stream.
+const MAX_BYTES: u64 = 1 << 50;
+const MAX_CONTENT_EVENTS: u64 = 1 << 40;
+
+/// Longest time within a request: a year. Absolute times may be older.
+const MAX_DURATION_MICROS: i64 = 366 * 86_400 * 1_000_000;
+
+/// Highest cost of a request in US dollars, most search units, highest rate in tokens
+/// per second.
+const MAX_COST_USD: f64 = 1e9;
+const MAX_SEARCH_UNITS: f64 = 1e9;
+const MAX_RATE: f64 = 1e9;
 
 /// Why an event can never be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,18 +74,28 @@ impl UsageEvent {
             "tags",
             "has a name over 64 bytes, a value over 128, or a NUL character",
         )?;
-        for (field, count) in self.counts() {
-            require(count.unwrap_or(0) <= MAX_COUNT, field, "is out of range")?;
+        for (field, count, limit) in self.counts() {
+            require(count.unwrap_or(0) <= limit, field, "is out of range")?;
+        }
+        for (field, number, limit) in self.numbers() {
+            let fits = number.is_none_or(|number| (0.0..=limit).contains(&number));
+            require(fits, field, "is out of range")?;
+        }
+        for (field, part, whole) in self.parts() {
+            let fits = part.zip(whole).is_none_or(|(part, whole)| part <= whole);
+            require(fits, field, "is more than the whole that it is a part of")?;
         }
         for (field, duration) in self.durations() {
-            let fits = duration.is_none_or(|duration| micros_from_duration(duration).is_some());
+            let fits = duration.is_none_or(|duration| {
+                micros_from_duration(duration).is_some_and(|micros| micros <= MAX_DURATION_MICROS)
+            });
             require(fits, field, "is out of range")?;
         }
         let histogram_fits = self.token_gaps.as_ref().is_none_or(|histogram| {
             histogram.indexes.len() == histogram.counts.len()
                 && histogram.indexes.iter().all(|index| *index < 1024)
                 && histogram.indexes.is_sorted_by(|a, b| a < b)
-                && histogram.counts.iter().all(|count| *count <= MAX_COUNT >> 12)
+                && histogram.counts.iter().all(|count| *count <= MAX_CONTENT_EVENTS)
         });
         require(histogram_fits, "token_gaps", "is not a valid histogram")
     }
@@ -125,22 +149,37 @@ impl UsageEvent {
         ]
     }
 
-    fn counts(&self) -> [(&'static str, Option<u64>); 13] {
+    fn counts(&self) -> [(&'static str, Option<u64>, u64); 13] {
         [
-            ("prompt_tokens", self.prompt_tokens),
-            ("cached_prompt_tokens", self.cached_prompt_tokens),
-            ("cache_write_tokens", self.cache_write_tokens),
-            ("completion_tokens", self.completion_tokens),
-            ("reasoning_tokens", self.reasoning_tokens),
-            ("audio_prompt_tokens", self.audio_prompt_tokens),
-            ("audio_completion_tokens", self.audio_completion_tokens),
-            ("total_tokens", self.total_tokens),
-            ("billed_prompt_tokens", self.billed_prompt_tokens),
-            ("billed_completion_tokens", self.billed_completion_tokens),
-            ("content_events", Some(self.content_events)),
-            ("request_bytes", Some(self.request_bytes)),
-            ("response_bytes", Some(self.response_bytes)),
+            ("prompt_tokens", self.prompt_tokens, MAX_TOKENS),
+            ("cached_prompt_tokens", self.cached_prompt_tokens, MAX_TOKENS),
+            ("cache_write_tokens", self.cache_write_tokens, MAX_TOKENS),
+            ("completion_tokens", self.completion_tokens, MAX_TOKENS),
+            ("reasoning_tokens", self.reasoning_tokens, MAX_TOKENS),
+            ("audio_prompt_tokens", self.audio_prompt_tokens, MAX_TOKENS),
+            ("audio_completion_tokens", self.audio_completion_tokens, MAX_TOKENS),
+            ("total_tokens", self.total_tokens, 2 * MAX_TOKENS),
+            ("billed_prompt_tokens", self.billed_prompt_tokens, MAX_TOKENS),
+            ("billed_completion_tokens", self.billed_completion_tokens, MAX_TOKENS),
+            ("content_events", Some(self.content_events), MAX_CONTENT_EVENTS),
+            ("request_bytes", Some(self.request_bytes), MAX_BYTES),
+            ("response_bytes", Some(self.response_bytes), MAX_BYTES),
         ]
+    }
+
+    /// None may be negative, infinite or no number.
+    fn numbers(&self) -> [(&'static str, Option<f64>, f64); 4] {
+        [
+            ("search_units", self.search_units, MAX_SEARCH_UNITS),
+            ("upstream_cost_usd", self.upstream_cost_usd, MAX_COST_USD),
+            ("prefill_tokens_per_second", self.prefill_tokens_per_second, MAX_RATE),
+            ("decode_tokens_per_second", self.decode_tokens_per_second, MAX_RATE),
+        ]
+    }
+
+    /// Parts and their wholes: a share above 100 % would be shown to people.
+    fn parts(&self) -> [(&'static str, Option<u64>, Option<u64>); 1] {
+        [("cached_prompt_tokens", self.cached_prompt_tokens, self.prompt_tokens)]
     }
 
     fn durations(&self) -> [(&'static str, Option<&Duration>); 6] {
@@ -212,14 +251,32 @@ mod tests {
     #[test]
     fn each_unstorable_field_is_named() {
         type Spoil = fn(&mut UsageEvent);
-        let cases: [(&str, Spoil); 8] = [
+        let cases: [(&str, Spoil); 17] = [
             ("event_id", |event| event.event_id = "x".into()),
             ("replica_id", |event| event.replica_id.clear()),
             ("started_at", |event| event.started_at = None),
             ("path", |event| event.path = "a".repeat(513)),
             ("model", |event| event.model = Some("a\0b".into())),
             ("prompt_tokens", |event| event.prompt_tokens = Some(u64::MAX)),
+            ("completion_tokens", |event| event.completion_tokens = Some(i64::MAX as u64)),
+            ("cached_prompt_tokens", |event| {
+                event.prompt_tokens = Some(100);
+                event.cached_prompt_tokens = Some(9_900);
+            }),
+            ("response_bytes", |event| event.response_bytes = i64::MAX as u64),
             ("duration", |event| event.duration = Some(Duration { seconds: -1, nanos: 0 })),
+            ("billed_audio", |event| {
+                event.billed_audio = Some(Duration { seconds: 315_576_000_000, nanos: 0 });
+            }),
+            ("upstream_cost_usd", |event| event.upstream_cost_usd = Some(f64::INFINITY)),
+            ("upstream_cost_usd", |event| event.upstream_cost_usd = Some(-1.0)),
+            ("search_units", |event| event.search_units = Some(f64::NAN)),
+            ("decode_tokens_per_second", |event| {
+                event.decode_tokens_per_second = Some(f64::MAX);
+            }),
+            ("prefill_tokens_per_second", |event| {
+                event.prefill_tokens_per_second = Some(f64::NEG_INFINITY);
+            }),
             ("token_gaps", |event| {
                 event.token_gaps = Some(LogHistogram { indexes: vec![2, 1], counts: vec![1, 1] });
             }),

@@ -13,6 +13,7 @@ use dimensions::Dimensions;
 use insert_requests::Shared;
 
 mod activity;
+mod bookings;
 mod bulk;
 mod cache;
 mod completeness;
@@ -181,13 +182,14 @@ impl Store {
         refused: &[Refused],
     ) -> Result<Vec<Uuid>, Error> {
         let mut transaction = self.write.begin().await?;
+        let rows = bookings::book(&mut transaction, rows).await?;
         let inserted = if rows.is_empty() {
             Vec::new()
         } else {
-            self.insert_rows(&mut transaction, all_new, rows, shared).await?
+            self.insert_rows(&mut transaction, all_new, &rows, shared).await?
         };
         quarantine::add(&mut transaction, refused).await?;
-        completeness::count(&mut transaction, rows, &inserted, refused).await?;
+        completeness::count(&mut transaction, &rows, &inserted, refused).await?;
         transaction.commit().await?;
         Ok(inserted)
     }

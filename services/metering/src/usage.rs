@@ -11,9 +11,10 @@ pub(crate) use names::{NAMES, TIER};
 pub(crate) use places::{CHOICE, CHOICES, DELTA, METADATA, METRICS, PLACES, SPARE, TIMINGS, TOP};
 pub(crate) use totals::{embedded, tokens, totals};
 
-/// Largest count that is believed. No request has a trillion tokens; sums of
-/// many such counts still fit into 63 bits.
-pub(crate) const MAX_COUNT: u64 = 1_000_000_000_000;
+/// Largest count that is believed: a hundred times the largest context windows. The
+/// contract's limit is the same, and leaves room for nine billion such requests in a sum
+/// of 63 bits.
+pub(crate) const MAX_COUNT: u64 = 1_000_000_000;
 /// Largest cost in US dollars, and largest rate in tokens per second, that are
 /// believed.
 const MAX_AMOUNT: f64 = 1e9;

@@ -5,6 +5,7 @@
 //! cores' `journal` → `keeper` → `spool` in memory → `stream` → analytics, and acks
 //! back; what analytics does not take soon → `log`.
 
+mod allowance;
 #[cfg(test)]
 mod cost;
 mod directory;

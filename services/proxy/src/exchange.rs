@@ -394,12 +394,12 @@ mod tests {
     fn a_defect_at_the_end_of_metering_is_a_failure_too() {
         let request = http::Request::post("/v1/chat/completions").body(()).unwrap();
         let exchange = Exchange::begin(&request.into_parts().0, "default".into(), Arc::default());
-        let shared = Arc::new(Shared::new(None));
-        Running::begin(exchange, shared.clone()).end(Ending::Complete);
-        let exchange = shared.next_finished().unwrap();
+        let shared = Shared::for_tests();
+        let mut running = Running::begin(exchange, shared.clone());
         crate::fault::break_metering_of_this_thread();
-        assert!(exchange.take_finished().unwrap().reading.is_none());
-        assert!(exchange.metering_failed());
+        running.end(Ending::Complete);
+        assert_eq!(events(&shared)[0].usage_source(), UsageSource::Unparseable);
+        assert_eq!(shared.counters.metering_failures.load(Ordering::Relaxed), 1);
     }
 
     #[test]

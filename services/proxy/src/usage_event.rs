@@ -1,5 +1,5 @@
-//! From a finished exchange to the usage event, and from a running one to its
-//! live form. Off the hot path: the emitter does it.
+//! From a finished exchange to the usage event, on the thread that forwarded it, and
+//! from a running one to its live form, on the delivery thread.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -63,6 +63,7 @@ impl EventMaker {
             }
         }
         add_failure(&mut event, finished.ending);
+        event.clean();
         Some(event)
     }
 
@@ -71,7 +72,7 @@ impl EventMaker {
         let glimpse = exchange.glimpse()?;
         let progress = &exchange.progress;
         let first_token = progress.first_token.load(Ordering::Relaxed);
-        Some(LiveRequest {
+        let mut live = LiveRequest {
             event_id: exchange.id.to_string(),
             replica_id: self.replica_id.clone(),
             started_at: Some(timestamp_from_micros(exchange.started_at)),
@@ -91,7 +92,9 @@ impl EventMaker {
             response_bytes: progress.response_bytes.load(Ordering::Relaxed),
             outcome: Outcome::Unspecified.into(),
             path: exchange.facts.path.to_string(),
-        })
+        };
+        live.clean();
+        Some(live)
     }
 
     fn client_key(&self, exchange: &Exchange) -> Option<String> {

@@ -264,3 +264,38 @@ async fn a_request_that_cannot_be_forwarded_says_what_it_asked_for() {
     assert_eq!((event.user.as_deref(), event.stream), (Some("u"), true));
     assert_eq!(event.request_bytes, body.len() as u64);
 }
+
+#[tokio::test]
+async fn an_event_that_analytics_refuses_holds_up_no_other() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer_always(Answer::json(PLAIN));
+    let proxy = TestProxy::start(&upstream).await;
+    proxy.analytics.refuse("/v1/refused");
+    for number in 0..30 {
+        let path = if number == 11 { "/v1/refused" } else { CHAT };
+        proxy.exchange(&post(path, r#"{"model":"m"}"#)).await;
+    }
+    let events = proxy.analytics.events(29).await;
+    assert!(events.iter().all(|event| event.path == CHAT));
+    eventually(PATIENCE, || async {
+        let mut counts = Vec::new();
+        for name in ["events_rejected", "events_acknowledged", "events_dropped"] {
+            counts.push(proxy.counter(name).await);
+        }
+        if counts == [1, 30, 0] { Ok(()) } else { Err(format!("{counts:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn odd_characters_of_a_request_are_replaced_in_its_event() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = TestProxy::start(&upstream).await;
+    upstream.answer(Answer::json(PLAIN.replace("c-1", r"c\u0000\u001b1")));
+    proxy.exchange(&post(CHAT, r#"{"model":"m\u0000","user":"a\u0000b\u0085"}"#)).await;
+    let event = proxy.analytics.event().await;
+    assert_eq!(event.model_requested.as_deref(), Some("m\u{fffd}"));
+    assert_eq!(event.user.as_deref(), Some("a\u{fffd}b\u{fffd}"));
+    assert_eq!(event.response_id.as_deref(), Some("c\u{fffd}\u{fffd}1"));
+    assert_eq!(event.check(), Ok(()));
+}

@@ -5,9 +5,9 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use modash_proto::{
-    MAX_EVENTS_PER_BATCH, duration_from_micros, micros_from_timestamp,
+    MAX_EVENTS_PER_BATCH, clean_text, duration_from_micros, micros_from_timestamp,
     v1::{
-        Ack, EventBatch, Hello, Reject, ReplicaStats, SlowDown, StreamUsageRequest,
+        Ack, EventBatch, Hello, LiveRequest, Reject, ReplicaStats, SlowDown, StreamUsageRequest,
         StreamUsageResponse, UsageEvent, stream_usage_request::Message as Up,
         stream_usage_response::Message as Down,
     },
@@ -30,6 +30,10 @@ use crate::{
 /// Batches of one stream that wait for their commit: many, so that proxies with
 /// small batches can still report what runs while the database is away.
 const UNACKNOWLEDGED_BATCHES: usize = 4_096;
+
+/// Longest id of a replica and longest version in bytes; what is longer is cut.
+const MAX_REPLICA_ID: usize = 128;
+const MAX_VERSION: usize = 64;
 
 /// How long a proxy is asked to pause, and how often at most.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -91,7 +95,9 @@ impl Ingest {
         answers: Answers,
     ) -> Result<(), Status> {
         let Some(hello) = incoming.message().await? else { return Ok(()) };
-        let hello = check_hello(hello)?;
+        let mut hello = check_hello(hello)?;
+        clean_text(&mut hello.replica_id, MAX_REPLICA_ID);
+        clean_text(&mut hello.version, MAX_VERSION);
         tracing::info!(
             replica = hello.replica_id,
             version = hello.version,
@@ -122,7 +128,10 @@ impl Ingest {
                         return Ok(());
                     }
                 }
-                Some(Some(Up::Live(update))) => reporter.update(update),
+                Some(Some(Up::Live(mut update))) => {
+                    update.requests.iter_mut().for_each(LiveRequest::clean);
+                    reporter.update(update);
+                }
                 Some(Some(Up::Stats(stats))) => intake.take_stats(stats),
                 Some(Some(Up::Hello(_))) => {
                     return Err(Status::invalid_argument("hello must be the first message only"));
@@ -137,10 +146,8 @@ impl Ingest {
 #[allow(clippy::result_large_err, reason = "the status ends the stream")]
 fn check_hello(request: StreamUsageRequest) -> Result<Hello, Status> {
     match request.message {
-        Some(Up::Hello(hello)) if (1..=128).contains(&hello.replica_id.len()) => Ok(hello),
-        Some(Up::Hello(_)) => {
-            Err(Status::invalid_argument("hello.replica_id: must have 1 to 128 characters"))
-        }
+        Some(Up::Hello(hello)) if !hello.replica_id.is_empty() => Ok(hello),
+        Some(Up::Hello(_)) => Err(Status::invalid_argument("hello.replica_id: must not be empty")),
         _ => Err(Status::invalid_argument("the first message must be hello")),
     }
 }

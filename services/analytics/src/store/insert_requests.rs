@@ -34,12 +34,14 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Checks an event; the event comes back with what is wrong with it.
+    /// Checks an event, after its texts were made storable, as older proxies do not; it
+    /// comes back with what is wrong with it.
     #[allow(clippy::result_large_err, reason = "the event is handed back, not lost")]
     pub(crate) fn new(
-        event: UsageEvent,
+        mut event: UsageEvent,
         run: Option<&Arc<Run>>,
     ) -> Result<Self, (UsageEvent, String)> {
+        event.clean();
         if let Err(error) = event.check() {
             return Err((event, error.to_string()));
         }

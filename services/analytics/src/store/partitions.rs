@@ -94,7 +94,7 @@ impl Partitions {
     }
 
     /// Makes the partitions of the coming days and drops those of the days
-    /// before the retention; gives how many were dropped.
+    /// before the retention, with the bookings of that time; gives how many were dropped.
     pub(super) async fn maintain(&self, pool: &PgPool, now: DateTime<Utc>) -> Result<i32, Error> {
         let today = now.date_naive();
         let ahead = (0..=DAYS_AHEAD).filter_map(|days| today.checked_add_days(Days::new(days)));
@@ -104,6 +104,10 @@ impl Partitions {
         let dropped = sqlx::query_scalar(include_str!("queries/drop_partitions.sql"))
             .bind(oldest)
             .fetch_one(pool)
+            .await?;
+        sqlx::query(include_str!("queries/forget_booked_responses.sql"))
+            .bind(self.kept_since(now))
+            .execute(pool)
             .await?;
         Ok(dropped)
     }

@@ -4,26 +4,29 @@
 
 use std::collections::HashMap;
 
-use modash_proto::v1::{
-    Filter, GroupBy, ModelBreakdownRequest, RecentRequestsRequest, ThroughputTimeseriesRequest,
-    TimeRange, UsageEvent, UsageSummaryRequest, UsageTimeseriesRequest, group_by::By,
+use modash_proto::{
+    duration_from_micros,
+    v1::{
+        Filter, GroupBy, LiveRequest, ModelBreakdownRequest, RecentRequestsRequest,
+        SubscribeRequest, ThroughputTimeseriesRequest, TimeRange, UsageEvent, UsageSummaryRequest,
+        UsageTimeseriesRequest, group_by::By, subscribe_response,
+    },
 };
 use modash_test_support::event;
 use tonic::Code;
 
-use crate::harness::{TestAnalytics, range, violated};
+use crate::harness::{TestAnalytics, TestProxy, range, violated};
 
 /// Texts that mean something to SQL, to `COPY`, to a page, to a shell, to logs, or to
 /// whoever measures lengths.
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 13] = [
     "'; DROP TABLE requests; --",
     "\" OR 1=1 --",
     "$1 $$ %s {} {{7*7}} ${HOME} `id`",
-    "\\N\t\\.\n\r\u{b}",
+    "\\N \\. \\",
     "<script>alert(1)</script>",
     "../../../etc/passwd",
     "=cmd|' /C calc'!A0",
-    "\u{1b}[31mred\u{7}",
     "\u{202e}txt.exe\u{feff}",
     "e\u{301} 👩‍👩‍👧‍👦 \u{10ffff}",
     "{\"a\":[null]}",
@@ -31,6 +34,10 @@ const TEXTS: [&str; 14] = [
     "NULL",
     " ",
 ];
+
+fn all_time() -> Option<TimeRange> {
+    range("2020-01-01T00:00:00Z", "2030-01-01T00:00:00Z")
+}
 
 /// Ninety days, which is a range for any of the questions.
 fn days() -> Option<TimeRange> {
@@ -196,6 +203,125 @@ async fn texts_made_to_break_out_come_back_as_they_were_and_are_found_by_every_f
             assert_eq!(found.total, 1, "{filter:?}");
         }
     }
+}
+
+/// Texts that older proxies send, and what is stored of them.
+fn texts_to_clean() -> [(String, String); 6] {
+    let pair = |sent: &str, stored: &str| (sent.to_owned(), stored.to_owned());
+    [
+        pair("a\0", "a\u{fffd}"),
+        pair("\0\0", "\u{fffd}\u{fffd}"),
+        pair("\\N\t\\.\n\r\u{b}", "\\N\u{fffd}\\.\u{fffd}\u{fffd}\u{fffd}"),
+        pair("\u{1b}[31mred\u{7}", "\u{fffd}[31mred\u{fffd}"),
+        pair("\u{7f}\u{85}\u{9f}", "\u{fffd}\u{fffd}\u{fffd}"),
+        (format!("{}\0", "ä".repeat(4_000)), "ä".repeat(4_000)),
+    ]
+}
+
+#[tokio::test]
+async fn no_text_whatever_keeps_an_event_out_of_the_totals() {
+    let analytics = TestAnalytics::start().await;
+    let fitting = |text: &str, bytes: usize| text[..text.floor_char_boundary(bytes)].to_owned();
+    for (sent, stored) in texts_to_clean() {
+        let event = UsageEvent { method: sent.clone(), ..event_of(&sent) };
+        analytics.store(vec![event.clone()]).await;
+        let some = |bytes| Some(fitting(&stored, bytes));
+        let expected = UsageEvent {
+            replica_id: fitting(&stored, 128),
+            upstream: fitting(&stored, 128),
+            dialect: fitting(&stored, 64),
+            method: fitting(&stored, 32),
+            path: fitting(&stored, 512),
+            model_requested: some(256),
+            user_agent_family: some(64),
+            client_key: some(64),
+            user: some(128),
+            session: some(128),
+            model: some(256),
+            response_id: some(128),
+            finish_reason: some(64),
+            service_tier: some(64),
+            error_type: some(128),
+            tags: HashMap::from([(fitting(&stored, 64), fitting(&stored, 128))]),
+            ..event
+        };
+        let filter = Some(Filter { users: vec![fitting(&stored, 128)], ..Default::default() });
+        let request = RecentRequestsRequest { page: 1, page_size: 9, filter, ..Default::default() };
+        let found = analytics.client().await.recent_requests(request).await.unwrap().into_inner();
+        assert_eq!(found.rows, [expected], "{sent:?}");
+    }
+    let summary = UsageSummaryRequest { range: all_time(), ..Default::default() };
+    let summary = analytics.client().await.usage_summary(summary).await.unwrap().into_inner();
+    assert_eq!(summary.requests, texts_to_clean().len() as u64);
+}
+
+#[tokio::test]
+async fn texts_of_a_hello_and_of_running_requests_are_cleaned() {
+    let analytics = TestAnalytics::start().await;
+    let long = format!("r\0{}", "x".repeat(200));
+    let mut proxy = TestProxy::connect(&analytics, &long).await;
+    let running = LiveRequest {
+        event_id: event().event_id,
+        replica_id: "r\0".into(),
+        upstream: "u\0".into(),
+        dialect: "d\0".into(),
+        path: format!("/{}", "p\0".repeat(9_000)),
+        model: Some("m\0".into()),
+        client_key: Some("k\0".into()),
+        user: Some("n\0".into()),
+        ..LiveRequest::default()
+    };
+    proxy.report(true, vec![running]).await;
+    let last = proxy.send(vec![event()]).await;
+    assert_eq!(proxy.acknowledged(last).await, []);
+    let live = SubscribeRequest::default();
+    let mut messages = analytics.client().await.subscribe(live).await.unwrap().into_inner();
+    let first = messages.message().await.unwrap().unwrap().message;
+    let Some(subscribe_response::Message::Connected(connected)) = first else {
+        panic!("{first:?}")
+    };
+    let shown = &connected.requests[0];
+    assert_eq!((shown.upstream.as_str(), shown.model.as_deref()), ("u\u{fffd}", Some("m\u{fffd}")));
+    assert_eq!((shown.user.as_deref(), shown.dialect.as_str()), (Some("n\u{fffd}"), "d\u{fffd}"));
+    assert_eq!(shown.path.len(), 510);
+}
+
+#[tokio::test]
+async fn each_number_that_would_spoil_a_sum_is_kept_in_quarantine_with_its_reason() {
+    let analytics = TestAnalytics::start().await;
+    let forever = || Some(duration_from_micros(i64::MAX));
+    let events = vec![
+        UsageEvent { prompt_tokens: Some(u64::MAX), ..event() },
+        UsageEvent { total_tokens: Some(i64::MAX as u64), ..event() },
+        UsageEvent { prompt_tokens: Some(1), cached_prompt_tokens: Some(99), ..event() },
+        UsageEvent { upstream_cost_usd: Some(f64::INFINITY), ..event() },
+        UsageEvent { search_units: Some(f64::NAN), ..event() },
+        UsageEvent { decode_tokens_per_second: Some(-1.0), ..event() },
+        UsageEvent { duration: forever(), ..event() },
+        UsageEvent { response_bytes: u64::MAX, ..event() },
+    ];
+    let mut proxy = TestProxy::connect(&analytics, "a").await;
+    let last = proxy.send(events).await;
+    let rejects = proxy.acknowledged(last).await;
+    let reasons: Vec<_> = rejects.iter().map(|reject| reject.reason.as_str()).collect();
+    let expected = [
+        "prompt_tokens is out of range",
+        "total_tokens is out of range",
+        "cached_prompt_tokens is more than the whole that it is a part of",
+        "upstream_cost_usd is out of range",
+        "search_units is out of range",
+        "decode_tokens_per_second is out of range",
+        "duration is out of range",
+        "response_bytes is out of range",
+    ];
+    assert_eq!(reasons, expected);
+    let kept: Vec<String> =
+        sqlx::query_scalar("SELECT reason FROM quarantine ORDER BY quarantine_id")
+            .fetch_all(&mut analytics.connection().await)
+            .await
+            .unwrap();
+    assert_eq!(kept, expected);
+    assert_eq!(analytics.stored().await, 0);
 }
 
 #[tokio::test]

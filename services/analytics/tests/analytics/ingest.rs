@@ -93,7 +93,7 @@ async fn an_event_comes_back_as_it_was_sent() {
         audio_prompt_tokens: Some(1),
         audio_completion_tokens: Some(2),
         billed_prompt_tokens: Some(3),
-        billed_completion_tokens: Some(i64::MAX as u64),
+        billed_completion_tokens: Some(1_000_000_000),
         billed_audio: Some(duration_from_micros(1_500_000)),
         search_units: Some(1.5),
         upstream_cost_usd: Some(0.1),
@@ -125,8 +125,9 @@ async fn an_event_that_can_never_be_stored_is_rejected_and_kept_and_the_others_a
     let analytics = TestAnalytics::start().await;
     let mut proxy = TestProxy::connect(&analytics, "a").await;
     let no_id = UsageEvent { event_id: "no\0id".into(), ..event() };
-    let nul = UsageEvent { model: Some("a\0b".into()), ..event() };
-    let last = proxy.send(vec![event(), no_id, event(), nul.clone()]).await;
+    let absurd =
+        UsageEvent { prompt_tokens: Some(100), cached_prompt_tokens: Some(9_900), ..event() };
+    let last = proxy.send(vec![event(), no_id, event(), absurd.clone()]).await;
     let rejects = proxy.acknowledged(last).await;
     let told: Vec<_> = rejects
         .iter()
@@ -136,7 +137,7 @@ async fn an_event_that_can_never_be_stored_is_rejected_and_kept_and_the_others_a
         told,
         [
             (2, "no\0id", "event_id is not a UUID of 36 characters"),
-            (4, nul.event_id.as_str(), "model contains a NUL character")
+            (4, absurd.event_id.as_str(), MORE_THAN_THE_WHOLE)
         ]
     );
     assert_eq!(analytics.stored().await, 2);
@@ -146,7 +147,51 @@ async fn an_event_that_can_never_be_stored_is_rejected_and_kept_and_the_others_a
             .await
             .unwrap();
     assert_eq!(kept[0].0, "noid");
-    assert_eq!(kept[1].1, "model contains a NUL character");
+    assert_eq!(kept[1].1, MORE_THAN_THE_WHOLE);
+}
+
+const MORE_THAN_THE_WHOLE: &str =
+    "cached_prompt_tokens is more than the whole that it is a part of";
+
+#[tokio::test]
+async fn no_text_keeps_an_event_out_of_the_totals() {
+    let analytics = TestAnalytics::start().await;
+    let odd = || "a\0\u{1b}[31m\u{85}".repeat(200);
+    type Spoil = fn(&mut UsageEvent, String);
+    let spoils: [Spoil; 16] = [
+        |event, text| event.upstream = text,
+        |event, text| event.dialect = text,
+        |event, text| event.method = text,
+        |event, text| event.path = text,
+        |event, text| event.replica_id = text,
+        |event, text| event.model_requested = Some(text),
+        |event, text| event.user_agent_family = Some(text),
+        |event, text| event.client_key = Some(text),
+        |event, text| event.user = Some(text),
+        |event, text| event.session = Some(text),
+        |event, text| event.model = Some(text),
+        |event, text| event.response_id = Some(text),
+        |event, text| event.finish_reason = Some(text),
+        |event, text| event.service_tier = Some(text),
+        |event, text| event.error_type = Some(text),
+        |event, text| event.tags = HashMap::from([(text.clone(), text)]),
+    ];
+    let events = spoils.iter().map(|spoil| {
+        let mut event = event();
+        spoil(&mut event, odd());
+        event
+    });
+    // An older proxy's id may be odd, too.
+    let mut proxy = TestProxy::connect(&analytics, "a\0b").await;
+    let last = proxy.send(events.collect()).await;
+    assert_eq!(proxy.acknowledged(last).await, []);
+    let page = RecentRequestsRequest { page: 1, page_size: 100, ..Default::default() };
+    let rows = analytics.client().await.recent_requests(page).await.unwrap().into_inner().rows;
+    assert_eq!(rows.len(), spoils.len());
+    assert!(rows.iter().all(|row| row.total_tokens == Some(150)));
+    assert!(rows.iter().any(|row| row.user.as_ref().is_some_and(|user| {
+        user.starts_with("a\u{fffd}\u{fffd}[31m\u{fffd}a") && user.len() <= 128
+    })));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
 mod bad_input;
+mod bookings;
 mod cancelled;
 mod cardinality;
 mod cluster;

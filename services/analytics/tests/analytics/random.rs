@@ -56,6 +56,8 @@ impl Random {
             1 => 8 * 3_600_000_000,
             _ => 1_200_000_000,
         };
+        let prompt_tokens = self.count();
+        let at_most = prompt_tokens.unwrap_or(u64::MAX);
         UsageEvent {
             model: self.one(&MODELS).map(Into::into),
             model_requested: None,
@@ -72,8 +74,8 @@ impl Random {
                 .into_iter()
                 .collect(),
             stream: self.0.random_bool(0.5),
-            prompt_tokens: self.count(),
-            cached_prompt_tokens: self.count(),
+            prompt_tokens,
+            cached_prompt_tokens: self.count().map(|count| count.min(at_most)),
             cache_write_tokens: self.count(),
             completion_tokens: self.count(),
             reasoning_tokens: self.count(),

@@ -85,7 +85,7 @@ fn an_event_from_the_begin_of_its_request_to_its_acknowledgement() {
         measured(&mut sent, || {
             let place = emitter.spool().rewind();
             let (first_sequence, events) =
-                emitter.spool().next_batch(place, REQUESTS, REQUESTS).unwrap();
+                emitter.spool().next_batch(place, REQUESTS, usize::MAX, REQUESTS).unwrap();
             assert_eq!(events.len(), REQUESTS);
             let batch = Batch { first_sequence, events };
             let bytes = prost::Message::encode_to_vec(&Message { say: Some(Say::Batch(batch)) });

@@ -369,18 +369,21 @@ impl Spool {
         Place { numbering: self.numbering, next_sequence: self.next_to_send }
     }
 
-    /// The next events to send with the sequence number of the first; empty if
-    /// all are sent, or `window` are sent and not acknowledged.
+    /// The next events to send with the sequence number of the first: at most `most`, and
+    /// together of at most `bytes`, unless one alone has more. Empty if all are sent, or
+    /// `window` are sent and not acknowledged.
     pub(super) fn next_batch(
         &mut self,
         place: Place,
         most: usize,
+        bytes: usize,
         window: usize,
     ) -> Result<(u64, Vec<EncodedEvent>), Renumbered> {
         if place.numbering != self.numbering {
             return Err(Renumbered);
         }
-        let (first, sent) = (self.next_to_send, self.sent_unacknowledged());
+        let (first, sent) = (self.next_to_send, self.under_way());
+        let mut room = bytes;
         let events: Vec<_> = self
             .window
             .range(sent..)
@@ -388,14 +391,35 @@ impl Spool {
             .zip(first..)
             .take_while(|(event, expected)| event.sequence == *expected)
             .map(|(event, _)| event.event.clone())
+            .take_while(|event| {
+                let fits = event.len() <= room || room == bytes;
+                room = room.saturating_sub(event.len());
+                fits
+            })
             .collect();
         // Behind a gap another stream goes on, when this one has its answers.
-        if events.is_empty() && sent == 0 && !self.window.is_empty() {
+        if events.is_empty() && sent == 0 && window > 0 && !self.window.is_empty() {
             return Err(Renumbered);
         }
         self.next_to_send += events.len() as u64;
         self.counts.sent += events.len() as u64;
         Ok((first, events))
+    }
+
+    /// Gives up the oldest event: analytics refuses every stream that has it. Returns it.
+    pub(super) fn give_up_oldest(&mut self) -> Option<EncodedEvent> {
+        let oldest = self.window.pop_front()?;
+        let written =
+            self.unwritten.front().is_none_or(|event| event.numbered.sequence > oldest.sequence);
+        if !written {
+            self.forget_unwritten(1);
+        }
+        self.acknowledged_to = self.acknowledged_to.max(oldest.sequence);
+        self.next_to_send = self.next_to_send.max(oldest.sequence + 1);
+        self.pending = self.pending.saturating_sub(1);
+        self.counts.acknowledged += 1;
+        self.counts.rejected += 1;
+        Some(oldest.event)
     }
 
     /// Events up to this sequence number are committed or rejected.
@@ -418,7 +442,8 @@ impl Spool {
         self.counts.rejected += 1;
     }
 
-    fn sent_unacknowledged(&self) -> usize {
+    /// Events that are sent and not acknowledged.
+    pub(super) fn under_way(&self) -> usize {
         self.window.partition_point(|event| event.sequence < self.next_to_send)
     }
 
@@ -441,6 +466,8 @@ impl Spool {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn event(number: u64) -> EncodedEvent {
@@ -461,12 +488,12 @@ mod tests {
     #[test]
     fn what_is_not_acknowledged_is_sent_again_on_the_next_stream() {
         let (mut spool, place) = spool_of(5, 10);
-        assert_eq!(ids(&spool.next_batch(place, 3, 100).unwrap().1), ["1", "2", "3"]);
-        assert_eq!(spool.next_batch(place, 3, 100).unwrap().0, 4);
+        assert_eq!(ids(&spool.next_batch(place, 3, usize::MAX, 100).unwrap().1), ["1", "2", "3"]);
+        assert_eq!(spool.next_batch(place, 3, usize::MAX, 100).unwrap().0, 4);
         spool.acknowledge(place, 2);
         let place = spool.rewind();
         assert_eq!(place.next_sequence, 3);
-        let (first, events) = spool.next_batch(place, 100, 100).unwrap();
+        let (first, events) = spool.next_batch(place, 100, usize::MAX, 100).unwrap();
         assert_eq!((first, ids(&events)), (3, vec!["3", "4", "5"]));
         assert_eq!(spool.counts().sent, 8);
     }
@@ -474,31 +501,62 @@ mod tests {
     #[test]
     fn the_window_bounds_what_is_under_way() {
         let (mut spool, place) = spool_of(5, 10);
-        assert_eq!(spool.next_batch(place, 100, 2).unwrap().1.len(), 2);
-        assert_eq!(spool.next_batch(place, 100, 2).unwrap().1.len(), 0);
+        assert_eq!(spool.next_batch(place, 100, usize::MAX, 2).unwrap().1.len(), 2);
+        assert_eq!(spool.next_batch(place, 100, usize::MAX, 2).unwrap().1.len(), 0);
         spool.acknowledge(place, 1);
-        assert_eq!(spool.next_batch(place, 100, 2).unwrap().1.len(), 1);
+        assert_eq!(spool.next_batch(place, 100, usize::MAX, 2).unwrap().1.len(), 1);
+    }
+
+    #[test]
+    fn a_batch_has_a_budget_of_bytes_and_at_least_one_event() {
+        let mut spool = Spool::new(WINDOW, 100);
+        let sizes = [400, 500, 200, 3_000, 100];
+        spool.append(sizes.map(|size| (vec![b'e'; size].into(), Origin::Memory)));
+        let place = spool.rewind();
+        let mut batches = Vec::new();
+        loop {
+            let (_, events) = spool.next_batch(place, 100, 1_000, 100).unwrap();
+            if events.is_empty() {
+                break;
+            }
+            batches.push(events.iter().map(Bytes::len).collect::<Vec<_>>());
+        }
+        assert_eq!(batches, [vec![400, 500], vec![200], vec![3_000], vec![100]]);
+    }
+
+    #[test]
+    fn an_event_that_is_given_up_is_rejected_and_the_next_is_sent() {
+        let (mut spool, place) = spool_of(3, 10);
+        assert_eq!(spool.next_batch(place, 1, usize::MAX, 1).unwrap().1.len(), 1);
+        assert_eq!(spool.give_up_oldest(), Some(event(1)));
+        let counts = spool.counts();
+        assert_eq!((counts.rejected, counts.acknowledged, spool.pending()), (1, 1, 2));
+        let place = spool.rewind();
+        let (first, events) = spool.next_batch(place, 10, usize::MAX, 10).unwrap();
+        assert_eq!((first, ids(&events)), (2, vec!["2", "3"]));
+        spool.acknowledge(place, 3);
+        assert_eq!((spool.pending(), spool.unwritten_count()), (0, 0));
     }
 
     #[test]
     fn at_the_limit_the_oldest_go_and_are_counted() {
         let (mut spool, place) = spool_of(7, 5);
         assert_eq!((spool.counts().dropped, spool.pending()), (2, 5));
-        let (first, events) = spool.next_batch(place, 100, 100).unwrap();
+        let (first, events) = spool.next_batch(place, 100, usize::MAX, 100).unwrap();
         assert_eq!((first, events.len()), (3, 5));
     }
 
     #[test]
     fn what_is_sent_when_the_limit_is_reached_may_still_be_acknowledged() {
         let (mut spool, place) = spool_of(5, 5);
-        assert_eq!(spool.next_batch(place, 2, 100).unwrap().1.len(), 2);
+        assert_eq!(spool.next_batch(place, 2, usize::MAX, 100).unwrap().1.len(), 2);
         spool.append((6..=8).map(|number| (event(number), Origin::Memory)));
         assert_eq!((spool.counts().dropped, spool.pending()), (1, 7));
-        assert_eq!(spool.next_batch(place, 100, 100).unwrap().1.len(), 0, "a gap");
+        assert_eq!(spool.next_batch(place, 100, usize::MAX, 100).unwrap().1.len(), 0, "a gap");
         spool.acknowledge(place, 2);
-        assert_eq!(spool.next_batch(place, 100, 100), Err(Renumbered));
+        assert_eq!(spool.next_batch(place, 100, usize::MAX, 100), Err(Renumbered));
         let place = spool.rewind();
-        let (first, events) = spool.next_batch(place, 100, 100).unwrap();
+        let (first, events) = spool.next_batch(place, 100, usize::MAX, 100).unwrap();
         assert_eq!((first, ids(&events)), (4, vec!["4", "5", "6", "7", "8"]));
         spool.acknowledge(place, 8);
         assert_eq!((spool.pending(), spool.counts().acknowledged), (0, 7));
@@ -517,7 +575,7 @@ mod tests {
         let (mut spool, place) = spool_of(count, usize::MAX);
         let mut expected = 1;
         while spool.pending() > 0 {
-            let (first, events) = spool.next_batch(place, 1_000, usize::MAX).unwrap();
+            let (first, events) = spool.next_batch(place, 1_000, usize::MAX, usize::MAX).unwrap();
             assert_eq!(first, expected);
             expected += events.len() as u64;
             spool.acknowledge(place, expected - 1);
@@ -529,9 +587,9 @@ mod tests {
     #[test]
     fn a_stream_from_before_a_log_was_taken_over_has_to_begin_again() {
         let (mut spool, place) = spool_of(3, 10);
-        assert_eq!(spool.next_batch(place, 100, 100).unwrap().1.len(), 3);
+        assert_eq!(spool.next_batch(place, 100, usize::MAX, 100).unwrap().1.len(), 3);
         spool.take_over(OnDisk { acknowledged: 10, end: 15, next: 15, pending: 4 }, 0);
-        assert_eq!(spool.next_batch(place, 100, 100), Err(Renumbered));
+        assert_eq!(spool.next_batch(place, 100, usize::MAX, 100), Err(Renumbered));
         spool.acknowledge(place, 3);
         assert_eq!((spool.pending(), spool.to_load()), (7, Some((11, WINDOW))));
         let numbers: Vec<_> = spool.unwritten(9).iter().map(|event| event.sequence).collect();

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use modash_proto::v1::{Hello, StreamUsageResponse, stream_usage_response};
+use modash_proto::v1::{Hello, StreamUsageResponse, UsageEvent, stream_usage_response};
+use prost::Message as _;
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
@@ -19,16 +20,19 @@ use tonic::{
 use url::Url;
 
 use super::{
-    Emitter, live,
-    spool::{Place, Renumbered},
+    Emitter,
+    allowance::{Allowance, concerns_events},
+    live,
+    spool::{Place, Renumbered, WINDOW},
     wire::{self, Batch, Request, Say},
 };
 
-/// Events in one batch: far below the contract's limits of number and size.
+/// Events in one batch: far below the contract's limit of number.
 const BATCH: usize = 1_000;
 
-/// Events that may be sent and not acknowledged.
-const WINDOW: usize = 20_000;
+/// Bytes of the events in one batch: below the contract's limit of 4 MiB with room for
+/// the length of each.
+const BATCH_BYTES: usize = 2 << 20;
 
 /// Longest time without a sign of life from analytics.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -55,6 +59,7 @@ enum StreamError {
 pub(super) async fn run(emitter: Arc<Emitter>) {
     let mut pause = FIRST_PAUSE;
     let mut failing = false;
+    let mut allowance = Allowance::new(WINDOW);
     for url in emitter.analytics.iter().cycle() {
         let opened = Instant::now();
         let opening = emitter.closing.run_until_cancelled(open(&emitter, url));
@@ -64,9 +69,15 @@ pub(super) async fn run(emitter: Arc<Emitter>) {
                 tracing::info!(analytics = %url, "streaming usage events");
                 failing = false;
                 emitter.connected.store(true, Ordering::Relaxed);
-                let ended = stream.run().await;
+                let ended = stream.run(&mut allowance).await;
                 emitter.connected.store(false, Ordering::Relaxed);
                 let Err(error) = ended else { return };
+                if let StreamError::Status(status) = &error
+                    && is_refusal(&emitter, &mut allowance, status)
+                {
+                    // The next stream carries less, or goes on behind it.
+                    pause = FIRST_PAUSE;
+                }
                 error
             }
             Some(Err(error)) => error,
@@ -89,6 +100,29 @@ pub(super) async fn run(emitter: Arc<Emitter>) {
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Whether a stream ended perhaps for one of the events under way. Gives up the event
+/// that has been refused alone.
+fn is_refusal(emitter: &Emitter, allowance: &mut Allowance, status: &Status) -> bool {
+    let mut spool = emitter.spool();
+    let under_way = spool.under_way();
+    if under_way == 0 || !concerns_events(status.code()) {
+        return false;
+    }
+    if !allowance.refused(under_way) {
+        return true;
+    }
+    let given_up = spool.give_up_oldest();
+    drop(spool);
+    let event_id = given_up.and_then(|event| UsageEvent::decode(event.as_ref()).ok());
+    tracing::error!(
+        event_id = event_id.map(|event| event.event_id),
+        code = ?status.code(),
+        reason = status.message(),
+        "a usage event is given up: analytics refuses every stream that has it"
+    );
+    true
 }
 
 /// An open stream.
@@ -141,7 +175,10 @@ async fn connect(url: &Url) -> Result<Channel, TransportError> {
 
 impl UsageStream {
     /// Sends and receives until the emitter closes, or the stream breaks.
-    async fn run(mut self) -> Result<(), StreamError> {
+    async fn run(mut self, allowance: &mut Allowance) -> Result<(), StreamError> {
+        if let Some(probe) = allowance.probe() {
+            self.paused_until = Instant::now() + probe;
+        }
         let mut updates = interval(live::UPDATE_EVERY);
         updates.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stats = interval(Duration::from_secs(1));
@@ -149,10 +186,14 @@ impl UsageStream {
         let emitter = self.emitter.clone();
         loop {
             let appended = emitter.appended.notified();
-            self.send_events().await?;
+            self.send_events(allowance.events()).await?;
             tokio::select! {
                 message = self.down.message() => match message {
-                    Ok(Some(message)) => self.receive(message),
+                    Ok(Some(message)) => {
+                        if self.receive(message) {
+                            allowance.taken();
+                        }
+                    }
                     Ok(None) => return Err(StreamError::Closed),
                     Err(status) => return Err(status.into()),
                 },
@@ -190,14 +231,14 @@ impl UsageStream {
         self.paused_until > Instant::now()
     }
 
-    /// Sends what there is, within the window.
-    async fn send_events(&mut self) -> Result<(), StreamError> {
+    /// Sends what there is, with at most so many under way.
+    async fn send_events(&mut self, window: usize) -> Result<(), StreamError> {
         while !self.is_paused() {
             // Acks must not wait behind a full channel, so the place comes first.
             let Ok(place) = self.up.try_reserve() else {
                 return if self.up.is_closed() { Err(self.broken().await) } else { Ok(()) };
             };
-            let batch = self.emitter.spool().next_batch(self.place, BATCH, WINDOW);
+            let batch = self.emitter.spool().next_batch(self.place, BATCH, BATCH_BYTES, window);
             let (first_sequence, events) = batch?;
             if events.is_empty() {
                 break;
@@ -215,11 +256,13 @@ impl UsageStream {
         }
     }
 
-    fn receive(&mut self, message: StreamUsageResponse) {
+    /// True if analytics has taken events.
+    fn receive(&mut self, message: StreamUsageResponse) -> bool {
         match message.message {
             Some(stream_usage_response::Message::Ack(ack)) => {
                 self.emitter.spool().acknowledge(self.place, ack.sequence);
                 self.emitter.trimmed.notify_waiters();
+                return true;
             }
             Some(stream_usage_response::Message::Reject(reject)) => {
                 self.emitter.spool().note_rejected();
@@ -237,6 +280,7 @@ impl UsageStream {
             // A newer analytics may say more.
             None => {}
         }
+        false
     }
 }
 

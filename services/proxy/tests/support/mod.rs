@@ -44,6 +44,8 @@ pub struct FakeAnalytics {
 
 #[derive(Default)]
 struct Seen {
+    /// Streams end at a batch with an event of this path.
+    refused_path: Option<String>,
     hellos: Vec<Hello>,
     events: Vec<UsageEvent>,
     live: Vec<LiveRequest>,
@@ -78,6 +80,11 @@ impl FakeAnalytics {
         self.seen.lock().unwrap().live.clone()
     }
 
+    /// From now on ends streams at a batch with an event of this path.
+    pub fn refuse(&self, path: &str) {
+        self.seen.lock().unwrap().refused_path = Some(path.to_owned());
+    }
+
     /// How streams began.
     pub fn hellos(&self) -> Vec<Hello> {
         self.seen.lock().unwrap().hellos.clone()
@@ -108,16 +115,25 @@ impl IngestService for FakeAnalytics {
                             seen.live.extend(update.requests);
                             continue;
                         }
+                        Some(Up::Batch(batch))
+                            if batch
+                                .events
+                                .iter()
+                                .any(|event| Some(&event.path) == seen.refused_path.as_ref()) =>
+                        {
+                            Err(Status::invalid_argument("an event is refused"))
+                        }
                         Some(Up::Batch(batch)) => {
                             let last = batch.first_sequence + batch.events.len() as u64 - 1;
                             seen.events.extend(batch.events);
-                            Ack { sequence: last }
+                            Ok(Ack { sequence: last })
                         }
                         _ => continue,
                     }
                 };
-                let ack = StreamUsageResponse { message: Some(Down::Ack(ack)) };
-                if acks.send(Ok(ack)).await.is_err() {
+                let refused = ack.is_err();
+                let answer = ack.map(|ack| StreamUsageResponse { message: Some(Down::Ack(ack)) });
+                if acks.send(answer).await.is_err() || refused {
                     return;
                 }
             }

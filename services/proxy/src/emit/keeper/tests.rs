@@ -93,7 +93,7 @@ impl Life {
     /// What a stream sends next.
     fn send(&mut self, most: usize) -> Vec<u64> {
         self.keeper.tend();
-        let batch = self.spool.lock().next_batch(self.place, most, usize::MAX);
+        let batch = self.spool.lock().next_batch(self.place, most, usize::MAX, usize::MAX);
         let Ok((first, events)) = batch else {
             self.new_stream();
             return Vec::new();
