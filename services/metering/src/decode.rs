@@ -84,6 +84,11 @@ impl Decoder {
         })
     }
 
+    /// Whether all of its codings can be undone.
+    pub(crate) fn is_known(&self) -> bool {
+        !self.codings.iter().any(|coding| matches!(coding, Coding::Unknown))
+    }
+
     /// Decodes a piece. After a failure nothing is decoded any more.
     pub(crate) fn push(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Undecodable> {
         if self.failed {

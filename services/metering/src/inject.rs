@@ -7,59 +7,45 @@
 //!    gives everything back: forward that and the rest as usual.
 //! 3. At the end `Injection::end` gives the body to send. If it was changed, set
 //!    `content-length` to its length and `accept-encoding` to `identity`.
+//!    `Injection::model` names what `Refusals` remembers beside the upstream.
 //! 4. If the answer `may_refuse`, drop it and send the original body with the
 //!    original head; if that is answered otherwise, call `Refusals::remember`.
 //! 5. `ResponseFilter::new` with the head of the answer; the meter sees the
 //!    upstream's bytes, the client what the filter returns, without
-//!    `content-length`. After the end, if `is_unneeded`, call `Refusals::remember`.
+//!    `content-length` and `content-encoding`. As soon as it `is_last`, call
+//!    `Refusals::remember`.
+//! 6. Call `Refusals::remember_all` if the head of any answer `tells_timings`.
 //!
 //! The body is held (up to a limit) and not spliced on the fly: whether `stream`
 //! is true may be known only at its end, the length has to be known before its
 //! beginning, and a refusal needs the original once more.
 
+mod chunk;
+mod refusals;
 mod request;
 mod response;
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
-
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 
+pub use refusals::{Model, Refusals};
 pub use request::{Held, Injection, Sent};
 pub use response::ResponseFilter;
 
 use crate::dialect::Dialect;
 use crate::target::Target;
 
-/// Upstreams remembered at most.
-const REMEMBERED: usize = 1024;
-
-/// Upstreams that refuse to be asked for usage, or report it anyway. Shared by
-/// all requests of a process.
-#[derive(Debug, Default)]
-pub struct Refusals(Mutex<HashSet<String>>);
-
-impl Refusals {
-    /// Do not ask this upstream again.
-    pub fn remember(&self, upstream: &str) {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() < REMEMBERED {
-            names.insert(upstream.to_owned());
-        }
-    }
-
-    /// Whether it must not be asked.
-    #[must_use]
-    pub fn contains(&self, upstream: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(upstream)
-    }
-}
-
 /// Whether an answer to a changed request may be a refusal of the change: then
 /// the original must be sent, and the client must not see this answer.
 #[must_use]
 pub fn may_refuse(status: StatusCode) -> bool {
     status == StatusCode::BAD_REQUEST || status == StatusCode::UNPROCESSABLE_ENTITY
+}
+
+/// Whether the head of an answer is that of a server that reports `timings` in
+/// every stream, so that asking it gains nothing.
+#[must_use]
+pub fn tells_timings(headers: &HeaderMap) -> bool {
+    headers.get(header::SERVER).is_some_and(|server| server.as_bytes().starts_with(b"llama.cpp"))
 }
 
 /// Hosts that report usage in every stream, or refuse the option (spec 10.2).

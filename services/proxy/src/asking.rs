@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use modash_metering::{
     Calibration,
-    inject::{Held, Injection, Refusals, ResponseFilter, Sent, may_refuse},
+    inject::{Held, Injection, Model, Refusals, ResponseFilter, Sent, may_refuse, tells_timings},
 };
 
 use crate::{
@@ -34,7 +34,44 @@ pub(crate) struct Asked {
     pub(crate) response: Response<Incoming>,
     pub(crate) checkout: Checkout,
     /// Hides the difference; `None` if there is none.
-    pub(crate) filter: Option<ResponseFilter>,
+    pub(crate) filter: Option<Box<Filter>>,
+}
+
+/// Hides from a client what was asked for in its name.
+pub(crate) struct Filter {
+    filter: ResponseFilter,
+    aid: Arc<StreamUsageAid>,
+    upstream: Arc<str>,
+    model: Model,
+    /// The upstream is not asked again.
+    told: bool,
+}
+
+impl Filter {
+    /// A piece of the response; what the client gets of it is appended to `output`.
+    pub(crate) fn push(&mut self, bytes: &[u8], output: &mut Vec<u8>) {
+        self.filter.push(bytes, output);
+        self.learn();
+    }
+
+    /// The response has ended: appends what is held.
+    pub(crate) fn end(&mut self, output: &mut Vec<u8>) {
+        self.filter.end(output);
+        self.learn();
+    }
+
+    /// The response cannot be decoded.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.filter.is_broken()
+    }
+
+    /// At once, not only at the end: the response may never end.
+    fn learn(&mut self) {
+        if !self.told && self.filter.is_last() {
+            self.told = true;
+            self.aid.do_not_ask(&self.upstream, self.model, "reports usage in a form of its own");
+        }
+    }
 }
 
 impl StreamUsageAid {
@@ -52,15 +89,24 @@ impl StreamUsageAid {
         Injection::new(method, uri, headers, host, &upstream.name, &self.refusals, MOST_HELD)
     }
 
-    /// Do not ask this upstream again: it refuses, or reports anyway.
-    pub(crate) fn do_not_ask(&self, upstream: &str) {
-        self.refusals.remember(upstream);
+    /// Notes what the head of any answer tells about asking its upstream.
+    pub(crate) fn note(&self, upstream: &str, headers: &HeaderMap) {
+        if self.mode == StreamUsage::Inject && tells_timings(headers) {
+            self.refusals.remember_all(upstream);
+        }
+    }
+
+    /// Do not ask this upstream again for this model.
+    fn do_not_ask(&self, upstream: &str, model: Model, because: &'static str) {
+        if self.refusals.remember(upstream, model) {
+            tracing::info!(upstream, because, "the upstream is not asked for usage again");
+        }
     }
 
     /// Sends a request that may be changed. One that is refused for the change is
     /// sent again as it was; the client does not see the refusal.
     pub(crate) async fn send(
-        &self,
+        self: &Arc<Self>,
         injection: Injection,
         upstream: &Upstream,
         head: Parts,
@@ -68,60 +114,79 @@ impl StreamUsageAid {
         exchange: &Arc<Exchange>,
     ) -> Result<Asked, UpstreamFailure> {
         let pool = &upstream.pool;
-        let (body, original) = match hold(injection, body, exchange).await? {
+        let (body, original, model) = match self.hold(injection, upstream, body, exchange).await? {
             Body::Unchanged(body) => {
                 let request = Request::from_parts(head, body);
                 let (response, checkout) = send(pool, request, Some(exchange)).await?;
                 return Ok(Asked { response, checkout, filter: None });
             }
-            Body::Changed { body, original } => (body, original),
+            Body::Changed { body, original, model } => (body, original, model),
         };
         let changed = Request::from_parts(changed(head.clone(), &body), RequestTap::held(body));
         let (response, checkout) = send(pool, changed, Some(exchange)).await?;
         if !may_refuse(response.status()) {
-            let filter = ResponseFilter::new(response.status(), response.headers());
+            let filter = self.filter(&response, upstream, model);
             return Ok(Asked { response, checkout, filter });
         }
         drop((response, checkout));
         let request = Request::from_parts(head, RequestTap::held(original));
         let (response, checkout) = send(pool, request, Some(exchange)).await?;
         if !may_refuse(response.status()) {
-            tracing::info!(upstream = %upstream.name,
-                "the upstream refuses stream_options.include_usage and is not asked again");
-            self.do_not_ask(&upstream.name);
+            self.do_not_ask(&upstream.name, model, "refuses stream_options.include_usage");
         }
         Ok(Asked { response, checkout, filter: None })
+    }
+
+    /// What hides from the client that the upstream was asked.
+    fn filter(
+        self: &Arc<Self>,
+        response: &Response<Incoming>,
+        upstream: &Upstream,
+        model: Model,
+    ) -> Option<Box<Filter>> {
+        let filter = ResponseFilter::new(response.status(), response.headers());
+        if filter.is_none() && response.headers().contains_key(header::CONTENT_ENCODING) {
+            self.do_not_ask(&upstream.name, model, "answers in a coding that was not asked for");
+        }
+        let (aid, upstream) = (self.clone(), upstream.name.clone());
+        filter.map(|filter| Box::new(Filter { filter, aid, upstream, model, told: false }))
+    }
+
+    /// Reads the body until it is clear whether it is changed.
+    async fn hold(
+        &self,
+        mut injection: Injection,
+        upstream: &Upstream,
+        mut body: Incoming,
+        exchange: &Arc<Exchange>,
+    ) -> Result<Body, UpstreamFailure> {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(UpstreamFailure::ClientBody)?;
+            let Ok(data) = frame.into_data() else {
+                // Trailers end a body; JSON requests have none that would matter.
+                continue;
+            };
+            exchange.request_data(&data);
+            if let Held::Release(held) = injection.push(data) {
+                return Ok(Body::Unchanged(RequestTap::resumed(held, body, exchange.clone())));
+            }
+        }
+        exchange.request_end();
+        let model = injection.model();
+        if self.refusals.contains(&upstream.name, model) {
+            return Ok(Body::Unchanged(RequestTap::held(injection.into_original())));
+        }
+        Ok(match injection.end() {
+            Sent::Unchanged(held) => Body::Unchanged(RequestTap::held(held)),
+            Sent::Changed { body, original } => Body::Changed { body, original, model },
+        })
     }
 }
 
 /// A request body that was looked at before it was sent.
 enum Body {
     Unchanged(RequestTap),
-    Changed { body: Vec<Bytes>, original: Vec<Bytes> },
-}
-
-/// Reads the body until it is clear whether it is changed.
-async fn hold(
-    mut injection: Injection,
-    mut body: Incoming,
-    exchange: &Arc<Exchange>,
-) -> Result<Body, UpstreamFailure> {
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(UpstreamFailure::ClientBody)?;
-        let Ok(data) = frame.into_data() else {
-            // Trailers end a body; JSON requests have none that would matter.
-            continue;
-        };
-        exchange.request_data(&data);
-        if let Held::Release(held) = injection.push(data) {
-            return Ok(Body::Unchanged(RequestTap::resumed(held, body, exchange.clone())));
-        }
-    }
-    exchange.request_end();
-    Ok(match injection.end() {
-        Sent::Unchanged(held) => Body::Unchanged(RequestTap::held(held)),
-        Sent::Changed { body, original } => Body::Changed { body, original },
-    })
+    Changed { body: Vec<Bytes>, original: Vec<Bytes>, model: Model },
 }
 
 /// The head for a changed body. The answer has to be plain text, so that the

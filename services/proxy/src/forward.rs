@@ -101,9 +101,13 @@ async fn metered(
             let silence = upstream.pool.config().stream_idle_timeout;
             let mut tap =
                 ResponseTap::new(body, Some(running), checkout).cut_after(silence).telling(told);
+            core.aid.note(&upstream.name, &head.headers);
             if let Some(filter) = filter {
-                head.headers.remove(header::CONTENT_LENGTH);
-                tap = tap.filtered(filter, core.aid.clone());
+                // The length changes, and the filter writes plain text.
+                retain(&mut head.headers, |name| {
+                    name != header::CONTENT_LENGTH && name != header::CONTENT_ENCODING
+                });
+                tap = tap.filtered(filter);
             }
             Response::from_parts(head, Either::Left(tap))
         }

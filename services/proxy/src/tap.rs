@@ -13,10 +13,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use modash_metering::inject::ResponseFilter;
 
 use crate::{
-    asking::StreamUsageAid,
+    asking::Filter,
     exchange::{Ending, Exchange, Running},
     expect::Gate,
     silence::Silence,
@@ -161,12 +160,9 @@ pub(crate) enum BodyError {
     /// The upstream was silent for longer than allowed.
     #[error("the upstream was silent for too long")]
     Silent,
-}
-
-/// Takes out what the client did not ask for.
-struct Filter {
-    filter: ResponseFilter,
-    aid: Arc<StreamUsageAid>,
+    /// What has to be removed from it cannot be found.
+    #[error("the response cannot be decoded")]
+    Undecodable,
 }
 
 impl ResponseTap {
@@ -188,8 +184,8 @@ impl ResponseTap {
     }
 
     /// Hides from the client what was asked for in its name.
-    pub(crate) fn filtered(mut self, filter: ResponseFilter, aid: Arc<StreamUsageAid>) -> Self {
-        self.filter = Some(Box::new(Filter { filter, aid }));
+    pub(crate) fn filtered(mut self, filter: Box<Filter>) -> Self {
+        self.filter = Some(filter);
         self
     }
 
@@ -262,7 +258,10 @@ impl ResponseTap {
             None => frame,
             Some(filter) => {
                 let mut left = Vec::with_capacity(data.len());
-                filter.filter.push(data, &mut left);
+                filter.push(data, &mut left);
+                if filter.is_broken() {
+                    self.broken = Some(BodyError::Undecodable);
+                }
                 if left.is_empty() {
                     return None;
                 }
@@ -279,12 +278,7 @@ impl ResponseTap {
     fn finish(&mut self) -> Option<Frame<Bytes>> {
         let mut left = Vec::new();
         if let Some(mut ended) = self.filter.take() {
-            ended.filter.end(&mut left);
-            if ended.filter.is_unneeded()
-                && let Some(running) = &self.running
-            {
-                ended.aid.do_not_ask(&running.exchange().upstream);
-            }
+            ended.end(&mut left);
         }
         if let Some(running) = &self.running {
             running.exchange().forwarded(left.len());
@@ -304,7 +298,7 @@ impl Body for ResponseTap {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(error) = self.broken.take() {
             self.end(match error {
-                BodyError::Upstream(_) => Ending::UpstreamBroke,
+                BodyError::Upstream(_) | BodyError::Undecodable => Ending::UpstreamBroke,
                 BodyError::Silent => Ending::UpstreamTimeout,
             });
             return Poll::Ready(Some(Err(error)));
@@ -312,7 +306,13 @@ impl Body for ResponseTap {
         loop {
             match ready!(self.next_frame(context)) {
                 Some(Ok(frame)) => {
-                    let Some(frame) = self.observe(frame) else { continue };
+                    let Some(frame) = self.observe(frame) else {
+                        if self.broken.is_some() {
+                            context.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
+                        continue;
+                    };
                     // With a known length the server does not poll for the end.
                     if self.filter.is_none() && self.body.is_end_stream() {
                         self.complete();

@@ -4,12 +4,13 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
 
-use crate::inject::{Refusals, may_change};
+use crate::inject::{Model, Refusals, may_change};
 use crate::json::{Scanner, Slots, Value};
 use crate::limits::Limits;
 use crate::wire::value;
 
 crate::wire::shape! { SHAPE ROWS {
+    MODEL = value("model");
     STREAM = value("stream");
     OPTIONS = value("stream_options");
     INCLUDE = value("stream_options.include_usage");
@@ -68,7 +69,7 @@ impl Injection {
         refusals: &Refusals,
         limit: usize,
     ) -> Option<Self> {
-        if !may_change(method, uri, headers, host) || refusals.contains(upstream) {
+        if !may_change(method, uri, headers, host) || refusals.contains_all(upstream) {
             return None;
         }
         Some(Self {
@@ -122,6 +123,18 @@ impl Injection {
     fn is_chosen(&self) -> bool {
         let null = self.slots.get(OPTIONS) == Some(Value::Null);
         self.slots.get(INCLUDE).is_some() || self.slots.some(DATA_SOURCES) || null
+    }
+
+    /// The model that the body names; known at its end.
+    #[must_use]
+    pub fn model(&self) -> Model {
+        Model::named(self.slots.text(MODEL))
+    }
+
+    /// The body as the client sent it.
+    #[must_use]
+    pub fn into_original(self) -> Vec<Bytes> {
+        self.pieces
     }
 
     /// The body has ended.

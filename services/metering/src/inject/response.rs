@@ -1,278 +1,287 @@
-//! The response side: takes out the chunk that would not have come, and the
-//! member `"usage":null` of the others, so that the client's bytes are those of
-//! a stream without the option (spec 10.3).
+//! The response side: removes what was added because modash asked, so that the client's bytes are
+//! those of a stream without the option (spec 10.3).
+//!
+//! Lines are judged, not events, since some servers separate their events by single newlines. A
+//! line of data is held until its JSON is whole; everything else passes as it comes.
 
-use std::ops::Range;
+use std::{borrow::Cow, mem, ops::Range};
 
 use http::{HeaderMap, StatusCode, header};
 use memchr::{memchr2, memmem};
-use serde::de::IgnoredAny;
 
-use crate::json::plain;
+use crate::decode::Decoder;
+use crate::inject::chunk::{Findings, Verdict, judge};
+use crate::limits::Limits;
 
-/// Events longer than this pass as they are.
+/// Bytes of an event that are held at most. Longer ones pass as they are.
 const LONGEST: usize = 256 << 10;
-/// Members that the extra chunk may have besides `choices` and `usage`.
-const EXPECTED: [&str; 9] = [
-    "id",
-    "object",
-    "created",
-    "model",
-    "system_fingerprint",
-    "service_tier",
-    "obfuscation",
-    "provider",
-    "x_groq",
-];
+/// Fields that may stand before the data of an event.
+const FIELDS: [&[u8]; 3] = [b"event:", b"id:", b"retry:"];
 
-/// Filters the answer to a changed request.
-#[derive(Debug, Default)]
+/// Filters the answer to a changed request. The output is plain text, whatever the coding of the
+/// input was.
+#[derive(Debug)]
 pub struct ResponseFilter {
-    /// The event so far, with the comments before it.
-    event: Vec<u8>,
-    /// Something of the line was read.
-    within: bool,
-    /// The last byte was a CR, which an LF may follow.
-    after_cr: bool,
-    /// A blank line has ended the event, but for an LF.
-    ending: bool,
-    /// The event is too long: it passes.
-    passing: bool,
-    unneeded: bool,
+    decoder: Option<Decoder>,
+    broken: bool,
+    lines: Lines,
 }
 
 impl ResponseFilter {
-    /// `None` if the answer has to pass as it is: no stream of events, or not in
-    /// plain text.
+    /// `None` if the answer has to pass as it is: a failure, a document, or of a coding that
+    /// cannot be undone.
     #[must_use]
     pub fn new(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
-        let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
-        let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
-        (status.is_success() && plain && kind.starts_with("text/event-stream")).then(Self::default)
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let json = kind.is_some_and(|kind| kind.to_ascii_lowercase().contains("json"));
+        let document = json && headers.contains_key(header::CONTENT_LENGTH);
+        if !status.is_success() || document {
+            return None;
+        }
+        // The client may read as much as it likes.
+        let limits = Limits { decoded_bytes: u64::MAX, ..Limits::default() };
+        let codings = headers.get_all(header::CONTENT_ENCODING);
+        let decoder = Decoder::new(codings.iter(), &limits);
+        if decoder.as_ref().is_some_and(|decoder| !decoder.is_known()) {
+            return None;
+        }
+        Some(Self { decoder, broken: false, lines: Lines::default() })
     }
 
     /// A piece of the answer; what the client gets of it is appended to `output`.
     pub fn push(&mut self, bytes: &[u8], output: &mut Vec<u8>) {
-        let mut next = 0;
-        while next < bytes.len() {
-            if self.after_cr {
-                self.after_cr = false;
-                if bytes[next] == b'\n' {
-                    self.event.push(b'\n');
-                    next += 1;
-                }
-                if self.ending {
-                    self.end_event(output);
-                }
-                continue;
+        let lines = &mut self.lines;
+        match &mut self.decoder {
+            None => lines.push(bytes, output),
+            Some(decoder) => {
+                let decoded = decoder.push(bytes, &mut |decoded| lines.push(decoded, output));
+                self.broken |= decoded.is_err();
             }
-            let Some(end) = memchr2(b'\n', b'\r', &bytes[next..]) else {
-                self.event.extend_from_slice(&bytes[next..]);
-                self.within = true;
-                break;
-            };
-            self.ending = end == 0 && !self.within;
-            self.within = false;
-            self.event.extend_from_slice(&bytes[next..=next + end]);
-            next += end + 1;
-            self.after_cr = bytes[next - 1] == b'\r';
-            if self.ending && !self.after_cr {
-                self.end_event(output);
-            }
-        }
-        if self.passing || self.event.len() > LONGEST {
-            self.passing = true;
-            output.append(&mut self.event);
         }
     }
 
     /// The answer has ended: what is held goes out.
     pub fn end(&mut self, output: &mut Vec<u8>) {
-        if self.ending {
-            self.end_event(output);
-        }
-        output.append(&mut self.event);
+        self.lines.end(output);
     }
 
-    /// Whether the upstream reports usage by itself: asking it gains nothing.
+    /// The coding of the answer is damaged: the client cannot get the rest.
     #[must_use]
-    pub fn is_unneeded(&self) -> bool {
-        self.unneeded
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
-    fn end_event(&mut self, output: &mut Vec<u8>) {
-        if !self.passing {
-            self.judge(output);
+    /// The upstream must not be asked again: it reports unasked, or what asking adds cannot be
+    /// removed exactly.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        let Findings { inexact, reports } = self.lines.findings;
+        inexact || reports || self.broken
+    }
+}
+
+/// What happened to a line; the LF after its CR goes the same way.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    #[default]
+    Passed,
+    Held,
+    Removed,
+}
+
+/// The lines of a stream of events.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Lines of an event whose data is not whole yet, and the line that is being read.
+    held: Vec<u8>,
+    /// Where in `held` that line begins.
+    line: usize,
+    /// Where in `held` the data of the lines before it is.
+    data: Vec<Range<usize>>,
+    /// The line that is being read passes.
+    passing: bool,
+    /// The last byte was a CR, which ended a line of this fate.
+    after_cr: Option<Fate>,
+    /// Something of this event went to the client.
+    forwarded: bool,
+    /// Blank lines since the last line that went to the client.
+    gap: usize,
+    /// Blank lines to remove: those after a removed event.
+    owed: usize,
+    findings: Findings,
+}
+
+impl Lines {
+    fn push(&mut self, mut bytes: &[u8], output: &mut Vec<u8>) {
+        while let Some(first) = bytes.first() {
+            if let Some(fate) = self.after_cr.take()
+                && *first == b'\n'
+            {
+                match fate {
+                    Fate::Passed => output.push(b'\n'),
+                    Fate::Held => {
+                        self.held.push(b'\n');
+                        self.line = self.held.len();
+                    }
+                    Fate::Removed => {}
+                }
+                bytes = &bytes[1..];
+                continue;
+            }
+            let Some(end) = memchr2(b'\n', b'\r', bytes) else {
+                self.part(bytes, output);
+                return;
+            };
+            self.part(&bytes[..end], output);
+            let fate = self.end_line(Some(bytes[end]), output);
+            self.after_cr = (bytes[end] == b'\r').then_some(fate);
+            bytes = &bytes[end + 1..];
         }
-        output.append(&mut self.event);
-        self.ending = false;
-        self.passing = false;
     }
 
-    /// Changes the event, if it has to be changed.
-    fn judge(&mut self, output: &mut Vec<u8>) {
-        if memmem::find(&self.event, b"\"usage\"").is_none() {
+    fn end(&mut self, output: &mut Vec<u8>) {
+        if self.held.len() > self.line {
+            self.end_line(None, output);
+        }
+        if self.owed == 0 || !self.data.is_empty() {
+            output.append(&mut self.held);
+        }
+    }
+
+    /// A part of a line.
+    fn part(&mut self, bytes: &[u8], output: &mut Vec<u8>) {
+        if self.passing {
+            output.extend_from_slice(bytes);
             return;
         }
-        let Some(data) = only_data(&self.event) else { return };
-        let json = &self.event[data.clone()];
-        if serde_json::from_slice::<IgnoredAny>(json).is_err() {
-            return;
+        self.held.extend_from_slice(bytes);
+        if self.held.len() > LONGEST {
+            self.findings.inexact = true;
+            self.pass(output);
+        } else if self.held.len() > self.line && !self.may_matter() {
+            self.pass(output);
         }
-        let Some(members) = members(json) else { return };
-        let value = |name: &str| {
-            let mut found =
-                members.iter().filter(|member| json[member.key.clone()] == *name.as_bytes());
-            let first = found.next()?;
-            found.next().is_none().then(|| &json[first.value.clone()])
-        };
-        let (usage, choices) = (value("usage"), value("choices"));
-        let empty = choices.is_some_and(|choices| {
-            choices.first() == Some(&b'[')
-                && choices[1..choices.len() - 1].iter().all(u8::is_ascii_whitespace)
-        });
-        let counted = usage.is_some_and(|usage| usage.first() == Some(&b'{'));
-        let expected = members.iter().all(|member| {
-            let key = &json[member.key.clone()];
-            key == b"usage"
-                || key == b"choices"
-                || EXPECTED.iter().any(|name| key == name.as_bytes())
-        });
-        if counted && empty && expected {
-            let comments = comments(&self.event);
-            output.extend_from_slice(&self.event[..comments]);
-            self.event.clear();
-        } else if usage == Some(b"null") {
-            let member = members.iter().position(|member| json[member.key.clone()] == *b"usage");
-            if let Some(cut) = member.and_then(|at| cut_of(&members, at)) {
-                self.event.drain(data.start + cut.start..data.start + cut.end);
+    }
+
+    /// Whether the line may be part of an event from which something is removed.
+    fn may_matter(&self) -> bool {
+        let line = &self.held[self.line..];
+        let begins = |name: &[u8]| name.starts_with(line) || line.starts_with(name);
+        if let Some(data) = line.strip_prefix(b"data:") {
+            let first = data.iter().find(|byte| !byte.is_ascii_whitespace());
+            return !self.data.is_empty() || first.is_none_or(|first| *first == b'{');
+        }
+        b"data:".starts_with(line) || FIELDS.iter().any(|name| begins(name)) || {
+            // A comment passes, but not before the lines that wait.
+            line.starts_with(b":") && self.line > 0
+        }
+    }
+
+    /// What is held passes, and the rest of the line with it.
+    fn pass(&mut self, output: &mut Vec<u8>) {
+        self.passing = true;
+        if !self.held.starts_with(b":") {
+            self.forward();
+        }
+        self.gap = 0;
+        self.release(output);
+    }
+
+    /// A line of an event goes to the client.
+    fn forward(&mut self) {
+        self.forwarded = true;
+        self.gap = 0;
+        self.owed = 0;
+    }
+
+    fn release(&mut self, output: &mut Vec<u8>) {
+        output.append(&mut self.held);
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        self.held.clear();
+        self.data.clear();
+        self.line = 0;
+    }
+
+    /// The line ends with this byte.
+    fn end_line(&mut self, ending: Option<u8>, output: &mut Vec<u8>) -> Fate {
+        if mem::take(&mut self.passing) {
+            output.extend(ending);
+            return Fate::Passed;
+        }
+        if self.held.len() == self.line {
+            return self.end_event(ending, output);
+        }
+        let (start, end) = (self.line, self.held.len());
+        self.held.extend(ending);
+        self.line = self.held.len();
+        if !self.held[start..].starts_with(b"data:") {
+            return Fate::Held;
+        }
+        let blank = usize::from(self.held.get(start + 5) == Some(&b' '));
+        self.data.push((start + 5 + blank).min(end)..end);
+        match judge(&payload(&self.held, &self.data), &mut self.findings) {
+            Verdict::Incomplete => Fate::Held,
+            Verdict::Without(cuts) => {
+                for cut in cuts.into_iter().rev() {
+                    let (from, to) = (self.place(cut.start), self.place(cut.end));
+                    self.held.drain(from..to);
+                }
+                self.forward();
+                self.release(output);
+                Fate::Passed
             }
-        } else if counted && !empty {
-            self.unneeded = true;
-        }
-    }
-}
-
-/// Length of the comment lines at the start of an event.
-fn comments(event: &[u8]) -> usize {
-    let mut at = 0;
-    while event.get(at) == Some(&b':') {
-        let Some(end) = memchr2(b'\n', b'\r', &event[at..]) else { return at };
-        at += end + 1;
-        if event[at - 1] == b'\r' && event.get(at) == Some(&b'\n') {
-            at += 1;
-        }
-    }
-    at
-}
-
-/// Place of the data, if the event has one line of it.
-fn only_data(event: &[u8]) -> Option<Range<usize>> {
-    let mut found = None;
-    let mut at = 0;
-    while at < event.len() {
-        let end = memchr2(b'\n', b'\r', &event[at..]).map_or(event.len(), |end| at + end);
-        if event[at..end].starts_with(b"data:") {
-            let start = at + 5 + usize::from(event.get(at + 5) == Some(&b' '));
-            if found.replace(start.min(end)..end).is_some() {
-                return None;
+            Verdict::Nothing => {
+                // The ids of the events after it differ from those of a stream without it.
+                let numbered =
+                    self.held.starts_with(b"id:") || memmem::find(&self.held, b"\nid:").is_some();
+                self.findings.inexact |= numbered;
+                if !self.forwarded {
+                    self.owed = self.gap.max(1);
+                }
+                self.clear();
+                Fate::Removed
             }
         }
-        at = end + 1;
     }
-    found
-}
 
-/// A member of the top-level object.
-struct Member {
-    /// Between the quotes.
-    key: Range<usize>,
-    value: Range<usize>,
-    /// The comma before the member.
-    comma_before: Option<usize>,
-    /// The first byte of the member that follows.
-    next: Option<usize>,
-}
-
-/// The members of an object that is known to be well-formed JSON.
-fn members(json: &[u8]) -> Option<Vec<Member>> {
-    let mut members: Vec<Member> = Vec::new();
-    let mut at = skip_blank(json, 0);
-    if json.get(at) != Some(&b'{') {
-        return None;
-    }
-    at = skip_blank(json, at + 1);
-    let mut comma = None;
-    while json.get(at) == Some(&b'"') {
-        if let Some(last) = members.last_mut() {
-            last.next = Some(at);
+    /// A blank line.
+    fn end_event(&mut self, ending: Option<u8>, output: &mut Vec<u8>) -> Fate {
+        if self.owed > 0 && self.data.is_empty() {
+            self.owed -= 1;
+            // A field after the data, which may number events.
+            self.findings.inexact |= !self.held.is_empty();
+            self.clear();
+            return Fate::Removed;
         }
-        let key_end = string_end(json, at)?;
-        let key = at + 1..key_end - 1;
-        at = skip_blank(json, key_end);
-        let start = skip_blank(json, at + 1);
-        let end = value_end(json, start)?;
-        members.push(Member { key, value: start..end, comma_before: comma, next: None });
-        at = skip_blank(json, end);
-        if json.get(at) != Some(&b',') {
-            break;
-        }
-        comma = Some(at);
-        at = skip_blank(json, at + 1);
+        self.forwarded = false;
+        self.gap = if self.held.is_empty() { self.gap + 1 } else { 1 };
+        self.release(output);
+        output.extend(ending);
+        Fate::Passed
     }
-    Some(members)
-}
 
-fn skip_blank(json: &[u8], mut at: usize) -> usize {
-    while json.get(at).is_some_and(u8::is_ascii_whitespace) {
-        at += 1;
-    }
-    at
-}
-
-fn string_end(json: &[u8], start: usize) -> Option<usize> {
-    let mut at = start + 1;
-    loop {
-        at += plain(json.get(at..)?);
-        match json.get(at)? {
-            b'"' => return Some(at + 1),
-            _ => at += 2,
-        }
-    }
-}
-
-fn value_end(json: &[u8], start: usize) -> Option<usize> {
-    let mut depth = 0_u32;
-    let mut at = start;
-    loop {
-        match json.get(at)? {
-            b'"' => at = string_end(json, at)?,
-            b'{' | b'[' => {
-                depth += 1;
-                at += 1;
+    /// Where a place of the payload is in `held`.
+    fn place(&self, mut offset: usize) -> usize {
+        for part in &self.data {
+            if offset <= part.len() {
+                return part.start + offset;
             }
-            b'}' | b']' if depth == 0 => return Some(at),
-            b'}' | b']' => {
-                depth -= 1;
-                at += 1;
-            }
-            b',' if depth == 0 => return Some(at),
-            byte if depth == 0 && byte.is_ascii_whitespace() => return Some(at),
-            _ => at += 1,
+            offset -= part.len() + 1;
         }
-        let closed = depth == 0 && at > start && matches!(json[at - 1], b'"' | b'}' | b']');
-        if closed {
-            return Some(at);
-        }
+        self.held.len()
     }
 }
 
-/// A member with one comma beside it.
-fn cut_of(members: &[Member], at: usize) -> Option<Range<usize>> {
-    let member = members.get(at)?;
-    match (member.comma_before, member.next) {
-        (Some(comma), _) => Some(comma..member.value.end),
-        (None, Some(next)) => Some(member.key.start - 1..next),
-        (None, None) => Some(member.key.start - 1..member.value.end),
+/// The data of an event, with a line end between its lines.
+fn payload<'a>(held: &'a [u8], data: &[Range<usize>]) -> Cow<'a, [u8]> {
+    match data {
+        [one] => Cow::Borrowed(&held[one.clone()]),
+        parts => {
+            let parts: Vec<&[u8]> = parts.iter().map(|part| &held[part.clone()]).collect();
+            Cow::Owned(parts.join(&b'\n'))
+        }
     }
 }
