@@ -66,7 +66,6 @@ const RESERVED: [(&str, &[&str]); 6] = [
             "modash-integration",
         ],
     ),
-    ("crossbeam-queue", &["modash-proxy"]),
 ];
 
 /// Crates that get bytes and times from their callers.

@@ -60,7 +60,9 @@ test("the gateway's loss of analytics is told, and its return as well", async ()
   expect(await screen.findByText("Connected")).toBeVisible();
   act(() => stream().send("request-state-updated", { now: Date.now(), live: false, requests: [] }));
   expect(await screen.findByText("Live data unavailable, trying again…")).toBeVisible();
-  act(() => stream().send("request-state-updated", { now: Date.now(), live: true, snapshot: true, requests: [] }));
+  act(() =>
+    stream().send("request-state-updated", { now: Date.now(), live: true, snapshot: true, requests: [] }),
+  );
   expect(await screen.findByText("Connected")).toBeVisible();
 });
 

@@ -26,7 +26,11 @@ export function Connection() {
           ? `Reconnecting… data as of ${time(since)}`
           : "Not connected, trying again…";
   return (
-    <span className={styles.connection} role="status" data-state={connection === "open" && !known ? "lost" : connection}>
+    <span
+      className={styles.connection}
+      role="status"
+      data-state={connection === "open" && !known ? "lost" : connection}
+    >
       <i />
       <span>{text}</span>
     </span>
