@@ -40,7 +40,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
 ];
 
 /// A library and the only crates whose code may use it.
-const RESERVED: [(&str, &[&str]); 6] = [
+const RESERVED: [(&str, &[&str]); 5] = [
     ("sqlx", &["modash-analytics"]),
     ("prost-reflect", &["modash-gateway"]),
     ("axum", &["modash-gateway", "modash-runtime"]),

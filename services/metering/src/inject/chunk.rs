@@ -89,9 +89,8 @@ enum Added {
 
 fn added(json: &[u8], findings: &mut Findings) -> Added {
     let Some(members) = members(json) else { return Added::Nothing };
-    let named = |name: &str| {
-        members.iter().position(|member| json[member.key.clone()] == *name.as_bytes())
-    };
+    let named =
+        |name: &str| members.iter().position(|member| json[member.key.clone()] == *name.as_bytes());
     let value = |name: &str| named(name).map(|at| &json[members[at].value.clone()]);
     findings.reports |= value("timings").is_some_and(|value| value.starts_with(b"{"));
     let Some(at) = named("usage") else { return Added::Nothing };
