@@ -19,12 +19,14 @@ pub(super) struct Allowance {
     usual: usize,
     now: usize,
     refused_alone: u32,
+    /// Something was taken since an event was given up: the server does not refuse all.
+    may_give_up: bool,
 }
 
 impl Allowance {
     /// Usually this many.
     pub(super) fn new(usual: usize) -> Self {
-        Self { usual, now: usual, refused_alone: 0 }
+        Self { usual, now: usual, refused_alone: 0, may_give_up: true }
     }
 
     /// Most events under way.
@@ -41,6 +43,7 @@ impl Allowance {
     pub(super) fn taken(&mut self) {
         self.now = (self.now * 2).min(self.usual);
         self.refused_alone = 0;
+        self.may_give_up = true;
     }
 
     /// A stream was refused with this many under way, and took none of them. True if
@@ -51,7 +54,11 @@ impl Allowance {
             return false;
         }
         self.refused_alone += 1;
-        self.refused_alone >= ATTEMPTS && std::mem::take(&mut self.refused_alone) > 0
+        if self.refused_alone < ATTEMPTS || !self.may_give_up {
+            return false;
+        }
+        (self.refused_alone, self.may_give_up) = (0, false);
+        true
     }
 }
 
@@ -71,6 +78,18 @@ pub(super) fn concerns_events(code: Code) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_refuses_everything_costs_one_event_at_most() {
+        let mut allowance = Allowance::new(8_192);
+        let refuse = |allowance: &mut Allowance| {
+            let under_way = allowance.events();
+            allowance.refused(under_way)
+        };
+        assert_eq!((0..1_000).filter(|_| refuse(&mut allowance)).count(), 1);
+        allowance.taken();
+        assert_eq!((0..1_000).filter(|_| refuse(&mut allowance)).count(), 1);
+    }
 
     #[test]
     fn the_event_that_is_refused_is_found_and_the_others_go() {
