@@ -33,7 +33,7 @@ mod throughput_timeseries;
 mod usage_summary;
 mod usage_timeseries;
 
-pub(crate) use subscribe::serve_subscribe;
+pub(crate) use subscribe::EncodedSubscribe;
 
 /// Answers questions.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl AnalyticsService for Queries {
 
     type SubscribeStream = subscribe::Decoded;
 
-    /// The server does not come here: see [`serve_subscribe`].
+    /// The server does not come here: see [`EncodedSubscribe`].
     async fn subscribe(
         &self,
         request: Request<SubscribeRequest>,

@@ -3,8 +3,6 @@
 
 use std::{future::Future, sync::Arc};
 
-use axum::routing::any;
-
 use modash_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
@@ -19,7 +17,7 @@ use tonic_web::GrpcWebLayer;
 
 use crate::{
     ingest::Ingest,
-    query::{Queries, serve_subscribe},
+    query::{EncodedSubscribe, Queries},
 };
 
 /// Largest message taken: a batch of 4 MiB and some room.
@@ -53,24 +51,17 @@ pub(crate) async fn serve(
     health.set_serving::<IngestServiceServer<Ingest>>().await;
     health.set_serving::<AnalyticsServiceServer<Queries>>().await;
     let queries = Arc::new(queries);
-    let subscribe = Arc::clone(&queries);
+    let analytics = AnalyticsServiceServer::from_arc(Arc::clone(&queries))
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(MAX_RESPONSE_BYTES);
     let router = Routes::new(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health),
         ))
         .add_service(IngestServiceServer::new(ingest).max_decoding_message_size(MAX_REQUEST_BYTES))
-        .add_service(
-            AnalyticsServiceServer::from_arc(queries)
-                .max_decoding_message_size(MAX_REQUEST_BYTES)
-                .max_encoding_message_size(MAX_RESPONSE_BYTES),
-        )
+        .add_service(EncodedSubscribe::new(queries, analytics))
         .into_axum_router()
-        // More specific than the route of its service.
-        .route(
-            "/modash.v1.AnalyticsService/Subscribe",
-            any(move |request| serve_subscribe(Arc::clone(&subscribe), request)),
-        )
         // grpc-web is unwrapped before the services see it.
         .layer(GrpcWebLayer::new());
     listener.serve(router, count, stop).await;

@@ -2,18 +2,26 @@
 //! connection has had enough time.
 
 use std::{
+    convert::Infallible,
+    future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
+use axum::{
+    Router,
+    http::{Request, Response},
+};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
     time::Instant,
 };
+use tower::{Service, ServiceExt as _};
 
 use crate::ListenerLimits;
 
@@ -143,14 +151,8 @@ pub(crate) struct OpenBody {
     _request: OpenRequest,
 }
 
-impl OpenBody {
-    pub(crate) fn new(body: axum::body::Body, request: OpenRequest) -> Self {
-        Self { body, _request: request }
-    }
-}
-
 impl Body for OpenBody {
-    type Data = bytes::Bytes;
+    type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(
@@ -166,6 +168,42 @@ impl Body for OpenBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Answers the requests of one connection, and notes when each is open.
+#[derive(Clone)]
+pub(crate) struct Noted {
+    router: Router,
+    activity: Arc<Activity>,
+}
+
+impl Noted {
+    pub(crate) fn new(router: Router, activity: Arc<Activity>) -> Self {
+        Self { router, activity }
+    }
+}
+
+impl<B> Service<Request<B>> for Noted
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response<OpenBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let open = self.activity.begin_request();
+        let answer = self.router.clone().oneshot(request.map(axum::body::Body::new));
+        Box::pin(async move {
+            let response = answer.await?;
+            Ok(response.map(|body| OpenBody { body, _request: open }))
+        })
     }
 }
 

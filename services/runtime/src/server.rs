@@ -4,11 +4,11 @@
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use axum::Router;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
+    service::TowerToHyperService,
 };
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use tokio::{
@@ -16,11 +16,10 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
 use crate::{
     BindError, FileShare, Metrics,
-    activity::{Activity, OpenBody, Watched},
+    activity::{Activity, Noted, Watched},
     bind, raise_file_limit,
 };
 
@@ -291,18 +290,7 @@ async fn drive(
     stopping: CancellationToken,
     _opened: Opened,
 ) {
-    let service = {
-        let activity = Arc::clone(&activity);
-        service_fn(move |request: Request<Incoming>| {
-            let open = activity.begin_request();
-            let answer = router.clone().oneshot(request.map(Body::new));
-            async move {
-                let answer = answer.await;
-                answer
-                    .map(|response: Response<Body>| response.map(|body| OpenBody::new(body, open)))
-            }
-        })
-    };
+    let service = TowerToHyperService::new(Noted::new(router, Arc::clone(&activity)));
     let builder = builder(&limits);
     let socket = TokioIo::new(Watched::new(socket, Arc::clone(&activity)));
     let mut connection = pin!(builder.serve_connection(socket, service));

@@ -2,6 +2,7 @@
 //! readers of a filter, which the generated server cannot do.
 
 use std::{
+    convert::Infallible,
     future::{Ready, ready},
     pin::Pin,
     sync::Arc,
@@ -10,24 +11,61 @@ use std::{
 
 use bytes::{BufMut as _, Bytes};
 use futures_util::Stream;
-use modash_proto::v1::{SubscribeRequest, SubscribeResponse};
+use modash_proto::v1::{
+    SubscribeRequest, SubscribeResponse, analytics_service_server::AnalyticsServiceServer,
+};
 use prost::Message as _;
 use tonic::{
     Request, Response, Status,
     body::Body,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    server::{Grpc, ServerStreamingService},
+    codegen::{BoxFuture, Service, http},
+    server::{Grpc, NamedService, ServerStreamingService},
 };
 
 use super::Queries;
 use crate::{deadline, live::Subscription};
 
-/// Serves the method for all notations of gRPC.
-pub(crate) async fn serve_subscribe(
+/// Path of the method.
+const SUBSCRIBE: &str = "/modash.v1.AnalyticsService/Subscribe";
+
+/// The service with its methods, of which `Subscribe` has messages that are
+/// encoded already.
+#[derive(Debug, Clone)]
+pub(crate) struct EncodedSubscribe {
     queries: Arc<Queries>,
-    request: http::Request<axum::body::Body>,
-) -> http::Response<Body> {
-    Grpc::new(SubscribeCodec).server_streaming(Subscribe(queries), request).await
+    others: AnalyticsServiceServer<Queries>,
+}
+
+impl EncodedSubscribe {
+    /// `others` serves the other methods.
+    pub(crate) fn new(queries: Arc<Queries>, others: AnalyticsServiceServer<Queries>) -> Self {
+        Self { queries, others }
+    }
+}
+
+impl NamedService for EncodedSubscribe {
+    const NAME: &'static str = <AnalyticsServiceServer<Queries> as NamedService>::NAME;
+}
+
+impl Service<http::Request<Body>> for EncodedSubscribe {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path() != SUBSCRIBE {
+            return self.others.call(request);
+        }
+        let method = Subscribe(Arc::clone(&self.queries));
+        Box::pin(
+            async move { Ok(Grpc::new(SubscribeCodec).server_streaming(method, request).await) },
+        )
+    }
 }
 
 impl Queries {
