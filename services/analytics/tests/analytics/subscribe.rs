@@ -192,14 +192,14 @@ async fn a_snapshot_in_parts_ends_requests_only_when_it_is_complete() {
 async fn a_list_of_running_requests_that_is_cut_says_so() {
     let analytics = TestAnalytics::start().await;
     let proxy = TestProxy::connect(&analytics, "a").await;
-    for _ in 0..2 {
-        let requests = (0..900)
-            .map(|_| LiveRequest { path: "x".repeat(3_000), ..running(RequestPhase::Waiting) });
+    for _ in 0..4 {
+        let requests = (0..2_000)
+            .map(|_| LiveRequest { path: "x".repeat(500), ..running(RequestPhase::Waiting) });
         proxy.report(false, requests.collect()).await;
     }
-    eventually(PATIENCE, || async { in_flight(&analytics).await == 1_800 }).await;
+    eventually(PATIENCE, || async { in_flight(&analytics).await == 8_000 }).await;
     let connected = Reader::open(&analytics, SubscribeRequest::default()).await.connected().await;
-    assert!(connected.truncated && connected.requests.len() < 1_800);
+    assert!(connected.truncated && connected.requests.len() < 8_000);
 }
 
 #[tokio::test]
