@@ -102,7 +102,7 @@ check:
 rust-test: web/dist/index.html $(POSTGRES)/node_modules/.installed .tools/python/.installed $(RPC_CLIENTS)/node_modules/.installed
 	@echo "== testing"
 	$(CARGO) build --locked --workspace --bins
-	MODASH_TEST_PYTHON="$(CURDIR)/$(PYTHON)" $(CARGO) test --locked --workspace
+	MODASH_TEST_PYTHON="$(CURDIR)/$(PYTHON)" $(CARGO) test --locked --workspace --no-fail-fast
 
 .tools/python/.installed: services/integration/tests/python/requirements.txt
 	@echo "== installing the Python clients"

@@ -41,6 +41,11 @@ struct DataPlaneArgs {
     #[arg(long, default_value = "4")]
     seconds: f64,
 
+    /// Folder with `modash-proxy` and `modash-analytics` of an earlier build, which
+    /// is measured in the same rounds
+    #[arg(long)]
+    before: Option<PathBuf>,
+
     /// Page of the documentation whose marked part is replaced by the table
     #[arg(long)]
     write: Option<PathBuf>,
@@ -107,7 +112,7 @@ fn data_plane(args: &DataPlaneArgs) -> Outcome {
             let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
             return Err(format!("--only takes some of {}", names.join(", ")).into());
         }
-        let targets = Targets::start().await?;
+        let targets = Targets::start(args.before.as_deref()).await?;
         let mut verdicts = Vec::new();
         for scenario in wanted {
             let figures = measure(scenario, &targets, args.rounds.max(1), time).await?;

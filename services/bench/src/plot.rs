@@ -11,10 +11,11 @@ const BAR: f64 = 14.0;
 const GAP: f64 = 22.0;
 
 /// Colours that can be told apart on light and dark ground.
-const COLOURS: [(&str, &str); 4] = [
+const COLOURS: [(&str, &str); 5] = [
     ("nginx", "#8a8f98"),
     ("nginx, buffering", "#b9bec6"),
     ("bare hyper", "#d08a2e"),
+    ("modash before", "#8fb8ee"),
     ("modash", "#2f7de1"),
 ];
 

@@ -37,7 +37,7 @@ pub(crate) struct Targets {
     pub(crate) metrics: SocketAddr,
     // Ended in this order: whoever sends before whoever receives.
     processes: Vec<Running>,
-    postgres: Option<EmbeddedPostgres>,
+    databases: Vec<EmbeddedPostgres>,
     _directory: tempfile::TempDir,
 }
 
@@ -60,29 +60,35 @@ impl Drop for Running {
 }
 
 impl Targets {
-    /// Starts everything that is there: nginx only if it is installed.
-    pub(crate) async fn start() -> Outcome<Self> {
+    /// Starts everything that is there: nginx only if it is installed, and an
+    /// earlier build of modash only if its folder is named.
+    pub(crate) async fn start(before: Option<&Path>) -> Outcome<Self> {
         let directory = tempfile::Builder::new().prefix("modash-bench-").tempdir()?;
         open_to_all(directory.path())?;
-        let ports = free_ports(8)?;
+        let ports = free_ports(12)?;
         let at = |number: usize| SocketAddr::from(([127, 0, 0, 1], ports[number]));
         let mut targets = Self {
             all: vec![Target { name: "direct", address: at(0), pid: None }],
             metrics: at(7),
             processes: Vec::new(),
-            postgres: None,
+            databases: Vec::new(),
             _directory: directory,
         };
         let place = targets._directory.path().to_owned();
-        targets.simulator(at(0)).await?;
+        let build = Build { name: "modash", folder: std::env::current_exe()?.with_file_name("") };
+        targets.simulator(&build, at(0)).await?;
         targets.nginx(at(0), at(1), at(2), &place).await?;
         targets.bare(at(0), at(3)).await?;
-        targets.modash(at(0), [at(4), at(5), at(6), at(7)], &place).await?;
+        if let Some(before) = before {
+            let earlier = Build { name: "modash before", folder: before.to_owned() };
+            targets.modash(&earlier, at(0), [at(8), at(9), at(10), at(11)], &place).await?;
+        }
+        targets.modash(&build, at(0), [at(4), at(5), at(6), at(7)], &place).await?;
         Ok(targets)
     }
 
-    async fn simulator(&mut self, listen: SocketAddr) -> Outcome {
-        let mut command = Command::new(program("modash-simulator")?);
+    async fn simulator(&mut self, build: &Build, listen: SocketAddr) -> Outcome {
+        let mut command = Command::new(build.program("modash-simulator")?);
         command.args(["serve", "--prebuilt", "--listen", &listen.to_string()]);
         self.run(command, listen).await?;
         Ok(())
@@ -132,19 +138,23 @@ impl Targets {
 
     async fn modash(
         &mut self,
+        build: &Build,
         upstream: SocketAddr,
         [proxy, analytics, analytics_admin, admin]: [SocketAddr; 4],
         place: &Path,
     ) -> Outcome {
+        let place = place.join(build.name.replace(' ', "-"));
+        fs::create_dir(&place)?;
+        open_to_all(&place)?;
         let postgres = EmbeddedPostgres::start(Config::throwaway(place.join("postgres"))).await?;
-        let mut command = Command::new(program("modash-analytics")?);
+        let mut command = Command::new(build.program("modash-analytics")?);
         command
             .env("DATABASE_URL", postgres.url())
             .env("MODASH_ANALYTICS_LISTEN", analytics.to_string())
             .env("MODASH_ANALYTICS_ADMIN_LISTEN", analytics_admin.to_string());
-        self.postgres = Some(postgres);
+        self.databases.push(postgres);
         self.run(command, analytics).await?;
-        let mut command = Command::new(program("modash-proxy")?);
+        let mut command = Command::new(build.program("modash-proxy")?);
         command
             .env("PORT", proxy.port().to_string())
             .env("UPSTREAM_URL", format!("http://{upstream}"))
@@ -153,7 +163,7 @@ impl Targets {
             .env("MODASH_PROXY_SPOOL_DIRECTORY", place.join("spool"))
             .env("MODASH_PROXY_REPLICA_ID", "bench");
         let pid = Some(self.run(command, proxy).await?);
-        self.all.push(Target { name: "modash", address: proxy, pid });
+        self.all.push(Target { name: build.name, address: proxy, pid });
         Ok(())
     }
 
@@ -181,7 +191,7 @@ impl Targets {
     /// Ends all of them, the database last.
     pub(crate) async fn stop(mut self) {
         self.processes.clear();
-        if let Some(postgres) = self.postgres.take() {
+        for postgres in self.databases.drain(..) {
             postgres.stop().await;
         }
     }
@@ -214,13 +224,22 @@ fn nginx_configuration(
     )
 }
 
-/// A program of this workspace, beside this one.
-fn program(name: &str) -> Outcome<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name(name);
-    if path.is_file() {
-        Ok(path)
-    } else {
-        Err(format!("{} is missing: use `make bench`, which builds it", path.display()).into())
+/// One build of modash.
+struct Build {
+    /// Its name in the table.
+    name: &'static str,
+    /// Where its programs are.
+    folder: PathBuf,
+}
+
+impl Build {
+    fn program(&self, name: &str) -> Outcome<PathBuf> {
+        let path = self.folder.join(name);
+        if path.is_file() {
+            Ok(path)
+        } else {
+            Err(format!("{} is missing: use `make bench`, which builds it", path.display()).into())
+        }
     }
 }
 

@@ -44,8 +44,9 @@ impl Analytics {
     pub(crate) fn new(url: &AnalyticsUrl) -> Result<Self, tonic::transport::Error> {
         let mut endpoint = Endpoint::from_shared(url.as_str().to_owned())?
             .connect_timeout(Duration::from_secs(2))
-            .http2_keep_alive_interval(Duration::from_secs(15))
-            .keep_alive_timeout(Duration::from_secs(10))
+            // An analytics that hangs is noticed after six seconds at the latest.
+            .http2_keep_alive_interval(Duration::from_secs(2))
+            .keep_alive_timeout(Duration::from_secs(4))
             .keep_alive_while_idle(true)
             // Each client that leaves resets a stream of the shared connection, and
             // frames of its answer may still arrive. h2 remembers 50 such streams,

@@ -5,19 +5,24 @@
 
 mod support;
 
-use modash_proto::v1::Outcome;
+use std::sync::Arc;
+
+use modash_proto::v1::{Outcome, UsageEvent};
 use modash_test_support::{
     Answer, FakeUpstream,
-    raw::{MessageKind, RawReader},
+    raw::{MessageKind, RawMessage, RawReader},
 };
+use rustls::ServerConfig;
 use support::{
     PATIENCE, TestProxy,
     streaming::{Leave, StreamingClient, Version, WAYS, proxy_before},
+    tls::Authority,
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
+use tokio_rustls::TlsAcceptor;
 
 const REFUSAL: &str = r#"{"error":{"message":"too large","type":"invalid_request_error"}}"#;
 
@@ -64,60 +69,92 @@ async fn a_client_that_sends_on_can_read_the_refusal_afterwards() {
     }
 }
 
+const REFUSALS: [u16; 3] = [413, 401, 429];
+
 /// Reads the head, refuses and closes, which resets the connection: most of the
 /// body is unread.
-async fn refuse_and_close(listener: TcpListener) {
-    loop {
-        let (mut stream, _) = listener.accept().await.unwrap();
+async fn refuse_and_close(listener: TcpListener, tls: Option<Arc<ServerConfig>>) {
+    for status in REFUSALS.iter().cycle() {
+        let (stream, _) = listener.accept().await.unwrap();
+        // Or the answer waits behind the session tickets of TLS, and is lost.
+        stream.set_nodelay(true).unwrap();
+        let tls = tls.clone();
         tokio::spawn(async move {
-            let mut head = Vec::new();
-            while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-                if stream.read_buf(&mut head).await.unwrap() == 0 {
-                    return;
+            match tls {
+                None => refuse(stream, *status).await,
+                Some(tls) => {
+                    refuse(TlsAcceptor::from(tls).accept(stream).await.unwrap(), *status).await;
                 }
             }
-            let answer = format!("HTTP/1.1 413 Too Large\r\nContent-Length: 64\r\n\r\n{REFUSAL}");
-            stream.write_all(answer.as_bytes()).await.unwrap();
         });
     }
 }
 
+async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin, status: u16) {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await.unwrap() == 0 {
+            return;
+        }
+    }
+    let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 64\r\n\r\n{REFUSAL}");
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_refusal_wins_over_the_reset_that_comes_with_it() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(refuse_and_close(listener));
-    let proxy = TestProxy::start_with(|config| {
-        config.upstream = Some(format!("http://{address}").parse().unwrap());
-    })
-    .await;
-    let piece = vec![b' '; 64 * 1024];
-    for number in 0..60 {
-        let (close, chunked) = (number % 2 == 0, number % 4 < 2);
-        let mut client = TcpStream::connect(proxy.address).await.unwrap();
-        let connection = if close { "Connection: close\r\n" } else { "" };
-        let framing = match chunked {
-            true => "Transfer-Encoding: chunked".to_owned(),
-            false => format!("Content-Length: {}", 16 * piece.len()),
-        };
-        let head =
-            format!("POST /v1/files HTTP/1.1\r\nHost: here\r\n{connection}{framing}\r\n\r\n");
-        client.write_all(head.as_bytes()).await.unwrap();
-        for _ in 0..16 {
-            if chunked {
-                client.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await.unwrap();
-            }
-            client.write_all(&piece).await.unwrap();
-            if chunked {
-                client.write_all(b"\r\n").await.unwrap();
-            }
+    let authority = Authority::new("ours");
+    let directory = tempfile::tempdir().unwrap();
+    let file = authority.write(directory.path());
+    let identity = authority.sign(&["localhost"]);
+    for tls in [None, Some(Arc::new(identity.server()))] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        tokio::spawn(refuse_and_close(listener, tls));
+        let proxy = TestProxy::start_with(|config| {
+            config.upstream = Some(format!("{scheme}://localhost:{port}").parse().unwrap());
+            config.upstream_config.tls.authorities = Some(file.clone());
+        })
+        .await;
+        for number in 0..60 {
+            let answer = upload(&proxy, number % 2 == 0, number % 4 < 2).await;
+            let start = String::from_utf8_lossy(&answer.start);
+            let refused = REFUSALS.iter().any(|status| start.contains(&format!(" {status} No")));
+            assert!(
+                refused,
+                "{scheme} {number}: {start} {}",
+                String::from_utf8_lossy(&answer.body)
+            );
+            assert_eq!(answer.body, REFUSAL, "{scheme} {number}");
         }
-        let mut reader = RawReader::new(client);
-        let answer = reader.message(MessageKind::Response).await.unwrap().unwrap();
-        let start = String::from_utf8_lossy(&answer.start);
-        assert!(start.starts_with("HTTP/1.1 413"), "{number} {framing}: {start}");
-        assert_eq!(answer.body, REFUSAL, "{number} {framing}");
+        let events = proxy.analytics.events(60).await;
+        let refused = |event: &UsageEvent| REFUSALS.contains(&(event.status.unwrap() as u16));
+        assert!(events.iter().all(refused), "{events:#?}");
     }
-    let events = proxy.analytics.events(60).await;
-    assert!(events.iter().all(|event| event.status == Some(413)), "{events:#?}");
+}
+
+/// Sends a megabyte on a connection of its own, and reads only then.
+async fn upload(proxy: &TestProxy, close: bool, chunked: bool) -> RawMessage {
+    let piece = vec![b' '; 64 * 1024];
+    let mut client = TcpStream::connect(proxy.address).await.unwrap();
+    let connection = if close { "Connection: close\r\n" } else { "" };
+    let framing = match chunked {
+        true => "Transfer-Encoding: chunked".to_owned(),
+        false => format!("Content-Length: {}", 16 * piece.len()),
+    };
+    let head = format!("POST /v1/files HTTP/1.1\r\nHost: here\r\n{connection}{framing}\r\n\r\n");
+    client.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..16 {
+        if chunked {
+            client.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await.unwrap();
+        }
+        client.write_all(&piece).await.unwrap();
+        if chunked {
+            client.write_all(b"\r\n").await.unwrap();
+        }
+    }
+    let mut reader = RawReader::new(client);
+    reader.message(MessageKind::Response).await.unwrap().unwrap()
 }

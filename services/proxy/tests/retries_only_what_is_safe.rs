@@ -136,7 +136,7 @@ async fn a_safe_request_that_met_a_closing_connection_is_sent_once_more() {
         let (answer, _client) = second_answer(&proxy, GET).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{moment:?}: {answer}");
         assert_eq!(upstream.connections(), [1, 1, 2], "{moment:?}");
-        assert_eq!(proxy.counter("upstream_retries").await, 1);
+        proxy.counted("upstream_retries", 1).await;
         let events = proxy.analytics.events(2).await;
         assert!(events.iter().all(|event| event.outcome() == Outcome::Ok), "{events:#?}");
     }
@@ -282,7 +282,7 @@ async fn a_post_that_cannot_have_arrived_before_the_close_is_sent_once_more() {
     let (answer, _client) = second_answer(&proxy, POST).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     server.await.unwrap();
-    assert_eq!(proxy.counter("upstream_retries").await, 1);
+    proxy.counted("upstream_retries", 1).await;
 }
 
 /// Answers with a stream, says nothing of its end and closes, as llama.cpp does.

@@ -192,6 +192,16 @@ impl TestProxy {
         value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }
 
+    /// Waits until a counter of `/metrics` has this value: a client may be told
+    /// before its connection is counted.
+    pub async fn counted(&self, name: &str, value: u64) {
+        eventually(PATIENCE, || async {
+            let counted = self.counter(name).await;
+            if counted == value { Ok(()) } else { Err(format!("{counted} {name}, not {value}")) }
+        })
+        .await;
+    }
+
     /// Sends these bytes and leaves the connection open.
     pub async fn send(&self, request: &str) -> TcpStream {
         let mut connection = TcpStream::connect(self.address).await.unwrap();

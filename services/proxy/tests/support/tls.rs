@@ -102,6 +102,16 @@ pub struct Handshake {
 }
 
 impl Identity {
+    /// A server that shows it and asks clients for nothing.
+    pub fn server(&self) -> ServerConfig {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth();
+        builder.with_single_cert(vec![self.certificate.clone()], self.key.clone_key()).unwrap()
+    }
+
     pub fn is(&self, certificate: Option<&CertificateDer<'static>>) -> bool {
         certificate == Some(&self.certificate)
     }
