@@ -3,11 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-use std::path::Path;
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use modash_integration::{PATIENCE, Process, Services, Signal, get, post_json, rpc_value};
 use modash_test_support::{Answer, FakeUpstream, Gate, TestDatabase, eventually};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 const ANSWER: &str = r#"{"id":"c-1","model":"m","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}"#;
@@ -191,6 +196,93 @@ async fn large_events_that_waited_for_analytics_arrive_in_batches_that_it_takes(
     proxy.metric("events_rejected_total", 0).await;
     proxy.ask().await;
     proxy.metric("events_spooled", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_analytics_cannot_read_goes_to_quarantine_and_the_others_arrive() {
+    let (database, upstream) = (TestDatabase::create().await, FakeUpstream::start().await);
+    let spool = tempfile::tempdir().unwrap();
+    upstream.answer_always(Answer::json(ANSWER));
+    let proxy = SpoolingProxy::start(spool.path(), &upstream, &nobody().await).await;
+    for _ in 0..20 {
+        proxy.ask().await;
+    }
+    let segment = eventually(PATIENCE, || async {
+        segment_of(spool.path(), 20).ok_or("not all events are in a segment file")
+    })
+    .await;
+    proxy.kill().await;
+    let unreadable = enlarge_record(&segment, 12);
+
+    let answers = Answers::start(&database).await;
+    let proxy = SpoolingProxy::start(spool.path(), &upstream, &answers.analytics_url).await;
+    proxy.ask().await;
+    answers.rows(20).await;
+    proxy.metric("events_rejected_total", 1).await;
+    proxy.metric("events_spooled", 0).await;
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let kept: Vec<(String, String, String, Vec<u8>)> =
+        sqlx::query_as("SELECT replica_id, event_id, reason, event FROM quarantine")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    let [(replica_id, event_id, reason, event)] = &kept[..] else { panic!("{kept:?}") };
+    assert_eq!((replica_id.as_str(), &event[..]), ("killed", &unreadable[..16 * 1024]));
+    assert_eq!(event_id.as_bytes(), &unreadable[2..38]);
+    assert!(reason.contains("message length too large"), "{reason}");
+    eventually(PATIENCE, || async {
+        let answer = rpc_value(&answers.gateway_url, "Completeness", &json!({})).await?;
+        let numbers = ["committed", "rejected", "missing", "unaccounted"]
+            .map(|name| answer["replicas"][0][name].clone());
+        if numbers == [20, 1, 0, 0] { Ok(()) } else { Err(answer.to_string()) }
+    })
+    .await;
+}
+
+/// Bytes before the first record of a segment file, and before a record's payload.
+const FILE_HEADER: usize = 20;
+const RECORD_HEADER: usize = 16;
+
+/// Where the payloads of its records are.
+fn payloads(segment: &[u8]) -> Vec<Range<usize>> {
+    let (mut found, mut at) = (Vec::new(), FILE_HEADER);
+    while let Some(header) = segment.get(at..at + RECORD_HEADER) {
+        let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        let payload = at + RECORD_HEADER..at + RECORD_HEADER + length;
+        if payload.end > segment.len() {
+            break;
+        }
+        at = payload.end;
+        found.push(payload);
+    }
+    found
+}
+
+/// The segment file with so many records.
+fn segment_of(spool: &Path, records: usize) -> Option<PathBuf> {
+    let replica = fs::read_dir(spool).ok()?.flatten().next()?.path();
+    let mut files = fs::read_dir(replica).ok()?.flatten().map(|entry| entry.path());
+    files.find(|path| {
+        path.extension().is_some_and(|kind| kind == "events")
+            && fs::read(path).is_ok_and(|bytes| payloads(&bytes).len() == records)
+    })
+}
+
+/// Makes the event of a record larger than the largest message that analytics reads.
+/// Gives its payload.
+fn enlarge_record(segment: &Path, number: usize) -> Vec<u8> {
+    const PATH: u32 = 14;
+    let bytes = fs::read(segment).unwrap();
+    let old = payloads(&bytes)[number].clone();
+    let mut payload = bytes[old.clone()].to_vec();
+    prost::encoding::string::encode(PATH, &"p".repeat(5 << 20), &mut payload);
+    let mut record = u32::try_from(payload.len()).unwrap().to_le_bytes().to_vec();
+    record.extend_from_slice(&bytes[old.start - 8..old.start]);
+    record.extend_from_slice(&payload);
+    let checksum = crc32fast::hash(&record).to_le_bytes();
+    let (before, after) = (&bytes[..old.start - RECORD_HEADER], &bytes[old.end..]);
+    fs::write(segment, [before, &checksum, &record, after].concat()).unwrap();
+    payload
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ mod support;
 
 use modash_proto::v1::{Operation, Outcome, RequestPhase, UsageEvent, UsageSource};
 use modash_test_support::{Answer, FakeUpstream, Gate, eventually};
+use prost::Message as _;
 use support::{FakeAnalytics, PATIENCE, TestProxy, config, post, read_until};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
@@ -277,6 +278,11 @@ async fn an_event_that_analytics_refuses_holds_up_no_other() {
     }
     let events = proxy.analytics.events(29).await;
     assert!(events.iter().all(|event| event.path == CHAT));
+    let quarantine = proxy.analytics.quarantine();
+    let [(stand_in, refusal)] = &quarantine[..] else { panic!("{quarantine:?}") };
+    assert!(refusal.reason.ends_with(": an event is refused"), "{}", refusal.reason);
+    let refused = UsageEvent::decode(refusal.event.as_slice()).unwrap();
+    assert_eq!((refused.path.as_str(), &refused.event_id), ("/v1/refused", &stand_in.event_id));
     eventually(PATIENCE, || async {
         let mut counts = Vec::new();
         for name in ["events_rejected", "events_acknowledged", "events_dropped"] {

@@ -157,7 +157,7 @@ async fn stream(
             if count == 0 {
                 return up;
             }
-            let batch = Up::Batch(EventBatch { first_sequence, events });
+            let batch = Up::Batch(EventBatch { first_sequence, events, ..Default::default() });
             first_sequence += count;
             if up.send(StreamUsageRequest { message: Some(batch) }).await.is_err() {
                 return up;

@@ -112,7 +112,7 @@ impl Committer {
                         outcome.poisoned.push(row.id);
                         let (run, event) = (row.run.clone(), (*row.event).clone());
                         let reason = REFUSED.to_owned();
-                        let poisoned = Refused { run, event, reason };
+                        let poisoned = Refused { run, event, unreadable: None, reason };
                         parts.push((&[], [refused, vec![poisoned]].concat()));
                     }
                     rows => {

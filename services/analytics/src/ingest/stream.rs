@@ -1,14 +1,14 @@
 //! One stream of one proxy: hello, then batches with contiguous sequence
 //! numbers, reports of what runs, and counters.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::ControlFlow, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use modash_proto::{
     MAX_EVENTS_PER_BATCH, clean_text, duration_from_micros, micros_from_timestamp,
     v1::{
-        Ack, EventBatch, Hello, LiveRequest, Reject, ReplicaStats, SlowDown, StreamUsageRequest,
-        StreamUsageResponse, UsageEvent, stream_usage_request::Message as Up,
+        Ack, EventBatch, Hello, LiveRequest, Refusal, Reject, ReplicaStats, SlowDown,
+        StreamUsageRequest, StreamUsageResponse, UsageEvent, stream_usage_request::Message as Up,
         stream_usage_response::Message as Down,
     },
 };
@@ -34,6 +34,9 @@ const UNACKNOWLEDGED_BATCHES: usize = 4_096;
 /// Longest id of a replica and longest version in bytes; what is longer is cut.
 const MAX_REPLICA_ID: usize = 128;
 const MAX_VERSION: usize = 64;
+
+/// Longest reason in bytes why a proxy sends a stand-in; what is longer is cut.
+const MAX_REASON: usize = 256;
 
 /// How long a proxy is asked to pause, and how often at most.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -200,12 +203,21 @@ impl Intake<'_> {
         let mut refused = Vec::new();
         let mut rejects = Vec::new();
         let mut sequence = batch.first_sequence;
+        let mut unreadable: HashMap<u64, Refusal> =
+            batch.refusals.into_iter().map(|refusal| (refusal.sequence, refusal)).collect();
         for event in batch.events {
-            let mut refuse = |event: UsageEvent, reason: String| {
-                let event_id = event.event_id.clone();
+            let mut refuse = |event: UsageEvent, unreadable, reason: String| {
+                let (event_id, run) = (event.event_id.clone(), Some(self.run.clone()));
                 rejects.push(Reject { sequence, event_id, reason: reason.clone() });
-                refused.push(Refused { run: Some(self.run.clone()), event, reason });
+                refused.push(Refused { run, event, unreadable, reason });
             };
+            if let Some(mut refusal) = unreadable.remove(&sequence) {
+                self.count_reject("unreadable");
+                clean_text(&mut refusal.reason, MAX_REASON);
+                refuse(event, Some(refusal.event), refusal.reason);
+                sequence += 1;
+                continue;
+            }
             match Row::new(event, Some(&self.run)) {
                 Ok(row) => match self.ingest.store.place(row.started_at) {
                     Ok(()) => rows.push((row, sequence)),
@@ -214,12 +226,12 @@ impl Intake<'_> {
                             Misplaced::TooOld => "too_old",
                             Misplaced::TooNew => "too_new",
                         });
-                        refuse(*row.event, misplaced.to_string());
+                        refuse(*row.event, None, misplaced.to_string());
                     }
                 },
                 Err((event, reason)) => {
                     self.count_reject("invalid");
-                    refuse(event, reason);
+                    refuse(event, None, reason);
                 }
             }
             sequence += 1;

@@ -13,8 +13,10 @@ use super::{Error, Run};
 pub(crate) struct Refused {
     /// The life of the proxy that sent it; `None`: none did.
     pub(crate) run: Option<Arc<Run>>,
-    /// The event.
+    /// The event, or its stand-in.
     pub(crate) event: UsageEvent,
+    /// The encoded event, if it could not be read.
+    pub(crate) unreadable: Option<Vec<u8>>,
     /// What is wrong with it, for a person.
     pub(crate) reason: String,
 }
@@ -32,11 +34,12 @@ pub(super) async fn add(connection: &mut PgConnection, refused: &[Refused]) -> R
         refused.iter().map(|refused| storable(&refused.event.replica_id)).collect();
     let event_ids: Vec<String> =
         refused.iter().map(|refused| storable(&refused.event.event_id)).collect();
-    let reasons: Vec<&str> = refused.iter().map(|refused| refused.reason.as_str()).collect();
+    let reasons: Vec<String> = refused.iter().map(|refused| storable(&refused.reason)).collect();
     let events: Vec<Vec<u8>> = refused
         .iter()
         .map(|refused| {
-            let mut bytes = refused.event.encode_to_vec();
+            let encoded = || refused.event.encode_to_vec();
+            let mut bytes = refused.unreadable.clone().unwrap_or_else(encoded);
             bytes.truncate(MAX_EVENT_BYTES);
             bytes
         })

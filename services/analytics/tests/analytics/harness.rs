@@ -208,7 +208,7 @@ impl TestProxy {
     pub(crate) async fn send(&mut self, events: Vec<UsageEvent>) -> u64 {
         let first_sequence = self.next;
         self.next += events.len() as u64;
-        self.say(Up::Batch(EventBatch { first_sequence, events })).await;
+        self.say(Up::Batch(EventBatch { first_sequence, events, ..Default::default() })).await;
         self.next - 1
     }
 

@@ -236,7 +236,13 @@ async fn an_event_of_a_wrong_time_is_rejected() {
 async fn a_stream_without_hello_is_refused() {
     let analytics = TestAnalytics::start().await;
     let mut proxy = TestProxy::connect_silent(&analytics).await;
-    proxy.say(Up::Batch(EventBatch { first_sequence: 1, events: vec![event()] })).await;
+    proxy
+        .say(Up::Batch(EventBatch {
+            first_sequence: 1,
+            events: vec![event()],
+            ..Default::default()
+        }))
+        .await;
     assert_eq!(proxy.answer().await.unwrap_err().code(), Code::InvalidArgument);
     let mut nameless = TestProxy::connect_silent(&analytics).await;
     nameless.say(Up::Hello(Hello::default())).await;
@@ -249,7 +255,13 @@ async fn a_gap_in_the_sequence_ends_the_stream_after_what_came_before_it() {
     let analytics = TestAnalytics::start().await;
     let mut proxy = TestProxy::connect(&analytics, "a").await;
     let last = proxy.send(vec![event()]).await;
-    proxy.say(Up::Batch(EventBatch { first_sequence: 3, events: vec![event()] })).await;
+    proxy
+        .say(Up::Batch(EventBatch {
+            first_sequence: 3,
+            events: vec![event()],
+            ..Default::default()
+        }))
+        .await;
     assert_eq!(proxy.acknowledged(last).await, []);
     let status = proxy.answer().await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);

@@ -47,7 +47,7 @@ async fn stream(analytics: SocketAddr, events: Vec<UsageEvent>) -> Result<usize,
         IngestServiceClient::connect(format!("http://{analytics}")).await.map_err(unavailable)?;
     let hello = Hello { replica_id: "another".to_owned(), next_sequence: 1, ..Hello::default() };
     let count = events.len();
-    let batch = EventBatch { first_sequence: 1, events };
+    let batch = EventBatch { first_sequence: 1, events, ..Default::default() };
     let messages = [Message::Hello(hello), Message::Batch(batch)]
         .map(|message| StreamUsageRequest { message: Some(message) });
     let mut answers = client.stream_usage(tokio_stream::iter(messages)).await?.into_inner();

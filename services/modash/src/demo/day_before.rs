@@ -107,7 +107,11 @@ pub(super) async fn record(analytics: String, now: i64) -> Result<(), Status> {
     let mut messages = vec![Message::Hello(hello)];
     let mut first_sequence = 1;
     for events in events.chunks(MAX_EVENTS_PER_BATCH / 5) {
-        messages.push(Message::Batch(EventBatch { first_sequence, events: events.to_vec() }));
+        messages.push(Message::Batch(EventBatch {
+            first_sequence,
+            events: events.to_vec(),
+            ..Default::default()
+        }));
         first_sequence += events.len() as u64;
     }
     let messages =

@@ -438,10 +438,10 @@ impl Keeper {
 
 /// A UUID in its text form.
 const ID_LENGTH: usize = 36;
-type EventId = [u8; ID_LENGTH];
+pub(super) type EventId = [u8; ID_LENGTH];
 
 /// The id of an encoded event, without decoding the rest: it is the first field.
-fn event_id(payload: &[u8]) -> Option<EventId> {
+pub(super) fn event_id(payload: &[u8]) -> Option<EventId> {
     const FIELD_1_TEXT: [u8; 2] = [0x0a, ID_LENGTH as u8];
     payload.strip_prefix(&FIELD_1_TEXT)?.first_chunk().copied()
 }

@@ -6,6 +6,9 @@
 //! The delivery thread adds, the stream takes and acknowledges; nothing here touches
 //! a file.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::VecDeque, ops::Range, time::Instant};
 
 use crate::usage_event::EncodedEvent;
@@ -68,9 +71,21 @@ pub(super) struct Spool {
     next_to_send: u64,
     acknowledged_to: u64,
     pending: u64,
+    /// The oldest event, if another stands in for it in the window.
+    substituted: Option<Substituted>,
     /// Changes when numbers change their meaning.
     numbering: u64,
     counts: Counts,
+}
+
+/// An event for which another stands in.
+#[derive(Debug)]
+pub(super) struct Substituted {
+    sequence: u64,
+    /// The event itself.
+    pub(super) event: EncodedEvent,
+    /// Why.
+    pub(super) reason: String,
 }
 
 /// What became of events.
@@ -138,6 +153,7 @@ impl Spool {
             next_to_send: 1,
             acknowledged_to: 0,
             pending: 0,
+            substituted: None,
             numbering: 0,
             counts: Counts::default(),
         }
@@ -149,12 +165,13 @@ impl Spool {
     /// events of dead processes were found `damaged`.
     pub(super) fn take_over(&mut self, disk: OnDisk, damaged: u64) {
         let in_memory = self.unwritten.len() as u64;
-        // What was in the window only, and sent, has lost its second chance.
+        // Events that were in the window only cannot be sent again with other numbers.
         self.counts.dropped += self.pending - in_memory;
         self.counts.recovered += disk.pending + damaged;
         self.counts.damaged += damaged;
         self.numbering += 1;
         self.window.clear();
+        self.substituted = None;
         self.acknowledged_to = disk.acknowledged;
         self.loaded_to = disk.acknowledged + 1;
         self.next_to_send = self.loaded_to;
@@ -406,20 +423,33 @@ impl Spool {
         Ok((first, events))
     }
 
-    /// Gives up the oldest event: analytics refuses every stream that has it. Returns it.
-    pub(super) fn give_up_oldest(&mut self) -> Option<EncodedEvent> {
-        let oldest = self.window.pop_front()?;
-        let written =
-            self.unwritten.front().is_none_or(|event| event.numbered.sequence > oldest.sequence);
-        if !written {
-            self.forget_unwritten(1);
+    /// On the next stream another event stands in for the oldest. Segment files and
+    /// journals keep the event itself.
+    pub(super) fn substitute_oldest(
+        &mut self,
+        reason: String,
+        stand_in: impl FnOnce(&EncodedEvent) -> EncodedEvent,
+    ) {
+        if let Some(oldest) = self.window.front_mut() {
+            let stand_in = stand_in(&oldest.event);
+            let (sequence, event) =
+                (oldest.sequence, std::mem::replace(&mut oldest.event, stand_in));
+            self.substituted = Some(Substituted { sequence, event, reason });
         }
-        self.acknowledged_to = self.acknowledged_to.max(oldest.sequence);
-        self.next_to_send = self.next_to_send.max(oldest.sequence + 1);
-        self.pending = self.pending.saturating_sub(1);
-        self.counts.acknowledged += 1;
-        self.counts.rejected += 1;
-        Some(oldest.event)
+    }
+
+    /// If the oldest event has a stand-in, it is in its own place again.
+    pub(super) fn restore_oldest(&mut self) {
+        if let (Some(own), Some(oldest)) = (self.substituted.take(), self.window.front_mut())
+            && own.sequence == oldest.sequence
+        {
+            oldest.event = own.event;
+        }
+    }
+
+    /// The event that has a stand-in, if that is the first of a batch.
+    pub(super) fn substituted(&self, first: u64) -> Option<&Substituted> {
+        self.substituted.as_ref().filter(|substituted| substituted.sequence == first)
     }
 
     /// Events up to this sequence number are committed or rejected.
@@ -461,139 +491,5 @@ impl Spool {
 
     pub(super) fn counts(&self) -> Counts {
         self.counts
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    fn event(number: u64) -> EncodedEvent {
-        number.to_string().into()
-    }
-
-    fn spool_of(events: u64, limit: usize) -> (Spool, Place) {
-        let mut spool = Spool::new(WINDOW, limit);
-        spool.append((1..=events).map(|number| (event(number), Origin::Memory)));
-        let place = spool.rewind();
-        (spool, place)
-    }
-
-    fn ids(events: &[EncodedEvent]) -> Vec<&str> {
-        events.iter().map(|event| std::str::from_utf8(event).unwrap()).collect()
-    }
-
-    #[test]
-    fn what_is_not_acknowledged_is_sent_again_on_the_next_stream() {
-        let (mut spool, place) = spool_of(5, 10);
-        assert_eq!(ids(&spool.next_batch(place, 3, usize::MAX, 100).unwrap().1), ["1", "2", "3"]);
-        assert_eq!(spool.next_batch(place, 3, usize::MAX, 100).unwrap().0, 4);
-        spool.acknowledge(place, 2);
-        let place = spool.rewind();
-        assert_eq!(place.next_sequence, 3);
-        let (first, events) = spool.next_batch(place, 100, usize::MAX, 100).unwrap();
-        assert_eq!((first, ids(&events)), (3, vec!["3", "4", "5"]));
-        assert_eq!(spool.counts().sent, 8);
-    }
-
-    #[test]
-    fn the_window_bounds_what_is_under_way() {
-        let (mut spool, place) = spool_of(5, 10);
-        assert_eq!(spool.next_batch(place, 100, usize::MAX, 2).unwrap().1.len(), 2);
-        assert_eq!(spool.next_batch(place, 100, usize::MAX, 2).unwrap().1.len(), 0);
-        spool.acknowledge(place, 1);
-        assert_eq!(spool.next_batch(place, 100, usize::MAX, 2).unwrap().1.len(), 1);
-    }
-
-    #[test]
-    fn a_batch_has_a_budget_of_bytes_and_at_least_one_event() {
-        let mut spool = Spool::new(WINDOW, 100);
-        let sizes = [400, 500, 200, 3_000, 100];
-        spool.append(sizes.map(|size| (vec![b'e'; size].into(), Origin::Memory)));
-        let place = spool.rewind();
-        let mut batches = Vec::new();
-        loop {
-            let (_, events) = spool.next_batch(place, 100, 1_000, 100).unwrap();
-            if events.is_empty() {
-                break;
-            }
-            batches.push(events.iter().map(Bytes::len).collect::<Vec<_>>());
-        }
-        assert_eq!(batches, [vec![400, 500], vec![200], vec![3_000], vec![100]]);
-    }
-
-    #[test]
-    fn an_event_that_is_given_up_is_rejected_and_the_next_is_sent() {
-        let (mut spool, place) = spool_of(3, 10);
-        assert_eq!(spool.next_batch(place, 1, usize::MAX, 1).unwrap().1.len(), 1);
-        assert_eq!(spool.give_up_oldest(), Some(event(1)));
-        let counts = spool.counts();
-        assert_eq!((counts.rejected, counts.acknowledged, spool.pending()), (1, 1, 2));
-        let place = spool.rewind();
-        let (first, events) = spool.next_batch(place, 10, usize::MAX, 10).unwrap();
-        assert_eq!((first, ids(&events)), (2, vec!["2", "3"]));
-        spool.acknowledge(place, 3);
-        assert_eq!((spool.pending(), spool.unwritten_count()), (0, 0));
-    }
-
-    #[test]
-    fn at_the_limit_the_oldest_go_and_are_counted() {
-        let (mut spool, place) = spool_of(7, 5);
-        assert_eq!((spool.counts().dropped, spool.pending()), (2, 5));
-        let (first, events) = spool.next_batch(place, 100, usize::MAX, 100).unwrap();
-        assert_eq!((first, events.len()), (3, 5));
-    }
-
-    #[test]
-    fn what_is_sent_when_the_limit_is_reached_may_still_be_acknowledged() {
-        let (mut spool, place) = spool_of(5, 5);
-        assert_eq!(spool.next_batch(place, 2, usize::MAX, 100).unwrap().1.len(), 2);
-        spool.append((6..=8).map(|number| (event(number), Origin::Memory)));
-        assert_eq!((spool.counts().dropped, spool.pending()), (1, 7));
-        assert_eq!(spool.next_batch(place, 100, usize::MAX, 100).unwrap().1.len(), 0, "a gap");
-        spool.acknowledge(place, 2);
-        assert_eq!(spool.next_batch(place, 100, usize::MAX, 100), Err(Renumbered));
-        let place = spool.rewind();
-        let (first, events) = spool.next_batch(place, 100, usize::MAX, 100).unwrap();
-        assert_eq!((first, ids(&events)), (4, vec!["4", "5", "6", "7", "8"]));
-        spool.acknowledge(place, 8);
-        assert_eq!((spool.pending(), spool.counts().acknowledged), (0, 7));
-    }
-
-    #[test]
-    fn an_ack_of_what_was_never_sent_changes_nothing() {
-        let (mut spool, place) = spool_of(3, 5);
-        spool.acknowledge(place, 99);
-        assert_eq!((spool.pending(), spool.counts().acknowledged), (3, 0));
-    }
-
-    #[test]
-    fn more_than_the_window_holds_follows_in_order() {
-        let count = 3 * WINDOW as u64;
-        let (mut spool, place) = spool_of(count, usize::MAX);
-        let mut expected = 1;
-        while spool.pending() > 0 {
-            let (first, events) = spool.next_batch(place, 1_000, usize::MAX, usize::MAX).unwrap();
-            assert_eq!(first, expected);
-            expected += events.len() as u64;
-            spool.acknowledge(place, expected - 1);
-            spool.load_unwritten();
-        }
-        assert_eq!(expected, count + 1);
-    }
-
-    #[test]
-    fn a_stream_from_before_a_log_was_taken_over_has_to_begin_again() {
-        let (mut spool, place) = spool_of(3, 10);
-        assert_eq!(spool.next_batch(place, 100, usize::MAX, 100).unwrap().1.len(), 3);
-        spool.take_over(OnDisk { acknowledged: 10, end: 15, next: 15, pending: 4 }, 0);
-        assert_eq!(spool.next_batch(place, 100, usize::MAX, 100), Err(Renumbered));
-        spool.acknowledge(place, 3);
-        assert_eq!((spool.pending(), spool.to_load()), (7, Some((11, WINDOW))));
-        let numbers: Vec<_> = spool.unwritten(9).iter().map(|event| event.sequence).collect();
-        assert_eq!(numbers, [15, 16, 17]);
-        assert_eq!(spool.rewind().next_sequence, 11);
     }
 }

@@ -6,8 +6,7 @@ use std::{
     time::Duration,
 };
 
-use modash_proto::v1::{Hello, StreamUsageResponse, UsageEvent, stream_usage_response};
-use prost::Message as _;
+use modash_proto::v1::{Hello, StreamUsageResponse, stream_usage_response};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
@@ -21,7 +20,7 @@ use url::Url;
 
 use super::{
     Emitter,
-    allowance::{Allowance, concerns_events},
+    allowance::{self, Allowance},
     live,
     spool::{Place, Renumbered, WINDOW},
     wire::{self, Batch, Request, Say},
@@ -72,16 +71,14 @@ pub(super) async fn run(emitter: Arc<Emitter>) {
                 let ended = stream.run(&mut allowance).await;
                 emitter.connected.store(false, Ordering::Relaxed);
                 let Err(error) = ended else { return };
-                if let StreamError::Status(status) = &error
-                    && is_refusal(&emitter, &mut allowance, status)
-                {
-                    // The next stream carries less, or goes on behind it.
-                    pause = FIRST_PAUSE;
-                }
                 error
             }
             Some(Err(error)) => error,
         };
+        let status = if let StreamError::Status(status) = &error { Some(status) } else { None };
+        if allowance.after(&mut emitter.spool(), &emitter.replica_id, status) {
+            pause = FIRST_PAUSE;
+        }
         if matches!(error, StreamError::Renumbered(_)) {
             tokio::time::sleep(FIRST_PAUSE).await;
             continue;
@@ -100,29 +97,6 @@ pub(super) async fn run(emitter: Arc<Emitter>) {
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-}
-
-/// Whether a stream ended perhaps for one of the events under way. Gives up the event
-/// that has been refused alone.
-fn is_refusal(emitter: &Emitter, allowance: &mut Allowance, status: &Status) -> bool {
-    let mut spool = emitter.spool();
-    let under_way = spool.under_way();
-    if under_way == 0 || !concerns_events(status.code()) {
-        return false;
-    }
-    if !allowance.refused(under_way) {
-        return true;
-    }
-    let given_up = spool.give_up_oldest();
-    drop(spool);
-    let event_id = given_up.and_then(|event| UsageEvent::decode(event.as_ref()).ok());
-    tracing::error!(
-        event_id = event_id.map(|event| event.event_id),
-        code = ?status.code(),
-        reason = status.message(),
-        "a usage event is given up: analytics refuses every stream that has it"
-    );
-    true
 }
 
 /// An open stream.
@@ -238,12 +212,15 @@ impl UsageStream {
             let Ok(place) = self.up.try_reserve() else {
                 return if self.up.is_closed() { Err(self.broken().await) } else { Ok(()) };
             };
-            let batch = self.emitter.spool().next_batch(self.place, BATCH, BATCH_BYTES, window);
-            let (first_sequence, events) = batch?;
+            let mut spool = self.emitter.spool();
+            let (first_sequence, events) =
+                spool.next_batch(self.place, BATCH, BATCH_BYTES, window)?;
+            let refusals = allowance::refusal(&spool, first_sequence).into_iter().collect();
+            drop(spool);
             if events.is_empty() {
                 break;
             }
-            place.send(request(Say::Batch(Batch { first_sequence, events })));
+            place.send(request(Say::Batch(Batch { first_sequence, events, refusals })));
         }
         Ok(())
     }

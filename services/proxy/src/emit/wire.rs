@@ -3,7 +3,7 @@
 //! bytes are the same (protobuf encoding, length-delimited records).
 
 use bytes::Bytes;
-use modash_proto::v1::{Hello, LiveUpdate, ReplicaStats, StreamUsageResponse};
+use modash_proto::v1::{Hello, LiveUpdate, Refusal, ReplicaStats, StreamUsageResponse};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
 use tonic_prost::ProstCodec;
@@ -38,6 +38,8 @@ pub(super) struct Batch {
     pub(super) first_sequence: u64,
     #[prost(bytes = "bytes", repeated, tag = "2")]
     pub(super) events: Vec<Bytes>,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) refusals: Vec<Refusal>,
 }
 
 /// Opens a stream, which says what comes from the channel.
@@ -82,9 +84,10 @@ mod tests {
         let event = |id: &str| UsageEvent { event_id: id.to_owned(), ..UsageEvent::default() };
         let events = vec![event("a"), event(""), event("c")];
         let encoded = events.iter().map(|event| event.encode_to_vec().into()).collect();
+        let refusals = vec![Refusal { sequence: 10, reason: "r".to_owned(), event: b"e".to_vec() }];
         both(
-            Say::Batch(Batch { first_sequence: 9, events: encoded }),
-            ContractBatch(EventBatch { first_sequence: 9, events }),
+            Say::Batch(Batch { first_sequence: 9, events: encoded, refusals: refusals.clone() }),
+            ContractBatch(EventBatch { first_sequence: 9, events, refusals }),
         );
         assert_eq!(METHOD, format!("/{SERVICE_NAME}/StreamUsage"));
     }

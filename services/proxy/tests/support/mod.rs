@@ -16,7 +16,8 @@ use std::{
 };
 
 use modash_proto::v1::{
-    Ack, Hello, LiveRequest, StreamUsageRequest, StreamUsageResponse, UsageEvent,
+    Ack, EventBatch, Hello, LiveRequest, Refusal, Reject, StreamUsageRequest, StreamUsageResponse,
+    UsageEvent,
     ingest_service_server::{IngestService, IngestServiceServer},
     stream_usage_request::Message as Up,
     stream_usage_response::Message as Down,
@@ -46,6 +47,8 @@ pub struct FakeAnalytics {
 struct Seen {
     /// Streams end at a batch with an event of this path.
     refused_path: Option<String>,
+    /// Stand-ins and what they stand for.
+    quarantine: Vec<(UsageEvent, Refusal)>,
     hellos: Vec<Hello>,
     events: Vec<UsageEvent>,
     live: Vec<LiveRequest>,
@@ -85,9 +88,49 @@ impl FakeAnalytics {
         self.seen.lock().unwrap().refused_path = Some(path.to_owned());
     }
 
+    /// Stand-ins and what they stand for.
+    pub fn quarantine(&self) -> Vec<(UsageEvent, Refusal)> {
+        self.seen.lock().unwrap().quarantine.clone()
+    }
+
     /// How streams began.
     pub fn hellos(&self) -> Vec<Hello> {
         self.seen.lock().unwrap().hellos.clone()
+    }
+}
+
+impl Seen {
+    /// What is answered to a message; an error ends the stream.
+    fn take(&mut self, message: Option<Up>) -> Result<Vec<Down>, Status> {
+        match message {
+            Some(Up::Hello(hello)) => self.hellos.push(hello),
+            Some(Up::Live(update)) => self.live.extend(update.requests),
+            Some(Up::Batch(batch)) => return self.take_batch(batch),
+            _ => {}
+        }
+        Ok(Vec::new())
+    }
+
+    fn take_batch(&mut self, batch: EventBatch) -> Result<Vec<Down>, Status> {
+        let refused = |event: &UsageEvent| Some(&event.path) == self.refused_path.as_ref();
+        if batch.events.iter().any(refused) {
+            return Err(Status::invalid_argument("an event is refused"));
+        }
+        let mut answers = Vec::new();
+        let mut sequence = batch.first_sequence;
+        for event in batch.events {
+            match batch.refusals.iter().find(|refusal| refusal.sequence == sequence) {
+                Some(refusal) => {
+                    let event_id = event.event_id.clone();
+                    answers.push(Down::Reject(Reject { sequence, event_id, ..Reject::default() }));
+                    self.quarantine.push((event, refusal.clone()));
+                }
+                None => self.events.push(event),
+            }
+            sequence += 1;
+        }
+        answers.push(Down::Ack(Ack { sequence: sequence - 1 }));
+        Ok(answers)
     }
 }
 
@@ -104,36 +147,20 @@ impl IngestService for FakeAnalytics {
         let mut messages = request.into_inner();
         tokio::spawn(async move {
             while let Ok(Some(message)) = messages.message().await {
-                let ack = {
-                    let mut seen = seen.lock().unwrap();
-                    match message.message {
-                        Some(Up::Hello(hello)) => {
-                            seen.hellos.push(hello);
-                            continue;
-                        }
-                        Some(Up::Live(update)) => {
-                            seen.live.extend(update.requests);
-                            continue;
-                        }
-                        Some(Up::Batch(batch))
-                            if batch
-                                .events
-                                .iter()
-                                .any(|event| Some(&event.path) == seen.refused_path.as_ref()) =>
-                        {
-                            Err(Status::invalid_argument("an event is refused"))
-                        }
-                        Some(Up::Batch(batch)) => {
-                            let last = batch.first_sequence + batch.events.len() as u64 - 1;
-                            seen.events.extend(batch.events);
-                            Ok(Ack { sequence: last })
-                        }
-                        _ => continue,
-                    }
+                let answers = seen.lock().unwrap().take(message.message);
+                let refused = answers.is_err();
+                let answers = match answers {
+                    Ok(answers) => answers.into_iter().map(Ok).collect(),
+                    Err(status) => vec![Err(status)],
                 };
-                let refused = ack.is_err();
-                let answer = ack.map(|ack| StreamUsageResponse { message: Some(Down::Ack(ack)) });
-                if acks.send(answer).await.is_err() || refused {
+                for answer in answers {
+                    let answer =
+                        answer.map(|message| StreamUsageResponse { message: Some(message) });
+                    if acks.send(answer).await.is_err() {
+                        return;
+                    }
+                }
+                if refused {
                     return;
                 }
             }

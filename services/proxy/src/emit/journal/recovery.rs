@@ -41,11 +41,7 @@ impl LeftBehind {
     /// Finds and reads them.
     pub(in crate::emit) fn find(directory: &Path, replica_id: &str) -> io::Result<(Self, Left)> {
         let (mut found, mut left) = (Self::default(), Left::default());
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            if !path.extension().is_some_and(|kind| kind == "journal" || kind == "new") {
-                continue;
-            }
+        for path in journals(directory)? {
             let file = File::open(&path)?;
             match file.try_lock() {
                 Ok(()) => {}
@@ -74,6 +70,15 @@ impl LeftBehind {
             drop(file);
         }
     }
+}
+
+/// The journals of a directory, the oldest first: their names are UUIDv7.
+fn journals(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(directory)?.map(|entry| Ok(entry?.path()));
+    let mut paths = paths.collect::<io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|kind| kind == "journal" || kind == "new"));
+    paths.sort_unstable();
+    Ok(paths)
 }
 
 fn read(bytes: &[u8], replica_id: &str, left: &mut Left) {
