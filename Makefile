@@ -45,7 +45,7 @@ test: tools-for-testing web-check check rust-test
 	@echo "== tested: formatting and lints of Rust, proto and web; unit and property tests of every crate;"
 	@echo "   the services against real PostgreSQL; the dashboard's own tests and its size; the whole system as"
 	@echo "   separate processes and as one, with the openai and anthropic packages, a reflecting gRPC client,"
-	@echo "   Effect and Connect clients, and a browser"
+	@echo "   Effect and Connect clients, a browser, and a real llama.cpp server as upstream"
 
 # What it does and prints is described in docs/delivery.md.
 test-faults: web/dist/index.html $(POSTGRES)/node_modules/.installed
