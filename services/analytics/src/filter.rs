@@ -8,7 +8,7 @@ use modash_proto::{
     v1::{self, LiveRequest},
 };
 
-use crate::store::Row;
+use crate::store::{Row, calls_no_model};
 
 /// Most values of one list.
 const MAX_VALUES: usize = 100;
@@ -90,6 +90,7 @@ impl Filter {
         has_code(self.outcomes.as_ref(), facts.outcome)
             && has_code(self.operations.as_ref(), facts.operation)
             && has_text(self.models.as_ref(), facts.model)
+            && (self.models.is_none() || !facts.call_no_model())
             && has_text(self.upstreams.as_ref(), facts.upstream)
             && has_text(self.dialects.as_ref(), facts.dialect)
             && has_text(self.client_keys.as_ref(), facts.client_key)
@@ -153,6 +154,11 @@ impl<'a> Facts<'a> {
             stream: request.stream,
             tags: None,
         }
+    }
+
+    /// Whether no model is named and none is needed.
+    fn call_no_model(&self) -> bool {
+        self.model.is_none() && calls_no_model(self.operation)
     }
 
     /// The value of a tag.

@@ -41,6 +41,7 @@ mod snapshot;
 pub(crate) use completeness::{Report, Run, RunRow};
 pub use connect::PrepareError;
 pub(crate) use connect::WRITE_TIMEOUT;
+pub(crate) use dimensions::calls_no_model;
 pub use error::Error;
 pub(crate) use insert_requests::Row;
 pub(crate) use partitions::Misplaced;

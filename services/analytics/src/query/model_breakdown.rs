@@ -61,13 +61,14 @@ impl Queries {
         }
         let mut rows = rows(&mut snapshot, &selection, &mut members, range, &models).await?;
         let mut other = None;
-        if total > rows.len() as u64 {
+        if total > rows.len() as u64 || members.may_leave_some_out() {
             let mut all = snapshot.members(&filter, &Grouping::None).await?;
             let size = |all: &Measures| all.sums.requests;
             let sum =
                 groups::by_size(&mut snapshot, &selection, &mut all, Depth::Sums, size).await?;
             let sum = self::rows(&mut snapshot, &selection, &mut all, range, &sum).await?;
-            other = sum.into_iter().next().map(|sum| without(sum, &rows));
+            let rest = sum.into_iter().next().map(|sum| without(sum, &rows));
+            other = rest.filter(|rest| rest.requests > 0);
         }
         let all_requests: u64 = rows.iter().chain(&other).map(|row| row.requests).sum();
         for row in rows.iter_mut().chain(&mut other) {
@@ -100,7 +101,7 @@ async fn rows(
     Ok(models.iter().map(row).collect())
 }
 
-/// The row of all models minus those in `rows`.
+/// The row of all requests minus those in `rows`.
 fn without(mut rest: v1::ModelRow, rows: &[v1::ModelRow]) -> v1::ModelRow {
     for row in rows {
         for (left, part) in [

@@ -43,7 +43,7 @@ impl Queries {
                 columns.places.insert(group.number, place);
             }
             other_groups = total - own.len() as u64;
-            if other_groups > 0 {
+            if other_groups > 0 || members.may_leave_some_out() {
                 let numbers: Vec<i32> = own.iter().map(|group| group.number).collect();
                 members = members.only(&numbers);
                 columns.other = Some(columns.open(String::new(), true));
@@ -76,6 +76,9 @@ impl Queries {
                 for (bucket, _, sums) in &own {
                     subtract(&mut columns.series[other], *bucket, sums);
                 }
+            }
+            if other_groups == 0 && columns.series[other].requests.iter().all(|sum| *sum == 0) {
+                columns.series.remove(other);
             }
         }
         Ok(UsageTimeseriesResponse {

@@ -90,6 +90,10 @@ impl<'a> Dimensions<'a> {
         match cube {
             Cube::Full => self,
             Cube::Total => nothing,
+            // Marked: those that name no model are calls of models.
+            Cube::Model if self.calls_no_model() => {
+                Dimensions { operation: Operation::Other as i16, ..nothing }
+            }
             Cube::Model => Dimensions { model: self.model, ..nothing },
             Cube::Upstream => Dimensions { upstream: self.upstream, ..nothing },
             Cube::ClientKey => Dimensions { client_key: self.client_key, ..nothing },
@@ -110,6 +114,11 @@ impl<'a> Dimensions<'a> {
             tags: &NO_TAGS,
             ..self
         }
+    }
+
+    /// Whether its requests name no model and need none.
+    fn calls_no_model(self) -> bool {
+        self.model.is_none() && calls_no_model(self.operation.into())
     }
 
     /// Whether its requests are due to report usage.
@@ -148,6 +157,12 @@ impl<'a> Dimensions<'a> {
             part(into, Some(value));
         }
     }
+}
+
+/// Whether requests of an operation that name no model need none: retrievals, lists,
+/// files, probes. The SQL statements have it as `operation IN (11, 12)`.
+pub(crate) fn calls_no_model(operation: i32) -> bool {
+    [Operation::Other, Operation::Retrieval].iter().any(|free| *free as i32 == operation)
 }
 
 /// The id of a set: the first 64 bits of SHA-256. Part of the storage format.

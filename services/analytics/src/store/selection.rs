@@ -54,6 +54,8 @@ pub(crate) struct Members {
     only: Option<HashSet<i32>>,
     /// Only candidates are in `series`: there are too many groups to rank.
     partial: bool,
+    /// There may be requests that belong to no group: they call no model.
+    pub(super) ungrouped: bool,
 }
 
 impl Selection {
@@ -152,6 +154,11 @@ impl Members {
         Self { series, groups: of_groups, only, ..self.clone() }
     }
 
+    /// Whether requests may belong to no group, groups of models that is: they call none.
+    pub(crate) fn may_leave_some_out(&self) -> bool {
+        self.ungrouped
+    }
+
     /// Number of groups that may have requests.
     pub(crate) fn groups(&self) -> usize {
         self.keys.len()
@@ -191,6 +198,7 @@ impl Snapshot<'_> {
         let most = limited.then_some(MOST_GROUPS + 1);
         let mut found = self.matching_series(filter, cube, grouping, most).await?;
         let partial = limited && found.len() as i64 > MOST_GROUPS;
+        let ungrouped = found.iter().any(|(_, key)| key.is_none());
         if partial {
             found = sqlx::query_as(include_str!("queries/largest_series.sql"))
                 .bind(cube as i16)
@@ -209,11 +217,13 @@ impl Snapshot<'_> {
             by_outcome: *grouping == Grouping::Dimension(Dimension::Outcome),
             only: None,
             partial: false,
+            ungrouped,
         };
         for (id, key) in found {
-            let group = members.group_of(&key).unwrap_or_default();
-            members.series.push(id);
-            members.groups.push(group);
+            if let Some(group) = key.and_then(|key| members.group_of(&key)) {
+                members.series.push(id);
+                members.groups.push(group);
+            }
         }
         // From now on no group is added.
         members.partial = partial;
@@ -248,7 +258,7 @@ impl Snapshot<'_> {
         cube: Cube,
         grouping: &Grouping,
         most: Option<i64>,
-    ) -> Result<Vec<(i64, String)>, Error> {
+    ) -> Result<Vec<(i64, Option<String>)>, Error> {
         Ok(sqlx::query_as(include_str!("queries/matching_series.sql"))
             .bind(filter.models.as_deref())
             .bind(filter.upstreams.as_deref())

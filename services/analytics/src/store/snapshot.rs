@@ -286,8 +286,11 @@ fn add_request(
         Some(sample.outcome.into())
     } else if members.grouping == Grouping::None {
         members.group_of("")
+    } else if let Some(key) = row.try_get(17)? {
+        members.group_of(key)
     } else {
-        members.group_of(row.try_get(17)?)
+        members.ungrouped = true;
+        None
     };
     if let Some(group) = group {
         cells.entry((segment.place, group)).or_default().add(&sample);

@@ -40,12 +40,18 @@ fn without_usage(event: &UsageEvent) -> bool {
         && [4, 5].contains(&event.usage_source)
 }
 
+/// Whether it names no model and needs none.
+fn calls_no_model(event: &UsageEvent) -> bool {
+    event.model.is_none() && [11, 12].contains(&event.operation)
+}
+
 fn passes(event: &UsageEvent, filter: Option<&Filter>) -> bool {
     let Some(filter) = filter else { return true };
     let text = |wanted: &[String], value: Option<&str>| {
         wanted.is_empty() || wanted.iter().any(|wanted| wanted == value.unwrap_or(""))
     };
     text(&filter.models, event.model.as_deref())
+        && (filter.models.is_empty() || !calls_no_model(event))
         && text(&filter.upstreams, Some(&event.upstream))
         && text(&filter.dialects, Some(&event.dialect))
         && text(&filter.client_keys, event.client_key.as_deref())
@@ -58,11 +64,13 @@ fn passes(event: &UsageEvent, filter: Option<&Filter>) -> bool {
         && filter.stream.is_none_or(|stream| stream == event.stream)
 }
 
-fn key(event: &UsageEvent, group_by: Option<&GroupBy>) -> String {
+/// The group of an event; `None`: it belongs to no group.
+fn key(event: &UsageEvent, group_by: Option<&GroupBy>) -> Option<String> {
     let value = match group_by.and_then(|group_by| group_by.by.as_ref()) {
         None => None,
         Some(By::Tag(tag)) => event.tags.get(tag).cloned(),
         Some(By::Dimension(dimension)) => match Dimension::try_from(*dimension).unwrap() {
+            Dimension::Model if calls_no_model(event) => return None,
             Dimension::Model => event.model.clone(),
             Dimension::Upstream => Some(event.upstream.clone()),
             Dimension::Outcome => Some(Outcome::try_from(event.outcome).map_or_else(
@@ -74,7 +82,7 @@ fn key(event: &UsageEvent, group_by: Option<&GroupBy>) -> String {
             Dimension::Unspecified => None,
         },
     };
-    value.unwrap_or_default()
+    Some(value.unwrap_or_default())
 }
 
 /// The percentile at the nearest rank.
@@ -265,8 +273,12 @@ async fn usage_timeseries_is_that_of_the_model() {
             buckets(&answer.bucket_starts, answer.bucket_seconds, &request.time_zone, &range);
         let group_by = request.group_by.as_ref();
         let mut groups: BTreeMap<String, Vec<&UsageEvent>> = BTreeMap::new();
+        let mut rest = Vec::new();
         for event in selected(&events, &range, request.filter.as_ref()) {
-            groups.entry(key(event, group_by)).or_default().push(event);
+            match key(event, group_by) {
+                Some(key) => groups.entry(key).or_default().push(event),
+                None => rest.push(event),
+            }
         }
         if group_by.is_none() {
             groups.entry(String::new()).or_default();
@@ -276,9 +288,11 @@ async fn usage_timeseries_is_that_of_the_model() {
         let tokens = |events: &[&UsageEvent]| sum(events, |event| event.total_tokens);
         groups.sort_by_key(|(_, _, events)| std::cmp::Reverse((tokens(events), events.len())));
         let top = if request.top == 0 { 5 } else { request.top as usize };
-        if groups.len() > top {
-            let rest = groups.split_off(top).into_iter().flat_map(|(_, _, events)| events);
-            groups.push((String::new(), true, rest.collect()));
+        assert_eq!(answer.other_groups, groups.len().saturating_sub(top) as u64);
+        let beyond = groups.split_off(groups.len().min(top));
+        rest.extend(beyond.into_iter().flat_map(|(_, _, events)| events));
+        if !rest.is_empty() {
+            groups.push((String::new(), true, rest));
         }
         assert_eq!(answer.series.len(), groups.len());
         for (series, (key, other, events)) in answer.series.iter().zip(&groups) {
@@ -382,7 +396,9 @@ async fn throughput_timeseries_is_that_of_the_model() {
         let filter = request.filter.as_ref();
         let mut groups: BTreeMap<String, Vec<&UsageEvent>> = BTreeMap::new();
         for event in selected(&events, &range, filter) {
-            groups.entry(key(event, group_by)).or_default().push(event);
+            if let Some(key) = key(event, group_by) {
+                groups.entry(key).or_default().push(event);
+            }
         }
         if group_by.is_none() {
             groups.entry(String::new()).or_default();
@@ -399,7 +415,9 @@ async fn throughput_timeseries_is_that_of_the_model() {
             let in_group: Vec<&UsageEvent> = events
                 .iter()
                 .filter(|event| passes(event, filter))
-                .filter(|event| group_by.is_none() || key(event, group_by) == series.key)
+                .filter(|event| {
+                    group_by.is_none() || key(event, group_by).as_ref() == Some(&series.key)
+                })
                 .collect();
             for (bucket, start) in starts.iter().enumerate() {
                 let end = starts.get(bucket + 1).copied().unwrap_or(range_end);
@@ -489,7 +507,7 @@ async fn model_breakdown_is_that_of_the_model() {
         let (start, end) = micros(&range);
         let selected = selected(&events, &range, request.filter.as_ref());
         let mut models: BTreeMap<&str, Vec<&UsageEvent>> = BTreeMap::new();
-        for event in &selected {
+        for event in selected.iter().filter(|event| !calls_no_model(event)) {
             models.entry(event.model.as_deref().unwrap_or("")).or_default().push(event);
         }
         assert_eq!(answer.total, models.len() as u64);
@@ -498,6 +516,10 @@ async fn model_breakdown_is_that_of_the_model() {
         models.sort_by_key(|(_, events)| std::cmp::Reverse((tokens(events), events.len())));
         models.truncate(if request.limit == 0 { 100 } else { request.limit as usize });
         assert_eq!(answer.rows.len(), models.len());
+        let shown: usize = models.iter().map(|(_, events)| events.len()).sum();
+        let rest = (selected.len() - shown) as u64;
+        assert_eq!(answer.other.as_ref().map_or(0, |other| other.requests), rest);
+        assert_eq!(answer.other.is_some(), rest > 0);
         for (row, (model, events)) in answer.rows.iter().zip(&models) {
             let failed = events.iter().filter(|event| failed(event)).count();
             let lacking = events.iter().filter(|event| without_usage(event)).count();

@@ -63,7 +63,7 @@ impl Random {
             model_requested: None,
             upstream: text(self.one(&["default", "cloud"])),
             dialect: text(self.one(&["openai-chat", "anthropic-messages"])),
-            operation: self.one(&[1, 2, 3, 4, 10]),
+            operation: self.one(&[1, 2, 3, 4, 10, 11, 12]),
             outcome: self.one(&[1, 1, 1, 2, 3, 6, 0, 42]),
             usage_source: self.one(&[1, 2, 3, 4, 5]),
             client_key: self.maybe(0.7, |random| text(random.one(&["k1", "k2"]))),

@@ -107,6 +107,8 @@ pub(crate) async fn of_requests(connection: &mut PgConnection, width: i64) -> Li
          JOIN series n ON n.series_id = s.series_id
              OR n.cube = 1
              OR n.cube = 2 AND n.model IS NOT DISTINCT FROM s.model
+                AND n.operation = CASE WHEN s.model IS NULL AND s.operation IN (11, 12)
+                                  THEN 11 ELSE 0 END
              OR n.cube = 3 AND n.upstream = s.upstream
              OR n.cube = 4 AND n.client_key IS NOT DISTINCT FROM s.client_key
              OR n.cube = 5 AND n.user_name IS NOT DISTINCT FROM s.user_name

@@ -8,7 +8,7 @@ import { count, duration, exact, percent, rate } from "../../lib/format.ts";
 import { knownTokens } from "../../lib/usage.ts";
 import { useView } from "../../lib/view.ts";
 import styles from "./model-bars.module.css";
-import { useModelBreakdown } from "./use-model-breakdown.ts";
+import { otherName, useModelBreakdown } from "./use-model-breakdown.ts";
 
 const ROWS = 8;
 
@@ -102,7 +102,7 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
             ),
           ),
         )}
-        {other && row(other, <span className="muted">{exact(total - rows.length)} others</span>)}
+        {other && row(other, <span className="muted">{otherName(total - rows.length)}</span>)}
       </tbody>
     </table>
   );

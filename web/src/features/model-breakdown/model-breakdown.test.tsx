@@ -85,3 +85,14 @@ test("models beyond the limit are one row with their number, at the end", async 
   const rows = await screen.findAllByRole("row");
   expect(rows.at(-1)).toHaveTextContent(/^99,998 others/);
 });
+
+test("requests that call no model are a row of their own and no unnamed model", async () => {
+  const other = modelRow({ model: "", requests: 7, totalTokens: 0, lastSeenAt: null });
+  fakeGateway({ ModelBreakdown: () => ({ ...two(), other }) });
+  const { unmount } = show(<ModelBars />);
+  expect(await screen.findByRole("row", { name: /^no model/ })).toHaveTextContent("7");
+  unmount();
+  show(<ModelTable />);
+  expect((await screen.findAllByRole("row")).at(-1)).toHaveTextContent(/^no model/);
+  expect(screen.queryByText("unnamed")).toBeNull();
+});

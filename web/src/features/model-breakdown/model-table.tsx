@@ -10,7 +10,7 @@ import { knownTokens } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
 import { searchWith, useView } from "../../lib/view.ts";
 import styles from "./model-table.module.css";
-import { useModelBreakdown } from "./use-model-breakdown.ts";
+import { otherName, useModelBreakdown } from "./use-model-breakdown.ts";
 
 type Value = number | null;
 
@@ -189,7 +189,7 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
             <tr key={row === other ? "other" : `model ${row.model}`}>
               <th scope="row" className="cut">
                 {row === other ? (
-                  <span className="muted">{exact(total - rows.length)} others</span>
+                  <span className="muted">{otherName(total - rows.length)}</span>
                 ) : row.model ? (
                   <Link
                     href={`/throughput?${searchWith("model", [row.model])}`}

@@ -1,5 +1,6 @@
 import type { Payload } from "../../api/types.ts";
 import { useRpc } from "../../api/use-rpc.ts";
+import { exact } from "../../lib/format.ts";
 import { useScope } from "../../lib/view.ts";
 
 type Order = NonNullable<Payload<"ModelBreakdown">["order"]>;
@@ -15,3 +16,6 @@ export function useModelBreakdown(limit: number, order: Order = "MODEL_ORDER_TOT
     order,
   }));
 }
+
+/** Name of the row with what is in no other: models beyond the limit, requests that call none. */
+export const otherName = (models: number): string => (models > 0 ? `${exact(models)} others` : "no model");

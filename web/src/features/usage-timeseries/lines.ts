@@ -16,11 +16,14 @@ export function wholeBuckets(data: UsageTimeseries): Moments {
 export const addUp = (columns: number[][]): number[] =>
   (columns[0] ?? []).map((_, at) => columns.reduce((sum, column) => sum + (column[at] ?? 0), 0));
 
+/** The rest is groups without a line and, of models, requests that call none. */
+const otherLabel = (groups: number): string => (groups > 0 ? `other (${exact(groups)})` : "no model");
+
 /** The lines of a chart, from the bottom of the stack up. */
 export function usageLines(data: UsageTimeseries, metric: "tokens" | "requests", group: string): Line[] {
   if (group) {
     return data.series.map((series) => ({
-      label: series.other ? `other (${exact(data.otherGroups)})` : groupLabel(series.key, group),
+      label: series.other ? otherLabel(data.otherGroups) : groupLabel(series.key, group),
       color: series.other ? "--other" : statusColor(series.key, group),
       values: metric === "tokens" ? series.totalTokens : series.requests,
     }));

@@ -50,6 +50,19 @@ test("a group has its own line, and the rest is other", async () => {
   expect(gateway.asked[0]?.payload).toMatchObject({ groupBy: { dimension: "DIMENSION_MODEL" }, top: 5 });
 });
 
+test("requests that call no model are no unnamed group", async () => {
+  const base = timeseries().series[0];
+  if (!base) throw new Error("a series");
+  const series = [
+    { ...base, key: "qwen3-8b" },
+    { ...base, other: true },
+  ];
+  fakeGateway({ UsageTimeseries: () => ({ ...timeseries(), series, otherGroups: 0 }) });
+  show(<UsageChart />, "/?group=model");
+  expect(await screen.findByText(/^no model/)).toBeInTheDocument();
+  expect(screen.queryByText(/unnamed/)).toBeNull();
+});
+
 test("an empty range says so", async () => {
   fakeGateway({ UsageTimeseries: () => timeseries({ requests: [0, 0, 0, 0] }) });
   show(<UsageChart />);

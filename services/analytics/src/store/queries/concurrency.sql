@@ -20,6 +20,8 @@ WITH spans AS MATERIALIZED (
       AND (r.started_at >= $1::timestamptz - interval '10 minutes'
            OR r.duration_us > 600000000)
       AND r.duration_us > 0
+      -- those that call no model are in no group of models
+      AND ($7::smallint <> 1 OR s.model IS NOT NULL OR s.operation NOT IN (11, 12))
       AND r.started_at + r.duration_us * interval '1 microsecond' > $1
       AND ($3::bigint[] IS NULL OR r.series_id = ANY ($3))
       AND ($4::smallint[] IS NULL OR r.outcome = ANY ($4))

@@ -1,17 +1,21 @@
 -- The dimension sets of a cube ($9) that pass a filter, with the value of a
 -- grouping ($10, tag $11); at most $12 of them. NULL lets all pass; the empty text stands for requests
--- that had no such value.
+-- that had no such value. Requests that call no model (OTHER and RETRIEVAL without one)
+-- pass no filter by model, and their value is NULL.
 SELECT series_id,
-       coalesce(CASE $10::smallint
+       CASE WHEN $10::smallint <> 1 OR model IS NOT NULL OR operation NOT IN (11, 12)
+       THEN coalesce(CASE $10::smallint
            WHEN 1 THEN model
            WHEN 2 THEN upstream
            WHEN 4 THEN client_key
            WHEN 5 THEN user_name
            WHEN 100 THEN tags ->> $11::text
-       END, '') AS key
+       END, '') END AS key
 FROM series
 WHERE cube = $9
-  AND ($1::text[] IS NULL OR coalesce(model, '') = ANY ($1))
+  AND ($1::text[] IS NULL
+           OR coalesce(model, '') = ANY ($1)
+              AND (model IS NOT NULL OR operation NOT IN (11, 12)))
   AND ($2::text[] IS NULL OR upstream = ANY ($2))
   AND ($3::text[] IS NULL OR dialect = ANY ($3))
   AND ($4::smallint[] IS NULL OR operation = ANY ($4))

@@ -1,5 +1,5 @@
 -- What is summed up of the requests of a selection ($1 to $5), with the value of a
--- grouping ($6, tag $7); at most $8 rows. $9: what only histograms need, too.
+-- grouping ($6, tag $7), NULL as in matching_series.sql; at most $8 rows. $9: what only histograms need, too.
 SELECT r.series_id, r.started_at, r.outcome, r.usage_source, r.prompt_tokens,
        r.cached_prompt_tokens, r.cache_write_tokens, r.completion_tokens,
        r.reasoning_tokens, r.total_tokens, r.upstream_cost_usd,
@@ -8,13 +8,14 @@ SELECT r.series_id, r.started_at, r.outcome, r.usage_source, r.prompt_tokens,
        CASE WHEN $9 THEN r.prefill_tokens_per_second END,
        CASE WHEN $9 THEN r.token_gaps END,
        s.operation IN (1, 2, 3) AS generating,
-       coalesce(CASE $6::smallint
+       CASE WHEN $6::smallint <> 1 OR s.model IS NOT NULL OR s.operation NOT IN (11, 12)
+       THEN coalesce(CASE $6::smallint
            WHEN 1 THEN s.model
            WHEN 2 THEN s.upstream
            WHEN 4 THEN s.client_key
            WHEN 5 THEN s.user_name
            WHEN 100 THEN s.tags ->> $7::text
-       END, '') AS key
+       END, '') END AS key
 FROM requests r
 -- one look-up after the other, whatever the planner expects
 CROSS JOIN LATERAL (SELECT * FROM series WHERE series_id = r.series_id OFFSET 0) AS s
