@@ -96,7 +96,7 @@ impl fmt::Display for Fault {
             Self::Fragment => "the target has a fragment: leave out \"#\" and what follows it",
             Self::BadTarget => "the request target is not valid: begin it with \"/\"",
             Self::LongTarget => "the request line is longer than 32 KiB: send the text as a body",
-            Self::TooLarge => "the head is larger than 64 KiB or has more than 100 headers",
+            Self::TooLarge => "the head is larger than 80 KiB or has more than 100 headers",
             Self::TlsHandshake => {
                 "this port speaks HTTP without TLS: begin the base URL with http://"
             }

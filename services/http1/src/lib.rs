@@ -37,18 +37,20 @@ pub use scan::HeadScan;
 /// Longest request line in bytes, its line end included.
 pub const MAX_REQUEST_LINE: usize = 32 * 1024;
 
-/// Longest head in bytes, the empty line at its end included.
-pub const MAX_HEAD: usize = 64 * 1024;
+/// Longest head in bytes, the empty line at its end included: a header of 64 KiB and
+/// the usual others.
+pub const MAX_HEAD: usize = 80 * 1024;
 
 /// Header lines that a head may have.
 pub const MAX_LINES: usize = 100;
 
 /// Version of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// HTTP/1.0: no chunks, no interim responses, one request for a connection
     /// unless both sides say `keep-alive`.
     Http10,
     /// HTTP/1.1.
+    #[default]
     Http11,
 }

@@ -22,11 +22,15 @@ pub struct ResponseHead {
     /// The status line behind the version, from the space to the CRLF: the reason
     /// phrase goes on as it came.
     status_line: Span,
+    /// It announces a body that a response with this status cannot have.
+    impossible_body: bool,
 }
 
 /// What changes in a response head on its way.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ResponseChanges<'a> {
+    /// The version that the client is told.
+    pub version: Version,
     /// Chunks are taken off the body, because the client knows none.
     pub unchunked: bool,
     /// The body gets another length and is chunked: what frames it now falls out.
@@ -61,9 +65,12 @@ impl ResponseHead {
         let hop = HopLines::read(head, lines, version, false)?;
         let framing = framing(head, lines, version)?;
         let bodiless = matches!(status, 100..=199 | 204);
-        if bodiless {
+        let impossible_body =
+            bodiless && !matches!(framing, Framing::Length(0) | Framing::UntilClose);
+        if impossible_body {
             // They have no body, whatever they say (RFC 9112 6.3); a client that
-            // believes them would wait for it.
+            // believes them would take the next response for it. `Content-Length: 0`
+            // misleads nobody, and stays.
             for line in lines.iter_mut() {
                 if matches!(line.field, Field::ContentLength | Field::TransferEncoding) {
                     line.fate = Fate::Dropped;
@@ -71,7 +78,8 @@ impl ResponseHead {
             }
         }
         let framing = if bodiless || to_head || status == 304 { Framing::None } else { framing };
-        Ok(Self { status, version, framing, hop, status_line: status_line(head, lines) })
+        let status_line = status_line(head, lines);
+        Ok(Self { status, version, framing, hop, status_line, impossible_body })
     }
 
     /// Whether another response follows to the same request (RFC 9110 15.2).
@@ -85,6 +93,7 @@ impl ResponseHead {
     #[must_use]
     pub fn keeps_alive(&self) -> bool {
         self.framing != Framing::UntilClose
+            && !self.impossible_body
             && !self.hop.close
             && (self.version == Version::Http11 || self.hop.keep_alive)
     }
@@ -104,10 +113,10 @@ impl ResponseHead {
             (true, true) => Some(&b"keep-alive"[..]),
             (true, false) => None,
         };
-        ResponseChanges { unchunked, rechunked: false, connection }
+        ResponseChanges { version: request.version, unchunked, rechunked: false, connection }
     }
 
-    /// Appends the head as the client gets it, in HTTP/1.1 (RFC 9110 6.2).
+    /// Appends the head as the client gets it.
     pub fn write(
         &self,
         head: &[u8],
@@ -125,7 +134,10 @@ impl ResponseHead {
                 line.fate = Fate::Dropped;
             }
         }
-        output.extend_from_slice(b"HTTP/1.1");
+        output.extend_from_slice(match changes.version {
+            Version::Http10 => b"HTTP/1.0",
+            Version::Http11 => b"HTTP/1.1",
+        });
         output.extend_from_slice(self.status_line.of(head));
         let replacement = |field| if field == Field::Te { b"trailers" } else { self.hop.options() };
         lines.write(head, replacement, output);

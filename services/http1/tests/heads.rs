@@ -160,6 +160,9 @@ fn a_response_ends_where_its_status_its_framing_and_the_method_say() {
         (500, "Content-Length: 3\r\ncontent-length: 3\r\n", Framing::Length(3), LENGTH),
         (200, "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", Framing::Chunked, CHUNKED),
         (204, LENGTH, Framing::None, ""),
+        (204, CHUNKED, Framing::None, ""),
+        (204, "content-length:  0\r\n", Framing::None, "content-length:  0\r\n"),
+        (204, "Content-Length: 0\r\nContent-Length: 0\r\n", Framing::None, "Content-Length: 0\r\n"),
         (103, CHUNKED, Framing::None, ""),
         (304, LENGTH, Framing::None, LENGTH),
     ] {
@@ -171,6 +174,20 @@ fn a_response_ends_where_its_status_its_framing_and_the_method_say() {
         );
         let to_head = ResponseHead::read(head.as_bytes(), &mut Lines::default(), true).unwrap();
         assert_eq!(to_head.framing, Framing::None);
+    }
+}
+
+/// What follows it may be that body, and is no response.
+#[test]
+fn a_connection_is_not_used_again_after_a_body_that_cannot_be() {
+    for (lines, keeps) in [
+        ("", true),
+        ("Content-Length: 0\r\n", true),
+        ("Content-Length: 3\r\n", false),
+        ("Transfer-Encoding: chunked\r\n", false),
+    ] {
+        let (read, _) = response(&format!("HTTP/1.1 204 No Content\r\n{lines}\r\n"));
+        assert_eq!(read.keeps_alive(), keeps, "{lines:?}");
     }
 }
 
