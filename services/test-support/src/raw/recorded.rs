@@ -123,7 +123,11 @@ impl Recording {
         let own = headers.iter().position(|(name, _)| name == "content-encoding");
         headers.splice(own.map_or(0..0, |own| own + 1..own + 1), coding_header);
         let headers = lines(&headers, random);
-        let (framing_header, body) = framed(encoded, framing, random);
+        let (framing_header, mut body) = framed(encoded, framing, random);
+        if self.request_line.starts_with("HEAD ") {
+            // The response says what it would send, and has no body (RFC 9110 9.3.2).
+            body = Bytes::new();
+        }
         let reason = ["OK", "Quite Fine", ""][random.random_range(0..3)];
         let head = format!("HTTP/1.1 {} {reason}\r\n{headers}{framing_header}\r\n", self.status);
         let answer = cut(&[head.as_bytes(), &body].concat().into(), random);
