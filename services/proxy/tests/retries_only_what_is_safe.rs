@@ -229,28 +229,36 @@ async fn a_get_whose_answer_does_not_begin_in_time_is_asked_once() {
     assert_eq!(proxy.counter("upstream_retries").await, 0);
 }
 
-/// A server that ends the connection while a request is on its way to it, so that
-/// the end cannot be noticed before. Its system drops what comes, as if it were
-/// late.
+/// A server whose system, after the first answer, drops what comes, as if it were late.
+/// The answer is acknowledged before: with anything outstanding the system would
+/// hold the connection's end back.
 #[cfg(target_os = "linux")]
-async fn end_before_the_request(listener: &TcpListener) -> TcpStream {
+async fn answer_and_hear_nothing_more(listener: &TcpListener) -> TcpStream {
     let (mut first, _) = listener.accept().await.unwrap();
     read_request(&mut first).await.unwrap();
+    first.write_all(OK).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    eventually(PATIENCE, || async {
+        let bytes = unacknowledged(|local, _| local == port);
+        if bytes == 0 { Ok(()) } else { Err(format!("{bytes} bytes wait")) }
+    })
+    .await;
     let drop_all = socket2::SockFilter::new(6, 0, 0, 0);
     SockRef::from(&first).attach_filter(&[drop_all]).unwrap();
-    first.write_all(OK).await.unwrap();
     first
 }
 
-/// Bytes that wait for an acknowledgement on connections to this port (proc(5)).
+/// Bytes that wait for an acknowledgement on the connections whose local and remote
+/// ports are these (proc(5)).
 #[cfg(target_os = "linux")]
-fn unacknowledged(port: u16) -> u64 {
+fn unacknowledged(ports: impl Fn(u16, u16) -> bool) -> u64 {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = |field: &str| u16::from_str_radix(field.split(':').nth(1)?, 16).ok();
     let waits = |line: &str| {
         let fields: Vec<_> = line.split_whitespace().collect();
-        let remote = fields.get(2)?.rsplit(':').next()?;
         let unsent = fields.get(4)?.split(':').next()?;
-        (remote == format!("{port:04X}")).then(|| u64::from_str_radix(unsent, 16).ok())?
+        ports(port(fields.get(1)?)?, port(fields.get(2)?)?)
+            .then(|| u64::from_str_radix(unsent, 16).ok())?
     };
     table.lines().skip(1).filter_map(waits).sum()
 }
@@ -260,10 +268,12 @@ fn unacknowledged(port: u16) -> u64 {
 async fn a_post_that_cannot_have_arrived_before_the_close_is_sent_once_more() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let (deaf, is_deaf) = tokio::sync::oneshot::channel();
     let server = tokio::spawn(async move {
-        let first = end_before_the_request(&listener).await;
+        let first = answer_and_hear_nothing_more(&listener).await;
+        deaf.send(()).unwrap();
         eventually(PATIENCE, || async {
-            let bytes = unacknowledged(address.port());
+            let bytes = unacknowledged(|_, remote| remote == address.port());
             if bytes >= POST.len() as u64 { Ok(()) } else { Err(format!("{bytes} bytes wait")) }
         })
         .await;
@@ -279,7 +289,11 @@ async fn a_post_that_cannot_have_arrived_before_the_close_is_sent_once_more() {
         config.threads = 1;
     })
     .await;
-    let (answer, _client) = second_answer(&proxy, POST).await;
+    let mut client = proxy.send(GET).await;
+    read_until(&mut client, "{}").await;
+    is_deaf.await.unwrap();
+    client.write_all(POST.as_bytes()).await.unwrap();
+    let answer = read_until(&mut client, "{}").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     server.await.unwrap();
     proxy.counted("upstream_retries", 1).await;
