@@ -16,7 +16,10 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("modash-histogram", &[]),
     ("modash-http1", &[]),
     ("modash-metering", &["modash-histogram"]),
-    ("modash-proxy", &["modash-histogram", "modash-metering", "modash-proto", "modash-runtime"]),
+    (
+        "modash-proxy",
+        &["modash-histogram", "modash-http1", "modash-metering", "modash-proto", "modash-runtime"],
+    ),
     ("modash-analytics", &["modash-histogram", "modash-proto", "modash-runtime"]),
     ("modash-gateway", &["modash-proto", "modash-runtime"]),
     ("modash-embedded-postgres", &[]),

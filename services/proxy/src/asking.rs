@@ -79,6 +79,11 @@ impl StreamUsageAid {
         Self { mode, refusals: Refusals::default(), calibration: Arc::default() }
     }
 
+    /// Whether no request is ever changed.
+    pub(crate) fn only_observes(&self) -> bool {
+        self.mode == StreamUsage::Observe
+    }
+
     /// Whether a request may be changed, as far as its head tells.
     pub(crate) fn injection(&self, head: &Parts, upstream: &Upstream) -> Option<Injection> {
         if self.mode == StreamUsage::Observe {

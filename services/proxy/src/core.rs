@@ -23,6 +23,9 @@ use crate::{
 pub(crate) struct Core {
     /// Where requests go.
     pub(crate) router: Router,
+    /// Clients of HTTP/1.1 are relayed as bytes: all upstreams speak HTTP/1.1, and
+    /// nothing is added to requests.
+    pub(crate) relays: bool,
     /// Connections that have left HTTP.
     pub(crate) tunnels: TaskTracker,
     /// What streams without usage get.

@@ -59,6 +59,12 @@ pub(crate) enum UpstreamFailure {
     /// The client's body broke off before the request was sent.
     #[error("the request body broke off ({0})")]
     ClientBody(hyper::Error),
+    /// The same in the relay.
+    #[error("the request body broke off ({0})")]
+    BadBody(modash_http1::Fault),
+    /// In the relay: the connection ended, or what came is no response.
+    #[error("it closed the connection before it answered ({0})")]
+    Closed(String),
     /// The head of the response did not come in time.
     #[error("it did not begin to answer within {} s", .0.as_secs_f64())]
     NoHead(Duration),
@@ -82,8 +88,8 @@ impl UpstreamFailure {
         match self {
             Self::Connect(ConnectError::TimedOut(..)) | Self::NoHead(_) => Ending::UpstreamTimeout,
             Self::Connect(ConnectError::Busy(_)) => Ending::UpstreamBusy,
-            Self::ClientBody(_) => Ending::ClientClosed,
-            Self::Connect(_) | Self::NoResponse(_) => Ending::UpstreamUnreachable,
+            Self::ClientBody(_) | Self::BadBody(_) => Ending::ClientClosed,
+            Self::Connect(_) | Self::NoResponse(_) | Self::Closed(_) => Ending::UpstreamUnreachable,
         }
     }
 
@@ -177,6 +183,17 @@ impl BadHead {
         let kind = if self == Self::Late { "request_timeout" } else { "invalid_request" };
         last_answer(self.status(), kind, self.message())
     }
+}
+
+/// The answer to a request head that the relay refuses.
+pub(crate) fn bad_head(fault: modash_http1::Fault) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    error_response(status, "invalid_request", &fault.to_string())
+}
+
+/// The answer to a request head that took too long.
+pub(crate) fn late_head() -> Response<Full<Bytes>> {
+    error_response(BadHead::Late.status(), "request_timeout", BadHead::Late.message())
 }
 
 /// The whole answer to a client that speaks plain HTTP where TLS is expected.

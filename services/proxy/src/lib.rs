@@ -20,6 +20,7 @@ mod headers;
 mod interim;
 mod listener;
 mod metrics;
+mod relay;
 mod request_facts;
 mod route;
 mod send;
@@ -187,8 +188,13 @@ impl Proxy {
                 config.threads,
                 &shared,
             );
-            let core =
-                Arc::new(Core { router, tunnels: TaskTracker::new(), aid: aid.clone(), shared });
+            let core = Arc::new(Core {
+                relays: router.relays() && aid.only_observes(),
+                router,
+                tunnels: TaskTracker::new(),
+                aid: aid.clone(),
+                shared,
+            });
             let thread = CoreThread {
                 core,
                 intake,

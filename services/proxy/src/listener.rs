@@ -42,7 +42,8 @@ use crate::{
     error::too_many_connections,
     forward::forward,
     interim::{Interim, Outlet},
-    stream::Stream,
+    relay::{Ended, Peer, Relay},
+    stream::{Rewound, Stream},
 };
 
 /// How long a port that others took over is still served: handshakes that began
@@ -191,6 +192,25 @@ impl Connections {
                 }
             };
             let secure = matches!(stream, Stream::Tls(_));
+            let mut stream = stream;
+            let mut first = Vec::new();
+            let patience = admission.patience(surplus);
+            if !stream.chose_http2() && core.relays {
+                let peer = Peer {
+                    address: address.ip(),
+                    secure,
+                    surplus,
+                    forwarded: admission.forwarded,
+                    head_timeout: patience.head,
+                    idle_timeout: patience.idle,
+                };
+                let relay = Relay::new(core.clone(), peer, stream, closing.clone());
+                match Box::pin(relay).await {
+                    Ended::Closed => return,
+                    Ended::Http2(client, bytes) => (stream, first) = (client, bytes),
+                }
+            }
+            let stream = Rewound { first: first.into(), stream };
             let client = Arc::new(Client::new(core, address.ip(), secure, surplus));
             let connection = connection(&server, &admission, stream, &client);
             // In a box, since the task has room for what it waits for twice.
@@ -214,7 +234,7 @@ impl Connections {
 fn connection(
     server: &auto::Builder<TokioExecutor>,
     admission: &Admission,
-    stream: Stream,
+    stream: Rewound,
     client: &Arc<Client>,
 ) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + use<> {
     let interim = Interim::default();

@@ -37,6 +37,16 @@ pub(crate) enum Route<'a> {
     Upstream(&'a Upstream, Uri),
 }
 
+/// The way of one request in bytes.
+pub(crate) enum Way<'a, 't> {
+    /// The proxy's own health.
+    Healthz,
+    /// To the gateway, unmetered, with this target behind its base path.
+    Gateway(&'a Arc<Pool>, &'t [u8]),
+    /// To an LLM server. A target that does not begin with `/` gets one.
+    Upstream(&'a Upstream, &'t [u8]),
+}
+
 impl Router {
     pub(crate) fn new(
         default: BaseUrl,
@@ -70,6 +80,33 @@ impl Router {
     pub(crate) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
         let upstreams = std::iter::once(&self.default).chain(&self.named);
         upstreams.map(|upstream| &upstream.pool).chain(&self.gateway)
+    }
+
+    /// Where a request with this target in origin form goes.
+    pub(crate) fn way<'t>(&self, target: &'t [u8]) -> Way<'_, 't> {
+        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        if path == b"/healthz" {
+            return Way::Healthz;
+        }
+        if let Some(pool) = &self.gateway
+            && std::str::from_utf8(path).is_ok_and(is_for_gateway)
+        {
+            return Way::Gateway(pool, target);
+        }
+        for upstream in &self.named {
+            let rest = target[1..].strip_prefix(upstream.name.as_bytes());
+            if let Some(rest) = rest
+                && matches!(rest.first(), None | Some(b'?' | b'/'))
+            {
+                return Way::Upstream(upstream, rest);
+            }
+        }
+        Way::Upstream(&self.default, target)
+    }
+
+    /// Whether all requests of HTTP/1.1 are sent on in HTTP/1.1.
+    pub(crate) fn relays(&self) -> bool {
+        self.pools().all(|pool| pool.relays())
     }
 
     /// Where a request goes.

@@ -85,7 +85,7 @@ async fn what_two_servers_may_read_in_two_ways_is_answered_in_words_and_not_forw
         ("G@T /v1/models HTTP/1.1\r\nHost: here\r\n\r\n".to_owned(), "400", "not valid"),
         ("GET /v1/models HTTP/3.1\r\nHost: here\r\n\r\n".to_owned(), "400", "not valid"),
         ("hello\r\n\r\n".to_owned(), "400", "not valid"),
-        ("\x16\x03\x01\x02\0\x01\0\x01\n".to_owned(), "400", "CR"),
+        ("\x16\x03\x01\x02\0\x01\0\x01".to_owned(), "400", "without TLS"),
     ];
     for (bytes, status, message) in &cases {
         assert_refused(&answers(&proxy, bytes.as_bytes()).await, status, message);

@@ -13,7 +13,7 @@ use modash_test_support::{
     raw::{MessageKind, RawReader},
 };
 use support::{
-    post, read_until,
+    PATIENCE, TestProxy, post, read_until,
     streaming::{Leave, StreamingClient, Version, WAYS, proxy_before},
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpSocket};
@@ -110,4 +110,26 @@ async fn clients_that_do_not_read_small_events_hold_up_no_other_stream() {
         let response = reader.message(MessageKind::Response).await.unwrap().unwrap();
         assert!(response.body == event.repeat(EVENTS), "{} bytes", response.body.len());
     }
+}
+
+/// What waits for it takes memory and a connection, so it has as long as one that does
+/// not write.
+#[tokio::test]
+async fn a_client_that_never_reads_its_answers_is_closed() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(upstream.url().parse().unwrap());
+        config.clients.header_timeout = Duration::from_millis(500);
+        config.clients.idle_timeout = Duration::from_millis(500);
+    })
+    .await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut client = socket.connect(proxy.address).await.unwrap();
+    let asks = async {
+        let requests = "GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n".repeat(1000);
+        while client.write_all(requests.as_bytes()).await.is_ok() {}
+    };
+    let closed = tokio::time::timeout(PATIENCE, asks).await;
+    assert!(closed.is_ok(), "the connection is still open");
 }

@@ -47,6 +47,12 @@ impl BaseUrl {
         self.http2_only
     }
 
+    /// The path that comes before that of a request; empty for the root.
+    #[must_use]
+    pub fn base_path(&self) -> &str {
+        &self.base_path
+    }
+
     /// Whether it is reached over TLS.
     #[must_use]
     pub fn is_https(&self) -> bool {

@@ -88,8 +88,13 @@ impl Habits {
             .filter(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))
             .find_map(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok());
         if let Some(seconds) = timeout {
-            self.announced = Some(Duration::from_secs(seconds));
+            self.announced_seconds(seconds);
         }
+    }
+
+    /// The same, of which only `timeout` was read.
+    pub(super) fn announced_seconds(&mut self, seconds: u64) {
+        self.announced = Some(Duration::from_secs(seconds));
     }
 
     fn rest(&self, after: After) -> Duration {

@@ -26,7 +26,9 @@ use super::{
     dial::{Dialler, Failures},
     habits::{After, Habits},
     head::{announce_body, for_http1, for_http2},
-    http2, socket,
+    http2,
+    lease::IdleStream,
+    socket,
     wire::Reopen,
 };
 use crate::{
@@ -37,7 +39,7 @@ use crate::{
 };
 
 /// Most idle connections that are kept.
-const MAX_IDLE: usize = 512;
+pub(super) const MAX_IDLE: usize = 512;
 
 /// Connections to one upstream.
 pub(crate) struct Pool {
@@ -52,15 +54,17 @@ pub(crate) struct Pool {
     declined_http2: Mutex<Option<Instant>>,
     /// One for each request on HTTP/1.1 and each connection of HTTP/2; `None`:
     /// no limit.
-    permits: Option<Arc<Semaphore>>,
+    pub(super) permits: Option<Arc<Semaphore>>,
 }
 
 /// Connections of HTTP/1.1 without a request.
 #[derive(Default)]
-struct Kept {
+pub(super) struct Kept {
     idle: Vec<Idle>,
+    /// Those that the relay used.
+    pub(super) streams: Vec<IdleStream>,
     /// When the upstream closes them.
-    habits: Habits,
+    pub(super) habits: Habits,
 }
 
 struct Idle {
@@ -177,9 +181,10 @@ impl Pool {
     pub(crate) fn close_old(&self) {
         let now = Instant::now();
         let mut kept = self.kept();
-        let Kept { idle, habits } = &mut *kept;
+        let Kept { idle, habits, .. } = &mut *kept;
         idle.retain_mut(|idle| self.keeps(idle, habits, now));
         drop(kept);
+        self.close_old_streams(now);
         self.http2.close_old(self.config.pool.keep_idle, self.config.pool.max_age);
     }
 
@@ -221,7 +226,7 @@ impl Pool {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -229,7 +234,7 @@ impl Pool {
     fn take_idle(&self) -> Option<(Idle, Duration)> {
         let now = Instant::now();
         let mut kept = self.kept();
-        let Kept { idle, habits } = &mut *kept;
+        let Kept { idle, habits, .. } = &mut *kept;
         for place in (0..idle.len()).rev() {
             let candidate = &mut idle[place];
             if !self.keeps(candidate, habits, now) {
@@ -273,7 +278,7 @@ impl Pool {
     }
 
     /// The right to a connection, at once or after a wait.
-    async fn permit(&self) -> Result<Permit, ConnectError> {
+    pub(super) async fn permit(&self) -> Result<Permit, ConnectError> {
         let Some(permits) = &self.permits else { return Ok(None) };
         if let Ok(permit) = permits.clone().try_acquire_owned() {
             return Ok(Some(permit));
@@ -381,7 +386,7 @@ impl Pool {
         timeout(left, room).await.map_err(|_| self.busy())
     }
 
-    async fn connect(
+    pub(super) async fn connect(
         &self,
         offer_http2: bool,
         failures: &mut Failures,
@@ -407,7 +412,7 @@ impl Pool {
         })
     }
 
-    fn timed_out(&self, failures: Failures) -> ConnectError {
+    pub(super) fn timed_out(&self, failures: Failures) -> ConnectError {
         ConnectError::TimedOut(self.config.connect_timeout, failures)
     }
 }

@@ -9,7 +9,7 @@ const MOST_KEPT: usize = 256 * 1024;
 
 /// What was written of a request.
 #[derive(Debug, Default)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     /// `None`: it cannot be sent again.
     bytes: Option<Vec<u8>>,
     /// The socket's count when the request began.
@@ -37,7 +37,7 @@ impl Sent {
     }
 
     /// These bytes belong to the request.
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         let Some(kept) = &mut self.bytes else { return };
         if kept.len() + bytes.len() > MOST_KEPT {
             self.bytes = None;

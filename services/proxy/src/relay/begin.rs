@@ -1,0 +1,209 @@
+//! From a complete request head to a turn: where it goes, and the head as the
+//! upstream gets it.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use modash_http1::{
+    Body, Framing, HeadScan, Lines, RequestChanges, RequestHead, TargetForm, Version,
+};
+
+use super::{
+    Phase, Relay, Stop, Waiting,
+    answer::own,
+    buffer::with_lines,
+    facts,
+    turn::{Answering, Sending, Turn},
+};
+use crate::{
+    core::Counters,
+    error::{Refusal, json_response, too_many_connections},
+    exchange::{Exchange, Running},
+    forwarded::ForwardedHeaders,
+    route::Way,
+    upstream::Pool,
+};
+
+/// A request that is sent on.
+struct Sent {
+    pool: Arc<Pool>,
+    name: Arc<str>,
+    running: Option<Running>,
+}
+
+impl Relay {
+    /// The head at the beginning of the input is complete.
+    pub(super) fn begin(&mut self, length: usize) -> Result<(), Stop> {
+        self.requests += 1;
+        self.scan = HeadScan::default();
+        self.waiting = Waiting::Nothing;
+        self.alarm.set(None);
+        with_lines(|lines| {
+            let head = &self.from_client.unjudged()[..length];
+            let read = RequestHead::read(head, lines).map_err(Stop::Refused)?;
+            let is_head = read.is_head(head);
+            let repeatable = read.is_safe(head) && Body::new(read.framing, true).has_ended();
+            match self.send_on(&read, length, lines) {
+                Ok(sent) => {
+                    self.from_client.skip(length);
+                    self.take_turn(read, is_head, repeatable, sent);
+                    Ok(())
+                }
+                Err(answer) => {
+                    self.from_client.skip(length);
+                    self.answer(&answer, Some((&read, is_head)));
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    /// Writes the head for the upstream; the error is modash's own answer.
+    fn send_on(
+        &mut self,
+        read: &RequestHead,
+        length: usize,
+        lines: &mut Lines,
+    ) -> Result<Sent, own::Answer> {
+        let head = &self.from_client.unjudged()[..length];
+        if self.peer.surplus {
+            return Err(own::Answer::of(too_many_connections(http::Version::HTTP_11)));
+        }
+        let refuse = |refusal: Refusal| {
+            Counters::add(&self.core.shared.counters.refused);
+            own::Answer::of(refusal.response())
+        };
+        let target = read.target.of(head);
+        let way = match read.form {
+            TargetForm::Origin => self.core.router.way(target),
+            TargetForm::Asterisk => self.core.router.way(b"/"),
+            TargetForm::Absolute | TargetForm::Authority => {
+                return Err(refuse(Refusal::NotAForwardProxy));
+            }
+        };
+        let (pool, name, host, rest, metered) = match way {
+            Way::Healthz => {
+                let answer = json_response(StatusCode::OK, r#"{"status":"ok"}"#);
+                return Err(own::Answer::of(answer));
+            }
+            Way::Gateway(pool, rest) => (pool, Arc::from("gateway"), None, rest, false),
+            Way::Upstream(upstream, rest) => {
+                let host = upstream.pool.base().host_header().as_bytes();
+                (&upstream.pool, upstream.name.clone(), Some(host), rest, true)
+            }
+        };
+        let added = forwarded(&self.peer, head, lines);
+        let running = metered.then(|| {
+            let parts = facts::parts(read, head, lines);
+            let calibration = self.core.aid.calibration.clone();
+            let exchange = Exchange::begin(&parts, name.clone(), calibration);
+            Running::begin(exchange, self.core.shared.clone())
+        });
+        let base = pool.base().base_path().as_bytes();
+        let rest = if read.form == TargetForm::Asterisk { target } else { rest };
+        let joined;
+        let target = match (base, rest.first()) {
+            (_, Some(b'/')) => [base, rest],
+            // As it came, unless the base path or the name of an upstream is in front.
+            ([], Some(b'*')) => [base, rest],
+            _ => {
+                joined = [base, b"/"].concat();
+                [&joined[..], if rest == b"*" { b"" } else { rest }]
+            }
+        };
+        let changes = RequestChanges { target, host, added: &added };
+        self.to_upstream.release();
+        read.write(head, lines, &changes, self.to_upstream.bytes());
+        Ok(Sent { pool: pool.clone(), name, running })
+    }
+
+    fn take_turn(&mut self, request: RequestHead, is_head: bool, repeatable: bool, sent: Sent) {
+        let body = Body::new(request.framing, true);
+        let Sent { pool, name, running } = sent;
+        let turn = Box::new(Turn {
+            request,
+            is_head,
+            repeatable,
+            running,
+            name,
+            pool,
+            body_wanted: body.has_ended(),
+            body,
+            sending: Sending::Open,
+            unsent: None,
+            retried: false,
+            answering: Answering::Head(HeadScan::default()),
+            unchunked: false,
+            closes: false,
+            keeps_upstream: false,
+            streams: false,
+            waits_since: None,
+        });
+        if turn.body.has_ended()
+            && let Some(exchange) = turn.exchange()
+        {
+            exchange.request_end();
+        }
+        let lease = turn.pool.lease_idle();
+        let connecting = lease.is_none().then(|| turn.pool.clone().lease(false));
+        self.turn = Some(turn);
+        match (lease, connecting) {
+            (Some(lease), _) => self.use_lease(lease),
+            (None, Some(connecting)) => self.phase = Phase::Connecting(Box::pin(connecting)),
+            (None, None) => {}
+        }
+    }
+}
+
+/// The lines of `X-Forwarded-*`, instead of those that came.
+fn forwarded(peer: &super::Peer, head: &[u8], lines: &mut Lines) -> Vec<u8> {
+    const FOR: &str = "x-forwarded-for";
+    const PROTO: &str = "x-forwarded-proto";
+    const HOST: &str = "x-forwarded-host";
+    if peer.forwarded == ForwardedHeaders::Off {
+        return Vec::new();
+    }
+    let mut added = Vec::new();
+    let mut addresses = Vec::new();
+    if peer.forwarded == ForwardedHeaders::Replace {
+        for name in [FOR, PROTO, HOST, "forwarded"] {
+            lines.drop_all(head, name);
+        }
+    } else {
+        let named =
+            lines.iter().filter(|line| line.name.of(head).eq_ignore_ascii_case(FOR.as_bytes()));
+        for line in named {
+            addresses.extend_from_slice(line.value.of(head));
+            addresses.extend_from_slice(b", ");
+        }
+        lines.drop_all(head, FOR);
+    }
+    addresses.extend_from_slice(peer.address.to_canonical().to_string().as_bytes());
+    let replaces = peer.forwarded == ForwardedHeaders::Replace;
+    let absent = |name| replaces || lines.value(head, name).is_none();
+    let mut add = |name: &str, value: &[u8]| {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            added.extend_from_slice(part);
+        }
+    };
+    add(FOR, &addresses);
+    if absent(PROTO) {
+        add(PROTO, if peer.secure { b"https" } else { b"http" });
+    }
+    if absent(HOST)
+        && let Some(host) = lines.value(head, "host")
+    {
+        add(HOST, host);
+    }
+    added
+}
+
+/// Whether a request has bytes behind its head.
+pub(super) fn has_body(read: &RequestHead) -> bool {
+    !matches!(read.framing, Framing::None | Framing::Length(0))
+}
+
+/// Whether a client may get interim responses (RFC 9110 15.2).
+pub(super) fn takes_informational(read: &RequestHead) -> bool {
+    read.version == Version::Http11
+}

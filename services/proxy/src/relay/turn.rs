@@ -1,0 +1,87 @@
+//! One request with its response on its way through the relay.
+
+use std::sync::Arc;
+
+use modash_http1::{Body, HeadScan, RequestHead};
+use tokio::time::Instant;
+
+use crate::{
+    exchange::{Ending, Exchange, Running},
+    upstream::Pool,
+};
+
+/// How far the request is on its way to the upstream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// Some of it is to be read or written.
+    Open,
+    /// All of it was written.
+    Done,
+    /// The upstream takes no more of it. A response may have come before.
+    Refused,
+}
+
+/// How far the response is.
+pub(super) enum Answering {
+    /// Its head has not come.
+    Head(HeadScan),
+    /// Its head went on.
+    Body(Body),
+    /// All of it was read.
+    Ended,
+}
+
+/// One request and its response.
+pub(super) struct Turn {
+    pub(super) request: RequestHead,
+    pub(super) is_head: bool,
+    /// Safe and without a body: it may be sent again.
+    pub(super) repeatable: bool,
+    /// `None`: it is not metered, or has ended.
+    pub(super) running: Option<Running>,
+    /// Name of the upstream.
+    pub(super) name: Arc<str>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) body: Body,
+    pub(super) sending: Sending,
+    /// What was written of it, if none of that can have arrived.
+    pub(super) unsent: Option<Vec<u8>>,
+    /// It was sent again.
+    pub(super) retried: bool,
+    /// Bytes of the body came from the client, or it was asked for them.
+    pub(super) body_wanted: bool,
+    pub(super) answering: Answering,
+    /// Chunks are taken off the response.
+    pub(super) unchunked: bool,
+    /// The client's connection ends behind the response.
+    pub(super) closes: bool,
+    /// The upstream's connection can be used again.
+    pub(super) keeps_upstream: bool,
+    /// The length of the response was not known when it began.
+    pub(super) streams: bool,
+    /// Since when the upstream is waited for.
+    pub(super) waits_since: Option<Instant>,
+}
+
+impl Turn {
+    /// The exchange, if it is metered.
+    pub(super) fn exchange(&self) -> Option<&Arc<Exchange>> {
+        self.running.as_ref().map(Running::exchange)
+    }
+
+    /// A connection is there; `new`: it was opened for this request.
+    pub(super) fn connected(&mut self, new: bool) {
+        let Some(exchange) = self.exchange() else { return };
+        if new {
+            exchange.connected();
+        }
+        exchange.sending();
+    }
+
+    /// Ends the exchange. Later calls change nothing.
+    pub(super) fn end(&mut self, ending: Ending) {
+        if let Some(mut running) = self.running.take() {
+            running.end(ending);
+        }
+    }
+}
