@@ -55,6 +55,9 @@ use crate::{
 /// already is read.
 const LAST_CHANCE: Duration = Duration::from_millis(20);
 
+/// The same for a connection that never had one: its first may be on its way.
+const FIRST_CHANCE: Duration = Duration::from_secs(1);
+
 /// Bytes that are still taken from a client that was refused, so that it can read
 /// why: what is left unread when a socket closes takes the answer with it
 /// (RFC 9112 9.6).
@@ -263,6 +266,7 @@ impl Relay {
             self.waiting = waiting;
             self.alarm.set(Some(match waiting {
                 Waiting::LastRequest if self.requests > 0 => LAST_CHANCE,
+                Waiting::LastRequest => self.peer.head_timeout.min(FIRST_CHANCE),
                 Waiting::Request if self.requests > 0 => self.peer.idle_timeout,
                 _ => self.peer.head_timeout,
             }));

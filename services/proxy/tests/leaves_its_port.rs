@@ -108,6 +108,19 @@ async fn a_stop_closes_idle_connections_and_serves_the_one_that_has_just_come() 
 }
 
 #[tokio::test]
+async fn a_stop_does_not_wait_for_connections_that_never_ask() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = with_timeouts(&upstream, 1_000_000, 1_000_000).await;
+    let mut silent = proxy.send("").await;
+    proxy.counted("connections", 1).await;
+    proxy.context.shutdown.request();
+    // Long before the grace period cuts it off.
+    let closed = tokio::time::timeout(PATIENCE / 2, rest(&mut silent)).await;
+    assert_eq!(closed.expect("it is kept"), "");
+    proxy.running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn connections_are_accepted_for_as_long_as_the_drain_delay() {
     let upstream = FakeUpstream::start().await;
     let proxy = TestProxy::start_with(|config| {

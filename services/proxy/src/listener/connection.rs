@@ -13,6 +13,9 @@ use super::client::Client;
 /// arrived already is read.
 const LAST_CHANCE: Duration = Duration::from_millis(20);
 
+/// The same for a connection that never had one: its first may be on its way.
+const FIRST_CHANCE: Duration = Duration::from_secs(1);
+
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
@@ -88,7 +91,8 @@ pub(super) async fn drive<C: GracefulConnection>(
             }
             let next = match stage {
                 Stage::Open if closing.as_mut().poll(context).is_ready() => {
-                    let last = if client.requests() == 0 { patience.head } else { LAST_CHANCE };
+                    let first = client.requests() == 0;
+                    let last = if first { patience.head.min(FIRST_CHANCE) } else { LAST_CHANCE };
                     stage = Stage::LastRequest { before: client.requests() };
                     Some(last)
                 }
