@@ -37,5 +37,7 @@ export default defineConfig({
     include: ["src/**/*.test.{ts,tsx}"],
     setupFiles: ["src/testing/setup.ts"],
     restoreMocks: true,
+    // Several times what the slowest takes beside other work.
+    testTimeout: 60_000,
   },
 });

@@ -21,4 +21,4 @@ test("the generated types are those of ../proto: else run `npm run generate`", (
   } finally {
     rmSync(folder, { recursive: true });
   }
-}, 30_000);
+});

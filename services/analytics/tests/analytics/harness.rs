@@ -3,6 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use modash_analytics::{Analytics, AnalyticsConfig, Error, RollupDays};
 use modash_proto::{
     timestamp_from_micros,
@@ -22,6 +26,9 @@ use tonic::{Status, Streaming, transport::Channel};
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// HTTP/2 without anything around it.
+type HttpClient = Client<HttpConnector, tonic::body::Body>;
 
 /// Running analytics.
 pub(crate) struct TestAnalytics {
@@ -110,6 +117,14 @@ impl TestAnalytics {
     pub(crate) async fn client(&self) -> AnalyticsServiceClient<Channel> {
         AnalyticsServiceClient::new(self.channel().await)
             .max_decoding_message_size(64 * 1024 * 1024)
+    }
+
+    /// A client that leaves deadlines to the server. Tonic's channel has a timer for
+    /// each of its own, which says CANCELLED and may fire before the answer is there.
+    pub(crate) fn client_without_timers(&self) -> AnalyticsServiceClient<HttpClient> {
+        let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+        let origin = format!("http://{}", self.address).parse().unwrap();
+        AnalyticsServiceClient::with_origin(client, origin)
     }
 
     /// A client for events.

@@ -77,7 +77,7 @@ async fn while_the_database_is_silent_a_caller_is_answered_within_its_deadline()
     relay.stall();
     let mut request = tonic::Request::new(UsageSummaryRequest::default());
     request.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
-    let status = analytics.client().await.usage_summary(request).await.unwrap_err();
+    let status = analytics.client_without_timers().usage_summary(request).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
     relay.restore();
     eventually(PATIENCE, || requests(&analytics)).await;

@@ -314,7 +314,8 @@ async fn a_subscription_ends_with_its_deadline() {
     let analytics = TestAnalytics::start().await;
     let mut request = tonic::Request::new(SubscribeRequest::default());
     request.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
-    let mut stream = analytics.client().await.subscribe(request).await.unwrap().into_inner();
+    let mut stream =
+        analytics.client_without_timers().subscribe(request).await.unwrap().into_inner();
     assert!(stream.message().await.unwrap().is_some());
     assert_eq!(stream.message().await.unwrap_err().code(), Code::DeadlineExceeded);
 }
