@@ -300,7 +300,8 @@ export type UsageTimeseriesResponse = Message<"modash.v1.UsageTimeseriesResponse
 
   /**
    * Groups in the range without a series of their own: the sum of these is the
-   * series "other".
+   * series "other". By model it also has the requests that call none, as
+   * ModelBreakdownResponse.other has them.
    *
    * @generated from field: uint64 other_groups = 4;
    */
@@ -328,7 +329,7 @@ export type UsageSeries = Message<"modash.v1.UsageSeries"> & {
   key: string;
 
   /**
-   * This is the sum of all groups without a series of their own.
+   * This is the sum of what has no series of its own.
    *
    * @generated from field: bool other = 2;
    */
@@ -696,8 +697,10 @@ export type ModelBreakdownResponse = Message<"modash.v1.ModelBreakdownResponse">
   total: bigint;
 
   /**
-   * The sum of all models beyond the limit: total without those in rows. It has no
-   * percentiles and no newest request. Absent: there are none.
+   * The sum of all requests that are in no row: those of models beyond the limit
+   * (total without those in rows), and those that call no model, which are
+   * retrievals, lists, files, probes (RETRIEVAL and OTHER without a model). It has
+   * no percentiles and no newest request. Absent: there are none.
    *
    * @generated from field: modash.v1.ModelRow other = 3;
    */
@@ -718,7 +721,7 @@ export const ModelBreakdownResponseSchema: GenMessage<ModelBreakdownResponse> = 
  */
 export type ModelRow = Message<"modash.v1.ModelRow"> & {
   /**
-   * Its name. Empty: requests that named none.
+   * Its name. Empty: calls that named none.
    *
    * @generated from field: string model = 1;
    */

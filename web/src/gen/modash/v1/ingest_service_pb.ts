@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modash/v1/ingest_service.proto.
  */
 export const file_modash_v1_ingest_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch5tb2Rhc2gvdjEvaW5nZXN0X3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSK7AQoSU3RyZWFtVXNhZ2VSZXF1ZXN0EiEKBWhlbGxvGAEgASgLMhAubW9kYXNoLnYxLkhlbGxvSAASJgoFYmF0Y2gYAiABKAsyFS5tb2Rhc2gudjEuRXZlbnRCYXRjaEgAEiUKBGxpdmUYAyABKAsyFS5tb2Rhc2gudjEuTGl2ZVVwZGF0ZUgAEigKBXN0YXRzGAQgASgLMhcubW9kYXNoLnYxLlJlcGxpY2FTdGF0c0gAQgkKB21lc3NhZ2UiewoFSGVsbG8SEgoKcmVwbGljYV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhUKDW5leHRfc2VxdWVuY2UYAyABKAQSNgoScHJvY2Vzc19zdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCgpFdmVudEJhdGNoEhYKDmZpcnN0X3NlcXVlbmNlGAEgASgEEiUKBmV2ZW50cxgCIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50Im8KCkxpdmVVcGRhdGUSEAoIc25hcHNob3QYASABKAgSKAoIcmVxdWVzdHMYAiADKAsyFi5tb2Rhc2gudjEuTGl2ZVJlcXVlc3QSJQoEcGFydBgDIAEoCzIXLm1vZGFzaC52MS5TbmFwc2hvdFBhcnQiKwoMU25hcHNob3RQYXJ0Eg0KBWluZGV4GAEgASgNEgwKBGxhc3QYAiABKAgisAIKDFJlcGxpY2FTdGF0cxIPCgdzdGFydGVkGAEgASgEEhAKCGZpbmlzaGVkGAIgASgEEg4KBnF1ZXVlZBgDIAEoBBIPCgdzcG9vbGVkGAQgASgEEgwKBHNlbnQYBSABKAQSFAoMYWNrbm93bGVkZ2VkGAYgASgEEg8KB2Ryb3BwZWQYByABKAQSEAoIcmVqZWN0ZWQYCCABKAQSNAoQb2xkZXN0X3Vuc2VudF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoJcmVjb3ZlcmVkGAogASgESACIAQESGAoLaW50ZXJydXB0ZWQYCyABKARIAYgBARIPCgdkYW1hZ2VkGAwgASgEQgwKCl9yZWNvdmVyZWRCDgoMX2ludGVycnVwdGVkIo4BChNTdHJlYW1Vc2FnZVJlc3BvbnNlEh0KA2FjaxgBIAEoCzIOLm1vZGFzaC52MS5BY2tIABIjCgZyZWplY3QYAiABKAsyES5tb2Rhc2gudjEuUmVqZWN0SAASKAoJc2xvd19kb3duGAMgASgLMhMubW9kYXNoLnYxLlNsb3dEb3duSABCCQoHbWVzc2FnZSIXCgNBY2sSEAoIc2VxdWVuY2UYASABKAQiPAoGUmVqZWN0EhAKCHNlcXVlbmNlGAEgASgEEhAKCGV2ZW50X2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSI0CghTbG93RG93bhIoCgVwYXVzZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbjJhCg1Jbmdlc3RTZXJ2aWNlElAKC1N0cmVhbVVzYWdlEh0ubW9kYXNoLnYxLlN0cmVhbVVzYWdlUmVxdWVzdBoeLm1vZGFzaC52MS5TdHJlYW1Vc2FnZVJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_modash_v1_usage_event]);
+  fileDesc("Ch5tb2Rhc2gvdjEvaW5nZXN0X3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSK7AQoSU3RyZWFtVXNhZ2VSZXF1ZXN0EiEKBWhlbGxvGAEgASgLMhAubW9kYXNoLnYxLkhlbGxvSAASJgoFYmF0Y2gYAiABKAsyFS5tb2Rhc2gudjEuRXZlbnRCYXRjaEgAEiUKBGxpdmUYAyABKAsyFS5tb2Rhc2gudjEuTGl2ZVVwZGF0ZUgAEigKBXN0YXRzGAQgASgLMhcubW9kYXNoLnYxLlJlcGxpY2FTdGF0c0gAQgkKB21lc3NhZ2UiewoFSGVsbG8SEgoKcmVwbGljYV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhUKDW5leHRfc2VxdWVuY2UYAyABKAQSNgoScHJvY2Vzc19zdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJxCgpFdmVudEJhdGNoEhYKDmZpcnN0X3NlcXVlbmNlGAEgASgEEiUKBmV2ZW50cxgCIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50EiQKCHJlZnVzYWxzGAMgAygLMhIubW9kYXNoLnYxLlJlZnVzYWwiOgoHUmVmdXNhbBIQCghzZXF1ZW5jZRgBIAEoBBIOCgZyZWFzb24YAiABKAkSDQoFZXZlbnQYAyABKAwibwoKTGl2ZVVwZGF0ZRIQCghzbmFwc2hvdBgBIAEoCBIoCghyZXF1ZXN0cxgCIAMoCzIWLm1vZGFzaC52MS5MaXZlUmVxdWVzdBIlCgRwYXJ0GAMgASgLMhcubW9kYXNoLnYxLlNuYXBzaG90UGFydCIrCgxTbmFwc2hvdFBhcnQSDQoFaW5kZXgYASABKA0SDAoEbGFzdBgCIAEoCCKwAgoMUmVwbGljYVN0YXRzEg8KB3N0YXJ0ZWQYASABKAQSEAoIZmluaXNoZWQYAiABKAQSDgoGcXVldWVkGAMgASgEEg8KB3Nwb29sZWQYBCABKAQSDAoEc2VudBgFIAEoBBIUCgxhY2tub3dsZWRnZWQYBiABKAQSDwoHZHJvcHBlZBgHIAEoBBIQCghyZWplY3RlZBgIIAEoBBI0ChBvbGRlc3RfdW5zZW50X2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCglyZWNvdmVyZWQYCiABKARIAIgBARIYCgtpbnRlcnJ1cHRlZBgLIAEoBEgBiAEBEg8KB2RhbWFnZWQYDCABKARCDAoKX3JlY292ZXJlZEIOCgxfaW50ZXJydXB0ZWQijgEKE1N0cmVhbVVzYWdlUmVzcG9uc2USHQoDYWNrGAEgASgLMg4ubW9kYXNoLnYxLkFja0gAEiMKBnJlamVjdBgCIAEoCzIRLm1vZGFzaC52MS5SZWplY3RIABIoCglzbG93X2Rvd24YAyABKAsyEy5tb2Rhc2gudjEuU2xvd0Rvd25IAEIJCgdtZXNzYWdlIhcKA0FjaxIQCghzZXF1ZW5jZRgBIAEoBCI8CgZSZWplY3QSEAoIc2VxdWVuY2UYASABKAQSEAoIZXZlbnRfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJIjQKCFNsb3dEb3duEigKBXBhdXNlGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uMmEKDUluZ2VzdFNlcnZpY2USUAoLU3RyZWFtVXNhZ2USHS5tb2Rhc2gudjEuU3RyZWFtVXNhZ2VSZXF1ZXN0Gh4ubW9kYXNoLnYxLlN0cmVhbVVzYWdlUmVzcG9uc2UoATABYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_modash_v1_usage_event]);
 
 /**
  * From proxy to analytics.
@@ -133,6 +133,15 @@ export type EventBatch = Message<"modash.v1.EventBatch"> & {
    * @generated from field: repeated modash.v1.UsageEvent events = 2;
    */
   events: UsageEvent[];
+
+  /**
+   * Which of the events stand in for others, because of which analytics refused
+   * every batch that had them. A stand-in has event_id and replica_id only; it
+   * goes to quarantine and is rejected.
+   *
+   * @generated from field: repeated modash.v1.Refusal refusals = 3;
+   */
+  refusals: Refusal[];
 };
 
 /**
@@ -141,6 +150,41 @@ export type EventBatch = Message<"modash.v1.EventBatch"> & {
  */
 export const EventBatchSchema: GenMessage<EventBatch> = /*@__PURE__*/
   messageDesc(file_modash_v1_ingest_service, 2);
+
+/**
+ * An event that analytics could not read.
+ *
+ * @generated from message modash.v1.Refusal
+ */
+export type Refusal = Message<"modash.v1.Refusal"> & {
+  /**
+   * Sequence number of its stand-in.
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * What analytics said. At most 256 bytes.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * The event as it was sent, or its first 16 KiB.
+   *
+   * @generated from field: bytes event = 3;
+   */
+  event: Uint8Array;
+};
+
+/**
+ * Describes the message modash.v1.Refusal.
+ * Use `create(RefusalSchema)` to create a new message.
+ */
+export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
+  messageDesc(file_modash_v1_ingest_service, 3);
 
 /**
  * Running requests of one process. Not sequenced; may be dropped; repeated in
@@ -178,7 +222,7 @@ export type LiveUpdate = Message<"modash.v1.LiveUpdate"> & {
  * Use `create(LiveUpdateSchema)` to create a new message.
  */
 export const LiveUpdateSchema: GenMessage<LiveUpdate> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 3);
+  messageDesc(file_modash_v1_ingest_service, 4);
 
 /**
  * Place of a message in a snapshot of several messages. A snapshot of which a
@@ -208,7 +252,7 @@ export type SnapshotPart = Message<"modash.v1.SnapshotPart"> & {
  * Use `create(SnapshotPartSchema)` to create a new message.
  */
 export const SnapshotPartSchema: GenMessage<SnapshotPart> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 4);
+  messageDesc(file_modash_v1_ingest_service, 5);
 
 /**
  * Counters of one replica since its start, all of one moment. Sent every second.
@@ -311,7 +355,7 @@ export type ReplicaStats = Message<"modash.v1.ReplicaStats"> & {
  * Use `create(ReplicaStatsSchema)` to create a new message.
  */
 export const ReplicaStatsSchema: GenMessage<ReplicaStats> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 5);
+  messageDesc(file_modash_v1_ingest_service, 6);
 
 /**
  * From analytics to proxy.
@@ -356,7 +400,7 @@ export type StreamUsageResponse = Message<"modash.v1.StreamUsageResponse"> & {
  * Use `create(StreamUsageResponseSchema)` to create a new message.
  */
 export const StreamUsageResponseSchema: GenMessage<StreamUsageResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 6);
+  messageDesc(file_modash_v1_ingest_service, 7);
 
 /**
  * All events of this stream up to a sequence number are committed or rejected.
@@ -377,7 +421,7 @@ export type Ack = Message<"modash.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 7);
+  messageDesc(file_modash_v1_ingest_service, 8);
 
 /**
  * One event that will never be stored; do not send it again.
@@ -412,7 +456,7 @@ export type Reject = Message<"modash.v1.Reject"> & {
  * Use `create(RejectSchema)` to create a new message.
  */
 export const RejectSchema: GenMessage<Reject> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 8);
+  messageDesc(file_modash_v1_ingest_service, 9);
 
 /**
  * Advice to pause between batches.
@@ -433,7 +477,7 @@ export type SlowDown = Message<"modash.v1.SlowDown"> & {
  * Use `create(SlowDownSchema)` to create a new message.
  */
 export const SlowDownSchema: GenMessage<SlowDown> = /*@__PURE__*/
-  messageDesc(file_modash_v1_ingest_service, 9);
+  messageDesc(file_modash_v1_ingest_service, 10);
 
 /**
  * Receives usage events.

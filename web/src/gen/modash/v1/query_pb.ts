@@ -54,7 +54,8 @@ export const TimeRangeSchema: GenMessage<TimeRange> = /*@__PURE__*/
  */
 export type Filter = Message<"modash.v1.Filter"> & {
   /**
-   * The response's model, else the one requested.
+   * The response's model, else the one requested. Empty: calls that named none;
+   * requests that call no model pass no filter by model.
    *
    * @generated from field: repeated string models = 1;
    */
