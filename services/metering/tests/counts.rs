@@ -513,6 +513,16 @@ fn zeros_beside_content_are_no_counts() {
 }
 
 #[test]
+fn a_prompt_without_cached_tokens_stays_so_when_the_answer_breaks_off() {
+    let start = r#"{"type":"message_start","message":{"id":"m","usage":{"cache_read_input_tokens":0,"input_tokens":35,"output_tokens":0}}}"#;
+    let text =
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}"#;
+    let reading = sse(MESSAGES, &[start, text]).read();
+    assert_eq!(counts(&reading), [Some(35), Some(0), None, Some(35)]);
+    assert_eq!(reading.source, UsageSource::UpstreamPartial);
+}
+
+#[test]
 fn the_id_of_an_error_document_is_no_response_id() {
     for (path, status, body) in [
         (CHAT, 500, r#"{"id":"err_1","error":{"type":"x"}}"#),

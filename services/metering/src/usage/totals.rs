@@ -109,17 +109,17 @@ fn total(tokens: &Tokens, reported: Option<u64>) -> Option<u64> {
     prompt.checked_add(completion).filter(|sum| *sum <= MAX_COUNT).max(reported)
 }
 
-/// Content was generated, so a completion of 0 and the zeros beside it were never
-/// counted.
+/// Content was generated, so a completion of 0 was not counted; neither was the input
+/// if its count is 0 too. Parts of 0 of a positive prompt are counts: what a stream
+/// begins with states the input only.
 fn forget_zeros(tokens: &mut Tokens) {
-    for count in [
-        &mut tokens.prompt,
-        &mut tokens.cached_prompt,
-        &mut tokens.cache_write,
-        &mut tokens.completion,
-        &mut tokens.reasoning,
-        &mut tokens.total,
-    ] {
-        *count = count.filter(|count| *count > 0);
+    let positive = |count: &u64| *count > 0;
+    tokens.completion = tokens.completion.filter(positive);
+    tokens.reasoning = tokens.reasoning.filter(positive);
+    tokens.total = tokens.total.filter(positive);
+    if tokens.prompt.is_none_or(|prompt| prompt == 0) {
+        tokens.prompt = None;
+        tokens.cached_prompt = tokens.cached_prompt.filter(positive);
+        tokens.cache_write = tokens.cache_write.filter(positive);
     }
 }
