@@ -15,6 +15,8 @@ use crate::server::{LlamaServer, Modash};
 /// More than the server generates in the time of these tests, and room for it.
 const LONG: u64 = 30_000;
 const ROOM: [&str; 2] = ["--context", "65536"];
+/// Streams that are left in the middle, one after the other.
+const LEFT: [&str; 2] = ["/v1/chat/completions", "/completion"];
 
 /// Begins a long stream and returns its first bytes with the connection.
 async fn stream(modash: &Modash, path: &str) -> (RawReader<TcpStream>, Vec<u8>) {
@@ -54,17 +56,32 @@ fn by_path(rows: Vec<Value>) -> HashMap<String, Value> {
     rows.into_iter().map(|row| (row["path"].as_str().unwrap().to_owned(), row)).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_a_server_killed_in_mid_stream_the_row_is_truncated_and_has_what_was_seen() {
-    let server = LlamaServer::start(&ROOM).await;
-    let modash = Modash::start(&server.url, "observe").await;
-    let (native, native_start) = stream(&modash, "/completion").await;
-    let (chat, chat_start) = stream(&modash, "/v1/chat/completions").await;
+/// Leaves streams: the server stops generating. Documents are left out, since this
+/// server goes on with one that nobody waits for, with modash or without.
+async fn leave_in_mid_stream(server: &LlamaServer, modash: &Modash) {
+    for (index, path) in LEFT.into_iter().enumerate() {
+        let (client, _) = stream(modash, path).await;
+        eventually(PATIENCE, || async { server.busy_slots().await == 1 }).await;
+        drop(client);
+        eventually(PATIENCE, || async { server.busy_slots().await == 0 }).await;
+        let (_, generated) = server.totals().await;
+        assert!(generated < LONG, "{path} went on to its end");
+        let row = modash.rows(index + 1).await.pop().unwrap();
+        assert_eq!(row["outcome"], "OUTCOME_CLIENT_CLOSED", "{row}");
+    }
+}
+
+/// Kills the server in the middle of two streams: both rows are truncated and have what
+/// was seen until then.
+async fn kill_in_mid_stream(server: &LlamaServer, modash: &Modash) {
+    let (native, native_start) = stream(modash, "/completion").await;
+    let (chat, chat_start) = stream(modash, "/v1/chat/completions").await;
     server.kill();
     let native = read_to_the_break(native, native_start).await;
     let chat = read_to_the_break(chat, chat_start).await;
 
-    let rows = by_path(modash.rows(2).await);
+    let rows = modash.rows(LEFT.len() + 2).await;
+    let rows = by_path(rows.into_iter().skip(LEFT.len()).collect());
     let row = &rows["/completion"];
     assert_eq!(row["outcome"], "OUTCOME_TRUNCATED", "{row}");
     assert_eq!(row["usageSource"], "USAGE_SOURCE_UPSTREAM_PARTIAL", "{row}");
@@ -88,19 +105,10 @@ async fn of_a_server_killed_in_mid_stream_the_row_is_truncated_and_has_what_was_
     assert!(row["completionTokens"].as_u64().unwrap() >= events as u64, "{events}, {row}");
 }
 
-/// Only of streams: this server itself goes on with a document that nobody waits for.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_whose_client_leaves_frees_its_slot() {
+async fn a_client_that_leaves_frees_its_slot_and_a_killed_server_truncates_its_answers() {
     let server = LlamaServer::start(&ROOM).await;
     let modash = Modash::start(&server.url, "observe").await;
-    for (index, path) in ["/v1/chat/completions", "/completion"].into_iter().enumerate() {
-        let (client, _) = stream(&modash, path).await;
-        eventually(PATIENCE, || async { server.busy_slots().await == 1 }).await;
-        drop(client);
-        eventually(PATIENCE, || async { server.busy_slots().await == 0 }).await;
-        let (_, generated) = server.totals().await;
-        assert!(generated < LONG, "{path} went on to its end");
-        let row = modash.rows(index + 1).await.pop().unwrap();
-        assert_eq!(row["outcome"], "OUTCOME_CLIENT_CLOSED", "{row}");
-    }
+    leave_in_mid_stream(&server, &modash).await;
+    kill_in_mid_stream(&server, &modash).await;
 }
