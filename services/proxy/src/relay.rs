@@ -218,11 +218,12 @@ impl Relay {
 
     /// Waits for a head and begins its request.
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
-        if !self.to_client.is_empty() && self.poll_to_client(context)?.is_pending() {
-            // A client that does not read has no more time than one that does not write.
-            return self.poll_patience(context);
-        }
         loop {
+            if !self.to_client.is_empty() && self.poll_to_client(context)?.is_pending() {
+                // A client that does not read has no more time than one that does not
+                // write.
+                return self.poll_patience(context);
+            }
             if self.requests == 0 {
                 match preface(self.from_client.unjudged()) {
                     Preface::Http2 => {
@@ -237,6 +238,10 @@ impl Relay {
             }
             if !matches!(self.phase, Phase::Head) {
                 return Poll::Ready(Ok(()));
+            }
+            if !self.to_client.is_empty() {
+                // modash has answered by itself.
+                continue;
             }
             match self.poll_client(context) {
                 Poll::Ready(Ok(1..)) => {}

@@ -10,7 +10,10 @@ use modash_test_support::{
     raw::{Framing, MessageKind, RawReader},
 };
 use support::{PATIENCE, TestProxy, read_until};
-use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 async fn proxy() -> (FakeUpstream, TestProxy) {
     let upstream = FakeUpstream::start().await;
@@ -155,4 +158,19 @@ async fn options_of_the_server_itself_are_asked_upstream() {
     let text = rest(&mut client).await;
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");
     assert_eq!(upstream.next_request().await.target, "*");
+}
+
+#[tokio::test]
+async fn answers_of_modashs_own_leave_at_once_and_the_connection_stays() {
+    let (upstream, proxy) = proxy().await;
+    let mut client = proxy.send("").await;
+    for _ in 0..2 {
+        client.write_all(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n").await.unwrap();
+        let answer = read_until(&mut client, "}").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        client.write_all(b"GET http://there/ HTTP/1.1\r\nHost: there\r\n\r\n").await.unwrap();
+        let answer = read_until(&mut client, "}}").await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+    assert_eq!(upstream.requests().len(), 0);
 }
