@@ -325,12 +325,19 @@ pub(crate) fn keep_last(old: &mut Option<String>, text: Option<&[u8]>, limit: us
     if old.as_ref().is_some_and(|old| same(old.as_bytes(), text)) {
         return;
     }
-    let mut new = String::from_utf8_lossy(text).into_owned();
-    // No database takes a NUL, and no page shows the others.
-    if new.contains(char::is_control) {
-        new = new.replace(char::is_control, "\u{fffd}");
-    }
+    // Nearly all names are printable ASCII, and as they should be.
+    let plain = text.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
+    *old = Some(match std::str::from_utf8(text) {
+        Ok(text) if plain => text.to_owned(),
+        _ => presentable(text, limit),
+    });
+}
+
+/// A name that a database takes and a page shows, of at most `limit` bytes.
+#[cold]
+fn presentable(text: &[u8], limit: usize) -> String {
+    let mut name = String::from_utf8_lossy(text).replace(char::is_control, "\u{fffd}");
     // Replacement characters are longer than what they replace.
-    new.truncate(new.floor_char_boundary(limit));
-    *old = Some(new);
+    name.truncate(name.floor_char_boundary(limit));
+    name
 }

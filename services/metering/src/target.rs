@@ -65,13 +65,13 @@ impl<'a> Target<'a> {
     /// The part between the last `start` and `end` at the end of the path.
     pub(crate) fn between(&self, start: &str, end: &str) -> Option<String> {
         let path = self.path.strip_suffix(end)?;
-        let at = path.rfind(start)? + start.len();
+        let at = behind_last(path, start)?;
         (at < path.len()).then(|| percent_decoded(&path[at..]))
     }
 
     /// The segment that follows `start`.
     pub(crate) fn after(&self, start: &str) -> Option<String> {
-        let at = self.path.rfind(start)? + start.len();
+        let at = behind_last(self.path, start)?;
         let segment = self.path[at..].split('/').next()?;
         (!segment.is_empty()).then(|| percent_decoded(segment))
     }
@@ -83,6 +83,19 @@ impl<'a> Target<'a> {
             (key == name && !value.is_empty()).then(|| percent_decoded(value))
         })
     }
+}
+
+/// Where the last `start` ends, which begins with a slash. Compared at slashes only:
+/// each request looks for several, and hardly any has one.
+fn behind_last(path: &str, start: &str) -> Option<usize> {
+    let mut end = path.len();
+    while let Some(at) = memchr::memrchr(b'/', &path.as_bytes()[..end]) {
+        if path[at..].starts_with(start) {
+            return Some(at + start.len());
+        }
+        end = at;
+    }
+    None
 }
 
 /// Percent-decodes once; what does not decode stays as it is.
@@ -100,4 +113,25 @@ fn percent_decoded(text: &str) -> String {
         at += if byte.is_some() { 3 } else { 1 };
     }
     String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_place_of_several_is_found_at_slashes_only() {
+        for (path, start) in [
+            ("/a/b/a/c", "/a/"),
+            ("/a/b/c/", "/b/c/"),
+            ("/xa/b", "a/b"),
+            ("/a//a/", "//"),
+            ("", "/a/"),
+            ("/é/a/é", "/a/"),
+        ] {
+            let expected = path.rfind(start).filter(|_| start.starts_with('/'));
+            let found = behind_last(path, start);
+            assert_eq!(found, expected.map(|at| at + start.len()), "{start} in {path}");
+        }
+    }
 }
