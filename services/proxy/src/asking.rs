@@ -79,11 +79,6 @@ impl StreamUsageAid {
         Self { mode, refusals: Refusals::default(), calibration: Arc::default() }
     }
 
-    /// Whether no request is ever changed.
-    pub(crate) fn only_observes(&self) -> bool {
-        self.mode == StreamUsage::Observe
-    }
-
     /// Whether a request may be changed, as far as its head tells.
     pub(crate) fn injection(&self, head: &Parts, upstream: &Upstream) -> Option<Injection> {
         if self.mode == StreamUsage::Observe {
@@ -92,6 +87,11 @@ impl StreamUsageAid {
         let host = upstream.pool.base().host();
         let (method, uri, headers) = (&head.method, &head.uri, &head.headers);
         Injection::new(method, uri, headers, host, &upstream.name, &self.refusals, MOST_HELD)
+    }
+
+    /// Whether a request may be changed, so that the bridge has to send it.
+    pub(crate) fn injects(&self, head: &Parts, upstream: &Upstream) -> bool {
+        self.injection(head, upstream).is_some()
     }
 
     /// Notes what the head of any answer tells about asking its upstream.

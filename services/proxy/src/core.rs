@@ -9,7 +9,6 @@ use std::{
     },
 };
 
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 #[cfg(test)]
@@ -23,11 +22,6 @@ use crate::{
 pub(crate) struct Core {
     /// Where requests go.
     pub(crate) router: Router,
-    /// Clients of HTTP/1.1 are relayed as bytes: all upstreams speak HTTP/1.1, and
-    /// nothing is added to requests.
-    pub(crate) relays: bool,
-    /// Connections that have left HTTP.
-    pub(crate) tunnels: TaskTracker,
     /// What streams without usage get.
     pub(crate) aid: Arc<StreamUsageAid>,
     /// What is shared with other threads.

@@ -4,7 +4,7 @@
 use std::{error::Error as _, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
 use crate::{
@@ -23,32 +23,8 @@ pub(crate) enum Refusal {
     TransferCoding,
 }
 
-/// A request head of HTTP/1.1 that is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BadHead {
-    /// A line ends without CR (RFC 9112 2.2).
-    BareLineFeed,
-    /// A header goes on in the next line (RFC 9112 5.2).
-    FoldedHeader,
-    /// `Content-Length` beside `Transfer-Encoding` (RFC 9112 6.3).
-    TwoFramings,
-    /// `Content-Length` more than once (RFC 9110 8.6).
-    RepeatedLength,
-    /// `Transfer-Encoding` more than once.
-    RepeatedCoding,
-    /// No `Host` (RFC 9112 3.2).
-    NoHost,
-    /// `Host` more than once (RFC 9112 3.2).
-    RepeatedHost,
-    /// The request line is too long.
-    LongTarget,
-    /// The head is too long or has too many headers.
-    TooLarge,
-    /// It did not come in time.
-    Late,
-    /// hyper cannot read it.
-    Malformed,
-}
+/// Why a 101 is no response.
+pub(crate) const SWITCHED_UNASKED: &str = "it switched protocols unasked";
 
 /// A request that the upstream did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -148,43 +124,6 @@ impl Refusal {
     }
 }
 
-impl BadHead {
-    fn status(self) -> StatusCode {
-        match self {
-            Self::LongTarget => StatusCode::URI_TOO_LONG,
-            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Late => StatusCode::REQUEST_TIMEOUT,
-            _ => StatusCode::BAD_REQUEST,
-        }
-    }
-
-    fn message(self) -> &'static str {
-        match self {
-            Self::BareLineFeed => "a line of the request head ends without CR: end lines with CRLF",
-            Self::FoldedHeader => "a header goes on in the next line: write it in one line",
-            Self::TwoFramings => {
-                "the request has both content-length and transfer-encoding: send one of them"
-            }
-            Self::RepeatedLength => "the request has content-length more than once: send it once",
-            Self::RepeatedCoding => {
-                "the request has transfer-encoding more than once: send it once"
-            }
-            Self::NoHost => "the request has no host header, which HTTP/1.1 demands",
-            Self::RepeatedHost => "the request has host more than once: send it once",
-            Self::LongTarget => "the request line is longer than 32 KiB: send the text as a body",
-            Self::TooLarge => "the request head is larger than 80 KiB or has more than 100 headers",
-            Self::Late => "the request head did not arrive in time",
-            Self::Malformed => "the request head is not valid HTTP/1.1",
-        }
-    }
-
-    /// The whole answer, which is written below hyper and ends the connection.
-    pub(crate) fn answer(self) -> Bytes {
-        let kind = if self == Self::Late { "request_timeout" } else { "invalid_request" };
-        last_answer(self.status(), kind, self.message())
-    }
-}
-
 /// The answer to a request head that the relay refuses.
 pub(crate) fn bad_head(fault: modash_http1::Fault) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST);
@@ -193,38 +132,30 @@ pub(crate) fn bad_head(fault: modash_http1::Fault) -> Response<Full<Bytes>> {
 
 /// The answer to a request head that took too long.
 pub(crate) fn late_head() -> Response<Full<Bytes>> {
-    error_response(BadHead::Late.status(), "request_timeout", BadHead::Late.message())
+    let message = "the request head did not arrive in time";
+    error_response(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
 }
 
-/// The whole answer to a client that speaks plain HTTP where TLS is expected.
+/// The whole answer to a client that speaks plain HTTP where TLS is expected; the
+/// connection ends with it.
 pub(crate) fn plain_request_to_tls() -> Bytes {
     let message = "modash speaks TLS on this port: begin the base URL with https://";
-    last_answer(StatusCode::BAD_REQUEST, "invalid_request", message)
-}
-
-/// The bytes of an answer of HTTP/1.1 with which a connection ends.
-fn last_answer(status: StatusCode, kind: &str, message: &str) -> Bytes {
-    let body = error_body(kind, message);
+    let body = error_body("invalid_request", message);
     let head = format!(
-        "HTTP/1.1 {} {}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n",
-        status.as_str(),
-        status.canonical_reason().unwrap_or_default(),
         body.len()
     );
     (head + &body).into()
 }
 
 /// The answer to a client that has one of too many connections.
-pub(crate) fn too_many_connections(version: Version) -> Response<Full<Bytes>> {
+pub(crate) fn too_many_connections() -> Response<Full<Bytes>> {
     let message = "modash has as many connections as it may have: try again later; \
                    MODASH_PROXY_CONNECTIONS says how many there may be";
     let mut response =
         error_response(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    if version < Version::HTTP_2 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     response
 }
 

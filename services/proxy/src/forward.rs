@@ -17,16 +17,13 @@ use hyper::body::Incoming;
 use crate::{
     asking::Asked,
     core::{Core, Counters},
-    error::json_response,
+    error::{SWITCHED_UNASKED, UpstreamFailure, json_response},
     exchange::{Ending, Exchange, Running},
-    expect::Gate,
     headers::retain,
-    listener::Client,
     route::{Route, Upstream},
     send::send,
     tap::{RequestTap, ResponseTap},
-    upgrade::{self, WantsUpgrade},
-    upstream::{Checkout, Pool},
+    upstream::Pool,
 };
 
 /// Body of a response: the upstream's, or modash's own.
@@ -44,8 +41,7 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 ];
 
 /// Answers one request.
-pub(crate) async fn forward(client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
-    let core = &*client.core;
+pub(crate) async fn forward(core: &Core, request: Request<Incoming>) -> Response<ResponseBody> {
     let (head, body) = request.into_parts();
     match core.router.route(&head) {
         Ok(Route::Upstream(upstream, target)) => metered(core, upstream, target, head, body).await,
@@ -72,27 +68,19 @@ async fn metered(
     let exchange = Exchange::begin(&head, upstream.name.clone(), calibration);
     let mut running = Running::begin(exchange, core.shared.clone());
     let exchange = running.exchange().clone();
-    let upgrade = WantsUpgrade::take(&mut head);
     let version = head.version;
     head.headers.insert(HOST, upstream.pool.base().host_header().clone());
-    let mut head = outgoing(head, target);
+    let head = outgoing(head, target);
     let sent = match core.aid.injection(&head, upstream) {
         Some(injection) => core.aid.send(injection, upstream, head, body, &exchange).await,
         None => {
-            let gate = Gate::of(&mut head);
-            let body = RequestTap::new(body, Some(exchange.clone())).behind(gate);
+            let body = RequestTap::new(body, Some(exchange.clone()));
             let request = Request::from_parts(head, body);
             let sent = send(&upstream.pool, request, Some(&exchange)).await;
             sent.map(|(response, checkout)| Asked { response, checkout, filter: None })
         }
     };
-    match sent {
-        Ok(Asked { response, checkout, filter: _ })
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
-        {
-            exchange.response_head(response.status(), response.headers());
-            switched(core, upgrade, &response, checkout, running)
-        }
+    match sent.and_then(stays_in_http) {
         Ok(Asked { response, checkout, filter }) => {
             let (mut head, body) = response.into_parts();
             exchange.response_head(head.status, &head.headers);
@@ -125,23 +113,12 @@ async fn metered(
     }
 }
 
-/// The upstream leaves HTTP; so does the client.
-fn switched(
-    core: &Core,
-    upgrade: Option<WantsUpgrade>,
-    response: &Response<Incoming>,
-    checkout: Checkout,
-    running: Running,
-) -> Response<ResponseBody> {
-    let mut answer = Response::new(Either::Right(Full::default()));
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *answer.headers_mut() = response.headers().clone();
-    // How the headers were spelled.
-    *answer.extensions_mut() = response.extensions().clone();
-    if let Some(upgrade) = upgrade {
-        core.tunnels.spawn(upgrade.tunnel(checkout, running));
+/// Nobody asked the upstream to leave HTTP: requests that do are relayed.
+fn stays_in_http(asked: Asked) -> Result<Asked, UpstreamFailure> {
+    if asked.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(UpstreamFailure::Closed(SWITCHED_UNASKED.to_owned()));
     }
-    answer
+    Ok(asked)
 }
 
 /// To the gateway. `Host` stays, because the gateway compares it with `Origin`.
@@ -212,13 +189,11 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Removes the headers of one hop and keeps the others in order. The two that
-/// ask for an upgrade stay: they are for the upstream to answer.
+/// Removes the headers of one hop and keeps the others in order.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !HOP_BY_HOP.iter().any(|name| headers.contains_key(name)) {
         return;
     }
-    let upgrade = upgrade::asks(headers).then(|| headers.get(header::UPGRADE).cloned()).flatten();
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -227,10 +202,6 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|name| name.trim().parse().ok())
         .collect();
     retain(headers, |name| !HOP_BY_HOP.contains(name) && !named.contains(name));
-    if let Some(protocol) = upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, protocol);
-    }
 }
 
 #[cfg(test)]
@@ -258,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_keeps_its_order_and_an_upgrade_is_passed_on() {
+    fn what_stays_keeps_its_order() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("a", "1"),
@@ -275,9 +246,6 @@ mod tests {
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect();
-        assert_eq!(
-            left,
-            ["a: 1", "a: 3", "b: 2", "c: 4", "connection: Upgrade", "upgrade: websocket"]
-        );
+        assert_eq!(left, ["a: 1", "a: 3", "b: 2", "c: 4"]);
     }
 }

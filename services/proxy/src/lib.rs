@@ -7,17 +7,16 @@
 //! brings it to analytics.
 
 mod asking;
+mod bridge;
 mod client_key;
 mod core;
 mod emit;
 mod error;
 mod exchange;
-mod expect;
 mod fault;
 mod forward;
 mod forwarded;
 mod headers;
-mod interim;
 mod listener;
 mod metrics;
 mod relay;
@@ -29,7 +28,6 @@ mod silence;
 mod stream;
 mod tap;
 mod tls_files;
-mod upgrade;
 mod upstream;
 mod usage_event;
 mod vital;
@@ -39,7 +37,6 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use modash_runtime::{Admin, BindError, ServiceContext, Shutdown, bind, warn_if_exposed};
 use tokio::{net::TcpListener, sync::mpsc::Sender};
-use tokio_util::task::TaskTracker;
 
 use crate::{
     asking::StreamUsageAid,
@@ -188,13 +185,7 @@ impl Proxy {
                 config.threads,
                 &shared,
             );
-            let core = Arc::new(Core {
-                relays: router.relays() && aid.only_observes(),
-                router,
-                tunnels: TaskTracker::new(),
-                aid: aid.clone(),
-                shared,
-            });
+            let core = Arc::new(Core { router, aid: aid.clone(), shared });
             let thread = CoreThread {
                 core,
                 intake,

@@ -5,11 +5,9 @@ mod admission;
 mod client;
 mod connection;
 mod entrance;
-mod guard;
 mod intake;
 mod port;
 mod tls;
-mod wire;
 
 use std::{
     cell::Cell,
@@ -20,12 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::Either;
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulConnection},
+    server::graceful::GracefulConnection,
 };
 use modash_runtime::Shutdown;
 use tokio::{
@@ -36,12 +34,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::tls::ListenerTlsFiles;
 pub(crate) use self::{admission::Admission, client::Client, intake::Intake, port::Port};
-use self::{admission::MOST_SURPLUS, client::ActiveBody, connection::drive, wire::Wire};
+use self::{admission::MOST_SURPLUS, client::ActiveBody, connection::drive};
 use crate::{
     core::{Core, Counters},
     error::too_many_connections,
     forward::forward,
-    interim::{Interim, Outlet},
     relay::{Ended, Peer, Relay},
     stream::{Rewound, Stream},
 };
@@ -53,8 +50,8 @@ const HAND_OVER: Duration = Duration::from_millis(500);
 /// The last part of that, in which no handshake begins any more.
 const LAST_HANDSHAKES: Duration = Duration::from_millis(100);
 
-/// Most bytes of one connection that wait to be parsed or written, and so the
-/// largest head: a header of 64 KiB, which common servers take, and the others.
+/// HTTP/2: most bytes of one connection that wait to be written, and the largest
+/// list of headers: one of 64 KiB, which common servers take, and the others.
 const MAX_BUFFER: usize = 80 * 1024;
 
 /// HTTP/2: most requests of one client at once, and how far each upload may run
@@ -105,8 +102,7 @@ pub(crate) async fn serve(
     }
     drop((socket, intake));
     connections.running.close();
-    core.tunnels.close();
-    let ended = async { tokio::join!(connections.running.wait(), core.tunnels.wait()) };
+    let ended = connections.running.wait();
     let ended = shutdown.finish_within(REQUESTS_SHARE, "requests in flight", ended);
     if ended.await.is_none() {
         name_stragglers(&core);
@@ -117,7 +113,7 @@ pub(crate) async fn serve(
 /// The connections of one core.
 struct Connections {
     core: Arc<Core>,
-    server: auto::Builder<TokioExecutor>,
+    server: http2::Builder<TokioExecutor>,
     admission: Arc<Admission>,
     running: TaskTracker,
     closing: CancellationToken,
@@ -192,31 +188,24 @@ impl Connections {
                 }
             };
             let secure = matches!(stream, Stream::Tls(_));
-            let mut stream = stream;
-            let mut first = Vec::new();
             let patience = admission.patience(surplus);
-            if !stream.chose_http2() && core.relays {
-                let peer = Peer {
-                    address: address.ip(),
-                    secure,
-                    surplus,
-                    forwarded: admission.forwarded,
-                    head_timeout: patience.head,
-                    idle_timeout: patience.idle,
-                };
-                let relay = Relay::new(core.clone(), peer, stream, closing.clone());
-                match Box::pin(relay).await {
-                    Ended::Closed => return,
-                    Ended::Http2(client, bytes) => (stream, first) = (client, bytes),
-                }
-            }
+            let peer = Peer {
+                address: address.ip(),
+                secure,
+                surplus,
+                forwarded: admission.forwarded,
+                head_timeout: patience.head,
+                idle_timeout: patience.idle,
+            };
+            // Boxed: otherwise the task reserves space for this future twice.
+            let relay = Box::pin(Relay::new(core.clone(), peer, stream, closing.clone()));
+            let Ended::Http2(stream, first) = relay.await else { return };
             let stream = Rewound { first: first.into(), stream };
             let client = Arc::new(Client::new(core, address.ip(), secure, surplus));
             let connection = connection(&server, &admission, stream, &client);
-            // In a box, since the task has room for what it waits for twice.
-            let driven = Box::pin(drive(connection, client, admission.patience(surplus), closing));
+            let driven = Box::pin(drive(connection, client, patience, closing));
             if let Err(error) = driven.await {
-                tracing::debug!(error, "client connection ended");
+                tracing::debug!(%error, "client connection ended");
             }
         });
     }
@@ -230,18 +219,16 @@ impl Connections {
     }
 }
 
-/// HTTP on an open connection.
+/// HTTP/2 on an open connection.
 fn connection(
-    server: &auto::Builder<TokioExecutor>,
+    server: &http2::Builder<TokioExecutor>,
     admission: &Admission,
     stream: Rewound,
     client: &Arc<Client>,
-) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + use<> {
-    let interim = Interim::default();
+) -> impl GracefulConnection<Error = hyper::Error> + use<> {
     let service = {
-        let (client, interim, forwarded) = (client.clone(), interim.clone(), admission.forwarded);
+        let (client, forwarded) = (client.clone(), admission.forwarded);
         service_fn(move |mut request| {
-            interim.attach(&mut request);
             forwarded.tell(&client, &mut request);
             // In a box, which ends with the head of the response: hyper keeps the room
             // of what stands here while the body streams, 8 KB for each stream.
@@ -249,8 +236,7 @@ fn connection(
             async move { Ok::<_, std::convert::Infallible>(answer.await) }
         })
     };
-    let wire = Outlet::new(Wire::new(stream, client.clone()), interim);
-    server.serve_connection_with_upgrades(TokioIo::new(wire), service).into_owned()
+    server.serve_connection(TokioIo::new(stream), service)
 }
 
 fn answer(
@@ -260,32 +246,18 @@ fn answer(
     let active = client.begin();
     async move {
         let response = match client.surplus {
-            false => forward(&client, request).await,
-            true => too_many_connections(request.version()).map(Either::Right),
+            false => forward(&client.core, request).await,
+            true => too_many_connections().map(Either::Right),
         };
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            active.forever();
-        }
         response.map(|body| ActiveBody::new(body, active))
     }
 }
 
-fn server() -> auto::Builder<TokioExecutor> {
-    let mut server = auto::Builder::new(TokioExecutor::new());
+fn server() -> http2::Builder<TokioExecutor> {
+    let mut server = http2::Builder::new(TokioExecutor::new());
     server
-        .http1()
         .timer(TokioTimer::new())
-        // `connection::drive` does it, for the time between requests too.
-        .header_read_timeout(None)
-        .preserve_header_case(true)
-        // Events in hand are copied together and leave in one write: cheaper than
-        // a list of three slices for each of them.
-        .writev(false)
-        .max_buf_size(MAX_BUFFER)
         // The upstream's `Date` is handed on, or none.
-        .auto_date_header(false)
-        .http2()
-        .timer(TokioTimer::new())
         .auto_date_header(false)
         .max_concurrent_streams(MOST_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)

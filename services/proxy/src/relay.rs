@@ -13,7 +13,8 @@
 //! A connection owns its two streams, two inputs and two outputs. An input borrows a
 //! buffer of the core while bytes are in it ([`buffer`]). Heads are judged and
 //! rewritten into an output; bodies pass from the input as they came. What is said of
-//! one request with its response is a [`Turn`]; its [`Running`] ends exactly once.
+//! one request with its response is a [`Turn`]; its [`Running`] ends exactly once. A
+//! request that cannot go as bytes takes the bridge instead of a connection.
 
 mod alarm;
 mod answer;
@@ -23,6 +24,7 @@ mod facts;
 mod respond;
 mod tunnel;
 mod turn;
+mod upstream;
 
 use std::{
     future::Future,
@@ -42,6 +44,7 @@ use self::{
     alarm::Alarm,
     buffer::{Input, Output, poll_send},
     turn::Turn,
+    upstream::Upstream,
 };
 use crate::{
     core::{Core, Counters},
@@ -142,7 +145,7 @@ pub(crate) struct Relay {
     peer: Peer,
     /// `None` once it was handed over.
     client: Option<Stream>,
-    upstream: Option<Lease>,
+    upstream: Option<Upstream>,
     from_client: Input,
     to_upstream: Output,
     from_upstream: Input,
@@ -304,7 +307,7 @@ impl Relay {
         if let Some(turn) = &mut self.turn {
             turn.connected(!lease.reused);
         }
-        self.upstream = Some(lease);
+        self.upstream = Some(Upstream::Direct(Box::new(lease)));
         self.phase = Phase::Relaying;
     }
 

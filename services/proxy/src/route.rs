@@ -104,11 +104,6 @@ impl Router {
         Way::Upstream(&self.default, target)
     }
 
-    /// Whether all requests of HTTP/1.1 are sent on in HTTP/1.1.
-    pub(crate) fn relays(&self) -> bool {
-        self.pools().all(|pool| pool.relays())
-    }
-
     /// Where a request goes.
     pub(crate) fn route(&self, head: &Parts) -> Result<Route<'_>, Refusal> {
         // A target with an authority is how clients speak to a forward proxy,

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use http::{Request, Response};
+use http::{Request, Response, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, client::conn::TrySendError};
 
@@ -61,9 +61,12 @@ pub(crate) async fn send(
     }
 }
 
-/// Reads a request that is not sent.
+/// Reads a request that is not sent. A client that waits to be asked for its body is
+/// not asked.
 async fn not_sent(failure: UpstreamFailure, request: Request<RequestTap>) -> UpstreamFailure {
-    request.into_body().read_unsent().await;
+    if !request.headers().contains_key(header::EXPECT) {
+        request.into_body().read_unsent().await;
+    }
     failure
 }
 

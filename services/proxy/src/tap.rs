@@ -17,7 +17,6 @@ use hyper::body::Incoming;
 use crate::{
     asking::Filter,
     exchange::{Ending, Exchange, Running},
-    expect::Gate,
     silence::Silence,
     upstream::Checkout,
 };
@@ -33,13 +32,12 @@ pub(crate) struct RequestTap {
     held: VecDeque<Bytes>,
     rest: Option<Incoming>,
     exchange: Option<Arc<Exchange>>,
-    gate: Option<Box<Gate>>,
 }
 
 impl RequestTap {
     /// Without an exchange the body only passes.
     pub(crate) fn new(body: Incoming, exchange: Option<Arc<Exchange>>) -> Self {
-        let tap = Self { held: VecDeque::new(), rest: Some(body), exchange, gate: None };
+        let tap = Self { held: VecDeque::new(), rest: Some(body), exchange };
         if tap.is_end_stream() {
             tap.note_end();
         }
@@ -48,24 +46,17 @@ impl RequestTap {
 
     /// Pieces that were held back, and the rest.
     pub(crate) fn resumed(held: Vec<Bytes>, rest: Incoming, exchange: Arc<Exchange>) -> Self {
-        Self { held: held.into(), rest: Some(rest), exchange: Some(exchange), gate: None }
+        Self { held: held.into(), rest: Some(rest), exchange: Some(exchange) }
     }
 
     /// A whole body that was held back.
     pub(crate) fn held(held: Vec<Bytes>) -> Self {
-        Self { held: held.into(), rest: None, exchange: None, gate: None }
+        Self { held: held.into(), rest: None, exchange: None }
     }
 
-    /// The client is asked for the body when the gate opens.
-    pub(crate) fn behind(mut self, gate: Option<Gate>) -> Self {
-        self.gate = gate.map(Box::new);
-        self
-    }
-
-    /// Reads a body that is not sent, as far as metering needs it and not for long. A
-    /// client that waits to be asked for its body is not asked.
+    /// Reads a body that is not sent, as far as metering needs it and not for long.
     pub(crate) async fn read_unsent(mut self) {
-        if self.exchange.is_none() || self.gate.is_some() {
+        if self.exchange.is_none() {
             return;
         }
         let reading = async {
@@ -96,10 +87,6 @@ impl Body for RequestTap {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Some(gate) = &mut self.gate {
-            ready!(gate.poll_open(context));
-            self.gate = None;
-        }
         if let Some(piece) = self.held.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }

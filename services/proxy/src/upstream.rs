@@ -22,6 +22,7 @@ pub(crate) use base_url::named_upstreams;
 pub(crate) use connect::ConnectError;
 pub(crate) use lease::Lease;
 pub(crate) use pool::{Checkout, Pool};
+pub(crate) use sent::Sent;
 pub use tls::TlsFiles;
 pub(crate) use tls::{Tls, advice as tls_advice};
 

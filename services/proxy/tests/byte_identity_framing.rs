@@ -5,6 +5,8 @@
 
 mod support;
 
+use modash_proxy::StreamUsage;
+use modash_test_support::{Answer, FakeUpstream};
 use support::{PATIENCE, TestProxy};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -186,4 +188,72 @@ async fn a_client_has_the_last_byte_only_after_the_request_is_recorded() {
         // Without a wait.
         assert_eq!(proxy.counter("requests_finished").await, turn as u64 + 1, "{answer}");
     }
+}
+
+/// One connection of a client: as bytes to an upstream of HTTP/1.1, by the bridge to
+/// one of HTTP/2 and for what `inject` changes, and as bytes again.
+#[tokio::test]
+async fn the_way_is_chosen_for_each_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap();
+    let other = FakeUpstream::start().await;
+    other.answer_always(Answer::json("{}"));
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(format!("http://{host}").parse().unwrap());
+        let (h2c, plain) = (format!("h2c://{}", other.address()), other.url());
+        config.named_upstreams = vec![
+            ("second".to_owned(), h2c.parse().unwrap()),
+            ("asked".to_owned(), plain.parse().unwrap()),
+        ];
+        config.stream_usage = StreamUsage::Inject;
+        config.threads = 1;
+    })
+    .await;
+    let mut client = TcpStream::connect(proxy.address).await.unwrap();
+    let down =
+        [&b"HTTP/1.1 200  Sehr gut\r\nX:  1\r\nTransfer-Encoding: chunked\r\n\r\n"[..], CHUNKS]
+            .concat();
+    let stream = r#"{"model":"m","stream":true,"messages":[]}"#;
+    for _ in 0..2 {
+        client.write_all(b"GET /a?<b> HTTP/1.1\r\nHOST: here\r\n\r\n").await.unwrap();
+        let (mut upstream, _) = listener.accept().await.unwrap();
+        let request = format!("GET /a?<b> HTTP/1.1\r\nHOST: {host}\r\n\r\n");
+        expect(&mut upstream, request.as_bytes(), "the request").await;
+        upstream.write_all(&down).await.unwrap();
+        expect(&mut client, &down, "the response").await;
+        for (name, version) in
+            [("second", http::Version::HTTP_2), ("asked", http::Version::HTTP_11)]
+        {
+            let request = format!(
+                "POST /{name}/v1/chat/completions HTTP/1.1\r\nHost: here\r\n\
+                 Content-Length: {}\r\n\r\n{stream}",
+                stream.len()
+            );
+            client.write_all(request.as_bytes()).await.unwrap();
+            let answer = support::read_until(&mut client, "{}").await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+            let asked = other.next_request().await;
+            assert_eq!((asked.version, asked.target.as_str()), (version, "/v1/chat/completions"));
+            let body = asked.body().await.unwrap();
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            assert!(body.contains("include_usage"), "{body}");
+        }
+    }
+    let events = proxy.analytics.events(6).await;
+    assert!(events.iter().all(|event| event.status == Some(200)), "{events:#?}");
+}
+
+/// What hyper cannot read it never sees.
+#[tokio::test]
+async fn a_target_that_is_no_uri_is_refused_in_words_before_http2() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(format!("h2c://{}", upstream.address()).parse().unwrap());
+    })
+    .await;
+    let mut client = proxy.send("GET /<b> HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    let answer = support::read_until(&mut client, "}}").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("target"), "{answer}");
+    assert_eq!(upstream.requests().len(), 0);
 }

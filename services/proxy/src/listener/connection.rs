@@ -1,5 +1,5 @@
-//! Drives one client connection: gives up on clients that send nothing or too
-//! slowly, and ends it in order when the proxy stops.
+//! Drives one HTTP/2 connection of a client: ends it when it is idle for too long, and
+//! in order when the proxy stops.
 
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
@@ -26,50 +26,11 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// A wait that begins now ends no earlier than after this.
-    fn shortest(self) -> Duration {
-        self.head.min(self.idle)
-    }
-
-    /// What is left of the wait in which a connection is.
-    ///
-    /// # Errors
-    /// What the client has not sent in time.
-    fn left(self, waits: Waits, waited: Duration) -> Result<Duration, Overdue> {
-        let (limit, overdue) = match waits {
-            Waits::Upstream => return Ok(self.shortest()),
-            Waits::Head => (self.head, Overdue::Head),
-            Waits::Request => (self.idle, Overdue::Request),
-        };
-        match limit.checked_sub(waited) {
-            // The client may begin another wait before this one is over.
-            Some(left) if !left.is_zero() => Ok(left.min(self.shortest())),
-            _ => Err(overdue),
-        }
-    }
-}
-
-/// What a connection waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waits {
-    /// A request is being answered.
-    Upstream,
-    /// The first bytes of the connection, or the rest of a head.
-    Head,
-    /// The next request.
-    Request,
-}
-
-impl Waits {
-    fn of(client: &Client) -> Self {
-        let first = client.requests() == 0 && !client.is_http2();
-        if client.is_active() {
-            Self::Upstream
-        } else if client.is_in_head() || first {
-            Self::Head
-        } else {
-            Self::Request
-        }
+    /// What is left of the idle time of a connection that has been without a request for
+    /// this long; `None`: it is over.
+    fn left(self, active: bool, waited: Duration) -> Option<Duration> {
+        let waited = if active { Duration::ZERO } else { waited };
+        self.idle.checked_sub(waited).filter(|left| !left.is_zero())
     }
 }
 
@@ -83,7 +44,7 @@ pub(super) async fn drive<C: GracefulConnection>(
     let mut connection = pin!(connection);
     let mut closing = pin!(closing.cancelled());
     let mut stage = Stage::Open;
-    let mut look = pin!(sleep_until(Instant::now() + patience.shortest()));
+    let mut look = pin!(sleep_until(Instant::now() + patience.idle));
     std::future::poll_fn(|context| {
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(context) {
@@ -100,14 +61,9 @@ pub(super) async fn drive<C: GracefulConnection>(
                     if look.as_mut().poll(context).is_pending() {
                         return Poll::Pending;
                     }
-                    match patience.left(Waits::of(&client), client.waited()) {
-                        Ok(left) => Some(left),
-                        Err(Overdue::Head) if !client.is_http2() => {
-                            client.set_overdue();
-                            stage = Stage::Ending;
-                            Some(patience.head)
-                        }
-                        Err(_) => {
+                    match patience.left(client.is_active(), client.waited()) {
+                        Some(left) => Some(left),
+                        None => {
                             connection.as_mut().graceful_shutdown();
                             stage = Stage::Ending;
                             Some(patience.head)
@@ -154,48 +110,23 @@ enum Stage {
     Ending,
 }
 
-/// What a client has not sent in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Overdue {
-    /// The rest of a head.
-    Head,
-    /// A request.
-    Request,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
     /// A connection is looked at again after what `left` says, and not before.
     #[test]
     fn a_wait_ends_when_its_time_is_over_and_not_later() {
+        let seconds = Duration::from_secs;
         let patience = Patience { head: seconds(30), idle: seconds(90) };
-        for (waits, limit, overdue) in
-            [(Waits::Request, 90, Overdue::Request), (Waits::Head, 30, Overdue::Head)]
-        {
-            // The wait begins at any moment between two looks.
-            for looked_before in [0, 1, 7, 29, 30] {
-                let mut waited = seconds(30 - looked_before);
-                let ended = loop {
-                    match patience.left(waits, waited) {
-                        Ok(left) => waited += left,
-                        Err(overdue) => break overdue,
-                    }
-                };
-                assert_eq!((waited, ended), (seconds(limit), overdue), "{waits:?} {looked_before}");
+        // The wait begins at any moment between two looks.
+        for looked_before in [0, 1, 7, 89] {
+            let mut waited = seconds(90 - looked_before);
+            while let Some(left) = patience.left(false, waited) {
+                waited += left;
             }
+            assert_eq!(waited, seconds(90), "{looked_before}");
         }
-    }
-
-    #[test]
-    fn a_wait_that_begins_between_two_looks_is_not_missed() {
-        let patience = Patience { head: seconds(5), idle: seconds(90) };
-        assert_eq!(patience.left(Waits::Request, seconds(1)), Ok(seconds(5)));
-        assert_eq!(patience.left(Waits::Upstream, seconds(100)), Ok(seconds(5)));
+        assert_eq!(patience.left(true, seconds(1000)), Some(seconds(90)));
     }
 }

@@ -14,8 +14,10 @@ use super::{
     buffer::with_lines,
     facts,
     turn::{Answering, Sending, Turn},
+    upstream::Upstream,
 };
 use crate::{
+    bridge::Bridge,
     core::Counters,
     error::{Refusal, json_response, too_many_connections},
     exchange::{Exchange, Running},
@@ -29,6 +31,8 @@ struct Sent {
     pool: Arc<Pool>,
     name: Arc<str>,
     running: Option<Running>,
+    /// hyper sends it, and meters it.
+    bridged: bool,
 }
 
 impl Relay {
@@ -67,7 +71,7 @@ impl Relay {
     ) -> Result<Sent, own::Answer> {
         let head = &self.from_client.unjudged()[..length];
         if self.peer.surplus {
-            return Err(own::Answer::of(too_many_connections(http::Version::HTTP_11)));
+            return Err(own::Answer::of(too_many_connections()));
         }
         let refuse = |refusal: Refusal| {
             Counters::add(&self.core.shared.counters.refused);
@@ -81,22 +85,34 @@ impl Relay {
                 return Err(refuse(Refusal::NotAForwardProxy));
             }
         };
-        let (pool, name, host, rest, metered) = match way {
+        let (pool, name, host, rest, upstream) = match way {
             Way::Healthz => {
                 let answer = json_response(StatusCode::OK, r#"{"status":"ok"}"#);
                 return Err(own::Answer::of(answer));
             }
-            Way::Gateway(pool, rest) => (pool, Arc::from("gateway"), None, rest, false),
+            Way::Gateway(pool, rest) => (pool, Arc::from("gateway"), None, rest, None),
             Way::Upstream(upstream, rest) => {
                 let host = upstream.pool.base().host_header().as_bytes();
-                (&upstream.pool, upstream.name.clone(), Some(host), rest, true)
+                (&upstream.pool, upstream.name.clone(), Some(host), rest, Some(upstream))
             }
         };
         let added = forwarded(&self.peer, head, lines);
-        let running = metered.then(|| {
-            let parts = facts::parts(read, head, lines);
-            let calibration = self.core.aid.calibration.clone();
-            let exchange = Exchange::begin(&parts, name.clone(), calibration);
+        let aid = &self.core.aid;
+        let parts = upstream.map(|upstream| (upstream, facts::parts(read, head, lines)));
+        let bridged = !pool.relays(read.hop.upgrade)
+            || parts.as_ref().is_some_and(|(upstream, parts)| aid.injects(parts, upstream));
+        self.to_upstream.release();
+        if bridged {
+            if http::Uri::try_from(target).is_err() {
+                return Err(refuse(Refusal::BadTarget));
+            }
+            // As it came: `forward` routes and meters it.
+            let changes = RequestChanges { target: [target, b""], host: None, added: &added };
+            read.write(head, lines, &changes, self.to_upstream.bytes());
+            return Ok(Sent { pool: pool.clone(), name, running: None, bridged });
+        }
+        let running = parts.map(|(_, parts)| {
+            let exchange = Exchange::begin(&parts, name.clone(), aid.calibration.clone());
             Running::begin(exchange, self.core.shared.clone())
         });
         let base = pool.base().base_path().as_bytes();
@@ -112,14 +128,13 @@ impl Relay {
             }
         };
         let changes = RequestChanges { target, host, added: &added };
-        self.to_upstream.release();
         read.write(head, lines, &changes, self.to_upstream.bytes());
-        Ok(Sent { pool: pool.clone(), name, running })
+        Ok(Sent { pool: pool.clone(), name, running, bridged })
     }
 
     fn take_turn(&mut self, request: RequestHead, is_head: bool, repeatable: bool, sent: Sent) {
         let body = Body::new(request.framing, true);
-        let Sent { pool, name, running } = sent;
+        let Sent { pool, name, running, bridged } = sent;
         let turn = Box::new(Turn {
             request,
             is_head,
@@ -143,6 +158,12 @@ impl Relay {
             && let Some(exchange) = turn.exchange()
         {
             exchange.request_end();
+        }
+        if bridged {
+            self.turn = Some(turn);
+            self.upstream = Some(Upstream::Bridged(Bridge::open(self.core.clone())));
+            self.phase = Phase::Relaying;
+            return;
         }
         let lease = turn.pool.lease_idle();
         let connecting = lease.is_none().then(|| turn.pool.clone().lease(false));

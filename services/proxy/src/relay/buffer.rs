@@ -95,7 +95,7 @@ impl Input {
     /// Reads once. 0: the other side has ended.
     pub(super) fn poll_fill(
         &mut self,
-        stream: &mut (impl AsyncRead + Unpin),
+        stream: &mut (impl AsyncRead + Unpin + ?Sized),
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if self.start == self.end {
@@ -213,7 +213,7 @@ impl Output {
 /// Writes the output and then what waits in the input: together if they go into one
 /// write. `progress` is shown what was written of each.
 pub(super) fn poll_send(
-    stream: &mut (impl AsyncWrite + Unpin),
+    stream: &mut (impl AsyncWrite + Unpin + ?Sized),
     output: &mut Output,
     input: &mut Input,
     context: &mut Context<'_>,

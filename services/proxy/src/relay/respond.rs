@@ -17,8 +17,13 @@ use super::{
     buffer::{poll_send, with_lines},
     facts, tunnel,
     turn::{Answering, Sending, Turn},
+    upstream::Upstream,
 };
-use crate::{error::UpstreamFailure, exchange::Ending, stream::Stream, upstream::Lease};
+use crate::{
+    error::{SWITCHED_UNASKED, UpstreamFailure},
+    exchange::Ending,
+    stream::Stream,
+};
 
 /// How long an upstream may say nothing to `Expect: 100-continue`. As long as curl
 /// waits.
@@ -136,15 +141,17 @@ impl Relay {
         loop {
             self.pass_request(turn)?;
             let Some(upstream) = &mut self.upstream else { return Poll::Pending };
-            let Lease { stream, sent, .. } = upstream;
+            let (stream, mut sent) = upstream.parts();
             let polled = poll_send(
                 stream,
                 &mut self.to_upstream,
                 &mut self.from_client,
                 context,
                 |head, body| {
-                    sent.add(head);
-                    sent.add(body);
+                    if let Some(sent) = &mut sent {
+                        sent.add(head);
+                        sent.add(body);
+                    }
                 },
             );
             if ready!(polled).is_err() {
@@ -200,9 +207,13 @@ impl Relay {
                 continue;
             }
             let Some(upstream) = &mut self.upstream else { return Poll::Pending };
-            let filled = ready!(self.from_upstream.poll_fill(&mut upstream.stream, context));
+            let filled = ready!(self.from_upstream.poll_fill(upstream.stream(), context));
             match filled {
-                Ok(1..) if matches!(turn.answering, Answering::Head(_)) => upstream.answered(),
+                Ok(1..) if matches!(turn.answering, Answering::Head(_)) => {
+                    if let Some(lease) = upstream.lease() {
+                        lease.answered();
+                    }
+                }
                 Ok(1..) => turn.waits_since = None,
                 Ok(_) => self.upstream_ended(turn, None)?,
                 Err(error) => self.upstream_ended(turn, Some(error))?,
@@ -276,9 +287,7 @@ impl Relay {
             let read = ResponseHead::read(head, lines, turn.is_head)
                 .map_err(|fault| no_response(&fault))?;
             if read.status == 101 && !turn.request.hop.upgrade {
-                return Err(Stop::Failed(UpstreamFailure::Closed(
-                    "it switched protocols unasked".to_owned(),
-                )));
+                return Err(Stop::Failed(UpstreamFailure::Closed(SWITCHED_UNASKED.to_owned())));
             }
             if read.is_informational() && !takes_informational(&turn.request) {
                 return Ok(read);
@@ -287,7 +296,9 @@ impl Relay {
                 && let Some(exchange) = turn.exchange()
             {
                 let status = StatusCode::from_u16(read.status).unwrap_or_default();
-                exchange.response_head(status, &facts::headers(head, lines));
+                let headers = facts::headers(head, lines);
+                exchange.response_head(status, &headers);
+                self.core.aid.note(&turn.name, &headers);
             }
             let changes = read.changes(&turn.request, !self.closing.is_cancelled());
             turn.unchunked = changes.unchunked;
@@ -309,7 +320,9 @@ impl Relay {
         turn.waits_since = None;
         turn.keeps_upstream = read.keeps_alive();
         turn.streams = !matches!(read.framing, Framing::Length(_) | Framing::None);
-        if let (Some(seconds), Some(lease)) = (read.hop.timeout, &self.upstream) {
+        if let Some(seconds) = read.hop.timeout
+            && let Some(lease) = self.upstream.as_mut().and_then(Upstream::lease)
+        {
             lease.announced(seconds);
         }
         let body = Body::new(read.framing, false);
@@ -326,7 +339,7 @@ impl Relay {
         turn.keeps_upstream = false;
         match &mut turn.answering {
             Answering::Head(_) => {
-                if let Some(lease) = &mut self.upstream
+                if let Some(lease) = self.upstream.as_mut().and_then(Upstream::lease)
                     && lease.reused
                 {
                     turn.unsent = lease.unsent(error.is_none());
@@ -396,7 +409,8 @@ impl Relay {
         turn: &mut Turn,
         failure: UpstreamFailure,
     ) -> Result<Option<UpstreamFailure>, Stop> {
-        let reused = self.upstream.as_ref().is_some_and(|lease| lease.reused);
+        let lease = self.upstream.as_mut().and_then(Upstream::lease);
+        let reused = lease.is_some_and(|lease| lease.reused);
         let closed = matches!(failure, UpstreamFailure::Closed(_));
         let unsent = turn.unsent.take();
         if !reused || !closed || turn.retried || !(turn.repeatable || unsent.is_some()) {
@@ -428,7 +442,7 @@ impl Relay {
         let Some(turn) = self.turn.take() else { return };
         self.alarm.set(None);
         let whole = turn.sending == Sending::Done;
-        if let Some(lease) = self.upstream.take()
+        if let Some(Upstream::Direct(lease)) = self.upstream.take()
             && whole
             && turn.keeps_upstream
         {

@@ -56,7 +56,7 @@ impl Relay {
             let length = unjudged.len();
             self.from_client.pass(length);
             let Some(upstream) = &mut self.upstream else { return Poll::Ready(Ok(())) };
-            let stream = &mut upstream.stream;
+            let stream = upstream.stream();
             let sent =
                 poll_send(stream, &mut self.to_upstream, &mut self.from_client, context, |_, _| ());
             ready!(sent).map_err(|_| Ending::ClientClosed)?;
@@ -66,7 +66,7 @@ impl Relay {
                 Ok(_) => {
                     tunnel.client_ended = true;
                     if let Some(upstream) = &mut self.upstream {
-                        let _ = Pin::new(&mut upstream.stream).poll_shutdown(context);
+                        let _ = Pin::new(upstream.stream()).poll_shutdown(context);
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -102,7 +102,7 @@ impl Relay {
                 return Poll::Ready(Ok(()));
             }
             let Some(upstream) = &mut self.upstream else { return Poll::Ready(Ok(())) };
-            match ready!(self.from_upstream.poll_fill(&mut upstream.stream, context)) {
+            match ready!(self.from_upstream.poll_fill(upstream.stream(), context)) {
                 Ok(1..) => {}
                 Ok(_) => tunnel.upstream_ended = true,
                 Err(_) => return Poll::Ready(Err(Ending::UpstreamBroke)),

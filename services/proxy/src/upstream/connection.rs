@@ -138,14 +138,6 @@ impl Connection {
             Look::Ready
         }
     }
-
-    /// After a response with status 101: the stream below, and what was read from
-    /// it beyond that response.
-    pub(crate) async fn leave_http(mut self) -> Option<(Link, Bytes)> {
-        poll_fn(|context| self.driver.drive(context)).await;
-        let parts = self.driver.connection?.into_parts();
-        Some((parts.io.into_inner().into_link(), parts.read_buf))
-    }
 }
 
 /// The half of a connection that reads and writes.

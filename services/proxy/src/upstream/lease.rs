@@ -54,10 +54,11 @@ pub(super) struct IdleStream {
 }
 
 impl Pool {
-    /// Whether clients of HTTP/1.1 are always served over HTTP/1.1.
-    pub(crate) fn relays(&self) -> bool {
-        let asks = self.base().is_https() && self.config().http == HttpVersion::Http2;
-        !self.base().is_http2_only() && !asks
+    /// Whether a request of a client of HTTP/1.1 goes over HTTP/1.1; `upgrade`: it asks
+    /// to leave HTTP, which HTTP/2 does not offer.
+    pub(crate) fn relays(&self, upgrade: bool) -> bool {
+        let offers = self.base().is_https() && self.config().http == HttpVersion::Http2;
+        !self.base().is_http2_only() && (upgrade || !offers)
     }
 
     /// A connection that is idle, without waiting.

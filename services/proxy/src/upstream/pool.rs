@@ -33,9 +33,7 @@ use super::{
 };
 use crate::{
     core::{Counters, Shared},
-    expect,
     tap::RequestTap,
-    upgrade,
 };
 
 /// Most idle connections that are kept.
@@ -188,14 +186,13 @@ impl Pool {
         self.http2.close_old(self.config.pool.keep_idle, self.config.pool.max_age);
     }
 
-    /// A connection that leaves HTTP is one of HTTP/1.1.
     fn wants_http2<B>(&self, request: &Request<B>) -> bool {
         if self.base.is_http2_only() {
             return true;
         }
         let wanted = match self.config.http {
             HttpVersion::Same => request.version() == Version::HTTP_2,
-            HttpVersion::Http2 => !upgrade::asks(request.headers()),
+            HttpVersion::Http2 => true,
             HttpVersion::Http1 => false,
         };
         wanted && self.base.is_https() && !self.declined_http2()
@@ -428,15 +425,12 @@ impl Checkout {
             Link::Http1(connection) => {
                 for_http1(&mut request);
                 announce_body(&mut request);
-                expect::ask_upstream(&mut request);
                 let answer = connection.send(request, self.reused).await;
                 self.learn(answer.as_ref().ok());
                 answer
             }
             Link::Http2(lease) => {
                 for_http2(&mut request, &self.pool.base);
-                // hyper does not show what comes before a response of HTTP/2.
-                expect::ask_client(&request);
                 lease.sender.try_send_request(request).await
             }
         }
@@ -482,18 +476,6 @@ impl Checkout {
         }
     }
 
-    /// After a response with status 101: the stream below, what was read from it
-    /// beyond that response, and the right to the connection.
-    pub(crate) async fn leave_http(self) -> Option<(socket::Link, Bytes, Permit)> {
-        match self.link {
-            Link::Http1(connection) => {
-                let (stream, read) = connection.leave_http().await?;
-                Some((stream, read, self.permit))
-            }
-            Link::Http2(_) => None,
-        }
-    }
-
     /// Makes the connection idle; only after both bodies ended.
     pub(crate) fn give_back(self) {
         let Link::Http1(mut connection) = self.link else { return };
@@ -524,24 +506,17 @@ mod tests {
 
     #[test]
     fn http2_is_spoken_where_client_setting_and_url_allow() {
-        let request = |version, upgrade: bool| {
-            let mut request = Request::get("/").version(version);
-            if upgrade {
-                request = request.header("connection", "upgrade").header("upgrade", "websocket");
-            }
-            request.body(()).unwrap()
-        };
-        let (old, new) = (request(Version::HTTP_11, false), request(Version::HTTP_2, false));
-        let websocket = request(Version::HTTP_11, true);
+        let request = |version| Request::get("/").version(version).body(()).unwrap();
+        let (old, new) = (request(Version::HTTP_11), request(Version::HTTP_2));
         for (url, http, expected) in [
-            ("https://h", HttpVersion::Same, [false, true, false]),
-            ("https://h", HttpVersion::Http2, [true, true, false]),
-            ("https://h", HttpVersion::Http1, [false, false, false]),
-            ("http://h", HttpVersion::Http2, [false, false, false]),
-            ("h2c://h", HttpVersion::Same, [true, true, true]),
+            ("https://h", HttpVersion::Same, [false, true]),
+            ("https://h", HttpVersion::Http2, [true, true]),
+            ("https://h", HttpVersion::Http1, [false, false]),
+            ("http://h", HttpVersion::Http2, [false, false]),
+            ("h2c://h", HttpVersion::Same, [true, true]),
         ] {
             let pool = pool(url, http);
-            let wants = [&old, &new, &websocket].map(|request| pool.wants_http2(request));
+            let wants = [&old, &new].map(|request| pool.wants_http2(request));
             assert_eq!(wants, expected, "{url} {http:?}");
         }
     }

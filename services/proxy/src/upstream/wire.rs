@@ -145,11 +145,6 @@ impl Wire {
         Self { link, line, reopen, sent, again }
     }
 
-    /// The connection, when it leaves HTTP.
-    pub(super) fn into_link(self) -> Link {
-        self.link
-    }
-
     /// Goes on with the second try, if there is one.
     fn poll_again(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
