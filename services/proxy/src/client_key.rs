@@ -24,7 +24,8 @@ impl Fingerprinter {
     /// 16 hexadecimal digits.
     pub(crate) fn fingerprint(&self, credential: &[u8]) -> String {
         let digest = self.mac.clone().chain_update(credential).finalize().into_bytes();
-        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        let digits = digest[..8].iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
+        digits.map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])).collect()
     }
 }
 
