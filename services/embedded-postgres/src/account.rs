@@ -105,8 +105,17 @@ impl Account {
     /// Whether this account can really enter and write `directory`, whatever
     /// mode bits, access lists and mount options say.
     pub(crate) fn can_write(&self, directory: &Path) -> bool {
+        self.finds("test -x \"$1\" && test -w \"$1\"", directory)
+    }
+
+    /// Whether this account can enter `directory`.
+    pub(crate) fn can_enter(&self, directory: &Path) -> bool {
+        self.finds("test -x \"$1\"", directory)
+    }
+
+    fn finds(&self, test: &str, directory: &Path) -> bool {
         let mut command = self.command(Path::new("/bin/sh"));
-        command.args(["-c", "test -x \"$1\" && test -w \"$1\"", "sh"]).arg(directory);
+        command.args(["-c", test, "sh"]).arg(directory);
         command.status().is_ok_and(|status| status.success())
     }
 }

@@ -86,7 +86,9 @@ fn prepare(root: &Path, account: &Account) -> Result<(), Error> {
     if account.can_write(root) {
         return Ok(());
     }
-    Err(Error::Unreachable { account: account.name(), path: root.to_owned() })
+    let above: Vec<_> = root.ancestors().collect();
+    let closed = above.into_iter().rev().find(|directory| !account.can_enter(directory));
+    Err(Error::Unreachable { account: account.name(), closed: closed.unwrap_or(root).to_owned() })
 }
 
 fn lock(root: &Path) -> Result<File, Error> {

@@ -44,14 +44,14 @@ pub enum Error {
     /// The account that runs PostgreSQL cannot enter the data directory.
     #[error(
         "as root, PostgreSQL runs under the account {account}, which cannot enter {}; \
-         set {DATA_DIRECTORY_SETTING} to a place it can enter, such as /var/lib/modash, \
-         or run modash as another user", path.display()
+         open it (chmod o+x {}), set {DATA_DIRECTORY_SETTING} to a place it can enter, \
+         or run modash as another user", closed.display(), closed.display()
     )]
     Unreachable {
         /// Name or number of the account.
         account: String,
-        /// The data directory.
-        path: PathBuf,
+        /// The data directory, or the topmost one above it that is closed to the account.
+        closed: PathBuf,
     },
 
     /// The data directory belongs to somebody else.

@@ -138,7 +138,10 @@ async fn as_root_a_directory_that_the_account_cannot_enter_is_refused_with_advic
     }
     let closed = tempfile::tempdir().unwrap();
     fs::set_permissions(closed.path(), Permissions::from_mode(0o700)).unwrap();
-    let error = refusal(Config::new(closed.path().join("data"))).await;
+    let error = refusal(Config::new(closed.path().join("modash/data"))).await;
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
-    assert!(error.to_string().contains("MODASH_DATA_DIRECTORY"), "{error}");
+    let advice = format!("(chmod o+x {})", closed.path().display());
+    for part in [&advice, "MODASH_DATA_DIRECTORY"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
 }

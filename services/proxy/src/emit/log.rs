@@ -324,8 +324,13 @@ fn new_segment(directory: &Path, first: u64) -> io::Result<(Segment, File)> {
     Ok((Segment { path, first, next: first, bytes }, file))
 }
 
-/// Makes a directory for its owner only, unless it is there.
+/// Makes a directory for its owner only, unless it is there. Those above it that are
+/// missing get the usual mode: they may be to hold what others need, as
+/// `/var/lib/modash` holds the data directory of the account that runs PostgreSQL.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above)?;
+    }
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

@@ -1,6 +1,13 @@
 //! The keeper with real files: restarts, damage, limits, and a model of it all.
 
-use std::{collections::BTreeSet, fs, io::Write as _, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -309,6 +316,20 @@ fn a_second_process_stays_in_memory_until_the_first_has_ended() {
     second.check_sum();
     assert!(second.send(20).is_empty(), "the stream has to begin again");
     assert_eq!(second.drain(), (0..300).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_directory_is_closed_to_others_and_those_above_it_stay_open() {
+    let above = tempfile::tempdir().unwrap();
+    let directory = above.path().join("modash/spool/one");
+    super::super::log::make_directory(&directory).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    let plain = above.path().join("plain");
+    fs::create_dir(&plain).unwrap();
+    for above in [above.path().join("modash"), above.path().join("modash/spool")] {
+        assert_eq!(mode(&above), mode(&plain), "{}", above.display());
+    }
 }
 
 #[test]
