@@ -45,6 +45,7 @@ impl From<PathBuf> for Target {
 enum Flow {
     Open,
     Slow(Duration),
+    StalledBehind(&'static [u8]),
     Stalled,
     Cut,
 }
@@ -96,6 +97,21 @@ impl Relay {
         self.flow.send_replace(Flow::Stalled);
     }
 
+    /// Stalls as soon as a read of at most 16 KiB with `text` in it has passed, so that
+    /// the other side acts on it and its answer does not come.
+    pub fn stall_behind(&self, text: &'static [u8]) {
+        self.flow.send_replace(Flow::StalledBehind(text));
+    }
+
+    /// Waits until the line is stalled.
+    ///
+    /// # Panics
+    /// Never: the line is there as long as this is.
+    pub async fn stalled(&self) {
+        let mut flow = self.flow.subscribe();
+        flow.wait_for(|flow| *flow == Flow::Stalled).await.expect("the line is there");
+    }
+
     /// Holds up every read of at most 16 KiB by `delay`.
     pub fn slow(&self, delay: Duration) {
         self.flow.send_replace(Flow::Slow(delay));
@@ -122,7 +138,7 @@ async fn accept(
 ) {
     while let Ok((client, _)) = listener.accept().await {
         accepted.fetch_add(1, Ordering::SeqCst);
-        let flow = flow.subscribe();
+        let flow = flow.clone();
         if *flow.borrow() == Flow::Cut {
             continue;
         }
@@ -144,40 +160,44 @@ async fn accept(
 }
 
 /// Copies both ways until both ends are done, one fails, or the line is cut.
-async fn join<S>(client: TcpStream, server: S, mut flow: watch::Receiver<Flow>)
+async fn join<S>(client: TcpStream, server: S, flow: watch::Sender<Flow>)
 where
     S: AsyncRead + AsyncWrite,
 {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = tokio::io::split(server);
-    let (upward, downward) = (flow.clone(), flow.clone());
     let both = async {
-        tokio::try_join!(
-            pump(from_client, to_server, upward),
-            pump(from_server, to_client, downward),
-        )
+        tokio::try_join!(pump(from_client, to_server, &flow), pump(from_server, to_client, &flow),)
     };
+    let mut changes = flow.subscribe();
     tokio::select! {
         _ = both => {}
-        _ = flow.wait_for(|flow| *flow == Flow::Cut) => {}
+        _ = changes.wait_for(|flow| *flow == Flow::Cut) => {}
     }
 }
 
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut flow: watch::Receiver<Flow>,
+    flow: &watch::Sender<Flow>,
 ) -> io::Result<()> {
+    let mut changes = flow.subscribe();
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let length = from.read(&mut buffer).await?;
         // Fails only when the relay is gone.
-        let flow = *flow.wait_for(|flow| *flow != Flow::Stalled).await.map_err(io::Error::other)?;
-        if let Flow::Slow(delay) = flow {
+        let now =
+            *changes.wait_for(|flow| *flow != Flow::Stalled).await.map_err(io::Error::other)?;
+        if let Flow::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
         if length == 0 {
             return to.shutdown().await;
+        }
+        if let Flow::StalledBehind(text) = now
+            && buffer[..length].windows(text.len()).any(|window| window == text)
+        {
+            flow.send_replace(Flow::Stalled);
         }
         to.write_all(&buffer[..length]).await?;
     }
