@@ -66,9 +66,12 @@ fn says_so(slots: &Slots) -> bool {
         || is_failing(slots, TOP_ERROR_CODE)
 }
 
-/// Whether an event of any API, of an LLM or not, states an error as an object.
+/// Whether an event of any API, of an LLM or not, states an error as an object, or as
+/// a list beside the statement that it did not succeed (Cloudflare).
 pub(crate) fn has_error_object(slots: &Slots) -> bool {
-    matches!(slots.get(ERROR), Some(Value::Object(1..))) || is_failing(slots, BASE_STATUS)
+    matches!(slots.get(ERROR), Some(Value::Object(1..)))
+        || is_failing(slots, BASE_STATUS)
+        || (slots.get(SUCCESS) == Some(Value::Bool(false)) && slots.filled(ERRORS))
 }
 
 /// Whether the event has a message to people and nothing of an answer.

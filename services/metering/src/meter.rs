@@ -197,7 +197,10 @@ impl Meter {
         let broken = end == BodyEnd::Broken;
         let owed = match self.purpose {
             _ if self.head => Owed::None,
-            Purpose::Call if self.dialect != Dialect::Unknown => Owed::Body,
+            Purpose::Call if self.dialect == Dialect::Unknown => Owed::Any,
+            // What counts tokens on a path of chats is no answer of a chat.
+            Purpose::Call if self.route.operation.is_some() => Owed::Body,
+            Purpose::Call => Owed::Answer,
             _ => Owed::Any,
         };
         let mut verdict = match &mut self.response {

@@ -61,19 +61,46 @@ impl Purpose {
     }
 }
 
-/// A POST calls, unless it changes what exists or what is only kept: a stored
-/// answer, a file, a batch, a cached prompt.
+/// Parts of paths to which a POST makes what is only kept.
+const KEPT: [&str; 11] = [
+    "files",
+    "uploads",
+    "batches",
+    "cachedContents",
+    "fine_tuning",
+    "vector_stores",
+    "containers",
+    "evals",
+    "conversations",
+    "assistants",
+    // Sessions and secrets; the session itself is a WebSocket's.
+    "realtime",
+];
+
+/// Ends of paths at which a server works without a model: llama.cpp, vLLM, SGLang.
+const TOOLS: [&str; 11] = [
+    "tokenize",
+    "detokenize",
+    "apply-template",
+    "props",
+    "lora-adapters",
+    "load_lora_adapter",
+    "unload_lora_adapter",
+    "reset_prefix_cache",
+    "flush_cache",
+    "sleep",
+    "wake_up",
+];
+
+/// The same behind one part: Ollama; llama.cpp and LM Studio.
+const TOOLS_OF: [(&str, &[&str]); 2] = [
+    ("api", &["show", "pull", "push", "create", "copy", "delete"]),
+    ("models", &["load", "unload", "download"]),
+];
+
+/// A POST calls, unless it changes what exists or what is only kept (a stored answer,
+/// a file, a batch, a cached prompt), or asks for what takes no model.
 fn of_post(target: &Target<'_>, dialect: Dialect) -> Purpose {
-    const KEPT: [&str; 8] = [
-        "files",
-        "uploads",
-        "batches",
-        "cachedContents",
-        "fine_tuning",
-        "vector_stores",
-        "containers",
-        "evals",
-    ];
     if target.ends("/cancel") || target.ends(":cancel") {
         return Purpose::Retrieval;
     }
@@ -81,10 +108,14 @@ fn of_post(target: &Target<'_>, dialect: Dialect) -> Purpose {
         return Purpose::Call;
     }
     // The parts of a path are looked at from its end: a prefix may be any name.
-    let mut segments = target.path().rsplit('/').take(3);
+    let mut segments = target.path().rsplit('/');
+    let ending = [(); 3].map(|()| segments.next().unwrap_or(""));
+    let [last, before, _] = ending;
+    let tool = TOOLS.contains(&last)
+        || TOOLS_OF.iter().any(|(of, tools)| before == *of && tools.contains(&last));
     if target.path().contains("/chat/completions/") {
         Purpose::Retrieval
-    } else if segments.any(|segment| KEPT.contains(&segment)) {
+    } else if tool || ending.iter().any(|segment| KEPT.contains(segment)) {
         Purpose::Other
     } else {
         Purpose::Call

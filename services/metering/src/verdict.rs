@@ -19,6 +19,8 @@ pub(crate) enum Owed {
     Any,
     /// With the status 200 it has one.
     Body,
+    /// With the status 200 it has one, and that is an answer of the dialect's form.
+    Answer,
 }
 
 /// What can be said once a response has ended.
@@ -89,7 +91,7 @@ impl Response {
         at: Duration,
         asked: Asked,
     ) -> Verdict {
-        let call = owed == Owed::Body;
+        let call = matches!(owed, Owed::Body | Owed::Answer);
         let cut = self.finish(broken, call, at, asked);
         let (status, empty) = (self.status, self.is_empty());
         let due = call && status == StatusCode::OK;
@@ -117,7 +119,11 @@ impl Response {
             if due { Outcome::Empty } else { Outcome::Complete }
         } else if cut {
             Outcome::Truncated
-        } else if due && reader.wire.tells_answers() && record.is_shell(&tokens) {
+        } else if due
+            && owed == Owed::Answer
+            && reader.wire.tells_answers()
+            && record.is_shell(&tokens)
+        {
             Outcome::Empty
         } else {
             Outcome::Complete

@@ -142,6 +142,11 @@ fn errors_of_calls_on_unknown_paths_are_errors() {
         let reading = document("/serving/7/invocations", body).read();
         assert_eq!(kind_of(&reading), (Outcome::Error, "overloaded"), "{body}");
     }
+    let listed = r#"{"success":false,"errors":[{"code":7009,"message":"m"}],"result":null}"#;
+    let reading = document("/ai/run/@cf/meta/llama", listed).read();
+    assert_eq!(kind_of(&reading), (Outcome::Error, "7009"));
+    let other = document("/jobs", r#"{"success":false,"errors":[]}"#).read();
+    assert_eq!(other.outcome, Outcome::Complete);
     let other = document("/jobs", r#"{"error":"none so far","message":"m"}"#).read();
     assert_eq!(other.outcome, Outcome::Complete);
 }
@@ -231,6 +236,7 @@ fn a_form_without_an_answer_is_empty() {
         ("/generate", r#"{"generated_text":""}"#),
         ("/api/generate", r#"{"model":"m","response":"","done":true}"#),
         ("/v1/embeddings", r#"{"data":[]}"#),
+        ("/v1/responses/input_tokens", r#"{"object":"response.input_tokens","input_tokens":11}"#),
     ] {
         assert_eq!(document(path, body).read().outcome, Outcome::Complete, "{path} {body}");
     }

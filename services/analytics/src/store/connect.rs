@@ -15,6 +15,10 @@ use crate::config::DatabaseUrl;
 /// How long to wait for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The same for a command: nobody waits for its answer, and hours of its work may be
+/// behind it when the machine is busy.
+const COMMAND_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How long a released connection may take to answer that it is idle. Otherwise it
 /// is closed, which ends a statement that still runs.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(250);
@@ -105,13 +109,17 @@ pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
 
 /// The pool of ingest. Connects when first used.
 pub(super) fn write_pool(url: &DatabaseUrl, connections: u32) -> PgPool {
-    pool(url.options(), connections, "modash-analytics ingest", WRITE_TIMEOUT, "off")
+    pool(url.options(), "modash-analytics ingest", WRITE_TIMEOUT, "off", |pool| {
+        pool.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
+    })
 }
 
 /// The pool of the queries: no statement of theirs changes anything or runs
 /// longer than `timeout`.
 pub(super) fn read_pool(url: &DatabaseUrl, connections: u32, timeout: Duration) -> PgPool {
-    pool(url.options(), connections, "modash-analytics queries", timeout, "on")
+    pool(url.options(), "modash-analytics queries", timeout, "on", |pool| {
+        pool.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
+    })
 }
 
 /// The pool of commands: several write at the same time, and a statement may
@@ -119,21 +127,21 @@ pub(super) fn read_pool(url: &DatabaseUrl, connections: u32, timeout: Duration) 
 pub(super) fn command_pool(url: &DatabaseUrl) -> PgPool {
     // A slow statement is no news to whoever waits for it.
     let options = url.options().disable_statement_logging();
-    pool(options, COMMAND_CONNECTIONS, "modash-analytics data", Duration::ZERO, "off")
+    pool(options, "modash-analytics data", Duration::ZERO, "off", |pool| {
+        pool.max_connections(COMMAND_CONNECTIONS).acquire_timeout(COMMAND_ACQUIRE_TIMEOUT)
+    })
 }
 
 fn pool(
     options: PgConnectOptions,
-    connections: u32,
     name: &'static str,
     statement_timeout: Duration,
     read_only: &'static str,
+    bounds: impl FnOnce(PgPoolOptions) -> PgPoolOptions,
 ) -> PgPool {
     let options = options.application_name(name);
     let timeout = statement_timeout.as_millis().to_string();
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+    bounds(PgPoolOptions::new())
         .after_connect(move |connection, _| {
             let timeout = timeout.clone();
             Box::pin(async move {
