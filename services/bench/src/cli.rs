@@ -28,8 +28,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct DataPlaneArgs {
-    /// Loads to send, separated by commas: memory, huge, small, streams, paced,
-    /// first-token, large
+    /// Loads to send, separated by commas: memory, huge, small, instructions,
+    /// rate, streams, paced, first-chunk-p50, first-chunk-p99, large
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 

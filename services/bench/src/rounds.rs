@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 use modash_simulator::{LoadReport, Progress};
 
 use crate::{
-    Outcome,
-    scenario::{Measure, Scenario},
+    Outcome, instructions,
+    scenario::{Measure, Quantile, Scenario},
     target::{Target, Targets},
 };
 
@@ -21,6 +21,9 @@ pub(crate) async fn measure(
     rounds: usize,
     time: Duration,
 ) -> Outcome<Figures> {
+    if scenario.measure == Measure::Instructions {
+        return instructions::measure(scenario, targets).await;
+    }
     let mut figures = Figures::new();
     let rounds = if scenario.is_of_memory() { 1 } else { rounds };
     let asked: Vec<&Target> = targets
@@ -65,7 +68,10 @@ fn figure(scenario: &Scenario, target: &Target, report: &LoadReport, before: u64
     match scenario.measure {
         Measure::CpuPerRequest => cpu(),
         Measure::CpuPerEvent(events) => Some(cpu()? / events),
-        Measure::FirstByte => report.first_byte_ms.p99,
+        Measure::FirstChunk(Quantile::P50) => Some(report.first_byte_ms.p50? * 1e3),
+        Measure::FirstChunk(Quantile::P99) => Some(report.first_byte_ms.p99? * 1e3),
+        // Counted elsewhere.
+        Measure::Instructions => None,
         Measure::MemoryPerConnection => Some(grown()? / 1024.0 / scenario.connections() as f64),
         Measure::Memory => Some(grown()? / f64::from(1 << 20)),
     }

@@ -7,6 +7,9 @@ use modash_simulator::{Arrival, Check, LoadPlan};
 
 use crate::{Outcome, target::Target};
 
+/// How long a number of requests may take.
+const LONGEST: Duration = Duration::from_secs(120);
+
 /// One load, sent to every target alike.
 pub(crate) struct Scenario {
     /// Short name, for the command line.
@@ -19,6 +22,8 @@ pub(crate) struct Scenario {
     pub(crate) goals: &'static [Goal],
     connections: usize,
     requests: Option<u64>,
+    /// Requests due in a second; none: each connection sends as soon as it has its answer.
+    per_second: Option<f64>,
     stream: bool,
     prompt_bytes: usize,
     headers: &'static [(&'static str, &'static str)],
@@ -31,12 +36,24 @@ pub(crate) enum Measure {
     CpuPerRequest,
     /// Processor time of one event of a stream, µs, with so many a request.
     CpuPerEvent(f64),
-    /// From sending to the first bytes of the body, the slowest percent, ms.
-    FirstByte,
+    /// From sending to the first bytes of the body, µs.
+    FirstChunk(Quantile),
+    /// Instructions of a request in user space, of the thread that forwards, as callgrind
+    /// counts them.
+    Instructions,
     /// Resident memory over that before the load, KiB a connection.
     MemoryPerConnection,
     /// Resident memory over that before the load, MiB in all.
     Memory,
+}
+
+/// Which of many durations is the figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quantile {
+    /// The median.
+    P50,
+    /// The longest but one percent.
+    P99,
 }
 
 /// A limit of a figure.
@@ -44,8 +61,6 @@ pub(crate) enum Measure {
 pub(crate) enum Goal {
     /// Of the figure divided by that of this target.
     Ratio(&'static str, f64),
-    /// Of the figure less that of this target.
-    Over(&'static str, f64),
     /// Of the figure itself.
     AtMost(f64),
 }
@@ -56,7 +71,9 @@ impl Measure {
         match self {
             Self::CpuPerRequest => "µs of CPU a request",
             Self::CpuPerEvent(_) => "µs of CPU an event",
-            Self::FirstByte => "ms to the first byte, P99",
+            Self::FirstChunk(Quantile::P50) => "µs to the first chunk, P50",
+            Self::FirstChunk(Quantile::P99) => "µs to the first chunk, P99",
+            Self::Instructions => "instructions a request",
             Self::MemoryPerConnection => "KiB an open stream",
             Self::Memory => "MiB more than idle",
         }
@@ -64,9 +81,35 @@ impl Measure {
 
     /// Whether the server itself has such a figure.
     pub(crate) fn is_of_direct(self) -> bool {
-        self == Self::FirstByte
+        matches!(self, Self::FirstChunk(_))
     }
 }
+
+/// What most loads have in common.
+const PLAIN: Scenario = Scenario {
+    name: "",
+    title: "",
+    measure: Measure::CpuPerRequest,
+    goals: &[],
+    connections: 64,
+    requests: None,
+    per_second: None,
+    stream: false,
+    prompt_bytes: 0,
+    headers: &[],
+};
+
+/// Streams that begin at a rate that keeps nobody waiting.
+const FIRST_CHUNK: Scenario = Scenario {
+    title: "200 streams a second, none waits for another",
+    // What goes to the server itself is in both: less than nginx is less added.
+    goals: &[Goal::Ratio("nginx", 1.0)],
+    connections: 8,
+    per_second: Some(200.0),
+    stream: true,
+    headers: &[("x-simulate-output-tokens", "3")],
+    ..PLAIN
+};
 
 /// All loads. Memory comes first, while processes are fresh.
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -74,12 +117,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "memory",
         title: "2,000 open streams",
         measure: Measure::MemoryPerConnection,
-        goals: &[Goal::AtMost(24.0)],
+        goals: &[Goal::AtMost(8.0)],
         connections: 2_000,
         requests: Some(2_000),
         stream: true,
-        prompt_bytes: 0,
         headers: &[("x-simulate-output-tokens", "10"), ("x-simulate-token-interval-ms", "800")],
+        ..PLAIN
     },
     Scenario {
         name: "huge",
@@ -88,64 +131,68 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         goals: &[Goal::AtMost(16.0)],
         connections: 4,
         requests: Some(8),
-        stream: false,
         prompt_bytes: 100_000_000,
         headers: &[("x-simulate-body-bytes", "100000000")],
+        ..PLAIN
     },
     Scenario {
         name: "small",
         title: "small requests",
-        measure: Measure::CpuPerRequest,
-        goals: &[Goal::Ratio("nginx", 1.0), Goal::Ratio("bare hyper", 1.15)],
-        connections: 32,
-        requests: None,
-        stream: false,
-        prompt_bytes: 0,
-        headers: &[],
+        goals: &[Goal::Ratio("nginx", 0.8), Goal::Ratio("bare hyper", 1.0)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "instructions",
+        title: "small requests, one after the other",
+        measure: Measure::Instructions,
+        goals: &[Goal::AtMost(16_000.0)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "rate",
+        title: "500 small requests a second",
+        goals: &[Goal::Ratio("nginx", 1.2)],
+        per_second: Some(500.0),
+        ..PLAIN
     },
     Scenario {
         name: "streams",
         title: "streams of 200 events as fast as possible",
         measure: Measure::CpuPerEvent(200.0),
-        goals: &[Goal::Ratio("nginx", 1.3)],
+        goals: &[Goal::Ratio("nginx", 1.2)],
         connections: 16,
-        requests: None,
         stream: true,
-        prompt_bytes: 0,
         headers: &[("x-simulate-output-tokens", "200")],
+        ..PLAIN
     },
     Scenario {
         name: "paced",
         title: "200 streams with an event every 20 ms",
         measure: Measure::CpuPerEvent(100.0),
-        goals: &[Goal::Ratio("nginx", 1.05)],
+        goals: &[Goal::Ratio("nginx", 0.95)],
         connections: 200,
-        requests: None,
         stream: true,
-        prompt_bytes: 0,
         headers: &[("x-simulate-output-tokens", "100"), ("x-simulate-token-interval-ms", "20")],
+        ..PLAIN
     },
     Scenario {
-        name: "first-token",
-        title: "200 streams with an event every 20 ms",
-        measure: Measure::FirstByte,
-        goals: &[Goal::Over("direct", 0.3)],
-        connections: 200,
-        requests: None,
-        stream: true,
-        prompt_bytes: 0,
-        headers: &[("x-simulate-output-tokens", "50"), ("x-simulate-token-interval-ms", "20")],
+        name: "first-chunk-p50",
+        measure: Measure::FirstChunk(Quantile::P50),
+        ..FIRST_CHUNK
+    },
+    Scenario {
+        name: "first-chunk-p99",
+        measure: Measure::FirstChunk(Quantile::P99),
+        ..FIRST_CHUNK
     },
     Scenario {
         name: "large",
         title: "100 KB up, 1 MB down",
-        measure: Measure::CpuPerRequest,
-        goals: &[Goal::Ratio("nginx", 0.75)],
+        goals: &[Goal::Ratio("nginx", 0.33)],
         connections: 8,
-        requests: None,
-        stream: false,
         prompt_bytes: 100_000,
         headers: &[("x-simulate-body-bytes", "1000000")],
+        ..PLAIN
     },
 ];
 
@@ -177,13 +224,32 @@ impl Scenario {
             body: body.into(),
             http2: false,
             connections: self.connections,
-            arrival: Arrival::Closed,
-            duration: if self.requests.is_some() { Duration::from_secs(120) } else { time },
+            arrival: self
+                .per_second
+                .map_or(Arrival::Closed, |per_second| Arrival::Open { per_second }),
+            duration: if self.requests.is_some() { LONGEST } else { time },
             requests: self.requests,
             warmup: warm,
-            timeout: Duration::from_secs(120),
+            timeout: LONGEST,
             check: Check::AnswerOf(url(server)?),
             pids: target.pid.into_iter().collect(),
+        })
+    }
+
+    /// The same from one connection, and so many requests.
+    pub(crate) fn counted(
+        &self,
+        target: &Target,
+        server: &Target,
+        requests: u64,
+    ) -> Outcome<LoadPlan> {
+        let plan = self.plan(target, server, Duration::ZERO)?;
+        Ok(LoadPlan {
+            connections: 1,
+            requests: Some(requests),
+            duration: LONGEST,
+            warmup: Duration::ZERO,
+            ..plan
         })
     }
 

@@ -5,7 +5,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -13,10 +13,17 @@ use std::{
 use modash_embedded_postgres::{Config, EmbeddedPostgres};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::Outcome;
+use crate::{
+    Outcome,
+    programs::{self, Build, UNBUFFERED},
+};
 
-/// How long a server may take to listen.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a server may take to listen; under callgrind everything takes fifty
+/// times as long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long one may take to end.
+const ENDING: Duration = Duration::from_secs(20);
 
 /// Something to send requests to.
 #[derive(Debug, Clone)]
@@ -35,14 +42,37 @@ pub(crate) struct Targets {
     pub(crate) all: Vec<Target>,
     /// Where modash's counters are.
     pub(crate) metrics: SocketAddr,
+    /// Where modash's events go.
+    pub(crate) analytics: SocketAddr,
     // Ended in this order: whoever sends before whoever receives.
     processes: Vec<Running>,
     databases: Vec<EmbeddedPostgres>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
-/// A child process, killed when dropped.
-struct Running(Child);
+/// A child process, ended when dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts a program and waits until it listens.
+    pub(crate) async fn start(mut command: Command, listen: SocketAddr) -> Outcome<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.env("MODASH_LOG", "error");
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child =
+            command.spawn().map_err(|error| format!("{name} cannot be started: {error}"))?;
+        let mut running = Self(child);
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(listen).is_err() {
+            let ended = matches!(running.0.try_wait(), Ok(Some(_)));
+            if ended || Instant::now() > deadline {
+                return Err(format!("{name} does not listen on {listen}").into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(running)
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -50,7 +80,7 @@ impl Drop for Running {
             // nginx stops its worker only when it is asked.
             let _ = kill_process(pid, Signal::TERM);
         }
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + ENDING;
         while Instant::now() < deadline && matches!(self.0.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -65,126 +95,75 @@ impl Targets {
     pub(crate) async fn start(before: Option<&Path>) -> Outcome<Self> {
         let directory = tempfile::Builder::new().prefix("modash-bench-").tempdir()?;
         open_to_all(directory.path())?;
-        let ports = free_ports(12)?;
-        let at = |number: usize| SocketAddr::from(([127, 0, 0, 1], ports[number]));
+        let [server, unbuffered, buffered, bare, earlier @ .., n0, n1, n2, n3] =
+            free_ports::<12>()?;
+        let now = [n0, n1, n2, n3];
         let mut targets = Self {
-            all: vec![Target { name: "direct", address: at(0), pid: None }],
-            metrics: at(7),
+            all: vec![Target { name: "direct", address: server, pid: None }],
+            metrics: now[3],
+            analytics: now[1],
             processes: Vec::new(),
             databases: Vec::new(),
-            _directory: directory,
+            directory,
         };
-        let place = targets._directory.path().to_owned();
-        let build = Build { name: "modash", folder: std::env::current_exe()?.with_file_name("") };
-        targets.simulator(&build, at(0)).await?;
-        targets.nginx(at(0), at(1), at(2), &place).await?;
-        targets.bare(at(0), at(3)).await?;
-        if let Some(before) = before {
-            let earlier = Build { name: "modash before", folder: before.to_owned() };
-            targets.modash(&earlier, at(0), [at(8), at(9), at(10), at(11)], &place).await?;
+        let build = Build::own()?;
+        targets.run(build.simulator(server)?, server).await?;
+        if programs::has_nginx() {
+            targets.nginx("nginx", unbuffered, UNBUFFERED).await?;
+            targets.nginx("nginx, buffering", buffered, "").await?;
+        } else {
+            eprintln!("nginx is not installed and is left out");
         }
-        targets.modash(&build, at(0), [at(4), at(5), at(6), at(7)], &place).await?;
+        let pid = targets.run(programs::bare(bare, server)?, bare).await?;
+        targets.all.push(Target { name: "bare hyper", address: bare, pid: Some(pid) });
+        if let Some(before) = before {
+            let build = Build { name: "modash before", folder: before.to_owned() };
+            targets.modash(&build, earlier).await?;
+        }
+        targets.modash(&build, now).await?;
         Ok(targets)
     }
 
-    async fn simulator(&mut self, build: &Build, listen: SocketAddr) -> Outcome {
-        let mut command = Command::new(build.program("modash-simulator")?);
-        command.args(["serve", "--prebuilt", "--listen", &listen.to_string()]);
-        self.run(command, listen).await?;
-        Ok(())
+    /// Where programs may have files.
+    pub(crate) fn place(&self) -> &Path {
+        self.directory.path()
     }
 
-    /// Twice: as one sets it up for streams, and with its own buffering.
-    async fn nginx(
-        &mut self,
-        upstream: SocketAddr,
-        unbuffered: SocketAddr,
-        buffered: SocketAddr,
-        place: &Path,
-    ) -> Outcome {
-        if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
-            eprintln!("nginx is not installed and is left out");
-            return Ok(());
-        }
-        for (name, listen, extra) in [
-            ("nginx", unbuffered, "proxy_buffering off; proxy_request_buffering off;"),
-            ("nginx, buffering", buffered, ""),
-        ] {
-            let place = place.join(format!("nginx-{}", listen.port()));
-            fs::create_dir(&place)?;
-            open_to_all(&place)?;
-            let file = place.join("nginx.conf");
-            fs::write(
-                &file,
-                nginx_configuration(&place.display().to_string(), upstream, listen, extra),
-            )?;
-            let mut command = Command::new("nginx");
-            command.arg("-p").arg(&place).arg("-c").arg(&file).args(["-g", "daemon off;"]);
-            let master = self.run(command, listen).await?;
-            let pid = Some(child_of(master)?);
-            self.all.push(Target { name, address: listen, pid });
-        }
-        Ok(())
-    }
-
-    async fn bare(&mut self, upstream: SocketAddr, listen: SocketAddr) -> Outcome {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["bare", "--listen", &listen.to_string()]);
-        command.args(["--upstream", &upstream.to_string()]);
-        let pid = Some(self.run(command, listen).await?);
-        self.all.push(Target { name: "bare hyper", address: listen, pid });
+    async fn nginx(&mut self, name: &'static str, listen: SocketAddr, location: &str) -> Outcome {
+        let place = self.place().join(format!("nginx-{}", listen.port()));
+        fs::create_dir(&place)?;
+        open_to_all(&place)?;
+        let upstream = self.all[0].address;
+        let command = programs::nginx(&place, listen, upstream, location, "daemon off;")?;
+        let master = self.run(command, listen).await?;
+        let pid = Some(child_of(master)?);
+        self.all.push(Target { name, address: listen, pid });
         Ok(())
     }
 
     async fn modash(
         &mut self,
         build: &Build,
-        upstream: SocketAddr,
-        [proxy, analytics, analytics_admin, admin]: [SocketAddr; 4],
-        place: &Path,
+        [listen, analytics, analytics_admin, admin]: [SocketAddr; 4],
     ) -> Outcome {
-        let place = place.join(build.name.replace(' ', "-"));
+        let place = self.place().join(build.name.replace(' ', "-"));
         fs::create_dir(&place)?;
         open_to_all(&place)?;
         let postgres = EmbeddedPostgres::start(Config::throwaway(place.join("postgres"))).await?;
-        let mut command = Command::new(build.program("modash-analytics")?);
-        command
-            .env("DATABASE_URL", postgres.url())
-            .env("MODASH_ANALYTICS_LISTEN", analytics.to_string())
-            .env("MODASH_ANALYTICS_ADMIN_LISTEN", analytics_admin.to_string());
+        let command = build.analytics(analytics, analytics_admin, &postgres.url())?;
         self.databases.push(postgres);
         self.run(command, analytics).await?;
-        let mut command = Command::new(build.program("modash-proxy")?);
-        command
-            .env("PORT", proxy.port().to_string())
-            .env("UPSTREAM_URL", format!("http://{upstream}"))
-            .env("MODASH_PROXY_ADMIN_LISTEN", admin.to_string())
-            .env("MODASH_PROXY_ANALYTICS_URL", format!("http://{analytics}"))
-            .env("MODASH_PROXY_SPOOL_DIRECTORY", place.join("spool"))
-            .env("MODASH_PROXY_REPLICA_ID", "bench");
-        let pid = Some(self.run(command, proxy).await?);
-        self.all.push(Target { name: build.name, address: proxy, pid });
+        let command = build.proxy(listen, admin, self.all[0].address, analytics, &place)?;
+        let pid = Some(self.run(command, listen).await?);
+        self.all.push(Target { name: build.name, address: listen, pid });
         Ok(())
     }
 
-    /// Starts a process and waits until it listens.
-    async fn run(&mut self, mut command: Command, listen: SocketAddr) -> Outcome<u32> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.env("MODASH_LOG", "error");
-        let name = command.get_program().to_string_lossy().into_owned();
-        let child =
-            command.spawn().map_err(|error| format!("{name} cannot be started: {error}"))?;
-        let pid = child.id();
+    async fn run(&mut self, command: Command, listen: SocketAddr) -> Outcome<u32> {
+        let running = Running::start(command, listen).await?;
+        let pid = running.0.id();
         // Before those that it sends to.
-        self.processes.insert(0, Running(child));
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(listen).is_err() {
-            let ended = matches!(self.processes[0].0.try_wait(), Ok(Some(_)));
-            if ended || Instant::now() > deadline {
-                return Err(format!("{name} does not listen on {listen}").into());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.processes.insert(0, running);
         Ok(pid)
     }
 
@@ -197,66 +176,21 @@ impl Targets {
     }
 }
 
-fn nginx_configuration(
-    place: &str,
-    upstream: SocketAddr,
-    listen: SocketAddr,
-    extra: &str,
-) -> String {
-    format!(
-        "worker_processes 1; pid {place}/nginx.pid; error_log {place}/error.log;\n\
-         worker_rlimit_nofile 65535;\n\
-         events {{ worker_connections 20000; }}\n\
-         http {{\n\
-           access_log {place}/access.log; client_max_body_size 0;\n\
-           client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;\n\
-           fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi;\n\
-           scgi_temp_path {place}/scgi; keepalive_requests 1000000000;\n\
-           upstream server {{ server {upstream}; keepalive 1024; keepalive_requests 1000000000; }}\n\
-           server {{\n\
-             listen {listen} backlog=4096;\n\
-             location / {{\n\
-               proxy_pass http://server; proxy_http_version 1.1;\n\
-               proxy_set_header Connection \"\"; {extra}\n\
-             }}\n\
-           }}\n\
-         }}\n"
-    )
-}
-
-/// One build of modash.
-struct Build {
-    /// Its name in the table.
-    name: &'static str,
-    /// Where its programs are.
-    folder: PathBuf,
-}
-
-impl Build {
-    fn program(&self, name: &str) -> Outcome<PathBuf> {
-        let path = self.folder.join(name);
-        if path.is_file() {
-            Ok(path)
-        } else {
-            Err(format!("{} is missing: use `make bench`, which builds it", path.display()).into())
-        }
-    }
-}
-
 /// Other accounts run the database and nginx's worker.
-fn open_to_all(directory: &Path) -> Outcome {
+pub(crate) fn open_to_all(directory: &Path) -> Outcome {
     use std::os::unix::fs::PermissionsExt as _;
     Ok(fs::set_permissions(directory, fs::Permissions::from_mode(0o777))?)
 }
 
-/// Ports that nobody listens on.
-fn free_ports(count: usize) -> Outcome<Vec<u16>> {
-    let listeners: Vec<_> =
-        (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
-    Ok(listeners
-        .iter()
-        .map(|listener| listener.local_addr().map(|address| address.port()))
-        .collect::<Result<_, _>>()?)
+/// Loopback addresses on which nobody listens.
+pub(crate) fn free_ports<const COUNT: usize>() -> Outcome<[SocketAddr; COUNT]> {
+    let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); COUNT];
+    // All stay taken until each has its own.
+    let listeners: Vec<_> = addresses.iter().map(TcpListener::bind).collect::<Result<_, _>>()?;
+    for (address, listener) in addresses.iter_mut().zip(&listeners) {
+        *address = listener.local_addr()?;
+    }
+    Ok(addresses)
 }
 
 /// The one child of a process.

@@ -44,11 +44,6 @@ impl Reached {
                     ours / theirs
                 })
             }
-            Goal::Over(other, limit) => {
-                (format!("≤ {limit} over {other}"), limit, Some(other), |ours, theirs| {
-                    ours - theirs
-                })
-            }
             Goal::AtMost(limit) => (format!("≤ {limit}"), limit, None, |ours, _| ours),
         };
         let found = figures.get("modash").and_then(|ours| {
