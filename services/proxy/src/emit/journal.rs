@@ -262,6 +262,11 @@ impl Journal {
         self.ring.is_half_full()
     }
 
+    /// Whether hardly any is left.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        self.ring.is_nearly_full()
+    }
+
     /// Whether what is in it outlives a kill of the process.
     pub(super) fn outlives_a_kill(&self) -> bool {
         self.outlives_a_kill

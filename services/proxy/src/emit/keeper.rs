@@ -86,6 +86,8 @@ pub(super) struct Keeper {
     replica_id: String,
     /// Journals of other processes, until their events are elsewhere.
     left_behind: LeftBehind,
+    /// Events before this number were in segment files when those journals were found.
+    left_behind_until: u64,
     buffer: Vec<u8>,
     /// How long analytics has to take events before they are moved to a segment file.
     settle: Duration,
@@ -121,6 +123,7 @@ impl Keeper {
             log: None,
             replica_id: replica_id.to_owned(),
             left_behind: LeftBehind::default(),
+            left_behind_until: 0,
             buffer: Vec::new(),
             settle: SETTLE,
             retry_at: None,
@@ -183,6 +186,7 @@ impl Keeper {
             );
         }
         (self.log, self.left_behind) = (Some(log), left_behind);
+        self.left_behind_until = disk.end;
         let running = running.iter().map(|event| event.encode_to_vec().into()).collect();
         let mut spool = self.spool.lock();
         spool.take_over(disk, left.damaged);
@@ -288,6 +292,9 @@ impl Keeper {
         if self.is_due(now) {
             self.write_what_waits();
         }
+        if let Some(log) = &self.log {
+            self.spool.lock().note_safe(log.safe_to());
+        }
         self.free_journals();
         if self.log.is_some() {
             let spool = self.spool.lock();
@@ -341,17 +348,28 @@ impl Keeper {
     /// Frees the places of events that are elsewhere, in our journals and in those of
     /// other processes.
     fn free_journals(&mut self) {
+        let mut needs_room = false;
         for (core, shared) in self.cores.iter().enumerate() {
             let journal = &shared.journal;
             journal.free_to(self.spool.lock().freed(core));
-            // No segment file takes them, and the requests need the room.
-            if journal.is_half_full() && journal.outlives_a_kill() {
+            needs_room |= journal.is_half_full();
+            // No segment file takes them in time, and the requests need the room.
+            if journal.is_nearly_full() && journal.outlives_a_kill() {
                 let mut spool = self.spool.lock();
                 spool.detach(core, self.read_to[core]);
                 journal.free_to(spool.freed(core));
             }
         }
-        if self.spool.lock().left_behind() == 0 {
+        let Some(log) = &self.log else { return };
+        let (left_behind, waits) = {
+            let spool = self.spool.lock();
+            (spool.left_behind() > 0, spool.waits_for_sync())
+        };
+        let unsynced = log.safe_to() < self.left_behind_until;
+        if unsynced || (waits && (needs_room || left_behind)) {
+            log.sync_soon();
+        }
+        if !unsynced && !left_behind {
             self.left_behind.remove();
         }
     }
@@ -400,8 +418,14 @@ impl Keeper {
         self.write_what_waits();
         self.tend();
         self.remember();
+        // Synced with its end.
         self.log = None;
-        if self.spool.lock().unwritten_count() == 0 {
+        let mut spool = self.spool.lock();
+        spool.note_safe(u64::MAX);
+        if spool.left_behind() == 0 {
+            self.left_behind.remove();
+        }
+        if spool.unwritten_count() == 0 {
             self.journal.remove();
         }
     }

@@ -6,7 +6,7 @@ pub(super) mod header;
 mod position;
 pub(super) mod record;
 mod segment;
-mod syncer;
+pub(super) mod syncer;
 
 use std::{
     collections::VecDeque,
@@ -125,7 +125,22 @@ impl Log {
         };
         let syncer = config.fsync.map(Syncer::start).transpose()?;
         let (active, reader) = (Arc::new(active), Reader::default());
-        Ok(Self { config, segments, active, reader, position, syncer, _lock: lock })
+        let log = Self { config, segments, active, reader, position, syncer, _lock: lock };
+        log.sync_what_was_left()?;
+        Ok(log)
+    }
+
+    /// Has all files synced, and their names: a killed process may have written them in
+    /// its last second.
+    fn sync_what_was_left(&self) -> io::Result<()> {
+        let Some(syncer) = &self.syncer else { return Ok(()) };
+        for segment in &self.segments {
+            syncer.written(&Arc::new(File::open(&segment.path)?));
+        }
+        syncer.written(&Arc::new(File::open(&self.config.directory)?));
+        syncer.written_to(self.next());
+        syncer.sync_soon();
+        Ok(())
     }
 
     /// The highest sequence number that needs no sending any more.
@@ -173,6 +188,7 @@ impl Log {
         }
         if let Some(syncer) = &self.syncer {
             syncer.written(&self.active);
+            syncer.written_to(first + count);
         }
         Ok(())
     }
@@ -232,6 +248,22 @@ impl Log {
         if let Some(syncer) = &self.syncer {
             syncer.written(file);
         }
+    }
+
+    /// Every event before this number that is in the log outlives what the policy says:
+    /// a power cut, or, without syncing, a kill.
+    pub(super) fn safe_to(&self) -> u64 {
+        self.syncer.as_ref().map_or(u64::MAX, Syncer::synced_to)
+    }
+
+    /// Makes that number grow before the interval is over.
+    pub(super) fn sync_soon(&self) {
+        self.syncer.iter().for_each(Syncer::sync_soon);
+    }
+
+    #[cfg(test)]
+    pub(super) fn unsynced(&self) -> Option<Arc<syncer::Unsynced>> {
+        self.syncer.as_ref().map(Syncer::unsynced)
     }
 
     /// Everything up to now needs no reading.

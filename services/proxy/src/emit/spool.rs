@@ -53,7 +53,9 @@ pub(super) struct Spool {
     unwritten: VecDeque<Unwritten>,
     /// Of those, the events that are nowhere else.
     memory_only: usize,
-    /// Of those, the events that another process left.
+    /// Where events were before segment files took them: needed until those are safe.
+    unsafe_places: VecDeque<(u64, Origin)>,
+    /// Events that are needed in the journals of other processes.
     left_behind: usize,
     /// For each core the position up to which its journal is not needed.
     freed: Vec<u64>,
@@ -136,6 +138,14 @@ pub(super) struct Place {
     pub(super) next_sequence: u64,
 }
 
+/// The journal of a core is not needed up to this position.
+fn free(freed: &mut Vec<u64>, core: usize, position: u64) {
+    if freed.len() <= core {
+        freed.resize(core + 1, 0);
+    }
+    freed[core] = freed[core].max(position);
+}
+
 impl Spool {
     /// Without a disk so far.
     pub(super) fn new(most_loaded: usize, most_in_memory: usize) -> Self {
@@ -143,6 +153,7 @@ impl Spool {
             window: VecDeque::new(),
             unwritten: VecDeque::new(),
             memory_only: 0,
+            unsafe_places: VecDeque::new(),
             left_behind: 0,
             freed: Vec::new(),
             most_loaded,
@@ -258,12 +269,25 @@ impl Spool {
             match event.origin {
                 Origin::Memory => self.memory_only -= 1,
                 Origin::LeftBehind => self.left_behind -= 1,
-                Origin::Journal { core, end } => {
-                    if self.freed.len() <= core {
-                        self.freed.resize(core + 1, 0);
-                    }
-                    self.freed[core] = end;
-                }
+                Origin::Journal { core, end } => free(&mut self.freed, core, end),
+            }
+        }
+    }
+
+    /// Whether places elsewhere are held because segment files are not safe yet.
+    pub(super) fn waits_for_sync(&self) -> bool {
+        !self.unsafe_places.is_empty()
+    }
+
+    /// Segment files have events before this number, and keep them whatever happens.
+    pub(super) fn note_safe(&mut self, next: u64) {
+        while let Some((_, origin)) =
+            self.unsafe_places.pop_front_if(|(sequence, _)| *sequence < next)
+        {
+            match origin {
+                Origin::Memory => {}
+                Origin::LeftBehind => self.left_behind -= 1,
+                Origin::Journal { core, end } => free(&mut self.freed, core, end),
             }
         }
     }
@@ -273,8 +297,8 @@ impl Spool {
         self.freed.get(core).copied().unwrap_or_default()
     }
 
-    /// The journal of a core needs room and no segment file takes its events: they are
-    /// in memory only from now on, up to this position.
+    /// The journal of a core needs room: those of its events that no segment file has
+    /// taken are in memory only from now on, up to this position.
     pub(super) fn detach(&mut self, detached: usize, position: u64) {
         for event in &mut self.unwritten {
             if matches!(event.origin, Origin::Journal { core, .. } if core == detached) {
@@ -282,10 +306,10 @@ impl Spool {
                 self.memory_only += 1;
             }
         }
-        if self.freed.len() <= detached {
-            self.freed.resize(detached + 1, 0);
-        }
-        self.freed[detached] = position;
+        self.unsafe_places.retain(
+            |(_, origin)| !matches!(origin, Origin::Journal { core, .. } if *core == detached),
+        );
+        free(&mut self.freed, detached, position);
         while self.memory_only > self.most_in_memory {
             self.drop_oldest_unwritten();
         }
@@ -297,10 +321,12 @@ impl Spool {
         events.collect()
     }
 
-    /// Whether events have to be written: some are nowhere else, or the journal has had
-    /// them since this moment or longer.
+    /// Whether events have to be written: some are nowhere else, or hold up the end of
+    /// another process's journal, or ours has had them since this moment or longer.
     pub(super) fn is_due(&self, since: Instant) -> bool {
-        self.memory_only > 0 || self.unwritten.front().is_some_and(|event| event.since <= since)
+        self.memory_only > 0
+            || self.left_behind > 0
+            || self.unwritten.front().is_some_and(|event| event.since <= since)
     }
 
     /// Events in memory that no segment file has taken.
@@ -321,12 +347,18 @@ impl Spool {
     /// Segment files have taken the unwritten events up to this number.
     pub(super) fn note_written(&mut self, last: u64) {
         let taken = self.unwritten.partition_point(|event| event.numbered.sequence <= last);
-        self.forget_unwritten(taken);
+        for event in self.unwritten.drain(..taken) {
+            match event.origin {
+                Origin::Memory => self.memory_only -= 1,
+                origin => self.unsafe_places.push_back((event.numbered.sequence, origin)),
+            }
+        }
         self.written_to = last + 1;
     }
 
     /// The disk gave up these events.
     pub(super) fn drop_written(&mut self, gone: &Range<u64>) {
+        self.note_safe(gone.end);
         let never_loaded = gone.end.saturating_sub(gone.start.max(self.loaded_to));
         self.loaded_to = self.loaded_to.max(gone.end);
         let before = self.window.len();
@@ -460,6 +492,7 @@ impl Spool {
         let committed = sequence.min(self.next_to_send.saturating_sub(1));
         let count = self.window.partition_point(|event| event.sequence <= committed);
         self.window.drain(..count);
+        self.note_safe(committed + 1);
         let taken = self.unwritten.partition_point(|event| event.numbered.sequence <= committed);
         self.forget_unwritten(taken);
         self.acknowledged_to = self.acknowledged_to.max(committed);

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +15,9 @@ use super::{
     ring::{self, Ended},
     slots::{self, SLOT},
 };
+
+/// Words that are read at once.
+const WINDOW: usize = 4_096;
 
 /// Journals of processes that are gone.
 #[derive(Debug, Default)]
@@ -48,9 +52,9 @@ impl LeftBehind {
                 Err(TryLockError::WouldBlock) => continue,
                 Err(TryLockError::Error(error)) => return Err(error),
             }
-            let bytes = fs::read(&path)?;
-            match Kind::Journal.read(&bytes) {
-                Ok(_) => read(&bytes, replica_id, &mut left),
+            let mut words = Words::of(&file);
+            match Kind::Journal.read(&words.header()) {
+                Ok(_) => read(&mut words, replica_id, &mut left),
                 Err(error @ header::HeaderError::Version(_)) => {
                     tracing::warn!(file = %path.display(), %error, "a journal is left alone");
                     continue;
@@ -58,6 +62,7 @@ impl LeftBehind {
                 // Its process died before it served.
                 Err(header::HeaderError::Damaged) => {}
             }
+            words.failure.map_or(Ok(()), Err)?;
             found.files.push((path, file));
         }
         Ok((found, left))
@@ -81,29 +86,84 @@ fn journals(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn read(bytes: &[u8], replica_id: &str, left: &mut Left) {
-    let (numbers, _) = bytes.as_chunks::<8>();
-    let words: Vec<u64> = numbers.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
-    let Some(layout) = layout(&words) else { return left.damaged += 1 };
-    left.next = left.next.max(words[NEXT]);
-    left.acknowledged = left.acknowledged.max(words[ACKNOWLEDGED]);
+/// The words of a file, read where they are asked for: most of a journal was never
+/// used, and a process that is killed again and again has to be done soon.
+struct Words<'a> {
+    file: &'a File,
+    /// Some of them, from this one on.
+    window: Vec<u64>,
+    first: usize,
+    /// Why words could not be read; they are 0 then.
+    failure: Option<io::Error>,
+}
+
+impl<'a> Words<'a> {
+    fn of(file: &'a File) -> Self {
+        Self { file, window: Vec::new(), first: 0, failure: None }
+    }
+
+    /// One of them; 0 behind the end of the file.
+    fn at(&mut self, at: usize) -> u64 {
+        if !(self.first..self.first + self.window.len()).contains(&at) {
+            self.fill(at);
+        }
+        self.window.get(at - self.first).copied().unwrap_or_default()
+    }
+
+    fn fill(&mut self, at: usize) {
+        self.first = at - at % WINDOW;
+        let mut bytes = vec![0; WINDOW * size_of::<u64>()];
+        let mut length = 0;
+        while length < bytes.len() {
+            let offset = (self.first * size_of::<u64>() + length) as u64;
+            match self.file.read_at(&mut bytes[length..], offset) {
+                Ok(0) => break,
+                Ok(read) => length += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.failure = Some(error);
+                    break;
+                }
+            }
+        }
+        let (words, _) = bytes.as_chunks::<8>();
+        self.window = words.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
+    }
+
+    fn header(&mut self) -> Vec<u8> {
+        let words = (0..LAYOUT).flat_map(|at| self.at(at).to_ne_bytes());
+        words.take(header::LENGTH).collect()
+    }
+
+    /// How many there are.
+    fn count(&self) -> io::Result<usize> {
+        Ok(usize::try_from(self.file.metadata()?.len()).unwrap_or(usize::MAX) / size_of::<u64>())
+    }
+}
+
+fn read(words: &mut Words<'_>, replica_id: &str, left: &mut Left) {
+    let Some(layout) = layout(words) else { return left.damaged += 1 };
+    left.next = left.next.max(words.at(NEXT));
+    left.acknowledged = left.acknowledged.max(words.at(ACKNOWLEDGED));
     for core in 0..layout.cores {
-        let base = layout.core_base(core);
-        let (ring, slots) = words[base..base + layout.core_words()].split_at(CONTROL + layout.ring);
-        let (ended, damaged) = ring::left_in(ring);
+        let ring = layout.core_base(core);
+        let (ended, damaged) = ring::left_in(layout.ring, |at| words.at(ring + at));
         left.ended.extend(ended);
         left.damaged += damaged;
-        left.running.extend(slots::left_in(slots, replica_id));
+        let slots = ring + CONTROL + layout.ring;
+        let running = slots::left_in(layout.slots, replica_id, |at| words.at(slots + at));
+        left.running.extend(running);
     }
 }
 
 /// How the file is shared out, if it can be.
-fn layout(words: &[u64]) -> Option<Layout> {
-    let number = |at: usize| usize::try_from(*words.get(LAYOUT + at)?).ok();
+fn layout(words: &mut Words<'_>) -> Option<Layout> {
+    let count = words.count().ok()?;
+    let mut number = |at: usize| usize::try_from(words.at(LAYOUT + at)).ok();
     let layout = Layout { cores: number(0)?, slots: number(1)?, ring: number(2)? };
     let core = layout.slots.checked_mul(SLOT)?.checked_add(layout.ring)?.checked_add(CONTROL)?;
     let all = layout.cores.checked_mul(core)?.checked_add(PREFACE)?;
-    (layout.ring > 0 && all == words.len()).then_some(layout)
+    (layout.ring > 0 && all == count).then_some(layout)
 }
 
 #[cfg(test)]

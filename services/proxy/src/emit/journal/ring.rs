@@ -27,6 +27,10 @@ const TOLD: u32 = 1;
 const FILLER: u32 = 2;
 const LENGTH_SHIFT: u32 = 2;
 
+/// Longest payload: many times what the limits of an event's fields allow. Otherwise
+/// damaged words would be taken for lengths of megabytes, each to be looked through.
+const MAX_PAYLOAD: usize = 128 * 1024;
+
 /// A ring in a part of mapped memory.
 #[derive(Debug)]
 pub(super) struct Ring {
@@ -46,7 +50,7 @@ pub(crate) struct Ended {
     pub(crate) told: bool,
 }
 
-/// There is no room until the delivery thread has freed some.
+/// There is no room until the delivery thread has freed some, or never will be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -62,7 +66,8 @@ impl Ring {
         let words = 1 + payload.len().div_ceil(size_of::<u64>());
         let rest = self.length - self.place(head);
         let filler = if words > rest { rest } else { 0 };
-        if head + (filler + words) as u64 - tail > self.length as u64 {
+        let too_long = payload.len() > MAX_PAYLOAD;
+        if too_long || head + (filler + words) as u64 - tail > self.length as u64 {
             return Err(Full);
         }
         if filler > 0 {
@@ -111,7 +116,16 @@ impl Ring {
 
     /// Whether more than half is in use.
     pub(super) fn is_half_full(&self) -> bool {
-        (self.head() - self.tail()) as usize > self.length / 2
+        self.used() > self.length / 2
+    }
+
+    /// Whether more than three quarters are in use.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        self.used() > self.length / 4 * 3
+    }
+
+    fn used(&self) -> usize {
+        (self.head() - self.tail()) as usize
     }
 
     /// The position of the next record.
@@ -136,24 +150,24 @@ impl Ring {
     }
 }
 
-/// What a dead process left in a ring, given its words, control words included.
-/// Reads on behind what is damaged, and counts that.
-pub(super) fn left_in(words: &[u64]) -> (Vec<Ended>, u64) {
-    let Some((control, records)) = words.split_at_checked(CONTROL) else { return (Vec::new(), 0) };
-    let (mut position, mut ended, mut damaged) = (control[TAIL], Vec::new(), 0);
+/// What a dead process left in a ring of this length, given its words, control words
+/// included. Reads on behind what is damaged, and counts that.
+pub(super) fn left_in(length: usize, mut word: impl FnMut(usize) -> u64) -> (Vec<Ended>, u64) {
+    let (head, tail) = (word(HEAD), word(TAIL));
+    let mut word = |at: u64| word(CONTROL + (at % length as u64) as usize);
+    let (mut position, mut ended, mut damaged) = (tail, Vec::new(), 0);
     // A power cut keeps pages in any order: there may be records behind the head, and
     // none before it.
     let mut last_damaged = None;
-    let end = control[TAIL].saturating_add(records.len() as u64);
+    let end = tail.saturating_add(length as u64);
     while position < end {
-        let word = |at: u64| records[(at % records.len() as u64) as usize];
-        match record_at(position, records.len(), word) {
+        match record_at(position, length, &mut word) {
             Some(Record::Event(event, next)) => {
                 ended.push(event);
                 position = next;
             }
             Some(Record::Filler(next)) => position = next,
-            None if position >= control[HEAD] => break,
+            None if position >= head => break,
             None => {
                 // One gap, however many records it was, counts as one.
                 if last_damaged != Some(position) {
@@ -173,13 +187,13 @@ enum Record {
 }
 
 /// The record at a position, if it is whole and undamaged.
-fn record_at(position: u64, length: usize, word: impl Fn(u64) -> u64) -> Option<Record> {
+fn record_at(position: u64, length: usize, mut word: impl FnMut(u64) -> u64) -> Option<Record> {
     let head = word(position);
     let described = head as u32;
     let bytes = (described >> LENGTH_SHIFT) as usize;
     let rest = length - (position % length as u64) as usize;
     let words = 1 + bytes.div_ceil(size_of::<u64>());
-    if words > rest {
+    if bytes > MAX_PAYLOAD || words > rest {
         return None;
     }
     let mut payload = Vec::with_capacity((words - 1) * size_of::<u64>());
@@ -219,6 +233,11 @@ mod tests {
 
     fn words(ring: &Ring) -> Vec<u64> {
         ring.mapped.numbers().iter().map(|number| number.load(Ordering::Relaxed)).collect()
+    }
+
+    /// What a process would find that reads these words.
+    fn left_in(words: &[u64]) -> (Vec<Ended>, u64) {
+        super::left_in(words.len() - CONTROL, |at| words[at])
     }
 
     fn payloads(ended: &[Ended]) -> Vec<&[u8]> {
@@ -271,6 +290,14 @@ mod tests {
             prop_assert_eq!(count, u64::from(hit));
             prop_assert!(left.iter().all(|ended| events.contains(&ended.event.to_vec())));
         }
+    }
+
+    #[test]
+    fn an_event_that_no_limit_allows_has_no_place_in_it() {
+        let ring = ring(1 << 16);
+        assert_eq!(ring.append(&vec![1; MAX_PAYLOAD + 1], false), Err(Full));
+        assert_eq!(ring.append(&vec![1; MAX_PAYLOAD], false), Ok(()));
+        assert_eq!(ring.read(0).unwrap().0.event.len(), MAX_PAYLOAD);
     }
 
     #[test]

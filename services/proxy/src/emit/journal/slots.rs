@@ -149,17 +149,30 @@ fn description_head(event: &[u8]) -> u64 {
     u64::from(crc32fast::hash(event)) << 32 | event.len() as u64
 }
 
-/// The events of the requests in slots that a dead process left.
-pub(super) fn left_in(words: &[u64], replica_id: &str) -> Vec<UsageEvent> {
-    let (slots, _) = words.as_chunks::<SLOT>();
-    slots.iter().filter_map(|slot| event(slot, replica_id)).collect()
+/// The events of the requests in slots that a dead process left, of which there are
+/// this many, given their words.
+pub(super) fn left_in(
+    count: usize,
+    replica_id: &str,
+    mut word: impl FnMut(usize) -> u64,
+) -> Vec<UsageEvent> {
+    let mut events = Vec::new();
+    for first in (0..count).map(|number| number * SLOT) {
+        match word(first + STATE) {
+            RUNNING => {
+                let slot = std::array::from_fn(|place| word(first + place));
+                events.extend(event(&slot, replica_id));
+            }
+            // Never used, and so is none behind it: the lowest free slot is taken first.
+            FREE if word(first + ID) == 0 => break,
+            _ => {}
+        }
+    }
+    events
 }
 
 /// The event of the request in a slot.
 fn event(slot: &[u64; SLOT], replica_id: &str) -> Option<UsageEvent> {
-    if slot[STATE] != RUNNING {
-        return None;
-    }
     let event_id = Uuid::from_u64_pair(slot[ID], slot[ID + 1]).to_string();
     // The description may be that of the request before.
     if let Some(described) = described(slot).filter(|event| event.event_id == event_id) {
@@ -218,7 +231,7 @@ mod tests {
     fn left(slots: &Slots) -> Vec<UsageEvent> {
         let numbers = slots.mapped.numbers().iter();
         let words: Vec<_> = numbers.map(|number| number.load(Ordering::Relaxed)).collect();
-        left_in(&words, "replica")
+        left_in(COUNT, "replica", |at| words[at])
     }
 
     #[test]

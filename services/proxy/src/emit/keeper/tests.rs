@@ -1,5 +1,7 @@
 //! The keeper with real files: restarts, damage, limits, and a model of it all.
 
+mod power_cuts;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -473,6 +475,20 @@ fn what_is_in_the_journal_only_survives_a_kill() {
     life.append(30..40);
     assert_eq!(life.drain(), (0..40).collect::<Vec<_>>());
     assert_eq!(journals(&config), 1, "its own");
+}
+
+#[test]
+fn the_journals_of_a_process_that_is_killed_again_and_again_do_not_pile_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = spool_in(&directory);
+    for number in 0..10 {
+        // It has no time for more, and analytics takes nothing.
+        let mut life = Life::with_journal(&config, NEVER);
+        assert_eq!((life.pending(), journals(&config)), (number, 1));
+        life.append(number..number + 1);
+        life.kill();
+    }
+    assert_eq!(Life::with_journal(&config, NEVER).drain(), (0..10).collect::<Vec<_>>());
 }
 
 #[test]
