@@ -11,9 +11,13 @@ use modash_integration::rpc_value;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row as _};
 
-use crate::{clients::Asked, system::System};
+use crate::{
+    clients::{Asked, Counts},
+    system::System,
+};
 
-/// `OUTCOME_INTERRUPTED`.
+/// `OUTCOME_OK` and `OUTCOME_INTERRUPTED`.
+const OK: i16 = 1;
 const INTERRUPTED: i16 = 9;
 
 /// Longest time until all is well again.
@@ -26,6 +30,8 @@ pub(crate) struct Account {
     pub(crate) asked: usize,
     /// Those whose proxy was killed meanwhile.
     pub(crate) killed: usize,
+    /// Whole answers of clients, each with its row and the counts that it stated.
+    pub(crate) whole: usize,
     /// Responses that the LLM server completed.
     pub(crate) completed: usize,
     /// Rows in the database.
@@ -70,13 +76,15 @@ async fn check(system: &System, asked: &[Asked]) -> Result<Account, String> {
     let rows = Rows::read(&mut connection).await.map_err(|error| error.to_string())?;
     let completed: BTreeSet<String> = system.upstream.completed_labels().into_iter().collect();
     rows.hold(&completed, asked, dropped, system.lives.ended())?;
+    rows.have_counts_of(asked)?;
     sums_are_of_rows(system, &mut connection).await?;
     Ok(Account {
         asked: asked.len(),
         killed: asked.iter().filter(|asked| asked.killed).count(),
+        whole: asked.iter().filter(|asked| asked.counts.is_some()).count(),
         completed: completed.len(),
-        rows: rows.outcomes.len(),
-        interrupted: rows.outcomes.values().filter(|outcome| **outcome == INTERRUPTED).count(),
+        rows: rows.named.len(),
+        interrupted: rows.named.values().filter(|row| row.outcome == INTERRUPTED).count(),
         dropped,
         duplicate: sum(&completeness, &["duplicate"]),
         slowest: slowest(asked),
@@ -124,9 +132,16 @@ fn sum(completeness: &Value, path: &[&str]) -> u64 {
     numbers.sum()
 }
 
+/// What a row says of how its request ended.
+#[derive(Debug)]
+struct Row {
+    outcome: i16,
+    counts: Option<Counts>,
+}
+
 /// The rows of requests with a name.
 struct Rows {
-    outcomes: BTreeMap<String, i16>,
+    named: BTreeMap<String, Row>,
     repeated: Vec<String>,
     events: i64,
     distinct_events: i64,
@@ -136,15 +151,18 @@ impl Rows {
     async fn read(connection: &mut PgConnection) -> sqlx::Result<Self> {
         let counts = "SELECT count(*), count(DISTINCT event_id) FROM requests";
         let (events, distinct_events) = sqlx::query_as(counts).fetch_one(&mut *connection).await?;
-        let (mut outcomes, mut repeated) = (BTreeMap::new(), Vec::new());
-        let named = "SELECT session, outcome FROM requests WHERE session IS NOT NULL";
-        for row in sqlx::query(named).fetch_all(&mut *connection).await? {
+        let (mut named, mut repeated) = (BTreeMap::new(), Vec::new());
+        let all = "SELECT session, outcome, prompt_tokens::bigint, completion_tokens::bigint
+                   FROM requests WHERE session IS NOT NULL";
+        for row in sqlx::query(all).fetch_all(&mut *connection).await? {
             let name: String = row.try_get(0)?;
-            if outcomes.insert(name.clone(), row.try_get(1)?).is_some() {
+            let prompt: Option<i64> = row.try_get(2)?;
+            let row = Row { outcome: row.try_get(1)?, counts: prompt.zip(row.try_get(3)?) };
+            if named.insert(name.clone(), row).is_some() {
                 repeated.push(name);
             }
         }
-        Ok(Self { outcomes, repeated, events, distinct_events })
+        Ok(Self { named, repeated, events, distinct_events })
     }
 
     fn hold(
@@ -161,7 +179,7 @@ impl Rows {
             return Err(format!("more than one row: {:?}", self.repeated));
         }
         let missing: Vec<_> =
-            completed.iter().filter(|name| !self.outcomes.contains_key(*name)).collect();
+            completed.iter().filter(|name| !self.named.contains_key(*name)).collect();
         if missing.len() as u64 != dropped {
             return Err(format!(
                 "{} of {} completed responses have no row, and {dropped} were dropped: {:?}",
@@ -170,16 +188,31 @@ impl Rows {
                 missing.iter().take(10).collect::<Vec<_>>(),
             ));
         }
-        // A kill makes interrupted requests of those that had not ended, and of
-        // those whose event the proxy had only in memory.
+        // A kill makes interrupted requests of those that had not ended.
         let killed: BTreeSet<&str> =
             asked.iter().filter(|asked| asked.killed).map(|asked| asked.name.as_str()).collect();
-        let strange = self.outcomes.iter().find(|(name, outcome)| {
+        let strange = self.named.iter().find(|(name, row)| {
             let known = completed.contains(*name) || killed.contains(name.as_str());
-            !known || (**outcome == INTERRUPTED && kills == 0)
+            !known || (row.outcome == INTERRUPTED && kills == 0)
         });
         strange
             .map_or(Ok(()), |strange| Err(format!("a row of no completed response: {strange:?}")))
+    }
+
+    /// A client that has an answer's last byte has its row, with the counts that the
+    /// answer states, unless the row was dropped.
+    fn have_counts_of(&self, asked: &[Asked]) -> Result<(), String> {
+        let whole = asked.iter().filter(|asked| asked.counts.is_some());
+        let others = whole.filter_map(|asked| {
+            let row = self.named.get(&asked.name)?;
+            (row.outcome != OK || row.counts != asked.counts).then_some((asked, row))
+        });
+        let others: Vec<_> = others.collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let some = others.iter().take(10).collect::<Vec<_>>();
+        Err(format!("{} whole answers have other counts in their rows: {some:?}", others.len()))
     }
 }
 

@@ -17,8 +17,8 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use serde_json::json;
-use tokio::task::JoinSet;
+use serde_json::{Value, json};
+use tokio::{sync::watch, task::JoinSet};
 
 /// Header with the name of a request; the proxy records it.
 pub(crate) const NAME: &str = "x-modash-session";
@@ -64,9 +64,16 @@ pub(crate) struct Asked {
     pub(crate) took: Duration,
     /// Why it has no whole answer.
     pub(crate) failure: Option<String>,
+    /// What a whole answer says that it cost.
+    pub(crate) counts: Option<Counts>,
+    /// When it ended.
+    pub(crate) ended: Instant,
     /// The proxy was killed meanwhile.
     pub(crate) killed: bool,
 }
+
+/// Tokens of a request: of the prompt, of the completion.
+pub(crate) type Counts = (i64, i64);
 
 /// Where and how clients ask.
 #[derive(Debug, Clone)]
@@ -91,6 +98,7 @@ pub(crate) struct Target {
 pub(crate) struct Clients {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
+    answered: watch::Sender<()>,
     tasks: JoinSet<Vec<Asked>>,
 }
 
@@ -98,15 +106,22 @@ impl Clients {
     /// Lets so many clients ask, drawn from a seed.
     pub(crate) fn start(target: &Target, count: u64, seed: u64) -> Self {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let mut tasks = JoinSet::new();
+        let (mut tasks, answered) = (JoinSet::new(), watch::Sender::new(()));
         for number in 0..count {
             let (target, stop, done) = (target.clone(), stop.clone(), done.clone());
+            let answered = answered.clone();
             tasks.spawn(async move {
                 let draw = StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(number));
-                ask_until(&stop, &done, &target, &format!("{seed}-{number}"), draw).await
+                let prefix = format!("{seed}-{number}");
+                ask_until(&stop, &done, &answered, &target, &prefix, draw).await
             });
         }
-        Self { stop, done, tasks }
+        Self { stop, done, answered, tasks }
+    }
+
+    /// Waits for the end of the next whole answer of any of them.
+    pub(crate) async fn next_answer(&self) {
+        self.answered.subscribe().changed().await.unwrap();
     }
 
     /// Answers so far.
@@ -128,6 +143,7 @@ impl Clients {
 async fn ask_until(
     stop: &AtomicBool,
     done: &AtomicUsize,
+    answered: &watch::Sender<()>,
     target: &Target,
     prefix: &str,
     mut draw: StdRng,
@@ -148,9 +164,14 @@ async fn ask_until(
         let request = request(target, &name, &mut draw);
         let begun = Instant::now();
         let answer = tokio::time::timeout(LONGEST, ask(&connected.1, request)).await;
-        let failure = answer.unwrap_or_else(|_| Err(format!("no answer for {LONGEST:?}"))).err();
-        let (took, killed) = (begun.elapsed(), target.lives.now() != life);
-        all.push(Asked { name, took, failure, killed });
+        let answer = answer.unwrap_or_else(|_| Err(format!("no answer for {LONGEST:?}")));
+        let ended = Instant::now();
+        if answer.is_ok() {
+            answered.send_replace(());
+        }
+        let (counts, failure) = (answer.as_ref().ok().copied(), answer.err());
+        let (took, killed) = (ended - begun, target.lives.now() != life);
+        all.push(Asked { name, took, failure, counts, ended, killed });
         done.fetch_add(1, Ordering::Relaxed);
         match target.turn {
             Some(turn) => tokio::time::sleep(turn.saturating_sub(begun.elapsed())).await,
@@ -195,18 +216,28 @@ fn request(target: &Target, name: &str, draw: &mut StdRng) -> Request<Full<Bytes
     request.body(Full::from(body.to_string())).unwrap()
 }
 
-async fn ask(connections: &Connections, request: Request<Full<Bytes>>) -> Result<(), String> {
+/// What the answer says that it cost, if it is whole.
+async fn ask(connections: &Connections, request: Request<Full<Bytes>>) -> Result<Counts, String> {
     let response = connections.request(request).await.map_err(|error| format!("{error:?}"))?;
     let (head, body) = response.into_parts();
     let body = body.collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
-    let whole = if head.headers.get("content-type").is_some_and(|kind| kind != "application/json") {
-        body.ends_with(b"data: [DONE]\n\n")
-    } else {
-        serde_json::from_slice::<serde_json::Value>(&body).is_ok()
+    let counts = match head.headers.get("content-type") {
+        Some(kind) if kind != "application/json" => counts_of_stream(&body),
+        _ => counts_of(&body),
     };
-    if head.status == StatusCode::OK && whole {
-        Ok(())
-    } else {
-        Err(format!("{}: {}", head.status, String::from_utf8_lossy(&body)))
+    match counts {
+        Some(counts) if head.status == StatusCode::OK => Ok(counts),
+        _ => Err(format!("{}: {}", head.status, String::from_utf8_lossy(&body))),
     }
+}
+
+fn counts_of_stream(body: &[u8]) -> Option<Counts> {
+    let events = str::from_utf8(body).ok()?.strip_suffix("data: [DONE]\n\n")?;
+    counts_of(events.trim_end().rsplit("data: ").next()?.as_bytes())
+}
+
+fn counts_of(message: &[u8]) -> Option<Counts> {
+    let usage = serde_json::from_slice::<Value>(message).ok()?;
+    let count = |name: &str| usage["usage"][name].as_i64();
+    Some((count("prompt_tokens")?, count("completion_tokens")?))
 }

@@ -1,6 +1,6 @@
 //! Nothing lost, nothing twice, and no client disturbed: the whole system as
 //! processes, under load, while its parts are killed, cut off, filled up and
-//! restarted. `make test-faults` and `make test-outage` run more of it.
+//! restarted. `make test-faults`, `make test-kills` and `make test-outage` run more of it.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
@@ -9,6 +9,7 @@ mod clients;
 mod database;
 mod disk;
 mod fault;
+mod kills;
 mod outage;
 mod repeats;
 mod rolling;
