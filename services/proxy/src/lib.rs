@@ -6,6 +6,7 @@
 //! `core` keeps the finished ones, `usage_event` makes the event, and `emit`
 //! brings it to analytics.
 
+mod activity;
 mod asking;
 mod bridge;
 mod client_key;

@@ -36,6 +36,7 @@ pub use self::tls::ListenerTlsFiles;
 pub(crate) use self::{admission::Admission, client::Client, intake::Intake, port::Port};
 use self::{admission::MOST_SURPLUS, client::ActiveBody, connection::drive};
 use crate::{
+    activity::Activities,
     core::{Core, Counters},
     error::too_many_connections,
     forward::forward,
@@ -116,6 +117,7 @@ struct Connections {
     server: http2::Builder<TokioExecutor>,
     admission: Arc<Admission>,
     running: TaskTracker,
+    activities: Activities,
     closing: CancellationToken,
     /// When the log last spoke of refused connections.
     said: Cell<Option<Instant>>,
@@ -128,6 +130,7 @@ impl Connections {
             server: server(),
             admission: Arc::new(admission),
             running: TaskTracker::new(),
+            activities: Activities::default(),
             closing: CancellationToken::new(),
             said: Cell::new(None),
         }
@@ -162,14 +165,14 @@ impl Connections {
     fn serve(&self, stream: TcpStream, from: SocketAddr) {
         Counters::add(&self.core.shared.counters.connections);
         let open = self.running.len();
-        let surplus = open >= self.admission.share;
+        let surplus = !self.activities.make_room(open, self.admission.share);
         if surplus {
             Counters::add(&self.core.shared.counters.connections_refused);
             if self.may_say() {
                 tracing::warn!(
                     connections = self.admission.connections(),
-                    "as many clients are connected as may be; others get 503: \
-                     raise MODASH_PROXY_CONNECTIONS or run more proxies"
+                    "as many clients are connected as may be, each with a request; others \
+                     get 503: raise MODASH_PROXY_CONNECTIONS or run more proxies"
                 );
             }
             if open >= self.admission.share.saturating_add(MOST_SURPLUS) {
@@ -178,9 +181,17 @@ impl Connections {
         }
         let _ = stream.set_nodelay(true);
         let (core, server) = (self.core.clone(), self.server.clone());
-        let (admission, closing) = (self.admission.clone(), self.closing.clone());
+        let (admission, closing) = (self.admission.clone(), self.closing.child_token());
+        let activity = match surplus {
+            false => self.activities.add(closing, open),
+            true => self.activities.apart(closing),
+        };
         self.running.spawn(async move {
-            let (stream, address) = match admission.entrance.open(stream, from).await {
+            let opened = tokio::select! {
+                opened = admission.entrance.open(stream, from) => opened,
+                () = activity.evicted() => return,
+            };
+            let (stream, address) = match opened {
                 Ok(opened) => opened,
                 Err(error) => {
                     Counters::add(&core.shared.counters.handshake_failures);
@@ -196,14 +207,15 @@ impl Connections {
                 forwarded: admission.forwarded,
                 head_timeout: patience.head,
                 idle_timeout: patience.idle,
+                activity: activity.clone(),
             };
             // Boxed: otherwise the task reserves space for this future twice.
-            let relay = Box::pin(Relay::new(core.clone(), peer, stream, closing.clone()));
+            let relay = Box::pin(Relay::new(core.clone(), peer, stream));
             let Ended::Http2(stream, first) = relay.await else { return };
             let stream = Rewound { first: first.into(), stream };
-            let client = Arc::new(Client::new(core, address.ip(), secure, surplus));
+            let client = Arc::new(Client::new(core, address.ip(), secure, surplus, activity));
             let connection = connection(&server, &admission, stream, &client);
-            let driven = Box::pin(drive(connection, client, patience, closing));
+            let driven = Box::pin(drive(connection, client, patience));
             if let Err(error) = driven.await {
                 tracing::debug!(%error, "client connection ended");
             }

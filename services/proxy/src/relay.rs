@@ -38,7 +38,7 @@ use std::{
 
 use modash_http1::{Fault, HeadScan, Preface, preface};
 use tokio::io::AsyncWrite as _;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use self::{
     alarm::Alarm,
@@ -47,6 +47,7 @@ use self::{
     upstream::Upstream,
 };
 use crate::{
+    activity::Activity,
     core::{Core, Counters},
     error::UpstreamFailure,
     forwarded::ForwardedHeaders,
@@ -88,6 +89,8 @@ pub(crate) struct Peer {
     pub(crate) head_timeout: Duration,
     /// Longest time between two requests.
     pub(crate) idle_timeout: Duration,
+    /// For those who look for room, and whether the connection is to end.
+    pub(crate) activity: Arc<Activity>,
 }
 
 /// How a connection ended.
@@ -158,7 +161,6 @@ pub(crate) struct Relay {
     requests: u64,
     /// What the alarm is set for, apart from a turn.
     waiting: Waiting,
-    closing: CancellationToken,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -174,14 +176,9 @@ enum Waiting {
 }
 
 impl Relay {
-    /// `closing`: the proxy stops.
-    pub(crate) fn new(
-        core: Arc<Core>,
-        peer: Peer,
-        client: Stream,
-        closing: CancellationToken,
-    ) -> Self {
-        let closed = Box::pin(closing.clone().cancelled_owned());
+    /// A client that has just come in.
+    pub(crate) fn new(core: Arc<Core>, peer: Peer, client: Stream) -> Self {
+        let closed = Box::pin(peer.activity.closing.clone().cancelled_owned());
         Self {
             core,
             peer,
@@ -197,7 +194,6 @@ impl Relay {
             alarm: Alarm::default(),
             requests: 0,
             waiting: Waiting::Nothing,
-            closing,
             closed,
         }
     }
@@ -265,6 +261,10 @@ impl Relay {
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         let begun = self.from_client.unjudged().iter().any(|byte| !byte.is_ascii_whitespace());
         let stops = self.closed.as_mut().poll(context).is_ready();
+        let evicted = stops && self.peer.activity.is_evicted();
+        if evicted && begun {
+            return Poll::Ready(Err(Stop::Gone));
+        }
         let waiting = match (begun, stops) {
             (true, _) => Waiting::Head,
             (false, true) => Waiting::LastRequest,
@@ -272,8 +272,9 @@ impl Relay {
         };
         if self.waiting != waiting {
             self.waiting = waiting;
+            self.peer.activity.waits();
             self.alarm.set(Some(match waiting {
-                Waiting::LastRequest if self.requests > 0 => LAST_CHANCE,
+                Waiting::LastRequest if self.requests > 0 || evicted => LAST_CHANCE,
                 Waiting::LastRequest => self.peer.head_timeout.min(FIRST_CHANCE),
                 Waiting::Request if self.requests > 0 => self.peer.idle_timeout,
                 _ => self.peer.head_timeout,

@@ -223,13 +223,10 @@ async fn beyond_the_most_connections_clients_get_503_until_one_leaves() {
 #[tokio::test]
 async fn surplus_clients_of_http2_get_503_and_their_connection_ends() {
     let upstream = FakeUpstream::start().await;
+    upstream.answer(Answer::json("[1]").hold_head(&Gate::new()));
     let proxy = proxy(&upstream, |config| config.clients.connections = Some(1)).await;
-    let _first = TcpStream::connect(proxy.address).await.unwrap();
-    eventually(PATIENCE, || async {
-        let accepted = proxy.counter("connections").await;
-        if accepted == 1 { Ok(()) } else { Err(format!("{accepted} connections")) }
-    })
-    .await;
+    let _first = proxy.send(&post("/v1/chat/completions", "{}")).await;
+    upstream.next_request().await;
     let (mut sender, driver) = hyper::client::conn::http2::handshake(
         hyper_util::rt::TokioExecutor::new(),
         hyper_util::rt::TokioIo::new(TcpStream::connect(proxy.address).await.unwrap()),
@@ -241,7 +238,84 @@ async fn surplus_clients_of_http2_get_503_and_their_connection_ends() {
     assert_eq!(sender.send_request(request).await.unwrap().status(), 503);
     let ended = tokio::time::timeout(PATIENCE, driver).await;
     assert!(ended.is_ok(), "the connection stays");
-    assert_eq!(upstream.requests().len(), 0);
+    assert_eq!(upstream.requests().len(), 1, "that of the first");
+}
+
+/// Reads to the end, which has to come.
+async fn ends(mut connection: TcpStream) -> String {
+    let mut rest = String::new();
+    let read = tokio::time::timeout(PATIENCE, connection.read_to_string(&mut rest)).await;
+    read.expect("the connection stays").unwrap();
+    rest
+}
+
+#[tokio::test]
+async fn the_connection_that_waited_longest_makes_room_for_a_new_one() {
+    let upstream = FakeUpstream::start().await;
+    let gate = Gate::new();
+    upstream.answer(Answer::json("[1]").hold_head(&gate));
+    let proxy = proxy(&upstream, |config| config.clients.connections = Some(3)).await;
+    let mut busy = proxy.send(&post("/v1/chat/completions", "{}")).await;
+    upstream.next_request().await;
+    let asked = GET.replace("Connection: close\r\n", "");
+    let mut first = proxy.send(&asked).await;
+    read_until(&mut first, "{}").await;
+    let mut second = proxy.send(&asked).await;
+    read_until(&mut second, "{}").await;
+    // The first waits since later now.
+    first.write_all(asked.as_bytes()).await.unwrap();
+    read_until(&mut first, "{}").await;
+
+    let mut third = proxy.send(&asked).await;
+    read_until(&mut third, "{}").await;
+    assert_eq!(ends(second).await, "");
+    let mut fourth = proxy.send(&asked).await;
+    read_until(&mut fourth, "{}").await;
+    assert_eq!(ends(first).await, "");
+    proxy.counted("connections_refused", 0).await;
+    gate.open();
+    read_until(&mut busy, "[1]").await;
+}
+
+#[tokio::test]
+async fn connections_with_half_a_head_or_none_make_room() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = proxy(&upstream, |config| config.clients.connections = Some(2)).await;
+    let silent = TcpStream::connect(proxy.address).await.unwrap();
+    proxy.counted("connections", 1).await;
+    let slow = proxy.send("GET /v1/models HTTP/1.1\r\nHos").await;
+    proxy.counted("connections", 2).await;
+    for gone in [silent, slow] {
+        let answer = proxy.exchange(GET).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        // Those that have ended leave their place later than their clients see.
+        drop(gone);
+    }
+    proxy.counted("connections_refused", 0).await;
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_without_a_request_makes_room() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = proxy(&upstream, |config| config.clients.connections = Some(1)).await;
+    let (mut sender, driver) = hyper::client::conn::http2::handshake(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(TcpStream::connect(proxy.address).await.unwrap()),
+    )
+    .await
+    .unwrap();
+    let driver = tokio::spawn(driver);
+    let request = http::Request::get("http://localhost/v1/models").body(String::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    drop(response);
+    let answer = eventually(PATIENCE, || async {
+        let answer = proxy.exchange(GET).await;
+        if answer.starts_with("HTTP/1.1 200") { Ok(answer) } else { Err(answer) }
+    })
+    .await;
+    assert!(answer.ends_with("{}"), "{answer}");
+    assert!(tokio::time::timeout(PATIENCE, driver).await.is_ok(), "the connection stays");
 }
 
 #[tokio::test]

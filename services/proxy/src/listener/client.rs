@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::{core::Core, forward::ResponseBody};
+use crate::{activity::Activity, core::Core, forward::ResponseBody};
 
 /// One connection of a client.
 pub(crate) struct Client {
@@ -28,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) secure: bool,
     /// It is one too many: all that it gets is 503.
     pub(super) surplus: bool,
+    /// For those who look for room.
+    pub(super) activity: Arc<Activity>,
     /// Requests whose response is not handed over yet.
     active: AtomicUsize,
     /// Requests so far.
@@ -38,12 +40,19 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(core: Arc<Core>, address: IpAddr, secure: bool, surplus: bool) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        address: IpAddr,
+        secure: bool,
+        surplus: bool,
+        activity: Arc<Activity>,
+    ) -> Self {
         Self {
             core,
             address,
             secure,
             surplus,
+            activity,
             active: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             opened: Instant::now(),
@@ -55,6 +64,7 @@ impl Client {
     pub(super) fn begin(self: &Arc<Self>) -> Active {
         self.requests.store(self.requests() + 1, Relaxed);
         self.active.store(self.active.load(Relaxed) + 1, Relaxed);
+        self.activity.begins();
         Active(self.clone())
     }
 
@@ -75,6 +85,7 @@ impl Client {
     }
 
     fn note_waiting(&self) {
+        self.activity.waits();
         let now = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.waiting_since.store(now, Relaxed);
     }

@@ -5,7 +5,6 @@ use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 
@@ -15,6 +14,9 @@ const LAST_CHANCE: Duration = Duration::from_millis(20);
 
 /// The same for a connection that never had one: its first may be on its way.
 const FIRST_CHANCE: Duration = Duration::from_secs(1);
+
+/// How long a client that makes room for others may take to confirm its end.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
@@ -34,15 +36,15 @@ impl Patience {
     }
 }
 
-/// Runs the connection to its end. `closing`: the proxy stops.
+/// Runs the connection to its end.
 pub(super) async fn drive<C: GracefulConnection>(
     connection: C,
     client: Arc<Client>,
     patience: Patience,
-    closing: CancellationToken,
 ) -> Result<(), C::Error> {
     let mut connection = pin!(connection);
-    let mut closing = pin!(closing.cancelled());
+    let activity = client.activity.clone();
+    let mut closing = pin!(activity.closing.cancelled());
     let mut stage = Stage::Open;
     let mut look = pin!(sleep_until(Instant::now() + patience.idle));
     std::future::poll_fn(|context| {
@@ -52,7 +54,7 @@ pub(super) async fn drive<C: GracefulConnection>(
             }
             let next = match stage {
                 Stage::Open if closing.as_mut().poll(context).is_ready() => {
-                    let first = client.requests() == 0;
+                    let first = client.requests() == 0 && !activity.is_evicted();
                     let last = if first { patience.head.min(FIRST_CHANCE) } else { LAST_CHANCE };
                     stage = Stage::LastRequest { before: client.requests() };
                     Some(last)
@@ -77,7 +79,7 @@ pub(super) async fn drive<C: GracefulConnection>(
                     }
                     connection.as_mut().graceful_shutdown();
                     stage = Stage::Ending;
-                    Some(patience.head)
+                    Some(if activity.is_evicted() { GOODBYE } else { patience.head })
                 }
                 Stage::Ending => {
                     if look.as_mut().poll(context).is_pending() {

@@ -47,7 +47,7 @@ impl Relay {
         let keep = request
             .is_some_and(|(read, _)| read.keeps_alive() && !has_body(read) && answer.status < 500)
             && !self.peer.surplus
-            && !self.closing.is_cancelled();
+            && !self.peer.activity.closing.is_cancelled();
         let old = request.is_some_and(|(read, _)| read.version == Version::Http10);
         modash_http1::Answer {
             status: answer.status,
@@ -96,7 +96,8 @@ impl Relay {
         }
         self.from_upstream.release();
         let wanted = turn.body.has_ended();
-        let keeps = wanted && turn.request.keeps_alive() && !self.closing.is_cancelled();
+        let keeps =
+            wanted && turn.request.keeps_alive() && !self.peer.activity.closing.is_cancelled();
         let old = turn.request.version == Version::Http10;
         modash_http1::Answer {
             status: answer.status,

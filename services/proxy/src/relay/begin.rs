@@ -39,6 +39,7 @@ impl Relay {
     /// The head at the beginning of the input is complete.
     pub(super) fn begin(&mut self, length: usize) -> Result<(), Stop> {
         self.requests += 1;
+        self.peer.activity.begins();
         self.scan = HeadScan::default();
         self.waiting = Waiting::Nothing;
         self.alarm.set(None);

@@ -300,7 +300,7 @@ impl Relay {
                 exchange.response_head(status, &headers);
                 self.core.aid.note(&turn.name, &headers);
             }
-            let changes = read.changes(&turn.request, !self.closing.is_cancelled());
+            let changes = read.changes(&turn.request, !self.peer.activity.closing.is_cancelled());
             turn.unchunked = changes.unchunked;
             turn.closes = changes.connection == Some(b"close");
             read.write(head, lines, &changes, self.to_client.bytes());
@@ -449,7 +449,7 @@ impl Relay {
             lease.give_back(turn.streams);
         }
         self.to_upstream.release();
-        self.phase = match (whole, turn.closes || self.closing.is_cancelled()) {
+        self.phase = match (whole, turn.closes || self.peer.activity.closing.is_cancelled()) {
             (true, false) => Phase::Head,
             (true, true) => Phase::Last { ignore: 0 },
             (false, _) => Phase::Last { ignore: MAX_UNWANTED },
