@@ -12,15 +12,17 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help run demo build test test-faults test-outage test-10k bench-event bench-analytics check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: bench help run demo build test test-faults test-kills test-outage test-10k bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
 	@echo "make demo   the same with a simulated LLM server and traffic, in a database of its own"
 	@echo "make test   check and test everything, in a browser and with real databases too"
 	@echo "make test-faults  50 rounds of kills, cuts, full disks and more under load (ROUNDS=10 SEED=7: others)"
+	@echo "make test-kills  100 kills of the proxy under load, half of them at an answer's end (ROUNDS=10 SEED=7: others)"
 	@echo "make test-outage  10 minutes at 500 requests a second without analytics (MINUTES=2: shorter)"
 	@echo "make test-10k  10,000 open streams through one proxy, every event compared (needs ulimit -n 16000)"
+	@echo "make fuzz   a parser under libFuzzer for 10 minutes (CRATE=http1 TARGET=requests SECONDS=60: others)"
 	@echo "make bench  compare what a request costs: direct, nginx, a bare pass-through, modash (10 minutes)"
 	@echo "make bench-event  what a usage event costs the proxy in CPU time"
 	@echo "make build  build only; the program is then $(MODASH)"
@@ -52,6 +54,10 @@ test-faults: web/dist/index.html $(POSTGRES)/node_modules/.installed
 	$(CARGO) build --locked --workspace --bins
 	ROUNDS=$(or $(ROUNDS),50) SEED=$(or $(SEED),1) $(CARGO) test --locked --workspace --test delivery faults -- --nocapture
 
+test-kills: web/dist/index.html $(POSTGRES)/node_modules/.installed
+	$(CARGO) build --locked --workspace --bins
+	ROUNDS=$(or $(ROUNDS),100) SEED=$(or $(SEED),1) $(CARGO) test --locked --workspace --test delivery kills:: -- --nocapture
+
 # Optimized, since 300,000 events are to arrive within a minute.
 test-outage: web/dist/index.html $(POSTGRES)/node_modules/.installed
 	$(CARGO) build --locked --release --workspace --bins
@@ -67,6 +73,21 @@ bench-event:
 # Its settings (ROWS, DATA, ROUNDS, EVENTS, PARTS, OUT) are described in services/analytics/benches/analytics/main.rs.
 bench-analytics: $(POSTGRES)/node_modules/.installed
 	$(CARGO) bench --locked -p modash-analytics --bench analytics
+
+# ---- fuzzing with libFuzzer on the pinned toolchain; services/*/fuzz/README.md
+
+FUZZ_CRATE := services/$(or $(CRATE),http1)/fuzz
+FUZZ_TARGET := $(or $(TARGET),requests)
+FUZZ_HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_FLAGS := --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+  -Cllvm-args=-sanitizer-coverage-trace-compares
+
+fuzz:
+	cd $(FUZZ_CRATE) && $(CARGO) run --locked --release --bin mutate -- seeds corpus/$(FUZZ_TARGET)
+	cd $(FUZZ_CRATE) && RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) run --locked --release --features libfuzzer \
+	  --target $(FUZZ_HOST) --bin $(FUZZ_TARGET) -- corpus/$(FUZZ_TARGET) -dict=words.dict -max_len=8192 \
+	  -max_total_time=$(or $(SECONDS),600) -print_final_stats=1 -artifact_prefix=finding-
 
 # ---- the dashboard
 

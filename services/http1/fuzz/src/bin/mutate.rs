@@ -1,6 +1,7 @@
-//! Runs the fuzz targets on a stable toolchain: mutates messages at random.
+//! Runs the fuzz targets without libFuzzer: mutates messages at random.
 //! `mutate <target or all> <seconds> [seed]`; a finding is written to `finding.bin`
-//! and the process ends with an error.
+//! and the process ends with an error. `mutate seeds <directory>` writes the messages
+//! for libFuzzer to begin with.
 
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
@@ -30,9 +31,20 @@ const SEEDS: [&[u8]; 8] = [
 ];
 
 const WORDS: [&[u8]; 14] = [
-    b"\r\n", b"\r\n\r\n", b"\n", b"Transfer-Encoding: chunked\r\n", b"Content-Length: 3\r\n",
-    b"Host: b\r\n", b"Connection: ", b"Content-Length: 3\r\nContent-Length: 3\r\n", b"0\r\n\r\n",
-    b"ffffffffffffff\r\n", b"\r\n ", b"TE: trailers\r\n", b"Upgrade: h2c\r\n", b"HTTP/1.1",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Content-Length: 3\r\n",
+    b"Host: b\r\n",
+    b"Connection: ",
+    b"Content-Length: 3\r\nContent-Length: 3\r\n",
+    b"0\r\n\r\n",
+    b"ffffffffffffff\r\n",
+    b"\r\n ",
+    b"TE: trailers\r\n",
+    b"Upgrade: h2c\r\n",
+    b"HTTP/1.1",
 ];
 
 const BYTES: &[u8] = b"\r\n :;,=\"\\0123456789abcdefAF\t\x00\x7f\x80\xff-_#*/";
@@ -67,8 +79,28 @@ fn mutated(random: &mut Random) -> Vec<u8> {
     input
 }
 
+/// Each message, with a first byte for pieces of 11 bytes.
+fn write_seeds(directory: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    for (number, message) in SEEDS.iter().enumerate() {
+        std::fs::write(directory.join(format!("seed-{number}")), [b"\x0a", *message].concat())?;
+    }
+    Ok(())
+}
+
 fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
+    if let [_, command, directory] = &arguments[..]
+        && command == "seeds"
+    {
+        return match write_seeds(directory.as_ref()) {
+            Ok(()) => std::process::ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("cannot write seeds to {directory}: {error}");
+                std::process::ExitCode::FAILURE
+            }
+        };
+    }
     let wanted = arguments.get(1).map_or("all", String::as_str);
     let seconds = arguments.get(2).and_then(|text| text.parse().ok()).unwrap_or(60);
     let seed = arguments.get(3).and_then(|text| text.parse().ok()).unwrap_or(1_u64);

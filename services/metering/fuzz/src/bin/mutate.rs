@@ -1,6 +1,7 @@
-//! Runs the fuzz targets on a stable toolchain: mutates the recorded exchanges
+//! Runs the fuzz targets without libFuzzer: mutates the recorded exchanges
 //! at random. `mutate <target or all> <seconds> [seed]`; a finding is written
-//! to `finding.bin` and the process ends with an error.
+//! to `finding.bin` and the process ends with an error. `mutate seeds <directory>`
+//! writes their bodies for libFuzzer to begin with.
 
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -60,7 +61,13 @@ fn mutated(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
             5 => input.truncate(at + 1),
             _ => {
                 let words: [&[u8]; 8] = [
-                    b"\"usage\":null", b"data: ", b"\r\n", b"\n\n", b"[DONE]", b"\\ud83d", b"1e400",
+                    b"\"usage\":null",
+                    b"data: ",
+                    b"\r\n",
+                    b"\n\n",
+                    b"[DONE]",
+                    b"\\ud83d",
+                    b"1e400",
                     b"\"choices\":[]",
                 ];
                 input.splice(at..at, words[random.below(words.len())].iter().copied());
@@ -73,12 +80,35 @@ fn mutated(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     input
 }
 
+/// Each body, with first bytes for pieces of 11 bytes.
+fn write_seeds(seeds: &[Vec<u8>], directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    for (number, body) in seeds.iter().enumerate() {
+        std::fs::write(
+            directory.join(format!("seed-{number}")),
+            [b"\x0a\x0a", &body[..]].concat(),
+        )?;
+    }
+    Ok(())
+}
+
 fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let wanted = arguments.get(1).map_or("all", String::as_str);
     let seconds = arguments.get(2).and_then(|text| text.parse().ok()).unwrap_or(60);
     let seed = arguments.get(3).and_then(|text| text.parse().ok()).unwrap_or(1_u64);
     let seeds = seeds();
+    if let [_, command, directory] = &arguments[..]
+        && command == "seeds"
+    {
+        return match write_seeds(&seeds, directory.as_ref()) {
+            Ok(()) => std::process::ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("cannot write seeds to {directory}: {error}");
+                std::process::ExitCode::FAILURE
+            }
+        };
+    }
     for (name, target) in TARGETS.iter().filter(|(name, _)| wanted == "all" || wanted == *name) {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let start = Instant::now();
