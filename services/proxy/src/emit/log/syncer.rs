@@ -72,7 +72,9 @@ impl Syncer {
     /// Syncs before the interval is over.
     pub(super) fn sync_soon(&self) {
         // One that is under way or asked for is enough, or comes soon again.
-        self.wake.iter().for_each(|wake| drop(wake.try_send(())));
+        if let Some(wake) = &self.wake {
+            let _ = wake.try_send(());
+        }
     }
 
     #[cfg(test)]
@@ -177,7 +179,11 @@ mod tests {
         assert!(unsynced.sync(|_| Err(io::ErrorKind::Other.into())).is_err());
         assert_eq!(syncer.synced_to(), 0);
         let mut synced = 0;
-        unsynced.sync(|_| Ok(synced += 1)).unwrap();
+        let sync = |_: &File| {
+            synced += 1;
+            Ok(())
+        };
+        unsynced.sync(sync).unwrap();
         assert_eq!((synced, syncer.synced_to()), (1, 7));
     }
 }

@@ -102,7 +102,7 @@ impl Machine {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Append(u64),
     Send(usize),
