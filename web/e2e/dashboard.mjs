@@ -75,7 +75,9 @@ async function sendRequest(stream) {
   assert.ok(response.ok, `the proxy answered ${response.status}`);
 }
 
+/** E2E_ONLY names the steps that run, by a part of their names; all of them without it. */
 async function step(name, check) {
+  if (process.env.E2E_ONLY && !name.includes(process.env.E2E_ONLY)) return;
   await check();
   assert.deepEqual(faults, [], `after: ${name}`);
   console.log(`ok  ${name}`);
@@ -181,6 +183,7 @@ try {
   for (const colorScheme of ["light", "dark"]) {
     for (const [size, viewport] of [
       ["wide", { width: 1440, height: 900 }],
+      ["medium", { width: 1000, height: 800 }],
       ["narrow", { width: 390, height: 844 }],
       ["smallest", { width: 320, height: 640 }],
     ]) {
@@ -201,6 +204,118 @@ try {
         await shown.close();
       });
     }
+  }
+  for (const width of [721, 768, 1000, 1180, 1280, 1440]) {
+    await step(`${width} px: the table of requests has a column for the model`, async () => {
+      const shown = await open("/requests", { viewport: { width, height: 800 } });
+      const model = shown.getByRole("columnheader", { name: "Model", exact: true });
+      await model.waitFor();
+      const box = await model.boundingBox();
+      assert.ok(box.width >= 120, `it is ${box.width} px wide`);
+      assert.ok(box.x + box.width <= width, `it ends at ${box.x + box.width} px`);
+      await shown.close();
+    });
+  }
+
+  for (const width of [390, 320]) {
+    await step(`${width} px: a tap closes the drawer of a request`, async () => {
+      const shown = await open("/requests", { viewport: { width, height: 700 }, hasTouch: true });
+      await shown.getByRole("region", { name: "Recent requests" }).locator("tbody button").first().tap();
+      const drawer = shown.getByRole("dialog", { name: "Request" });
+      await drawer.getByText("Tokens", { exact: true }).waitFor();
+      const close = drawer.getByRole("button", { name: "Close" });
+      const box = await close.boundingBox();
+      assert.ok(box.x >= 0 && box.x + box.width <= width, `Close spans ${box.x} to ${box.x + box.width} px`);
+      await close.tap();
+      await drawer.waitFor({ state: "detached" });
+      await shown.close();
+    });
+  }
+
+  for (const locale of ["ar-EG", "fa-IR", "bn-BD", "mr-IN", "de-DE"]) {
+    await step(`${locale}: every page has its numbers`, async () => {
+      const shown = await open("/?tz=Asia/Kolkata", { locale });
+      await requestsTile(shown)
+        .filter({ hasText: /\p{Nd}/u })
+        .waitFor();
+      for (const name of ["Throughput", "Models", "Requests"]) {
+        await shown.getByRole("navigation", { name: "Pages" }).getByRole("link", { name }).click();
+        await shown.getByRole("heading", { level: 1, name }).waitFor({ state: "attached" });
+        await shown.waitForFunction(() => !document.querySelector('[role="status"][aria-label^="Loading"]'));
+      }
+      await shown.close();
+    });
+  }
+  await step("t opens the time range with its field in focus, and Escape closes it", async () => {
+    const shown = await open("/");
+    await shown.keyboard.press("t");
+    const field = shown.getByLabel("Time range in words");
+    await field.waitFor();
+    await shown.waitForFunction(() => document.activeElement?.getAttribute("data-autofocus") !== null);
+    await shown.keyboard.type("last week");
+    assert.equal(await field.inputValue(), "last week");
+    await shown.keyboard.press("Escape");
+    await field.waitFor({ state: "hidden" });
+    await shown.keyboard.press("z");
+    assert.equal(new URL(shown.url()).pathname, "/");
+    await shown.close();
+  });
+
+  await step("Escape closes a request to the page it was opened from", async () => {
+    const shown = await open("/?from=-7d");
+    await shown.getByRole("region", { name: "Recent requests" }).locator("tbody button").first().click();
+    await shown.getByRole("dialog", { name: "Request" }).getByText("Tokens", { exact: true }).waitFor();
+    await shown.keyboard.press("Escape");
+    await shown.getByRole("heading", { level: 1, name: "Overview" }).waitFor({ state: "attached" });
+    assert.equal(new URL(shown.url()).search, "?from=-7d");
+    await shown.close();
+  });
+
+  // What only the fake gateway can be told to do.
+  const fake = async (mode) => (await fetch(new URL(`/fake/${mode}`, gateway), { method: "POST" })).ok;
+  if (await fake("ok")) {
+    await step("analytics lost is told within two seconds, with dashes for live values", async () => {
+      const shown = await open("/");
+      await shown.getByTitle("Requests running now").filter({ hasText: /\d/ }).waitFor();
+      const lost = Date.now();
+      await fake("lost");
+      await shown.getByText("Live data unavailable, trying again…").waitFor();
+      for (const title of ["Requests running now", /^Decoded by all streams/]) {
+        await shown.getByTitle(title).filter({ hasText: "–" }).waitFor();
+      }
+      assert.ok(Date.now() - lost < 2_000, `after ${Date.now() - lost} ms`);
+      await fake("ok");
+      await shown.getByTitle("Requests running now").filter({ hasText: /\d/ }).waitFor();
+      await shown.close();
+    });
+
+    await step("at 50 requests a second rows stay under the reader, and new ones wait", async () => {
+      const shown = await open("/requests");
+      const list = shown.getByRole("region", { name: "List of requests" });
+      await list.locator("tbody tr").first().waitFor();
+      await fake("busy");
+      const newer = shown.getByRole("button", { name: /^\d+\+? new$/ });
+      await newer.waitFor();
+      const models = () =>
+        list.locator("tbody tr").evaluateAll((rows) => rows.map((row) => row.children[7].textContent));
+      const before = await models();
+      await shown.evaluate(() => {
+        window.longTasks = 0;
+        new PerformanceObserver((entries) => {
+          window.longTasks += entries.getEntries().length;
+        }).observe({ type: "longtask" });
+      });
+      await shown.getByRole("button", { name: "25+ new" }).waitFor();
+      assert.deepEqual(await models(), before);
+      console.log(`    long tasks: ${await shown.evaluate(() => window.longTasks)}`);
+      await newer.click();
+      await shown.waitForFunction((first) => {
+        const row = document.querySelector('[aria-label="List of requests"] tbody tr');
+        return row?.children[7].textContent !== first;
+      }, before[0]);
+      await fake("ok");
+      await shown.close();
+    });
   }
   console.log("the dashboard holds");
 } catch (error) {

@@ -2,7 +2,8 @@
 // backend: answers /rpc, /events and serves dist with the real security headers.
 //   node scripts/fake-gateway.mjs [--port 24005] [--empty] [--quiet]
 // POST /fake/<mode> switches it while it runs: ok, failing (database errors),
-// down (500 on everything), empty. POST /v1/chat/completions is one request.
+// down (500 on everything), empty, lost (analytics is away: live values are not
+// known), busy (50 requests a second). POST /v1/chat/completions is one request.
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
@@ -84,8 +85,13 @@ function start(at = Date.now()) {
 }
 
 setInterval(() => {
-  if (mode === "empty" || mode === "down") return;
+  if (mode === "empty" || mode === "down" || mode === "lost") return;
   const now = Date.now();
+  for (let more = mode === "busy" ? 12.5 : 0; more > random(); more--) {
+    const event = start(now);
+    event.duration = Math.min(event.duration, 200 + random() * 2_000);
+    if (event.firstToken !== null) event.firstToken = Math.min(event.firstToken, event.duration / 2);
+  }
   if (!quiet && running.size < 11 && random() < 0.05) start(now);
   const requests = [];
   let finished = 0;
@@ -417,7 +423,13 @@ const server = createServer(async (request, response) => {
   const json = (status, value) =>
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
   if (pathname.startsWith("/fake/")) {
+    const before = mode;
     mode = pathname.slice(6);
+    if (mode === "lost") send("request-state-updated", { live: false, requests: [] });
+    if (before === "lost" && mode !== "lost") {
+      const requests = [...running.values()].map((one) => liveView(one, Date.now()));
+      send("request-state-updated", { live: true, snapshot: true, requests });
+    }
     if (mode === "down") for (const stream of streams) stream.end();
     return json(200, { mode });
   }
@@ -449,9 +461,9 @@ const server = createServer(async (request, response) => {
       instance: "fake",
       seq: sequence,
       resumed: false,
-      live: true,
+      live: mode !== "lost",
       now: Date.now(),
-      requests,
+      requests: mode === "lost" ? [] : requests,
     };
     response.write(
       `retry: 2000\n\nid: fake-${sequence}\nevent: connected\ndata: ${JSON.stringify(connected)}\n\n`,

@@ -1,4 +1,5 @@
 import { beforeEach, expect, test, vi } from "vitest";
+import { serverNow } from "../lib/clock.ts";
 import { running } from "../testing/fixtures.ts";
 import { LINGER_MS, LiveStore } from "./live.ts";
 
@@ -62,7 +63,9 @@ test("without a connection the rate of now is unknown", () => {
 test("the server's clock counts", () => {
   const store = new LiveStore();
   store.event("connected", { now: Date.now() + 5_000, requests: [] });
-  expect(store.get().clockOffset).toBe(5_000);
+  expect(serverNow() - Date.now()).toBe(5_000);
+  store.event("connected", { now: Date.now(), requests: [] });
+  expect(serverNow() - Date.now()).toBe(0);
 });
 
 test("a snapshot within the stream ends what it does not name", () => {
@@ -95,4 +98,40 @@ test("what runs is not known while the gateway has lost analytics", () => {
   expect(store.get()).toMatchObject({ known: false, inFlight: 1 });
   store.event("request-state-updated", { now: Date.now(), live: true, snapshot: true, requests: [] });
   expect(store.get()).toMatchObject({ known: true, inFlight: 0 });
+});
+
+test("while analytics is lost there is no rate, and it begins anew with its return", () => {
+  const store = new LiveStore();
+  store.connection("open");
+  store.event("connected", {
+    now: Date.now(),
+    live: true,
+    requests: [running({ id: "a", state: "streaming" })],
+  });
+  vi.advanceTimersByTime(5_000);
+  update(store, running({ id: "a", state: "streaming", contentEvents: 100 }));
+  store.tick();
+  expect(store.get().tokensPerSecond).toBe(20);
+  store.event("request-state-updated", { now: Date.now(), live: false, requests: [] });
+  expect(store.get().tokensPerSecond).toBeNull();
+  vi.advanceTimersByTime(2_000);
+  store.tick();
+  expect(store.get().tokensPerSecond).toBeNull();
+  expect(store.get().inFlightSamples).toHaveLength(1);
+});
+
+test("the live numbers count what passes the filter", () => {
+  const store = new LiveStore();
+  store.connection("open");
+  store.event("connected", { now: Date.now(), live: true, requests: [] });
+  const streaming = (id: string, model: string, contentEvents: number) =>
+    running({ id, model, state: "streaming", contentEvents });
+  update(store, streaming("a", "small", 0), streaming("b", "large", 0));
+  vi.advanceTimersByTime(2_000);
+  update(store, streaming("a", "small", 40), streaming("b", "large", 10));
+  store.tick();
+  expect(store.get()).toMatchObject({ inFlight: 2, tokensPerSecond: 25 });
+  store.filter((request) => request.model === "large");
+  expect(store.get()).toMatchObject({ inFlight: 1, tokensPerSecond: 5, rateSamples: [] });
+  expect(store.get().rows).toHaveLength(2);
 });

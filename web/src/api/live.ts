@@ -1,6 +1,7 @@
 // What runs now: a small store fed by /events alone. Requests in flight are
 // patched in place and never cost a query.
 import { useSyncExternalStore } from "react";
+import { learnClock, serverNow } from "../lib/clock.ts";
 import { type Connection, type EventData, type EventName, shareEvents } from "./events.ts";
 import type { LiveRequest, RequestState } from "./types.ts";
 
@@ -11,7 +12,7 @@ const RATE_WINDOW_MS = 10_000;
 /** One sample each second is kept for the sparklines. */
 export const SAMPLES = 60;
 
-/** A request on the page, with the moment it ended and its recent rates in tokens per second. */
+/** A request on the page, with the moment at which it ended by the server's clock and its recent rates in tokens per second. */
 export interface Row extends LiveRequest {
   endedAt: number | null;
   rates: number[];
@@ -23,14 +24,13 @@ export interface Live {
   known: boolean;
   /** Port of the proxy, on the host of this page. */
   proxyPort: number;
-  /** When the connection was lost, or the last event came; ms since 1970 by this machine's clock. */
+  /** When the connection was lost, or the last event came; ms since 1970 by the server's clock. */
   since: number;
-  /** Server's clock minus this machine's. */
-  clockOffset: number;
-  /** Running requests and those that ended a moment ago, by id, oldest first. */
+  /** Running requests and those that ended a moment ago, by id, oldest first; whatever the filter. */
   rows: Row[];
+  /** Running requests that pass the filter. */
   inFlight: number;
-  /** Content events of all streams over the last 10 s. Null: no connection, or too short. */
+  /** Content events per second of the streams that pass the filter, over the last 10 s. Null: not known, or too short. */
   tokensPerSecond: number | null;
   rateSamples: number[];
   inFlightSamples: number[];
@@ -45,7 +45,6 @@ export class LiveStore {
     known: false,
     proxyPort: 4005,
     since: Date.now(),
-    clockOffset: 0,
     rows: [],
     inFlight: 0,
     tokensPerSecond: null,
@@ -54,8 +53,10 @@ export class LiveStore {
   };
   private listeners = new Set<() => void>();
   private rows = new Map<string, Row & { seen: number }>();
-  private progress: { at: number; tokens: number }[] = [];
-  private openedAt: number | null = null;
+  private progress: { at: number; tokens: number; of: LiveRequest }[] = [];
+  /** Since when every content event has been told; null while it is not. */
+  private knownSince: number | null = null;
+  private passes: (request: LiveRequest) => boolean = () => true;
 
   get = (): Live => this.state;
 
@@ -64,14 +65,20 @@ export class LiveStore {
     return () => this.listeners.delete(listener);
   };
 
+  /** What counts from now on. The samples so far counted something else. */
+  filter(passes: (request: LiveRequest) => boolean): void {
+    this.passes = passes;
+    this.publish({ tokensPerSecond: this.rate(Date.now()), rateSamples: [], inFlightSamples: [] });
+  }
+
   connection(connection: Connection): void {
     if (connection === this.state.connection) return;
-    this.openedAt = connection === "open" ? Date.now() : null;
-    this.progress = [];
-    this.publish({ connection, since: Date.now() });
+    this.watch(connection === "open" && this.state.known);
+    this.publish({ connection, since: serverNow(), tokensPerSecond: null });
   }
 
   event(name: EventName, data: EventData): void {
+    learnClock(data.now);
     const now = Date.now();
     const requests = Array.isArray(data.requests) ? data.requests : undefined;
     const all = name === "connected" || data.snapshot;
@@ -82,28 +89,52 @@ export class LiveStore {
     for (const request of requests ?? []) this.patch(request, now, all === true);
     const known = data.live ?? (name === "connected" || this.state.known || requests !== undefined);
     const proxyPort = data.proxyPort || this.state.proxyPort;
-    this.publish({ since: now, clockOffset: data.now - now, known, proxyPort });
+    if (known !== this.state.known) this.watch(known);
+    this.publish({
+      since: serverNow(),
+      known,
+      proxyPort,
+      ...(known ? {} : { tokensPerSecond: null }),
+    });
   }
 
   tick(): void {
     const now = Date.now();
     for (const [id, row] of this.rows) {
-      if (row.endedAt !== null && now - row.endedAt > LINGER_MS) this.rows.delete(id);
+      if (row.endedAt !== null && serverNow() - row.endedAt > LINGER_MS) this.rows.delete(id);
       else if (row.state === "streaming") {
         row.rates = [...row.rates.slice(-19), row.contentEvents - row.seen];
         row.seen = row.contentEvents;
       }
     }
     this.progress = this.progress.filter((step) => now - step.at <= RATE_WINDOW_MS);
-    const span = this.openedAt === null ? 0 : Math.min(now - this.openedAt, RATE_WINDOW_MS);
-    const sum = this.progress.reduce((total, step) => total + step.tokens, 0);
-    const rate = span < 1_000 ? null : (sum * 1_000) / span;
+    const { rateSamples, inFlightSamples, connection, known } = this.state;
+    const tokensPerSecond = this.rate(now);
+    const inFlight = this.count();
     this.publish({
-      tokensPerSecond: rate,
-      rateSamples: rate === null ? this.state.rateSamples : [...this.state.rateSamples, rate].slice(-SAMPLES),
+      tokensPerSecond,
+      ...(tokensPerSecond === null ? {} : { rateSamples: [...rateSamples, tokensPerSecond].slice(-SAMPLES) }),
+      ...(connection === "open" && known
+        ? { inFlightSamples: [...inFlightSamples, inFlight].slice(-SAMPLES) }
+        : {}),
     });
-    if (this.state.connection !== "open") return;
-    this.publish({ inFlightSamples: [...this.state.inFlightSamples, this.state.inFlight].slice(-SAMPLES) });
+  }
+
+  private watch(known: boolean): void {
+    this.knownSince = known ? Date.now() : null;
+    this.progress = [];
+  }
+
+  private rate(now: number): number | null {
+    const span = this.knownSince === null ? 0 : Math.min(now - this.knownSince, RATE_WINDOW_MS);
+    const sum = this.progress.reduce((total, step) => total + (this.passes(step.of) ? step.tokens : 0), 0);
+    return span < 1_000 ? null : (sum * 1_000) / span;
+  }
+
+  private count(): number {
+    let running = 0;
+    for (const row of this.rows.values()) if (row.endedAt === null && this.passes(row)) running += 1;
+    return running;
   }
 
   private patch(request: LiveRequest, now: number, snapshot: boolean): void {
@@ -112,10 +143,10 @@ export class LiveStore {
     if (!known && !running && snapshot) return;
     // What happened before the snapshot is not of now.
     const fresh = request.contentEvents - (known?.contentEvents ?? (snapshot ? request.contentEvents : 0));
-    if (fresh > 0) this.progress.push({ at: now, tokens: fresh });
+    if (fresh > 0) this.progress.push({ at: now, tokens: fresh, of: request });
     this.rows.set(request.id, {
       ...request,
-      endedAt: running ? null : (known?.endedAt ?? now),
+      endedAt: running ? null : (known?.endedAt ?? serverNow()),
       rates: known?.rates ?? [],
       seen: known?.seen ?? request.contentEvents,
     });
@@ -123,8 +154,7 @@ export class LiveStore {
 
   private publish(change: Partial<Live>): void {
     const rows = [...this.rows.values()].sort((a, b) => a.startedAt - b.startedAt);
-    const inFlight = rows.filter((row) => row.endedAt === null).length;
-    this.state = { ...this.state, rows, inFlight, ...change };
+    this.state = { ...this.state, rows, inFlight: this.count(), ...change };
     for (const listener of this.listeners) listener();
   }
 }
@@ -145,9 +175,9 @@ export function startLive(changed: (name: EventName) => void): () => void {
       connection: (state) => live.connection(state),
     },
     () => {
-      const { connection, clockOffset, known, rows } = live.get();
+      const { connection, known, proxyPort, rows } = live.get();
       const requests = rows.filter((row) => row.endedAt === null);
-      return [connection, { now: Date.now() + clockOffset, live: known, requests }];
+      return [connection, { now: serverNow(), live: known, proxyPort, requests }];
     },
   );
   const timer = setInterval(() => live.tick(), 1_000);

@@ -4,6 +4,8 @@ import { keepPreviousData, type UseQueryResult, useQuery } from "@tanstack/react
 import { RpcError, rpc } from "./rpc.ts";
 import type { Answer, Payload, Procedure } from "./types.ts";
 
+const RETRY_MS = 5_000;
+
 /**
  * `payload` is made at each fetch, because a range that ends now moves on.
  * `every`: asked again after so many milliseconds, also when no event says so.
@@ -19,7 +21,8 @@ export function useRpc<P extends Procedure>(
     queryKey: [tag, ...key],
     queryFn: ({ signal }) => rpc(tag, payload(), signal),
     enabled,
-    refetchInterval: every ?? false,
+    // What failed is asked again until it answers, also when no event comes.
+    refetchInterval: ({ state }) => (state.error ? RETRY_MS : (every ?? false)),
     placeholderData: keepPreviousData,
     retry: (failures, error) => failures < 1 && error instanceof RpcError && error.kind === "transport",
   });

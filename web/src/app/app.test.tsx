@@ -1,6 +1,7 @@
-import { act, render, screen, waitFor } from "@testing-library/react";
+import { act, render, renderHook, screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
+import { useZoom } from "../lib/zoom.ts";
 import { event, modelRow, page, summary, timeseries } from "../testing/fixtures.ts";
 import {
   DatabaseDown,
@@ -161,4 +162,98 @@ test("a list of requests is walked by keys", async () => {
   expect(first).toHaveFocus();
   await userEvent.keyboard("{Enter}");
   expect(await screen.findByRole("dialog", { name: "Request" })).toBeInTheDocument();
+});
+
+test("one outage is one alert, whatever the number of panels", async () => {
+  for (const tag of ["UsageSummary", "UsageTimeseries", "ModelBreakdown", "RecentRequests"] as const) {
+    gateway.handlers[tag] = () => {
+      throw new DatabaseDown("away");
+    };
+  }
+  open();
+  await waitFor(() => expect(screen.getAllByText(/^Could not load/)).toHaveLength(4));
+  expect(screen.getAllByRole("alert")).toHaveLength(1);
+});
+
+test("a part that cannot be drawn says so and leaves the others alone", async () => {
+  vi.spyOn(console, "error").mockImplementation(() => {});
+  gateway.handlers.ModelBreakdown = () => ({ rows: [null as never], total: 1, other: null });
+  open();
+  expect(await screen.findByText("Could not show models")).toBeVisible();
+  expect(screen.getByText("1,234")).toBeVisible();
+});
+
+test("the time range opens with its field in focus", async () => {
+  open();
+  await screen.findByText("1,234");
+  const popover = document.querySelector("[popover]") as HTMLElement;
+  for (const name of ["beforetoggle", "toggle"])
+    act(() => {
+      popover.dispatchEvent(Object.assign(new Event(name), { newState: "open", oldState: "closed" }));
+    });
+  await waitFor(() => expect(screen.getByLabelText("Time range in words")).toHaveFocus());
+});
+
+test("z undoes zooms of this page and never leaves it", async () => {
+  history.replaceState(null, "", "/?from=2026-11-23T14:00:00.000Z&to=2026-11-23T15:00:00.000Z");
+  const back = vi.spyOn(history, "back");
+  open();
+  await screen.findByText("1,234");
+  const given = location.search;
+  await userEvent.keyboard("z");
+  expect(location.search).toBe(given);
+  expect(back).not.toHaveBeenCalled();
+  const { result } = renderHook(() => useZoom());
+  const start = Date.UTC(2026, 10, 23, 14, 10);
+  act(() => result.current.zoom({ start, end: start + 60_000 }));
+  expect(location.search).not.toBe(given);
+  await userEvent.keyboard("z");
+  expect(decodeURIComponent(location.search)).toBe(decodeURIComponent(given));
+  await userEvent.keyboard("z");
+  expect(decodeURIComponent(location.search)).toBe(decodeURIComponent(given));
+});
+
+test("a request that was opened from the overview closes to it, and Back does not open it again", async () => {
+  open();
+  await userEvent.click(await screen.findByRole("button", { name: /ago|Nov/ }));
+  const drawer = await screen.findByRole("dialog", { name: "Request" });
+  const length = history.length;
+  act(() => (drawer as HTMLDialogElement).close());
+  expect(await screen.findByRole("heading", { level: 1, name: "Overview" })).toBeInTheDocument();
+  expect(location.pathname).toBe("/");
+  expect(history.length).toBe(length);
+});
+
+test("the brand keeps the range and the filters", async () => {
+  history.replaceState(null, "", "/?from=-7d&model=a");
+  open();
+  expect(screen.getByRole("link", { name: "modash" })).toHaveAttribute("href", "/?from=-7d&model=a");
+});
+
+test("while no request has succeeded, the page says why and names the setting", async () => {
+  gateway.handlers.UsageSummary = () => summary({ requests: 1, failedRequests: 1 });
+  const failed = event({ outcome: "OUTCOME_UPSTREAM_UNREACHABLE", status: 502 });
+  gateway.handlers.RecentRequests = () => page([failed]);
+  open();
+  const panel = await screen.findByRole("region", { name: "No request has succeeded yet" });
+  expect(panel).toHaveTextContent("could not connect to the upstream default");
+  expect(panel).toHaveTextContent("UPSTREAM_URL");
+  gateway.handlers.RecentRequests = () => page([event({ ...failed, upstream: "openai" })]);
+  act(() => stream().send("usage-updated", { now: Date.now(), requests: 1 }));
+  await waitFor(() => expect(panel).toHaveTextContent("openai in MODASH_PROXY_UPSTREAMS"));
+});
+
+test("a clock that is wrong by ten minutes shifts neither ranges nor ages", async () => {
+  const server = Date.now() + 600_000;
+  gateway.handlers.RecentRequests = () => page([event({ startedAt: server - 5_000, duration: 0 })]);
+  history.replaceState(null, "", "/?from=-5m");
+  open();
+  act(() => stream().send("connected", { now: server, requests: [] }));
+  expect(await screen.findByRole("button", { name: /^\d s ago$/ })).toBeVisible();
+  await waitFor(() => {
+    const asked = gateway.asked.filter(({ tag }) => tag === "UsageSummary").at(-1);
+    const range = asked?.payload.range as { start: number };
+    expect(Math.abs(range.start - (server - 300_000))).toBeLessThan(60_000);
+  });
+  act(() => stream().send("connected", { now: Date.now(), requests: [] }));
 });

@@ -2,9 +2,11 @@
 // where the event stream meets the queries.
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useMemo, useState } from "react";
-import { Link, Route, Switch } from "wouter";
-import { startLive } from "../api/live.ts";
-import { PauseContext } from "../lib/view.ts";
+import { Link, Route, Switch, useLocation } from "wouter";
+import { live, startLive } from "../api/live.ts";
+import { Boundary } from "../components/boundary.tsx";
+import { serverNow } from "../lib/clock.ts";
+import { liveFilter, PauseContext, useHref, useView } from "../lib/view.ts";
 import styles from "./app.module.css";
 import { FilterChips } from "./filters.tsx";
 import { refresher } from "./refresh.ts";
@@ -40,7 +42,7 @@ export function App({ client: given }: { client?: QueryClient }) {
   }, [refresh]);
 
   const pause = (paused: boolean) => {
-    setPausedAt(paused ? Date.now() : null);
+    setPausedAt(paused ? serverNow() : null);
     setNewer(0);
     refresh.pause(paused);
   };
@@ -54,29 +56,48 @@ export function App({ client: given }: { client?: QueryClient }) {
         <TopBar pausedAt={pausedAt} newer={newer > 0} onPause={pause} />
         <Unavailable />
         <FilterChips />
+        <LiveFilter />
         <main id="main" className={styles.main}>
-          <Suspense fallback={<div style={{ minHeight: "80vh" }} />}>
-            <Switch>
-              <Route path="/" component={Overview} />
-              <Route path="/throughput" component={Throughput} />
-              <Route path="/models" component={Models} />
-              <Route path="/requests/:id?" component={Requests} />
-              <Route>
-                <NotFound />
-              </Route>
-            </Switch>
-          </Suspense>
+          <Pages />
         </main>
       </PauseContext>
     </QueryClientProvider>
   );
 }
 
+function Pages() {
+  const [location] = useLocation();
+  return (
+    <Boundary key={location.split("/")[1] ?? ""} what="this page">
+      <Suspense fallback={<div style={{ minHeight: "80vh" }} />}>
+        <Switch>
+          <Route path="/" component={Overview} />
+          <Route path="/throughput" component={Throughput} />
+          <Route path="/models" component={Models} />
+          <Route path="/requests/:id?" component={Requests} />
+          <Route>
+            <NotFound />
+          </Route>
+        </Switch>
+      </Suspense>
+    </Boundary>
+  );
+}
+
+/** The live numbers count what passes the filters of the view. */
+function LiveFilter() {
+  const [view] = useView();
+  const key = JSON.stringify(view.filters);
+  useEffect(() => live.filter(liveFilter(JSON.parse(key))), [key]);
+  return null;
+}
+
 function NotFound() {
+  const href = useHref();
   return (
     <div className={styles.missing}>
       <h1>There is no such page</h1>
-      <Link href="/">To the overview</Link>
+      <Link href={href("/")}>To the overview</Link>
     </div>
   );
 }

@@ -5,7 +5,7 @@ import { useLive } from "../api/live.ts";
 import { Button } from "../components/panel.tsx";
 import styles from "./first-request.module.css";
 
-export function FirstRequest() {
+export default function FirstRequest() {
   const { proxyPort } = useLive();
   const [copied, setCopied] = useState(false);
   const host = location.hostname.includes(":") ? `[${location.hostname}]` : location.hostname;

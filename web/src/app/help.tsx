@@ -2,6 +2,7 @@
 // so by data-key, and the key does what a click on it does.
 import { useEffect, useRef, useState } from "react";
 import { Button } from "../components/panel.tsx";
+import { useZoom } from "../lib/zoom.ts";
 import styles from "./help.module.css";
 
 const KEYS = [
@@ -39,13 +40,10 @@ function walk(step: 1 | -1): void {
   rows[at < 0 ? 0 : Math.min(Math.max(at + step, 0), rows.length - 1)]?.focus();
 }
 
-function press(keys: string): boolean {
+function press(keys: string, undoZoom: () => void): boolean {
   if (keys === "j" || keys === "k") walk(keys === "j" ? 1 : -1);
-  else if (keys === "z") {
-    const params = new URLSearchParams(location.search);
-    if (!params.has("to")) return false;
-    history.back();
-  } else {
+  else if (keys === "z") undoZoom();
+  else {
     const control = document.querySelector<HTMLElement>(`[data-key="${CSS.escape(keys)}"]`);
     if (!control) return false;
     control.click();
@@ -54,6 +52,7 @@ function press(keys: string): boolean {
 }
 
 function useKeys(): void {
+  const { undo } = useZoom();
   useEffect(() => {
     let before = { key: "", at: 0 };
     const down = (event: KeyboardEvent) => {
@@ -64,14 +63,16 @@ function useKeys(): void {
         target.closest("input, select, textarea, [contenteditable], dialog")
       )
         return;
+      // What is beside an open dialog is out of reach.
+      if (document.querySelector("dialog[open]")) return;
       const now = Date.now();
       const keys = before.key === "g" && now - before.at < SEQUENCE_MS ? `g ${key}` : key;
       before = { key: keys, at: now };
-      if (press(keys)) event.preventDefault();
+      if (press(keys, undo)) event.preventDefault();
     };
     addEventListener("keydown", down);
     return () => removeEventListener("keydown", down);
-  }, []);
+  }, [undo]);
 }
 
 export function Help() {
@@ -117,7 +118,8 @@ export function Help() {
           ))}
         </dl>
         <p className="muted">
-          Drag over a chart to zoom. In a chart, the left and right arrow keys move its cursor.
+          Drag over a chart to zoom, double-click to undo it. In a chart, the left and right arrow keys move
+          its cursor.
         </p>
         <label className={styles.switch}>
           <input type="checkbox" checked={on} onChange={(event) => turn(event.target.checked)} /> Single keys

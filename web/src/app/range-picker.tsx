@@ -1,54 +1,31 @@
 // The time range that governs the page: typed, picked or stepped.
-import { useState } from "react";
-import { Button, Select } from "../components/panel.tsx";
+import { lazy, Suspense } from "react";
+import { Button } from "../components/panel.tsx";
 import { Popover } from "../components/popover.tsx";
+import { serverNow } from "../lib/clock.ts";
 import { zoneLabel } from "../lib/format.ts";
-import {
-  absolute,
-  DEFAULT_SPAN,
-  PRESETS,
-  parseSpan,
-  resolve,
-  type Span,
-  spanLabel,
-} from "../lib/time-range.ts";
+import { absolute, DEFAULT_SPAN, resolve, type Span, spanLabel } from "../lib/time-range.ts";
 import { useView } from "../lib/view.ts";
+import { spanParams } from "../lib/zoom.ts";
 import styles from "./range-picker.module.css";
 
-const browserZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-const MORE_ZONES = [
-  "Europe/London",
-  "Europe/Berlin",
-  "Europe/Kyiv",
-  "Asia/Kolkata",
-  "Asia/Shanghai",
-  "Asia/Tokyo",
-  "Australia/Sydney",
-  "America/New_York",
-  "America/Chicago",
-  "America/Los_Angeles",
-  "America/Sao_Paulo",
-].filter((zone) => zone !== browserZone);
+const Choices = lazy(() => import("./range-choices.tsx"));
 
 export function RangePicker() {
   const [view, setView] = useView();
   const { span, zone } = view;
-  const set = ({ from, to }: Span) =>
-    setView({
-      from: from === DEFAULT_SPAN.from && to === "now" ? null : from,
-      to: to === "now" ? null : to,
-    });
+  const set = (chosen: Span) => setView(spanParams(chosen));
   const step = (direction: -1 | 1) => {
-    const { start, end } = resolve(span, Date.now());
+    const { start, end } = resolve(span, serverNow());
     const by = (end - start) * direction;
-    if (end + by >= Date.now() - 1_000)
+    if (end + by >= serverNow() - 1_000)
       return set(DEFAULT_SPAN.from === span.from ? DEFAULT_SPAN : liveSpan(end - start));
     set(absolute({ start: start + by, end: end + by }));
   };
   const wider = () => {
-    const { start, end } = resolve(span, Date.now());
+    const { start, end } = resolve(span, serverNow());
     if (span.to === "now") return set(liveSpan((end - start) * 2));
-    set(absolute({ start: start - (end - start) / 2, end: Math.min(end + (end - start) / 2, Date.now()) }));
+    set(absolute({ start: start - (end - start) / 2, end: Math.min(end + (end - start) / 2, serverNow()) }));
   };
   return (
     <div className={styles.picker}>
@@ -60,23 +37,25 @@ export function RangePicker() {
         shortcut="t"
         label={
           <>
-            {spanLabel(span, zone)} <span className="muted">· {zoneLabel(zone, Date.now())}</span>
+            {spanLabel(span, zone)} <span className="muted">· {zoneLabel(zone, serverNow())}</span>
           </>
         }
       >
         {(close) => (
-          <Choices
-            key={`${span.from} ${span.to}`}
-            span={span}
-            zone={zone}
-            onSpan={(chosen) => {
-              set(chosen);
-              close();
-            }}
-            onZone={(chosen) => setView({ tz: chosen }, true)}
-            compare={view.compare}
-            onCompare={(on) => setView({ compare: on ? null : "off" }, true)}
-          />
+          <Suspense>
+            <Choices
+              key={`${span.from} ${span.to}`}
+              span={span}
+              zone={zone}
+              onSpan={(chosen) => {
+                set(chosen);
+                close();
+              }}
+              onZone={(chosen) => setView({ tz: chosen }, true)}
+              compare={view.compare}
+              onCompare={(on) => setView({ compare: on ? null : "off" }, true)}
+            />
+          </Suspense>
         )}
       </Popover>
       <Button
@@ -109,79 +88,3 @@ export function RangePicker() {
 
 /** A span of whole minutes that ends now. */
 const liveSpan = (ms: number): Span => ({ from: `-${Math.max(1, Math.round(ms / 60_000))}m`, to: "now" });
-
-function Choices(props: {
-  span: Span;
-  zone: string | undefined;
-  onSpan: (span: Span) => void;
-  onZone: (zone: string | null) => void;
-  compare: boolean;
-  onCompare: (on: boolean) => void;
-}) {
-  const [typed, setTyped] = useState("");
-  const [wrong, setWrong] = useState(false);
-  const zones = [
-    ["", `Browser (${browserZone})`],
-    ["UTC", "UTC"],
-    ...MORE_ZONES.map((zone) => [zone, zone] as const),
-    ...(props.zone && props.zone !== "UTC" && !MORE_ZONES.includes(props.zone)
-      ? [[props.zone, props.zone] as const]
-      : []),
-  ] as const;
-  const submit = (event: React.FormEvent) => {
-    event.preventDefault();
-    const span = parseSpan(typed, props.zone, Date.now());
-    if (span) props.onSpan(span);
-    else setWrong(true);
-  };
-  return (
-    <form className={styles.choices} onSubmit={submit}>
-      <input
-        className={styles.typed}
-        aria-label="Time range in words"
-        aria-invalid={wrong}
-        placeholder="90m, 3d, yesterday, 2026-11-01 to 2026-11-07"
-        value={typed}
-        onChange={(event) => {
-          setTyped(event.target.value);
-          setWrong(false);
-        }}
-      />
-      {wrong ? (
-        <p role="alert" className={styles.wrong}>
-          Not understood. Try 90m, 3d, today, or 2026-11-01 14:00 to 2026-11-02.
-        </p>
-      ) : null}
-      <ul className={styles.presets}>
-        {PRESETS.map(({ from, label }) => (
-          <li key={from}>
-            <Button
-              quiet
-              aria-pressed={props.span.to === "now" && props.span.from === from}
-              onClick={() => props.onSpan({ from, to: "now" })}
-            >
-              {label}
-            </Button>
-          </li>
-        ))}
-      </ul>
-      <label className={styles.compare}>
-        <input
-          type="checkbox"
-          checked={props.compare}
-          onChange={(event) => props.onCompare(event.target.checked)}
-        />
-        Compare with the range before
-      </label>
-      <div className={styles.zone}>
-        <span className="muted">Times in</span>
-        <Select
-          label="Time zone"
-          value={props.zone ?? ""}
-          options={zones}
-          onChange={(zone) => props.onZone(zone || null)}
-        />
-      </div>
-    </form>
-  );
-}

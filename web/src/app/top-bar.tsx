@@ -1,11 +1,11 @@
 // Pages, the controls that govern them, and the state of the connection.
 import { useEffect } from "react";
-import { Link, useLocation, useSearch } from "wouter";
+import { Link, useLocation } from "wouter";
 import { useLive } from "../api/live.ts";
 import { Button } from "../components/panel.tsx";
 import { time } from "../lib/format.ts";
 import { setTheme, useTheme } from "../lib/theme.ts";
-import { keptParams, useView } from "../lib/view.ts";
+import { useHref, useView } from "../lib/view.ts";
 import styles from "./app.module.css";
 import { Connection } from "./connection.tsx";
 import { FilterButton } from "./filters.tsx";
@@ -25,9 +25,8 @@ export function TopBar(props: {
   onPause: (paused: boolean) => void;
 }) {
   const [location] = useLocation();
-  const search = useSearch();
   const [view] = useView();
-  const kept = keptParams(search).toString();
+  const href = useHref();
   const isCurrent = (path: string) => (path === "/" ? location === "/" : location.startsWith(path));
   const title = PAGES.find(([path]) => isCurrent(path))?.[1];
   useEffect(() => {
@@ -35,7 +34,7 @@ export function TopBar(props: {
   }, [title]);
   return (
     <header className={styles.bar}>
-      <Link href="/" className={styles.brand} aria-label="modash">
+      <Link href={href("/")} className={styles.brand} aria-label="modash">
         <svg aria-hidden="true" width="22" height="22" viewBox="0 0 32 32" fill="none" strokeWidth="3">
           <path
             d="M4 22h4.5l3.5-14 5.5 17 4-12 2 9H28"
@@ -51,7 +50,7 @@ export function TopBar(props: {
           <Link
             key={path}
             data-key={key}
-            href={kept ? `${path}?${kept}` : path}
+            href={href(path)}
             aria-current={isCurrent(path) ? "page" : undefined}
           >
             {name}

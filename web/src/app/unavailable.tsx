@@ -1,22 +1,33 @@
-// A banner while analytics cannot answer: usage is unavailable, proxying goes on.
+// One banner for one outage, whatever the number of panels that it empties: analytics
+// cannot answer (proxying goes on), or the gateway cannot be reached.
 import { useQueryClient } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
-import { RpcError } from "../api/rpc.ts";
+import { isOutage } from "../components/panel.tsx";
 import styles from "./app.module.css";
 
 export function Unavailable() {
   const cache = useQueryClient().getQueryCache();
-  const unavailable = useSyncExternalStore(
+  const outage = useSyncExternalStore(
     (changed) => cache.subscribe(changed),
-    () =>
-      cache
-        .findAll({ type: "active" })
-        .some(({ state }) => state.error instanceof RpcError && state.error.kind === "database"),
+    () => {
+      const failed = cache.findAll({ type: "active" }).map(({ state }) => state.error);
+      return failed.find(isOutage)?.kind;
+    },
   );
-  if (!unavailable) return null;
+  if (!outage) return null;
   return (
     <p role="alert" className={styles.banner}>
-      <strong>Usage data is unavailable.</strong> Proxying goes on, and what is measured meanwhile is kept.
+      {outage === "database" ? (
+        <>
+          <strong>Usage data is unavailable.</strong> Proxying goes on, and what is measured meanwhile is
+          kept. Values on this page are older ones.
+        </>
+      ) : (
+        <>
+          <strong>The gateway does not answer.</strong> Values on this page are older ones. They are asked for
+          again as soon as it is back.
+        </>
+      )}
     </p>
   );
 }

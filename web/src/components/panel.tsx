@@ -3,7 +3,11 @@
 import type { UseQueryResult } from "@tanstack/react-query";
 import { type ReactNode, useId } from "react";
 import { RpcError } from "../api/rpc.ts";
+import { Boundary } from "./boundary.tsx";
+import { Button } from "./button.tsx";
 import styles from "./panel.module.css";
+
+export { Button };
 
 export function Panel(props: {
   title: string;
@@ -25,7 +29,7 @@ export function Panel(props: {
         </h2>
         {props.controls}
       </div>
-      {props.children}
+      <Boundary what={props.title.toLowerCase()}>{props.children}</Boundary>
     </section>
   );
 }
@@ -48,7 +52,9 @@ export function QueryState<T>(props: {
   if (data === undefined) return <Skeleton height={props.height} what={props.what} />;
   return (
     <>
-      {error ? <Failure what={props.what} error={error} retry={() => void refetch()} stale /> : null}
+      {error && !isOutage(error) ? (
+        <Failure what={props.what} error={error} retry={() => void refetch()} stale />
+      ) : null}
       {props.children(data)}
     </>
   );
@@ -62,13 +68,17 @@ export function Skeleton({ height, what }: { height: number; what: string }) {
   );
 }
 
+/** An outage of usage data or of the gateway is no fault of one panel: the banner tells it once for all. */
+export const isOutage = (error: Error | null): error is RpcError =>
+  error instanceof RpcError && error.kind !== "refused";
+
 /** What failed, and Retry. `stale`: older values stay below. */
 export function Failure(props: { what: string; error: Error; retry: () => void; stale?: boolean }) {
   const known = props.error instanceof RpcError;
   const message = known ? props.error.message : "Something went wrong.";
   return (
     <div
-      role="alert"
+      role={isOutage(props.error) ? undefined : "alert"}
       className={`${styles.state} ${styles.failed}`}
       style={props.stale ? { padding: 8 } : {}}
     >
@@ -77,9 +87,7 @@ export function Failure(props: { what: string; error: Error; retry: () => void; 
         {props.stale ? " – these are older values. " : <br />}
         {message}
       </div>
-      <button type="button" className={styles.button} onClick={props.retry}>
-        Retry
-      </button>
+      <Button onClick={props.retry}>Retry</Button>
     </div>
   );
 }
@@ -91,17 +99,6 @@ export function Empty({ title, height, children }: { title: string; height?: num
       <strong>{title}</strong>
       {children}
     </div>
-  );
-}
-
-export function Button(props: React.ComponentProps<"button"> & { quiet?: boolean }) {
-  const { quiet, className, ...rest } = props;
-  return (
-    <button
-      type="button"
-      className={`${styles.button} ${quiet ? styles.quiet : ""} ${className ?? ""}`}
-      {...rest}
-    />
   );
 }
 

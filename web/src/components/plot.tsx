@@ -3,7 +3,8 @@
 import { memo, useId } from "react";
 import { logMarks, midnights, timeMarks, valueMarks } from "../lib/axis.ts";
 import { zoneLabel } from "../lib/format.ts";
-import type { Moments } from "../lib/time-range.ts";
+import type { Buckets } from "../lib/time-range.ts";
+import { FEWEST } from "./few.tsx";
 import styles from "./time-chart.module.css";
 
 export interface Line {
@@ -14,19 +15,18 @@ export interface Line {
   dash?: string;
   /** Thin lines frame a band and stand back. */
   thin?: boolean;
+  /** For percentiles: how many values each is of. Those of few are drawn faintly. */
+  of?: number[];
 }
 
 export interface PlotProps {
   kind: "bars" | "lines";
-  /** Starts of the buckets, ms since 1970. */
-  starts: number[];
-  bucketSeconds: number;
+  buckets: Buckets;
   lines: Line[];
-  /** Failed requests of each bucket: ticks on the baseline. */
+  /** Failed requests of each bucket: ticks below the baseline, as long as there are many. */
   errors?: number[];
   /** Indexes of the lines between which the plot is tinted: [upper, lower]. */
   band?: [number, number];
-  range: Moments;
   zone: string | undefined;
   log?: boolean;
   width: number;
@@ -35,15 +35,20 @@ export interface PlotProps {
 }
 
 const MARGIN = { left: 56, right: 8, top: 10, bottom: 26 };
+/** Room below the baseline for ticks of errors. */
+const TICK = { least: 3, most: 13 };
 /** Share of a bucket that its bar fills. */
 const FILL = 0.84;
 
 /** How values become places. */
-export function scales(props: Pick<PlotProps, "kind" | "lines" | "range" | "log" | "width" | "height">) {
-  const { range, lines } = props;
+export function scales(
+  props: Pick<PlotProps, "kind" | "lines" | "buckets" | "errors" | "log" | "width" | "height">,
+) {
+  const { lines } = props;
+  const { range } = props.buckets;
   const inner = {
     width: Math.max(props.width - MARGIN.left - MARGIN.right, 1),
-    bottom: props.height - MARGIN.bottom,
+    bottom: props.height - MARGIN.bottom - (props.errors ? TICK.most - 3 : 0),
   };
   const x = (at: number) => MARGIN.left + ((at - range.start) / (range.end - range.start)) * inner.width;
   const time = (place: number) =>
@@ -74,7 +79,8 @@ const totals = (lines: Line[]): number[] =>
   (lines[0]?.values ?? []).map((_, at) => lines.reduce((sum, { values }) => sum + (values[at] ?? 0), 0));
 
 export const Plot = memo(function Plot(props: PlotProps) {
-  const { range, zone, width, height } = props;
+  const { zone, width, height } = props;
+  const { range } = props.buckets;
   const scale = scales(props);
   const { x, y, bottom } = scale;
   return (
@@ -99,11 +105,11 @@ export const Plot = memo(function Plot(props: PlotProps) {
       {timeMarks(range, Math.max(2, Math.floor(width / (width < 500 ? 64 : 84))), zone).map(
         ({ at, label, day }) => (
           <text key={at} x={x(at)} y={height - 8} textAnchor="middle" data-day={day}>
-            {x(at) > MARGIN.left + 12 && x(at) < width - 24 ? label : ""}
+            {x(at) > MARGIN.left + 30 && x(at) < width - 24 ? label : ""}
           </text>
         ),
       )}
-      <text x={MARGIN.left - 8} y={height - 8} textAnchor="end" opacity={0.75}>
+      <text x={2} y={height - 8} opacity={0.75}>
         {zoneLabel(zone, range.end)}
       </text>
       {props.kind === "bars" ? <Bars props={props} scale={scale} /> : <Lines props={props} scale={scale} />}
@@ -114,13 +120,12 @@ export const Plot = memo(function Plot(props: PlotProps) {
 
 type Scale = ReturnType<typeof scales>;
 
-/** Stacked bars; the bucket that is still filling looks unfinished. */
+/** Stacked bars; buckets that the range covers in part look unfinished. */
 function Bars({ props, scale: { x, y, bottom } }: { props: PlotProps; scale: Scale }) {
   const pattern = useId();
-  const { lines, starts } = props;
+  const { lines } = props;
+  const { starts, partial } = props.buckets;
   const sums = starts.map(() => 0);
-  const last = starts.length - 1;
-  const unfinished = (starts[last] ?? 0) + props.bucketSeconds * 1e3 > Date.now() ? last : -1;
   const paths = lines.map(({ values }) =>
     values.map((value, at) => {
       if (!value) return "";
@@ -132,35 +137,31 @@ function Bars({ props, scale: { x, y, bottom } }: { props: PlotProps; scale: Sca
       return `M${left} ${base.toFixed(1)}V${Math.min(top, base - 1).toFixed(1)}h${wide}V${base.toFixed(1)}z`;
     }),
   );
-  const [left, wide] = bar(props, x, unfinished);
+  const hatched = sums.map((sum, at) => {
+    if (!sum || !partial[at]) return "";
+    const [left, wide] = bar(props, x, at);
+    return `M${left} ${bottom}V${y(sum) - 1}h${wide}V${bottom}z`;
+  });
   return (
     <>
       {paths.map((path, at) => (
         <path key={lines[at]?.label} d={path.join("")} fill={`var(${lines[at]?.color})`} />
       ))}
-      {unfinished >= 0 && sums[unfinished] ? (
-        <>
-          <pattern
-            id={pattern}
-            width="5"
-            height="5"
-            patternUnits="userSpaceOnUse"
-            patternTransform="rotate(45)"
-          >
-            <rect width="2.4" height="5" fill="var(--panel)" />
-          </pattern>
-          <path
-            d={`M${left} ${bottom}V${y(sums[unfinished] ?? 0) - 1}h${wide}V${bottom}z`}
-            fill={`url(#${pattern})`}
-          />
-        </>
-      ) : null}
+      <pattern id={pattern} width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+        <rect width="2.4" height="5" fill="var(--panel)" />
+      </pattern>
+      <path d={hatched.join("")} fill={`url(#${pattern})`} />
     </>
   );
 }
 
+/** What of a line can be relied on: the rest are percentiles of too few values. */
+const strong = (line: Line): (number | null)[] =>
+  line.of ? line.values.map((value, at) => ((line.of?.[at] ?? 0) < FEWEST ? null : value)) : line.values;
+
 function Lines({ props, scale: { x, y } }: { props: PlotProps; scale: Scale }) {
-  const { lines, starts } = props;
+  const { lines } = props;
+  const { starts } = props.buckets;
   const [upper, lower] = props.band ? props.band.map((at) => lines[at]?.values ?? []) : [];
   return (
     <>
@@ -168,14 +169,17 @@ function Lines({ props, scale: { x, y } }: { props: PlotProps; scale: Scale }) {
         <path d={bandPath(starts, upper, lower, x, y)} fill={`var(${lines[0]?.color})`} opacity={0.14} />
       ) : null}
       {lines.map((line) => (
-        <path
+        <g
           key={line.label}
-          d={linePath(starts, line.values, x, y)}
           className={styles.line}
           stroke={`var(${line.color})`}
           strokeWidth={line.thin ? 0 : 2}
-          strokeDasharray={line.dash}
-        />
+        >
+          {line.of ? (
+            <path d={linePath(starts, line.values, x, y)} strokeDasharray={line.dash} opacity={0.35} />
+          ) : null}
+          <path d={linePath(starts, strong(line), x, y)} strokeDasharray={line.dash} />
+        </g>
       ))}
       {lines.map((line) => (
         <path
@@ -191,18 +195,21 @@ function Lines({ props, scale: { x, y } }: { props: PlotProps; scale: Scale }) {
 }
 
 function bar(props: PlotProps, x: (at: number) => number, at: number): [left: number, width: number] {
-  const start = props.starts[at] ?? 0;
-  const left = x(start);
-  const width = Math.max((x(start + props.bucketSeconds * 1e3) - left) * FILL, 1);
+  const left = x(props.buckets.starts[at] ?? 0);
+  const width = Math.max((x(props.buckets.ends[at] ?? 0) - left) * FILL, 1);
   return [Math.round(left * 2) / 2, Math.round(width * 2) / 2];
 }
 
 function errorTicks(props: PlotProps, x: (at: number) => number, bottom: number): string {
-  return (props.errors ?? [])
+  const errors = props.errors ?? [];
+  const most = Math.max(...errors);
+  return errors
     .map((failed, at) => {
       if (!failed) return "";
       const [left, width] = bar(props, x, at);
-      return `M${left} ${bottom + 2}h${Math.max(width, 2)}v3h${-Math.max(width, 2)}z`;
+      // By the square root, so that one error beside a thousand is still seen.
+      const long = (TICK.least + (TICK.most - TICK.least) * Math.sqrt(failed / most)).toFixed(1);
+      return `M${left} ${bottom + 2}h${Math.max(width, 2)}v${long}h${-Math.max(width, 2)}z`;
     })
     .join("");
 }

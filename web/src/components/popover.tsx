@@ -1,4 +1,5 @@
-// A button with a native popover below it, kept inside the window.
+// A button with a native popover below it, kept inside the window. Once it is open,
+// the focus goes to its field with data-autofocus.
 import { type ReactNode, useId, useRef, useState } from "react";
 import { Button } from "./panel.tsx";
 import styles from "./popover.module.css";
@@ -42,6 +43,9 @@ export function Popover(props: {
         aria-label={props.name}
         className={styles.popover}
         onBeforeToggle={place}
+        onToggle={(event) => {
+          if (event.newState === "open") box.current?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
+        }}
       >
         {open ? props.children(() => box.current?.hidePopover()) : null}
       </div>

@@ -1,7 +1,11 @@
 // A chart over time that everybody can read: the plot for the eye, a text
 // summary, arrow keys with values read out, and the same numbers as a table.
 import { useEffect, useId, useRef, useState } from "react";
-import { dateFormat, zoneLabel } from "../lib/format.ts";
+import { serverNow } from "../lib/clock.ts";
+import { zoneLabel } from "../lib/format.ts";
+import { rangeLabel } from "../lib/time-range.ts";
+import { useZoom } from "../lib/zoom.ts";
+import { FEWEST, Few } from "./few.tsx";
 import { type Line, Plot, type PlotProps, scales } from "./plot.tsx";
 import styles from "./time-chart.module.css";
 
@@ -15,13 +19,12 @@ export interface TimeChartProps extends Omit<PlotProps, "width"> {
   restLabel?: string;
   /** The bucket under the cursor and how to move it: charts that share it move in step. */
   cursor?: [number | null, (index: number | null) => void];
-  onZoom: (start: number, end: number) => void;
 }
 
 export function TimeChart(props: TimeChartProps) {
   const own = useState<number | null>(null);
   const [index, setIndex] = props.cursor ?? own;
-  const shown = index !== null && index < props.starts.length && !props.asTable ? index : null;
+  const shown = index !== null && index < props.buckets.starts.length && !props.asTable ? index : null;
   return (
     <figure>
       <Legend {...props} index={shown} />
@@ -35,17 +38,9 @@ export function TimeChart(props: TimeChartProps) {
 }
 
 /** "Nov 23, 14:00 – 14:15" of one bucket. */
-function bucketLabel(props: TimeChartProps, index: number): string {
-  const start = props.starts[index] ?? 0;
-  const fine = props.bucketSeconds < 60 ? { second: "2-digit" as const } : {};
-  const format = dateFormat(props.zone, {
-    month: "short",
-    day: "numeric",
-    hour: "2-digit",
-    minute: "2-digit",
-    ...fine,
-  });
-  return format.formatRange(start, start + props.bucketSeconds * 1e3);
+function bucketLabel({ buckets, zone }: TimeChartProps, index: number): string {
+  const label = rangeLabel(buckets.starts[index] ?? 0, buckets.ends[index] ?? 0, zone, serverNow());
+  return buckets.partial[index] ? `${label}, in part` : label;
 }
 
 const swatch = (line: Line, kind: "bars" | "lines") =>
@@ -66,7 +61,9 @@ function Legend(props: TimeChartProps & { index: number | null }) {
             {swatch(line, kind)}
           </svg>
           {line.label}{" "}
-          <strong>{index === null ? props.atRest?.[at] : props.format(line.values[index] ?? null)}</strong>
+          <strong>
+            {index === null ? props.atRest?.[at] : <Value line={line} index={index} format={props.format} />}
+          </strong>
         </span>
       ))}
       {errors ? (
@@ -82,10 +79,17 @@ function Legend(props: TimeChartProps & { index: number | null }) {
   );
 }
 
+/** One value of a line; one that is a percentile of few values says so. */
+function Value({ line, index, format }: { line: Line; index: number; format: TimeChartProps["format"] }) {
+  const value = line.values[index] ?? null;
+  return <Few values={value === null ? FEWEST : (line.of?.[index] ?? FEWEST)}>{format(value)}</Few>;
+}
+
 function Interactive(
   props: TimeChartProps & { index: number | null; onIndex: (index: number | null) => void },
 ) {
-  const { starts, bucketSeconds, index, height } = props;
+  const { index, height } = props;
+  const { starts, ends } = props.buckets;
   const frame = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
   const [drag, setDrag] = useState<{ from: number; to: number } | null>(null);
@@ -99,12 +103,13 @@ function Interactive(
     return () => observer.disconnect();
   }, []);
 
+  const { zoom, undo: undoZoom } = useZoom();
   const { x, time, bottom } = scales({ ...props, width });
   const place = (event: React.PointerEvent) =>
     event.clientX - event.currentTarget.getBoundingClientRect().left;
   const bucketAt = (at: number) => {
-    const shift = props.kind === "bars" ? 0 : (bucketSeconds * 1e3) / 2;
-    const found = starts.findLastIndex((start) => start <= at + shift);
+    const half = (one: number) => (props.kind === "bars" ? 0 : ((ends[one] ?? 0) - (starts[one] ?? 0)) / 2);
+    const found = starts.findLastIndex((start, one) => start <= at + half(one));
     return found < 0 ? null : found;
   };
   const move = (event: React.PointerEvent) => {
@@ -115,7 +120,7 @@ function Interactive(
   const end = () => {
     if (drag && Math.abs(drag.to - drag.from) > 6) {
       const [from, to] = [drag.from, drag.to].sort((a, b) => a - b).map(time);
-      if (from !== undefined && to !== undefined) props.onZoom(from, to);
+      if (from !== undefined && to !== undefined) zoom({ start: from, end: to });
     }
     setDrag(null);
   };
@@ -151,6 +156,7 @@ function Interactive(
         onPointerMove={move}
         onPointerUp={end}
         onPointerCancel={() => setDrag(null)}
+        onDoubleClick={undoZoom}
         onPointerLeave={() => props.onIndex(null)}
       >
         {width > 0 ? <Plot {...plotProps(props)} width={width} /> : null}
@@ -180,9 +186,9 @@ function Interactive(
 
 /** Only what the picture depends on, so that a moving cursor does not draw it anew. */
 function plotProps(props: TimeChartProps): Omit<PlotProps, "width"> {
-  const { kind, starts, bucketSeconds, lines, errors, band, range, zone, log, height, format } = props;
+  const { kind, buckets, lines, errors, band, zone, log, height, format } = props;
   return {
-    ...{ kind, starts, bucketSeconds, lines, range, zone, height, format },
+    ...{ kind, buckets, lines, zone, height, format },
     ...(errors ? { errors } : {}),
     ...(band ? { band } : {}),
     ...(log ? { log } : {}),
@@ -198,7 +204,7 @@ function Cursor(at: {
   width: number;
 }) {
   const { props, x, index, width } = at;
-  const start = props.starts[index] ?? 0;
+  const start = props.buckets.starts[index] ?? 0;
   const { y } = scales({ ...props, width });
   const left = x(start);
   return (
@@ -207,7 +213,7 @@ function Cursor(at: {
         <rect
           x={left - 1}
           y={10}
-          width={Math.max(x(start + props.bucketSeconds * 1e3) - left, 2)}
+          width={Math.max(x(props.buckets.ends[index] ?? 0) - left, 2)}
           height={at.bottom - 10}
           fill="var(--ink)"
           opacity={0.08}
@@ -250,7 +256,7 @@ function summary(props: TimeChartProps): string {
 }
 
 function ValueTable(props: TimeChartProps) {
-  const rows = props.starts.map((start, at) => ({ start, at })).reverse();
+  const rows = props.buckets.starts.map((start, at) => ({ start, at })).reverse();
   return (
     <section
       className={styles.table}
@@ -262,7 +268,7 @@ function ValueTable(props: TimeChartProps) {
       <table>
         <thead>
           <tr>
-            <th scope="col">Time ({zoneLabel(props.zone, props.range.end)})</th>
+            <th scope="col">Time ({zoneLabel(props.zone, props.buckets.range.end)})</th>
             {props.lines.map((line) => (
               <th key={line.label} scope="col">
                 {line.label}
@@ -276,7 +282,9 @@ function ValueTable(props: TimeChartProps) {
             <tr key={start}>
               <th scope="row">{bucketLabel(props, at)}</th>
               {props.lines.map((line) => (
-                <td key={line.label}>{props.format(line.values[at] ?? null)}</td>
+                <td key={line.label}>
+                  <Value line={line} index={at} format={props.format} />
+                </td>
               ))}
               {props.errors ? <td>{props.errors[at]}</td> : null}
             </tr>

@@ -47,3 +47,20 @@ test("log marks are powers of ten", () => {
   expect(logMarks(90, 20_000).map(Math.round)).toEqual([100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000]);
   expect(logMarks(1, 100_000).map(Math.round)).toEqual([1, 10, 100, 1_000, 10_000, 100_000]);
 });
+
+test("marks of many months are their beginnings, and name the year where it begins", () => {
+  const range = { start: at("2025-11-20T00:00Z"), end: at("2026-11-20T00:00Z") };
+  expect(timeMarks(range, 6, "UTC").map(({ label }) => label)).toEqual(["2026", "Apr", "Jul", "Oct"]);
+  const quarter = { start: at("2026-08-20T00:00Z"), end: at("2026-11-20T00:00Z") };
+  expect(timeMarks(quarter, 5, "UTC").map(({ label }) => label)).toEqual(["Sep", "Oct", "Nov"]);
+});
+
+test("marks of weeks are Mondays", () => {
+  const range = { start: at("2026-10-07T00:00Z"), end: at("2026-11-07T00:00Z") };
+  expect(timeMarks(range, 6, "UTC").map(({ label }) => label)).toEqual([
+    "Oct 12",
+    "Oct 19",
+    "Oct 26",
+    "Nov 2",
+  ]);
+});

@@ -1,7 +1,7 @@
 // Where axes have their marks: round values, and times that are round on the
 // clocks of the zone.
 import { dateFormat } from "./format.ts";
-import { type Moments, zoneOffset } from "./time-range.ts";
+import { type Moments, wallOf, wallTime } from "./time-range.ts";
 
 export interface TimeMark {
   at: number;
@@ -18,22 +18,43 @@ const STEPS = [
   ...[1, 5, 10, 15, 30].map((n) => n * SECOND),
   ...[1, 2, 5, 10, 15, 30].map((n) => n * MINUTE),
   ...[1, 2, 3, 6, 12].map((n) => n * HOUR),
-  ...[1, 2, 7, 14, 28].map((n) => n * DAY),
+  ...[1, 2, 7, 14].map((n) => n * DAY),
 ];
+/** Beyond two weeks marks are at the beginnings of months. */
+const MONTH_STEPS = [1, 2, 3, 6];
+/** A Monday: weeks are counted from it. */
+const MONDAY = 4 * DAY;
 
-/** At most `most` marks in the range. */
-export function timeMarks({ start, end }: Moments, most: number, zone: string | undefined): TimeMark[] {
-  const step = STEPS.find((candidate) => (end - start) / candidate <= most) ?? 56 * DAY;
+/** At most `most` marks in the range, and one more at a change of clocks. */
+export function timeMarks(range: Moments, most: number, zone: string | undefined): TimeMark[] {
+  const step = STEPS.find((candidate) => (range.end - range.start) / candidate <= most);
+  if (!step) return monthMarks(range, most, zone);
   const day = dateFormat(zone, { month: "short", day: "numeric" });
   const time = dateFormat(zone, {
     hour: "2-digit",
     minute: "2-digit",
     ...(step < MINUTE ? { second: "2-digit" as const } : {}),
   });
-  return wallMarks({ start, end }, step, zone).map(({ at, wall }) => {
+  return wallMarks(range, step, zone).map(({ at, wall }) => {
     const begins = wall % DAY === 0;
     return { at, label: (begins ? day : time).format(at), day: begins };
   });
+}
+
+/** "Nov", and the year where it begins. */
+function monthMarks(range: Moments, most: number, zone: string | undefined): TimeMark[] {
+  const months = (range.end - range.start) / (30 * DAY);
+  const step = MONTH_STEPS.find((candidate) => months / candidate <= most) ?? 12;
+  const first = new Date(wallOf(range.start, zone));
+  const marks: TimeMark[] = [];
+  for (let month = Math.floor(first.getUTCMonth() / step) * step; ; month += step) {
+    const wall = Date.UTC(first.getUTCFullYear(), month, 1);
+    const at = wallTime(wall, zone);
+    if (at > range.end) return marks;
+    const january = new Date(wall).getUTCMonth() === 0;
+    const format = dateFormat(zone, january ? { year: "numeric" } : { month: "short" });
+    if (at >= range.start) marks.push({ at, label: format.format(at), day: january });
+  }
 }
 
 /** The moments at which the zone's clocks show a multiple of `step`. */
@@ -42,11 +63,11 @@ function wallMarks(
   step: number,
   zone: string | undefined,
 ): { at: number; wall: number }[] {
-  const offset = zoneOffset(start, zone);
+  const phase = step % (7 * DAY) === 0 ? MONDAY : 0;
   const marks: { at: number; wall: number }[] = [];
-  for (let wall = Math.ceil((start + offset) / step) * step; ; wall += step) {
+  for (let wall = Math.ceil((wallOf(start, zone) - phase) / step) * step + phase; ; wall += step) {
     // Clocks may be put forward or back within the range.
-    const at = wall - zoneOffset(wall - offset, zone);
+    const at = wallTime(wall, zone);
     if (at > end) return marks;
     if (at >= start) marks.push({ at, wall });
   }

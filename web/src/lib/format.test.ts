@@ -9,6 +9,7 @@ import {
   duration,
   exact,
   percent,
+  points,
   rate,
   UNKNOWN,
   zoneLabel,
@@ -73,8 +74,8 @@ test("a change has a direction, and none where there is nothing to compare with"
 test("times are relative within the hour and in the zone asked for beyond", () => {
   const at = Date.UTC(2026, 10, 23, 14, 5, 12);
   expect(ago(at, at + 12_000)).toBe("12 s ago");
-  expect(ago(at, at + 125_000)).toBe("2 m ago");
-  expect(ago(at, at + 7_200_000, "Asia/Kolkata")).toBe("Nov 23, 19:35");
+  expect(ago(at, at + 125_000)).toBe("2 m 05 s ago");
+  expect(ago(at, at + 7_200_000, "Asia/Kolkata")).toBe("Nov 23, 19:35:12");
 });
 
 test("zones are named by their offset", () => {
@@ -84,4 +85,11 @@ test("zones are named by their offset", () => {
     "UTC+1",
     "UTC+5:30",
   ]);
+});
+
+test("a share moves by points, not by a share of itself", () => {
+  expect(points(0.03, 0.02)).toEqual({ text: "1 point", arrow: "↑" });
+  expect(points(0.001, 0.014)).toEqual({ text: "1.3 points", arrow: "↓" });
+  expect(points(0.02, 0.02)).toEqual({ text: "no change", arrow: "" });
+  expect(points(0.02, null)).toBeNull();
 });

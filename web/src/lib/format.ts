@@ -8,6 +8,7 @@ type Maybe = number | null | undefined;
 
 const grouped = new Intl.NumberFormat();
 const three = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
+const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const isUnknown = (value: Maybe): value is null | undefined => value == null || !Number.isFinite(value);
 
 /** Three significant digits, as in 41.5 and 1,240. */
@@ -45,7 +46,7 @@ export function duration(ms: Maybe): string {
 
 /** A clock that runs: 12.4 s with a steady number of digits, then as duration. */
 export function clock(ms: number): string {
-  return ms < 60_000 ? `${(Math.max(0, Math.floor(ms / 100)) / 10).toFixed(1)} s` : duration(ms);
+  return ms < 60_000 ? `${tenths.format(Math.max(0, Math.floor(ms / 100)) / 10)} s` : duration(ms);
 }
 
 /** 41.5 (tokens per second). */
@@ -79,17 +80,26 @@ export function change(now: Maybe, before: Maybe): { text: string; arrow: string
   };
 }
 
+/** "0.4 points" with the arrow's direction: how a share moved. Null where there is nothing to compare with. */
+export function points(now: Maybe, before: Maybe): { text: string; arrow: string } | null {
+  if (isUnknown(now) || isUnknown(before)) return null;
+  const moved = Math.round((now - before) * 1_000) / 10;
+  if (moved === 0) return { text: "no change", arrow: "" };
+  const text = `${three.format(Math.abs(moved))} ${Math.abs(moved) === 1 ? "point" : "points"}`;
+  return { text, arrow: moved > 0 ? "↑" : "↓" };
+}
+
 const formats = new Map<string, Intl.DateTimeFormat>();
 
-/** A cached formatter for a zone; `undefined` is the browser's zone. */
-export function dateFormat(
+function cached(
+  locale: string | undefined,
   zone: string | undefined,
   options: Intl.DateTimeFormatOptions,
 ): Intl.DateTimeFormat {
-  const key = `${zone}${JSON.stringify(options)}`;
+  const key = `${locale} ${zone}${JSON.stringify(options)}`;
   let format = formats.get(key);
   if (!format) {
-    format = new Intl.DateTimeFormat(undefined, {
+    format = new Intl.DateTimeFormat(locale, {
       hourCycle: "h23",
       ...options,
       ...(zone ? { timeZone: zone } : {}),
@@ -98,6 +108,21 @@ export function dateFormat(
   }
   return format;
 }
+
+/** A cached formatter in the reader's language, for a zone; `undefined` is the browser's zone. */
+export const dateFormat = (
+  zone: string | undefined,
+  options: Intl.DateTimeFormatOptions,
+): Intl.DateTimeFormat => cached(undefined, zone, options);
+
+/**
+ * The same for arithmetic: the Gregorian calendar in Latin digits whatever the
+ * reader's language. Other digits are not numbers to JavaScript.
+ */
+export const calendarFormat = (
+  zone: string | undefined,
+  options: Intl.DateTimeFormatOptions,
+): Intl.DateTimeFormat => cached("en-US-u-ca-gregory-nu-latn", zone, options);
 
 const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit" } as const;
 const DATE = { month: "short", day: "numeric" } as const;
@@ -110,18 +135,17 @@ export const time = (at: Maybe, zone?: string): string =>
 export const dateTime = (at: Maybe, zone?: string): string =>
   isUnknown(at) ? UNKNOWN : dateFormat(zone, { ...DATE, ...TIME }).format(at);
 
-/** 12 s ago for less than an hour, else the date and time. */
+/** 12 s ago and 2 m 05 s ago for less than an hour, else the date and time; always with seconds. */
 export function ago(at: Maybe, now: number, zone?: string): string {
   if (isUnknown(at)) return UNKNOWN;
   const seconds = Math.max(0, Math.round((now - at) / 1e3));
-  if (seconds < 60) return `${seconds} s ago`;
-  if (seconds < 3_600) return `${Math.floor(seconds / 60)} m ago`;
-  return dateFormat(zone, { ...DATE, hour: "2-digit", minute: "2-digit" }).format(at);
+  if (seconds < 60) return `${grouped.format(seconds)} s ago`;
+  return seconds < 3_600 ? `${duration(seconds * 1e3)} ago` : dateTime(at, zone);
 }
 
-/** Browsers write offsets as GMT+2; here it is UTC+2, and UTC for none. */
+/** UTC+2, UTC+5:30, and UTC for none. */
 export function zoneLabel(zone: string | undefined, at: number): string {
-  const part = dateFormat(zone, { timeZoneName: "shortOffset" })
+  const part = calendarFormat(zone, { timeZoneName: "shortOffset" })
     .formatToParts(at)
     .find(({ type }) => type === "timeZoneName");
   return (part?.value ?? "UTC").replace("GMT", "UTC").replace(/^UTC[+-]0$/, "UTC");

@@ -1,6 +1,7 @@
 // Time ranges: how people write them, what the URL keeps, and what a query
 // asks for.
-import { dateFormat } from "./format.ts";
+import { serverNow } from "./clock.ts";
+import { calendarFormat, dateFormat } from "./format.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -35,7 +36,7 @@ const UNITS: Record<string, number> = { s: 1_000, m: MINUTE, h: HOUR, d: DAY, w:
 
 /** Milliseconds of "-24h", or null. */
 export function spanOf(text: string): number | null {
-  const match = /^-?(\d+(?:\.\d+)?)\s*([smhdw])/i.exec(text.trim());
+  const match = /^-?(\d+(?:\.\d+)?)\s*([smhdw])$/i.exec(text.trim());
   const unit = match && UNITS[match[2]!.toLowerCase()];
   const value = match && unit ? Number(match[1]) * unit : 0;
   return value >= 1_000 && value <= 400 * DAY ? value : null;
@@ -64,31 +65,45 @@ const WIDTHS = [
 export const bucketSeconds = ({ start, end }: Moments, most = 120): number =>
   WIDTHS.find((width) => (end - start) / 1e3 / width <= most) ?? 604_800;
 
+const SPAN_NAMES: Record<string, string> = { s: "second", m: "minute", h: "hour", d: "day", w: "week" };
+
 /** "Last 24 hours", or the two ends. */
 export function spanLabel(span: Span, zone: string | undefined): string {
   const preset = span.to === "now" && PRESETS.find(({ from }) => from === span.from);
   if (preset) return preset.label;
-  if (span.to === "now" && spanOf(span.from)) return `Last ${span.from.slice(1)}`;
-  const { start, end } = resolve(span, Date.now());
-  return dateFormat(zone, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }).formatRange(
-    start,
-    end,
-  );
+  if (span.to === "now" && spanOf(span.from)) {
+    const [, number, unit] = /(\d[\d.]*)\s*(.)/.exec(span.from) ?? [];
+    return `Last ${number} ${SPAN_NAMES[unit?.toLowerCase() ?? ""]}${number === "1" ? "" : "s"}`;
+  }
+  const now = serverNow();
+  const { start, end } = resolve(span, now);
+  if (span.to === "now") return `Since ${momentLabel(start, zone, now)}`;
+  return rangeLabel(start, end, zone, now);
 }
 
-/** Midnight in a zone of the day `days` before the one that holds `at`. */
-function midnight(at: number, days: number, zone: string | undefined): number {
-  const parts = dateFormat(zone, { year: "numeric", month: "numeric", day: "numeric" }).formatToParts(
-    at - days * DAY,
-  );
-  const part = (type: string) => Number(parts.find((p) => p.type === type)?.value);
-  return wallTime(Date.UTC(part("year"), part("month") - 1, part("day")), zone);
+const TO_MINUTE = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" } as const;
+const TO_DAY = { month: "short", day: "numeric" } as const;
+/** A year is named where it is not this one. */
+const yearOf = (zone: string | undefined, now: number, ...moments: number[]) => {
+  const year = (at: number) => new Date(wallOf(at, zone)).getUTCFullYear();
+  return moments.some((at) => year(at) !== year(now)) ? ({ year: "numeric" } as const) : {};
+};
+const momentLabel = (at: number, zone: string | undefined, now: number): string =>
+  dateFormat(zone, { ...TO_MINUTE, ...yearOf(zone, now, at) }).format(at);
+
+/** Whole days without their midnights: "Nov 23", "Nov 23 – 29"; else with hours and minutes. */
+export function rangeLabel(start: number, end: number, zone: string | undefined, now: number): string {
+  const whole = wallOf(start, zone) % DAY === 0 && wallOf(end, zone) % DAY === 0;
+  const year = yearOf(zone, now, start, end - 1);
+  if (whole) return dateFormat(zone, { ...TO_DAY, ...year }).formatRange(start, end - 1);
+  const fine = end - start < MINUTE ? ({ second: "2-digit" } as const) : {};
+  return dateFormat(zone, { ...TO_MINUTE, ...year, ...fine }).formatRange(start, end);
 }
 
-/** Zone's clocks minus UTC at a moment, in ms. */
-export function zoneOffset(at: number, zone: string | undefined): number {
+/** What the zone's clocks show at a moment, as the moment at which UTC's would. */
+export function wallOf(at: number, zone: string | undefined): number {
   const parts = new Map<string, number>();
-  const format = dateFormat(zone, {
+  const format = calendarFormat(zone, {
     year: "numeric",
     month: "numeric",
     day: "numeric",
@@ -98,9 +113,14 @@ export function zoneOffset(at: number, zone: string | undefined): number {
   });
   for (const { type, value } of format.formatToParts(at)) parts.set(type, Number(value));
   const get = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? 0;
-  const wall = Date.UTC(get("year"), get("month") - 1, get("day"), get("hour"), get("minute"), get("second"));
-  return wall - Math.floor(at / 1e3) * 1e3;
+  return (
+    Date.UTC(get("year"), get("month") - 1, get("day"), get("hour"), get("minute"), get("second")) +
+    (at - Math.floor(at / 1e3) * 1e3)
+  );
 }
+
+/** Zone's clocks minus UTC at a moment, in ms. */
+export const zoneOffset = (at: number, zone: string | undefined): number => wallOf(at, zone) - at;
 
 /** The moment at which clocks of a zone show what `wall` shows in UTC. */
 export function wallTime(wall: number, zone: string | undefined): number {
@@ -108,27 +128,40 @@ export function wallTime(wall: number, zone: string | undefined): number {
   return wall - zoneOffset(first, zone);
 }
 
-/** What a person typed: "90m", "3d", "today", "yesterday", "2026-11-01 to 2026-11-07". Null: not understood. */
-export function parseSpan(text: string, zone: string | undefined, now: number): Span | null {
-  const typed = text.trim().toLowerCase();
-  if (typed === "today") return { from: new Date(midnight(now, 0, zone)).toISOString(), to: "now" };
-  if (typed === "yesterday") {
-    return absolute({ start: midnight(now, 1, zone), end: midnight(now, 0, zone) });
-  }
-  if (/^-?\d+(\.\d+)?\s*[smhdw]\w*$/.test(typed) && spanOf(typed) !== null) {
-    return { from: `-${typed.replace(/[-\s]/g, "").replace(/([smhdw])\w*$/, "$1")}`, to: "now" };
-  }
-  const [first, last = "now"] = text.trim().split(/\s+(?:to|–|\.\.)\s+|\s*–\s*/);
-  const start = moment(first ?? "", zone, false);
-  const end = last === "now" ? now : moment(last, zone, true);
-  if (start === null || end === null || start >= end) return null;
-  return { from: new Date(start).toISOString(), to: last === "now" ? "now" : new Date(end).toISOString() };
+/** The columns of a chart over time, ms since 1970. */
+export interface Buckets {
+  starts: number[];
+  ends: number[];
+  /** The range covers it in part only, so that its sums say less than those beside it. */
+  partial: boolean[];
+  /** From the start of the first to the end of the last, so that no bar is cut. */
+  range: Moments;
 }
 
-/** "2026-11-01" or "2026-11-01 14:05" in a zone; a day as an end is its last moment. */
-function moment(text: string, zone: string | undefined, end: boolean): number | null {
-  if (!/^\d{4}-\d{2}-\d{2}([ t]\d{2}:\d{2}(:\d{2})?)?$/i.test(text)) return null;
-  const wall = Date.parse(`${text.replace(/[ t]/i, "T")}${text.length > 10 ? "" : "T00:00"}Z`);
-  if (Number.isNaN(wall)) return null;
-  return wallTime(end && text.length === 10 ? wall + DAY : wall, zone);
+/**
+ * A bucket ends where the next one starts: on days on which clocks change, those
+ * of hours and days are longer or shorter than `bucketSeconds`.
+ */
+export function buckets(
+  { bucketStarts: starts, bucketSeconds }: { bucketStarts: number[]; bucketSeconds: number },
+  asked: Moments,
+  zone: string | undefined,
+): Buckets {
+  const width = bucketSeconds * 1e3;
+  const first = starts[0] ?? asked.start;
+  const last = starts.at(-1) ?? first;
+  const end = Math.max(width > HOUR ? wallTime(wallOf(last, zone) + width, zone) : last + width, last + 1e3);
+  const ends = starts.map((_, at) => starts[at + 1] ?? end);
+  // The ends of a live range move on while the answer is on its way.
+  const slack = Math.min(2e3, width / 2);
+  const cuts = (at: number, start: number, end: number) => start < at - slack && end > at + slack;
+  const partial = starts.map((start, at) => {
+    const end = ends[at] ?? start;
+    return cuts(asked.start, start, end) || cuts(asked.end, start, end);
+  });
+  return { starts, ends, partial, range: { start: first, end } };
 }
+
+/** Without the values of buckets that the range covers in part: they would draw a line down at its ends. */
+export const wholeOnly = <T>(values: T[], partial: boolean[]): (T | null)[] =>
+  values.length > 2 ? values.map((value, at) => (partial[at] ? null : value)) : values;

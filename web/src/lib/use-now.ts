@@ -1,5 +1,6 @@
 // A clock that renders: one interval for all who ask for the same pace.
 import { useSyncExternalStore } from "react";
+import { serverNow } from "./clock.ts";
 
 interface Clock {
   now: number;
@@ -15,14 +16,14 @@ function clock(paceMs: number): Clock {
   const known = clocks.get(paceMs);
   if (known) return known;
   const made: Clock = {
-    now: Date.now(),
+    now: serverNow(),
     listeners: new Set(),
     timer: undefined,
     get: () => made.now,
     subscribe(listener) {
       made.listeners.add(listener);
       made.timer ??= setInterval(() => {
-        made.now = Date.now();
+        made.now = serverNow();
         for (const each of made.listeners) each();
       }, paceMs);
       return () => {
@@ -37,7 +38,7 @@ function clock(paceMs: number): Clock {
   return made;
 }
 
-/** This machine's time, at least every `paceMs`. */
+/** The server's time in ms since 1970, at least every `paceMs`. */
 export function useNow(paceMs: number): number {
   const { subscribe, get } = clock(paceMs);
   return useSyncExternalStore(subscribe, get);

@@ -6,8 +6,8 @@ import {
   liveFilter,
   PauseContext,
   readView,
-  searchWith,
   toFilter,
+  useHref,
   useScope,
   useView,
 } from "./view.ts";
@@ -32,7 +32,9 @@ test("filters of the URL are those of the contract", () => {
 
 test("a comma within a name survives the URL", () => {
   history.replaceState(null, "", "/?from=-1h&page=3");
-  const search = searchWith("model", ["odd,name%", "b"]);
+  const href = renderHook(() => useHref()).result.current("/throughput", { model: ["odd,name%", "b"] });
+  const { pathname, search } = new URL(href, "http://page");
+  expect(pathname).toBe("/throughput");
   expect(read(search).filters.model).toEqual(["odd,name%", "b"]);
   expect(keptParams(search).get("from")).toBe("-1h");
   expect(search).not.toContain("page");

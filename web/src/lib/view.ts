@@ -1,8 +1,9 @@
 // What is looked at: the range, zone, filters and groups. All of it lives in
 // the URL, with defaults left out, so that a copied link shows the same.
 import { createContext, useCallback, useContext, useMemo } from "react";
-import { useSearchParams } from "wouter";
+import { useSearch, useSearchParams } from "wouter";
 import type { Filter, LiveRequest, Outcome } from "../api/types.ts";
+import { serverNow } from "./clock.ts";
 import { bucketSeconds, DEFAULT_SPAN, type Moments, resolve, type Span } from "./time-range.ts";
 
 /** Values of the status filter, and the outcomes that they stand for. */
@@ -90,11 +91,20 @@ export function useView(): [View, (change: Change, replace?: boolean) => void] {
   return [view, set];
 }
 
-/** The URL's query of now with one filter set: for links to other pages. */
-export function searchWith(key: FilterKey, values: string[]): string {
-  const params = keptParams(location.search);
-  params.set(key, join(values));
-  return params.toString();
+/**
+ * Addresses of other pages of the same view: its range, zone and filters go
+ * along, and `filters` are set on top.
+ */
+export function useHref(): (path: string, filters?: Partial<Record<FilterKey, string[]>>) => string {
+  const search = useSearch();
+  return useCallback(
+    (path, filters = {}) => {
+      const params = keptParams(search);
+      for (const [key, values] of Object.entries(filters)) params.set(key, join(values));
+      return params.size > 0 ? `${path}?${params}` : path;
+    },
+    [search],
+  );
 }
 
 /** Range, zone and filters go along to another page; its page number and the like do not. */
@@ -126,7 +136,7 @@ export function useScope(): Scope {
     const { span, filters } = view;
     const live = span.to === "now" && paused === null;
     const moments = () => {
-      const ends = resolve(span, paused ?? Date.now());
+      const ends = resolve(span, paused ?? serverNow());
       return { ...ends, bucketSeconds: bucketSeconds(ends) };
     };
     return {

@@ -6,7 +6,7 @@ import type { ReactNode } from "react";
 export const testClient = () =>
   new QueryClient({ defaultOptions: { queries: { retry: false, networkMode: "always" } } });
 
-export function show(part: ReactNode, url = "/") {
+export function show(part: ReactNode, url = "/", client = testClient()) {
   history.replaceState(null, "", url);
-  return render(<QueryClientProvider client={testClient()}>{part}</QueryClientProvider>);
+  return render(<QueryClientProvider client={client}>{part}</QueryClientProvider>);
 }

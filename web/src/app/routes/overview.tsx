@@ -1,6 +1,5 @@
 // The first page: what happens now and what happened in the range.
-import { useMemo } from "react";
-import { useLocation } from "wouter";
+import { lazy, Suspense, useMemo } from "react";
 import { LiveRequests } from "../../features/live-requests/live-requests.tsx";
 import { ModelBars } from "../../features/model-breakdown/model-bars.tsx";
 import { useLastRequest } from "../../features/recent-requests/last-request.tsx";
@@ -8,11 +7,17 @@ import { RecentRequests } from "../../features/recent-requests/recent-requests.t
 import { UsageHint } from "../../features/usage-summary/usage-hint.tsx";
 import { type Trends, UsageSummaryTiles } from "../../features/usage-summary/usage-summary-tiles.tsx";
 import { useUsageSummary } from "../../features/usage-summary/use-usage-summary.ts";
+import { addUp } from "../../features/usage-timeseries/lines.ts";
 import { UsageChart } from "../../features/usage-timeseries/usage-chart.tsx";
 import { useUsageTimeseries } from "../../features/usage-timeseries/use-usage-timeseries.ts";
-import { useView } from "../../lib/view.ts";
-import { FirstRequest } from "../first-request.tsx";
+import { buckets } from "../../lib/time-range.ts";
+import { isLowerBound } from "../../lib/usage.ts";
+import { useScope, useView } from "../../lib/view.ts";
+import { useOpenRequest } from "./open-request.ts";
 import styles from "./page.module.css";
+
+const FirstRequest = lazy(() => import("../first-request.tsx"));
+const FirstFailure = lazy(() => import("../first-failure.tsx"));
 
 const COLUMNS = [
   "startedAt",
@@ -31,7 +36,9 @@ const COLUMNS = [
 export function Overview() {
   const trends = useTrends();
   const fresh = useFreshInstall();
-  const [, navigate] = useLocation();
+  const noSuccess = useNoSuccess();
+  const openRequest = useOpenRequest();
+  const { data: totals } = useUsageSummary();
   return (
     <div className={styles.page}>
       <h1 className="hidden">Overview</h1>
@@ -39,41 +46,45 @@ export function Overview() {
       <UsageHint />
       {fresh ? (
         <>
-          <FirstRequest />
+          <Suspense fallback={<div style={{ minHeight: 160 }} />}>
+            <FirstRequest />
+          </Suspense>
           <LiveRequests />
         </>
       ) : (
         <>
-          <UsageChart />
+          {noSuccess ? (
+            <Suspense>
+              <FirstFailure />
+            </Suspense>
+          ) : null}
+          <UsageChart lowerBound={totals !== undefined && isLowerBound(totals)} />
           <div className={styles.halves}>
             <ModelBars />
             <LiveRequests />
           </div>
-          <RecentRequests
-            pageSize={10}
-            columns={COLUMNS}
-            onOpen={(event) => navigate(`/requests/${event.eventId}${location.search}`)}
-          />
+          <RecentRequests pageSize={10} columns={COLUMNS} onOpen={openRequest} />
         </>
       )}
     </div>
   );
 }
 
-/** The tiles' small charts are columns of the ungrouped time series, without the bucket that still fills. */
+/** The tiles' small charts are columns of the ungrouped time series, without buckets that are not whole. */
 function useTrends(): Trends | undefined {
   const { data } = useUsageTimeseries();
+  const scope = useScope();
   return useMemo(() => {
     const series = data?.series[0];
     if (!data || !series) return undefined;
-    const end = (data.bucketStarts.at(-1) ?? 0) + data.bucketSeconds * 1e3;
-    const whole = (column: number[]) => (end > Date.now() ? column.slice(0, -1) : column);
+    const { partial } = buckets(data, scope.moments(), scope.zone);
+    const whole = (column: number[]) => column.filter((_, at) => !partial[at]);
     return {
       requests: whole(series.requests),
-      tokens: whole(series.totalTokens),
+      tokens: whole(addUp([series.promptTokens, series.completionTokens])),
       failed: whole(series.failedRequests),
     };
-  }, [data]);
+  }, [data, scope]);
 }
 
 /** Nothing was ever recorded. */
@@ -82,4 +93,12 @@ function useFreshInstall(): boolean {
   const [view] = useView();
   const filtered = Object.values(view.filters).some((values) => values.length > 0);
   return useLastRequest(data?.requests === 0 && !filtered) === null;
+}
+
+/** Every request of the range failed, and there is no filter that asks for such. */
+function useNoSuccess(): boolean {
+  const { data } = useUsageSummary();
+  const [view] = useView();
+  const filtered = Object.values(view.filters).some((values) => values.length > 0);
+  return data !== undefined && data.requests > 0 && data.failedRequests === data.requests && !filtered;
 }

@@ -1,10 +1,11 @@
 // Single requests: where they are in time, the list, one of them in a drawer that
 // has a URL of its own, and whether all of them have been stored.
-import { useLocation, useParams } from "wouter";
+import { useParams } from "wouter";
 import { Completeness } from "../../features/completeness/completeness.tsx";
 import { RecentRequests } from "../../features/recent-requests/recent-requests.tsx";
 import { RequestDrawer } from "../../features/recent-requests/request-drawer.tsx";
 import { RequestStrip } from "../../features/usage-timeseries/request-strip.tsx";
+import { useCloseRequest, useOpenRequest } from "./open-request.ts";
 import styles from "./page.module.css";
 
 const COLUMNS = [
@@ -25,17 +26,15 @@ const COLUMNS = [
 
 export default function Requests() {
   const { id } = useParams<{ id?: string }>();
-  const [, navigate] = useLocation();
+  const openRequest = useOpenRequest();
+  const closeRequest = useCloseRequest();
   return (
     <div className={styles.page}>
       <h1 className="hidden">Requests</h1>
       <RequestStrip />
-      <RecentRequests
-        columns={COLUMNS}
-        onOpen={(event) => navigate(`/requests/${event.eventId}${location.search}`)}
-      />
+      <RecentRequests columns={COLUMNS} onOpen={openRequest} />
       <Completeness />
-      {id ? <RequestDrawer key={id} id={id} onClose={() => navigate(`/requests${location.search}`)} /> : null}
+      {id ? <RequestDrawer key={id} id={id} onClose={closeRequest} /> : null}
     </div>
   );
 }

@@ -4,6 +4,7 @@ import type { ReplicaCompleteness } from "../../api/types.ts";
 import { useRpc } from "../../api/use-rpc.ts";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Status, type Tone } from "../../components/status.tsx";
+import { serverNow } from "../../lib/clock.ts";
 import { ago, count, dateTime, duration, exact, UNKNOWN } from "../../lib/format.ts";
 import { useNow } from "../../lib/use-now.ts";
 import { useView } from "../../lib/view.ts";
@@ -21,9 +22,24 @@ interface Column {
   fault?: boolean;
 }
 
+/**
+ * A proxy reports once a second, while commits are counted at once: what is stored
+ * has finished, also when the last report does not know it yet.
+ */
+const finished = (row: ReplicaCompleteness): number =>
+  Math.max(row.reported?.finished ?? 0, row.committed + row.rejected);
+
 const COLUMNS: Column[] = [
-  { label: "Started", title: "Requests whose head arrived", value: (row) => row.reported?.started },
-  { label: "Finished", title: "Requests that ended", value: (row) => row.reported?.finished },
+  {
+    label: "Started",
+    title: "Requests whose head arrived",
+    value: (row) => (row.reported ? Math.max(row.reported.started, finished(row)) : undefined),
+  },
+  {
+    label: "Finished",
+    title: "Requests that ended",
+    value: (row) => (row.reported ? finished(row) : undefined),
+  },
   { label: "In memory", title: "Events that wait in memory", value: (row) => row.reported?.queued },
   { label: "On disk", title: "Events that wait on disk", value: (row) => row.reported?.spooled },
   { label: "Sent", title: "Events sent to analytics, repeats included", value: (row) => row.reported?.sent },
@@ -82,7 +98,7 @@ export function Completeness() {
           replicas.length === 0 ? (
             <Empty title="No proxy has reported yet" height={HEIGHT} />
           ) : (
-            <Table rows={replicas} asOf={now ?? Date.now()} />
+            <Table rows={replicas} asOf={now ?? serverNow()} />
           )
         }
       </QueryState>

@@ -57,3 +57,16 @@ test("running requests come before results where places are few", () => {
   ]);
   expect(assignSlots(["a"], [row("a"), row("old", 1)], 1)).toEqual(["a"]);
 });
+
+test("while analytics is lost, no request is said to run or not to", () => {
+  show(<LiveRequests />);
+  act(() => {
+    live.connection("open");
+    live.event("connected", { now: Date.now(), live: true, requests: [running()] });
+  });
+  expect(screen.getByText("1 running")).toBeVisible();
+  act(() => live.event("request-state-updated", { now: Date.now(), live: false, requests: [] }));
+  expect(screen.getByText("Not known")).toBeVisible();
+  expect(screen.getByText(/^Analytics is not reachable/)).toBeVisible();
+  expect(screen.queryByText("waiting")).toBeNull();
+});

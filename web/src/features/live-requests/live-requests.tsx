@@ -24,18 +24,20 @@ export function LiveRequests() {
   const hidden = running - slots.current.filter((id) => id && rows.get(id)?.endedAt === null).length;
   return (
     <Panel title="In flight now" controls={live.known ? <Note running={running} hidden={hidden} /> : null}>
-      {slots.current.length === 0 ? (
+      {slots.current.length === 0 || !live.known ? (
         <Empty title={live.known ? "Nothing is running" : "Not known"} height={300}>
           {live.known
             ? "Requests appear here the moment they reach the proxy."
-            : "What runs now will be shown as soon as it is known."}
+            : live.connection === "open"
+              ? "Analytics is not reachable. Requests go on, and are shown again as soon as it is back."
+              : "What runs now will be shown as soon as it is known."}
         </Empty>
       ) : (
         <ul className={styles.rows} style={{ minHeight: 300 }}>
           {Array.from({ length: MOST }, (_, at) => {
             const row = rows.get(slots.current[at] ?? "");
             return row ? (
-              <Line key={row.id} row={row} offset={live.clockOffset} />
+              <Line key={row.id} row={row} />
             ) : (
               // biome-ignore lint/suspicious/noArrayIndexKey: a line keeps its place, whatever is on it
               <li key={`free ${at}`} />
@@ -64,10 +66,10 @@ function phase(row: Row): { tone: Tone; text: string } {
   return { tone: "running", text: row.phase === "REQUEST_PHASE_CONNECTING" ? "connecting" : "waiting" };
 }
 
-function Line({ row, offset }: { row: Row; offset: number }) {
+function Line({ row }: { row: Row }) {
   const running = row.endedAt === null;
-  const now = useNow(100) + offset;
-  const end = row.endedAt === null ? now : row.endedAt + offset;
+  const now = useNow(100);
+  const end = row.endedAt ?? now;
   const elapsed = Math.max(0, end - row.startedAt);
   const waited = Math.min(elapsed, Math.max(0, (row.firstTokenAt ?? end) - row.startedAt));
   const { tone, text } = phase(row);

@@ -5,8 +5,8 @@ import { Link } from "wouter";
 import type { Answer, ModelRow } from "../../api/types.ts";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { count, duration, exact, percent, rate } from "../../lib/format.ts";
-import { knownTokens } from "../../lib/usage.ts";
-import { useView } from "../../lib/view.ts";
+import { boundMark, isLowerBound, knownTokens, tokensOf } from "../../lib/usage.ts";
+import { useHref, useView } from "../../lib/view.ts";
 import styles from "./model-bars.module.css";
 import { otherName, useModelBreakdown } from "./use-model-breakdown.ts";
 
@@ -14,12 +14,13 @@ const ROWS = 8;
 
 export function ModelBars() {
   const query = useModelBreakdown(ROWS);
+  const href = useHref();
   const total = query.data?.total ?? 0;
   return (
     <Panel
       title="Models"
       busy={query.isFetching && query.isPlaceholderData}
-      controls={<Link href="/models">{total > ROWS ? `All ${total} models` : "Compare models"}</Link>}
+      controls={<Link href={href("/models")}>{total > ROWS ? `All ${total} models` : "Compare models"}</Link>}
     >
       <QueryState query={query} what="models" height={300}>
         {(data) =>
@@ -36,7 +37,7 @@ export function ModelBars() {
 
 function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
   const [, setView] = useView();
-  const largest = Math.max(...rows.map((row) => row.totalTokens), other?.totalTokens ?? 0, 1);
+  const largest = Math.max(...rows.map(tokensOf), other ? tokensOf(other) : 0, 1);
   const row = (row: ModelRow, name: ReactNode) => (
     <tr key={row === other ? "other" : `model ${row.model}`}>
       <th scope="row" className={styles.name}>
@@ -45,8 +46,9 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
       <td className={styles.barColumn}>
         <Bar row={row} largest={largest} />
       </td>
-      <td className="number" title={exact(knownTokens(row.totalTokens, row))}>
-        {count(knownTokens(row.totalTokens, row))}
+      <td className="number" title={exact(knownTokens(tokensOf(row), row))}>
+        {boundMark(knownTokens(tokensOf(row), row), isLowerBound(row))}
+        {count(knownTokens(tokensOf(row), row))}
       </td>
       <td
         className="number"

@@ -13,7 +13,8 @@ const two = () => ({
     modelRow({
       model: "embed",
       requests: 7,
-      totalTokens: 90,
+      promptTokens: 90,
+      completionTokens: 0,
       decodeTokensPerSecondP50: null,
       timeToFirstTokenMsP50: null,
     }),
@@ -38,7 +39,7 @@ test("a click on a model narrows the view to it", async () => {
 });
 
 test("models whose requests all failed have an unknown number of tokens", async () => {
-  const failed = modelRow({ requests: 3, failedRequests: 3, totalTokens: 0 });
+  const failed = modelRow({ requests: 3, failedRequests: 3, promptTokens: 0, completionTokens: 0 });
   fakeGateway({ ModelBreakdown: () => ({ rows: [failed], total: 1, other: null }) });
   show(<ModelBars />);
   const row = await screen.findByRole("row", { name: /qwen3-8b/ });
@@ -54,7 +55,7 @@ test("no models and errors are told apart", async () => {
     throw new DatabaseDown("away");
   };
   show(<ModelBars />);
-  expect(await screen.findByRole("alert")).toHaveTextContent("Could not load models");
+  expect(await screen.findByText("Could not load models")).toBeVisible();
 });
 
 test("the table sorts both ways, unknown last", async () => {
@@ -75,7 +76,13 @@ test("the table sorts both ways, unknown last", async () => {
 });
 
 test("models beyond the limit are one row with their number, at the end", async () => {
-  const other = modelRow({ model: "", requests: 9_000, totalTokens: 123_000, lastSeenAt: null });
+  const other = modelRow({
+    model: "",
+    requests: 9_000,
+    promptTokens: 123_000,
+    completionTokens: 0,
+    lastSeenAt: null,
+  });
   const many = () => ({ ...two(), total: 100_000, other });
   fakeGateway({ ModelBreakdown: many });
   const { unmount } = show(<ModelBars />);
@@ -95,4 +102,31 @@ test("requests that call no model are a row of their own and no unnamed model", 
   show(<ModelTable />);
   expect((await screen.findAllByRole("row")).at(-1)).toHaveTextContent(/^no model/);
   expect(screen.queryByText("unnamed")).toBeNull();
+});
+
+test("the way to all models keeps the range and the filters", async () => {
+  fakeGateway({ ModelBreakdown: two });
+  show(<ModelBars />, "/?from=-7d&client=9f");
+  expect(await screen.findByRole("link", { name: "Compare models" })).toHaveAttribute(
+    "href",
+    "/models?from=-7d&client=9f",
+  );
+});
+
+test("tokens of a model are its prompt and completion, at least where some were not reported", async () => {
+  const row = modelRow({
+    promptTokens: 30,
+    completionTokens: 12,
+    totalTokens: 9_999,
+    requestsWithoutUsage: 1,
+  });
+  fakeGateway({ ModelBreakdown: () => ({ rows: [row], total: 1, other: null }) });
+  show(<ModelBars />);
+  expect(await screen.findByTitle("42")).toHaveTextContent("≥ 42");
+});
+
+test("a percentile of few requests says so", async () => {
+  fakeGateway({ ModelBreakdown: () => ({ rows: [modelRow({ requests: 4 })], total: 1, other: null }) });
+  show(<ModelTable />);
+  expect(await screen.findByTitle("Of 4 values only: too few to rely on")).toHaveTextContent("950 ms");
 });

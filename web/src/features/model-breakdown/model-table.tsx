@@ -3,12 +3,13 @@ import { type ReactNode, useState } from "react";
 import { Link } from "wouter";
 import type { Answer, ModelRow } from "../../api/types.ts";
 import { ExportButtons } from "../../components/export-buttons.tsx";
+import { Few } from "../../components/few.tsx";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
 import { ago, count, dateTime, duration, exact, percent, rate } from "../../lib/format.ts";
-import { knownTokens } from "../../lib/usage.ts";
+import { boundMark, isLowerBound, knownTokens } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
-import { searchWith, useView } from "../../lib/view.ts";
+import { useHref, useView } from "../../lib/view.ts";
 import styles from "./model-table.module.css";
 import { otherName, useModelBreakdown } from "./use-model-breakdown.ts";
 
@@ -25,6 +26,9 @@ interface Column {
 const cached = (row: ModelRow): Value =>
   row.promptTokens > 0 ? row.cachedPromptTokens / row.promptTokens : null;
 
+const sumCell = (value: Value, row: ModelRow): string =>
+  `${boundMark(value, isLowerBound(row))}${count(value)}`;
+
 const COLUMNS: Column[] = [
   {
     id: "requests",
@@ -38,14 +42,14 @@ const COLUMNS: Column[] = [
     id: "prompt",
     label: "Prompt",
     value: (row) => knownTokens(row.promptTokens, row),
-    cell: count,
+    cell: sumCell,
     title: (row) => exact(row.promptTokens),
   },
   {
     id: "completion",
     label: "Completion",
     value: (row) => knownTokens(row.completionTokens, row),
-    cell: count,
+    cell: sumCell,
     title: (row) => exact(row.completionTokens),
   },
   {
@@ -80,7 +84,7 @@ const COLUMNS: Column[] = [
     id: "first95",
     label: "First token p95",
     value: (row) => row.timeToFirstTokenMsP95,
-    cell: duration,
+    cell: (value, row) => <Few values={row.requests}>{duration(value)}</Few>,
     title: () => "95th percentile of the time to first token",
   },
   {
@@ -137,6 +141,7 @@ const modelsExport = (rows: ModelRow[]) => ({
 
 function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
   const [view] = useView();
+  const href = useHref();
   const [sort, setSort] = useState({ by: "requests", down: true });
   const now = useNow(1_000);
   const column = COLUMNS.find(({ id }) => id === sort.by);
@@ -192,7 +197,7 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
                   <span className="muted">{otherName(total - rows.length)}</span>
                 ) : row.model ? (
                   <Link
-                    href={`/throughput?${searchWith("model", [row.model])}`}
+                    href={href("/throughput", { model: [row.model] })}
                     title={`Throughput of ${row.model}`}
                   >
                     {row.model}

@@ -4,11 +4,7 @@ import type { UsageEvent } from "../../api/types.ts";
 import { Status } from "../../components/status.tsx";
 import { ago, bytes, count, dateTime, duration, exact, rate, UNKNOWN } from "../../lib/format.ts";
 import { outcomeWords, USAGE_SOURCES } from "../../lib/outcome.ts";
-
-export interface Context {
-  now: number;
-  zone: string | undefined;
-}
+import { useNow } from "../../lib/use-now.ts";
 
 /** Fields of a request that are single values: the names that URLs and exports know them by. */
 type Field = {
@@ -19,9 +15,19 @@ export interface Column {
   id: Field;
   label: string;
   number?: boolean;
-  width: string;
-  cell(event: UsageEvent, context: Context): ReactNode;
-  title?(event: UsageEvent, context: Context): string | undefined;
+  /** In pixels; the least of them where it takes the rest. */
+  width: number;
+  rest?: boolean;
+  cell(event: UsageEvent, zone: string | undefined): ReactNode;
+  title?(event: UsageEvent, zone: string | undefined): string | undefined;
+}
+
+/** When the request ended, ms since 1970. */
+export const endOf = (event: UsageEvent): number => (event.startedAt ?? 0) + (event.duration ?? 0);
+
+/** Draws itself anew each second, so that its row need not. */
+function Ago({ at, zone }: { at: number; zone: string | undefined }) {
+  return ago(at, useNow(1_000), zone);
 }
 
 /** What is not a full report is marked, wherever its counts stand. */
@@ -38,7 +44,7 @@ const tokens = (
   id,
   label,
   number: true,
-  width: "88px",
+  width: 88,
   cell: (event) => mark(event, event[id]),
   title: (event) => (event[id] === null ? USAGE_SOURCES[event.usageSource].meaning : exact(event[id])),
 });
@@ -46,35 +52,37 @@ const tokens = (
 export const COLUMNS: Column[] = [
   {
     id: "startedAt",
-    label: "Time",
-    width: "108px",
-    cell: (event, { now, zone }) => ago(event.startedAt, now, zone),
-    title: (event, { zone }) => dateTime(event.startedAt, zone),
+    label: "Ended",
+    width: 124,
+    cell: (event, zone) => <Ago at={endOf(event)} zone={zone} />,
+    title: (event, zone) =>
+      `Started ${dateTime(event.startedAt, zone)}, ended ${dateTime(endOf(event), zone)}`,
   },
   {
     id: "outcome",
     label: "Status",
-    width: "124px",
+    width: 124,
     cell: (event) => <Status {...outcomeWords(event)} title={event.errorType ?? undefined} />,
   },
   {
     id: "model",
     label: "Model",
-    width: "auto",
+    width: 180,
+    rest: true,
     cell: (event) => event.model ?? event.modelRequested ?? <span className="muted">{UNKNOWN}</span>,
     title: (event) => event.model ?? event.modelRequested ?? undefined,
   },
   {
     id: "clientKey",
     label: "Client",
-    width: "92px",
+    width: 92,
     cell: (event) => <span className="mono muted">{event.clientKey?.slice(0, 8) ?? UNKNOWN}</span>,
     title: (event) => event.clientKey ?? "No key was sent",
   },
   {
     id: "path",
     label: "Endpoint",
-    width: "208px",
+    width: 156,
     cell: (event) => <span className="muted">{event.path}</span>,
     title: (event) => `${event.method} ${event.path}, ${event.dialect}${event.stream ? ", streamed" : ""}`,
   },
@@ -84,7 +92,7 @@ export const COLUMNS: Column[] = [
   {
     id: "usageSource",
     label: "Usage",
-    width: "116px",
+    width: 104,
     cell: (event) => <span className="muted">{USAGE_SOURCES[event.usageSource].text}</span>,
     title: (event) => USAGE_SOURCES[event.usageSource].meaning,
   },
@@ -92,14 +100,14 @@ export const COLUMNS: Column[] = [
     id: "firstToken",
     label: "First token",
     number: true,
-    width: "88px",
+    width: 88,
     cell: (event) => duration(event.firstToken),
   },
   {
     id: "decodeTokensPerSecond",
     label: "Tok/s",
     number: true,
-    width: "64px",
+    width: 64,
     cell: (event) => rate(event.decodeTokensPerSecond),
     title: (event) =>
       event.decodeTokensPerSecond === null
@@ -112,14 +120,14 @@ export const COLUMNS: Column[] = [
     id: "duration",
     label: "Duration",
     number: true,
-    width: "80px",
+    width: 80,
     cell: (event) => duration(event.duration),
   },
   {
     id: "responseBytes",
     label: "Answer",
     number: true,
-    width: "80px",
+    width: 80,
     cell: (event) => bytes(event.responseBytes),
   },
 ];

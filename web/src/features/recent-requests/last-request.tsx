@@ -2,6 +2,7 @@
 
 import { useRpc } from "../../api/use-rpc.ts";
 import { Button } from "../../components/panel.tsx";
+import { serverNow } from "../../lib/clock.ts";
 import { ago } from "../../lib/format.ts";
 import { absolute } from "../../lib/time-range.ts";
 import { useNow } from "../../lib/use-now.ts";
@@ -16,7 +17,7 @@ export function useLastRequest(enabled: boolean): number | null | undefined {
   const { data } = useRpc(
     "RecentRequests",
     ["last", filter],
-    () => ({ page: 1, pageSize: 1, range: { start: Date.now() - KEPT_MS }, filter }),
+    () => ({ page: 1, pageSize: 1, range: { start: serverNow() - KEPT_MS }, filter }),
     enabled,
   );
   return data && enabled ? (data.rows[0]?.startedAt ?? null) : undefined;

@@ -4,7 +4,7 @@ import { expect, test, vi } from "vitest";
 import { download } from "../../lib/download.ts";
 import { event, idAt, NOON, page } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
-import { show } from "../../testing/render.tsx";
+import { show, testClient } from "../../testing/render.tsx";
 import { COLUMNS } from "./columns.tsx";
 import { RecentRequests } from "./recent-requests.tsx";
 import { RequestDrawer } from "./request-drawer.tsx";
@@ -44,6 +44,71 @@ test("a row says how it ended, what it used and how that is known", async () => 
   for (const text of ["cancelled", "≥ 812", "partial"]) expect(cancelled).toHaveTextContent(text);
 });
 
+/** Rows that started one after another, so many ms before noon; each ran for a second. */
+const ran = (...before: number[]) =>
+  page(before.map((ms) => event({ startedAt: NOON - ms, duration: 1_000 })));
+const opened = <RecentRequests pageSize={10} columns={all} onOpen={() => {}} />;
+const times = () => screen.getAllByRole("button", { name: /ago|Nov/ }).length;
+
+test("what ended last is on top, whenever it started", async () => {
+  const long = event({ startedAt: NOON - 60_000, duration: 90_000, model: "slow" });
+  fakeGateway({ RecentRequests: () => page([event({ model: "quick", duration: 10 }), long]) });
+  show(list);
+  await screen.findByText("slow");
+  const [, first, second] = screen.getAllByRole("row");
+  expect(first).toHaveTextContent("slow");
+  expect(second).toHaveTextContent("quick");
+});
+
+test("a few new rows come by themselves, many wait behind a button", async () => {
+  const gateway = fakeGateway({ RecentRequests: () => ran(100, 200) });
+  const client = testClient();
+  show(opened, "/", client);
+  await screen.findAllByRole("button", { name: /ago|Nov/ });
+  gateway.handlers.RecentRequests = () => ran(90, 100, 200);
+  await client.invalidateQueries();
+  await vi.waitFor(() => expect(times()).toBe(3));
+  gateway.handlers.RecentRequests = () => ran(10, 20, 30, 40, 90, 100, 200);
+  await client.invalidateQueries();
+  const newer = await screen.findByRole("button", { name: "4 new" });
+  expect(times()).toBe(3);
+  await userEvent.click(newer);
+  expect(times()).toBe(7);
+  expect(screen.queryByRole("button", { name: /new$/ })).toBeNull();
+});
+
+test("rows do not move under the pointer", async () => {
+  const gateway = fakeGateway({ RecentRequests: () => ran(100, 200) });
+  const client = testClient();
+  show(opened, "/", client);
+  await userEvent.hover((await screen.findAllByRole("row"))[1] as HTMLElement);
+  gateway.handlers.RecentRequests = () => ran(90, 100, 200);
+  await client.invalidateQueries();
+  expect(await screen.findByRole("button", { name: "1 new" })).toBeVisible();
+  expect(times()).toBe(2);
+  await userEvent.unhover(screen.getByRole("region", { name: "List of requests" }));
+  await vi.waitFor(() => expect(times()).toBe(3));
+});
+
+test("rows that stay are not drawn anew", async () => {
+  const gateway = fakeGateway({ RecentRequests: () => ran(100, 200) });
+  const client = testClient();
+  const draws = vi.spyOn(COLUMNS[2] as (typeof COLUMNS)[number], "cell");
+  show(opened, "/", client);
+  await screen.findAllByRole("button", { name: /ago|Nov/ });
+  draws.mockClear();
+  gateway.handlers.RecentRequests = () => ran(90, 100, 200);
+  await client.invalidateQueries();
+  await vi.waitFor(() => expect(times()).toBe(3));
+  expect(draws).toHaveBeenCalledTimes(1);
+});
+
+test("the time of every row has seconds", async () => {
+  fakeGateway({ RecentRequests: () => page([event({ startedAt: NOON + 3, duration: 0 })]) });
+  show(opened, "/?tz=UTC");
+  expect(await screen.findByRole("button", { name: /:\d\d$|ago$/ })).toHaveTextContent(/14:00:00|\d s ago/);
+});
+
 test("pages are asked for by number, and the URL keeps them", async () => {
   const gateway = fakeGateway({ RecentRequests: () => page([event()], 25) });
   show(list);
@@ -77,7 +142,7 @@ test("an error stays in the panel", async () => {
     },
   });
   show(list);
-  expect(await screen.findByRole("alert")).toHaveTextContent("Could not load requests");
+  expect(await screen.findByText("Could not load requests")).toBeVisible();
 });
 
 test("a request is found by its id alone", async () => {

@@ -1,15 +1,18 @@
-// Single requests, newest first, page by page.
+// Single requests, page by page, those that ended last on top. Rows never move
+// under a reader: new ones wait behind a button while the list is in use, or while
+// more come than can be read.
+import { memo, useCallback, useMemo, useState } from "react";
 import type { UsageEvent } from "../../api/types.ts";
 import { ExportButtons } from "../../components/export-buttons.tsx";
 import { Button, Empty, Panel, QueryState, Select } from "../../components/panel.tsx";
 import { isoWithOffset } from "../../lib/download.ts";
 import { exact } from "../../lib/format.ts";
 import { zoneOffset } from "../../lib/time-range.ts";
-import { useNow } from "../../lib/use-now.ts";
-import { useView } from "../../lib/view.ts";
-import { COLUMNS } from "./columns.tsx";
+import { useScope, useView } from "../../lib/view.ts";
+import { COLUMNS, type Column } from "./columns.tsx";
 import { LastRequest } from "./last-request.tsx";
 import styles from "./recent-requests.module.css";
+import { useHeldRows } from "./use-held-rows.ts";
 import { useRecentRequests } from "./use-recent-requests.ts";
 
 const SIZES = [
@@ -18,6 +21,8 @@ const SIZES = [
   ["100", "100 a page"],
 ] as const;
 const ROW_HEIGHT = 32;
+/** Padding at both ends of a row. */
+const EDGES = 20;
 
 export function RecentRequests(props: {
   /** A fixed page size; else one that the reader chooses. */
@@ -31,6 +36,9 @@ export function RecentRequests(props: {
   const pageSize = props.pageSize ?? (chosen === 50 || chosen === 100 ? chosen : 25);
   const page = Math.max(1, Math.floor(Number(view.get("page")) || 1));
   const query = useRecentRequests(page, pageSize);
+  const scope = useScope();
+  const [inUse, setInUse] = useState(false);
+  const held = useHeldRows(query, JSON.stringify([scope.key, page, pageSize]), inUse || page > 1);
   const total = query.data?.total ?? 0;
   const pages = Math.max(1, Math.ceil(total / pageSize));
   const height = (Math.min(pageSize, 25) + 1) * ROW_HEIGHT;
@@ -41,9 +49,14 @@ export function RecentRequests(props: {
       busy={query.isFetching && query.isPlaceholderData}
       controls={
         <>
+          {held.waiting ? (
+            <Button quiet className={styles.newer} onClick={held.show}>
+              {held.waiting} new
+            </Button>
+          ) : null}
           {props.controls}
           {props.pageSize || !query.data ? null : (
-            <ExportButtons {...requestsExport(query.data.rows, props.columns, view.zone)} />
+            <ExportButtons {...requestsExport(held.rows, props.columns, view.zone)} />
           )}
           {props.pageSize ? null : (
             <Select
@@ -66,8 +79,8 @@ export function RecentRequests(props: {
       }
     >
       <QueryState query={query} what="requests" height={height}>
-        {(data) =>
-          data.rows.length === 0 ? (
+        {() =>
+          held.rows.length === 0 ? (
             <Empty
               title={page > 1 ? "There are no requests on this page" : "No requests in this range"}
               height={height}
@@ -75,7 +88,13 @@ export function RecentRequests(props: {
               {page > 1 ? <Button onClick={() => go(1)}>To the newest</Button> : <LastRequest />}
             </Empty>
           ) : (
-            <Table rows={data.rows} columns={props.columns} onOpen={props.onOpen} minHeight={height} />
+            <Table
+              rows={held.rows}
+              columns={props.columns}
+              onOpen={props.onOpen}
+              minHeight={height}
+              onUse={setInUse}
+            />
           )
         }
       </QueryState>
@@ -116,16 +135,35 @@ function Table(props: {
   columns: readonly string[];
   onOpen: ((event: UsageEvent) => void) | undefined;
   minHeight: number;
+  /** Whether the pointer or the focus is in the list. */
+  onUse: (inUse: boolean) => void;
 }) {
   const [view] = useView();
-  const context = { now: useNow(1_000), zone: view.zone };
-  const columns = COLUMNS.filter((column) => props.columns.includes(column.id));
+  const ids = props.columns.join();
+  const columns = useMemo(() => COLUMNS.filter(({ id }) => ids.split(",").includes(id)), [ids]);
+  const { onUse } = props;
+  const use = useCallback(() => onUse(true), [onUse]);
+  const leave = useCallback(() => onUse(false), [onUse]);
   return (
-    <div className={styles.scroll} style={{ minHeight: props.minHeight }}>
-      <table className={styles.table}>
+    <section
+      className={styles.scroll}
+      aria-label="List of requests"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+      tabIndex={0}
+      style={{ minHeight: props.minHeight }}
+      onPointerEnter={use}
+      onPointerLeave={leave}
+      onFocus={use}
+      onBlur={leave}
+    >
+      <table
+        className={styles.table}
+        // A column for the model is there at every width: what is too wide scrolls.
+        style={{ minWidth: columns.reduce((sum, { width }) => sum + width, EDGES) }}
+      >
         <colgroup>
           {columns.map((column) => (
-            <col key={column.id} style={{ width: column.width }} />
+            <col key={column.id} style={column.rest ? {} : { width: column.width }} />
           ))}
         </colgroup>
         <thead>
@@ -139,32 +177,48 @@ function Table(props: {
         </thead>
         <tbody>
           {props.rows.map((event) => (
-            <tr key={event.eventId} data-open={props.onOpen ? "" : undefined}>
-              {columns.map((column, at) => (
-                <td
-                  key={column.id}
-                  data-label={column.label}
-                  className={column.number ? "number" : "cut"}
-                  title={column.title?.(event, context)}
-                >
-                  {at === 0 && props.onOpen ? (
-                    <button
-                      type="button"
-                      data-row
-                      className={styles.open}
-                      onClick={() => props.onOpen?.(event)}
-                    >
-                      {column.cell(event, context)}
-                    </button>
-                  ) : (
-                    column.cell(event, context)
-                  )}
-                </td>
-              ))}
-            </tr>
+            <Row key={event.eventId} event={event} columns={columns} zone={view.zone} onOpen={props.onOpen} />
           ))}
         </tbody>
       </table>
-    </div>
+    </section>
   );
 }
+
+interface RowProps {
+  event: UsageEvent;
+  columns: Column[];
+  zone: string | undefined;
+  onOpen: ((event: UsageEvent) => void) | undefined;
+}
+
+/** A request that ended does not change any more: the same id is the same row, though each answer makes it anew. */
+const sameRow = (a: RowProps, b: RowProps): boolean =>
+  a.event.eventId === b.event.eventId &&
+  a.columns === b.columns &&
+  a.zone === b.zone &&
+  a.onOpen === b.onOpen;
+
+const Row = memo(function Row(props: RowProps) {
+  const { event, columns, zone, onOpen } = props;
+  return (
+    <tr data-open={onOpen ? "" : undefined}>
+      {columns.map((column, at) => (
+        <td
+          key={column.id}
+          data-label={column.label}
+          className={column.number ? "number" : "cut"}
+          title={column.title?.(event, zone)}
+        >
+          {at === 0 && onOpen ? (
+            <button type="button" data-row className={styles.open} onClick={() => onOpen(event)}>
+              {column.cell(event, zone)}
+            </button>
+          ) : (
+            column.cell(event, zone)
+          )}
+        </td>
+      ))}
+    </tr>
+  );
+}, sameRow);

@@ -6,8 +6,8 @@ import { Button, Empty, Panel, QueryState } from "../../components/panel.tsx";
 import type { Line } from "../../components/plot.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { count, duration, percent, rate } from "../../lib/format.ts";
-import { absolute } from "../../lib/time-range.ts";
-import { useView } from "../../lib/view.ts";
+import { buckets, wholeOnly } from "../../lib/time-range.ts";
+import { useScope, useView } from "../../lib/view.ts";
 import styles from "./throughput-charts.module.css";
 import { useThroughputTimeseries } from "./use-throughput-timeseries.ts";
 
@@ -26,6 +26,13 @@ interface Chart {
   latency?: boolean;
 }
 
+/** Tokens per second where any were reported: requests without usage decoded something, not 0. */
+function reported(series: Series): (number | null)[] {
+  const { tokensPerSecond, requests } = series;
+  if (!tokensPerSecond.some((value) => value)) return tokensPerSecond.map(() => null);
+  return tokensPerSecond.map((value, at) => (value || !requests[at] ? value : null));
+}
+
 const CHARTS: Chart[] = [
   {
     title: "Decode",
@@ -35,10 +42,10 @@ const CHARTS: Chart[] = [
     measured: (series) => series.requestsWithDecode,
     band: [0, 1],
     lines: (series) => [
-      { label: "p95", color: "--c2", values: series.decodeP95, thin: true },
-      { label: "p5", color: "--c2", values: series.decodeP5, thin: true },
+      { label: "p95", color: "--c2", values: series.decodeP95, thin: true, of: series.requestsWithDecode },
+      { label: "p5", color: "--c2", values: series.decodeP5, thin: true, of: series.requestsWithDecode },
       { label: "median", color: "--c2", values: series.decodeP50 },
-      { label: "all together", color: "--c1", values: series.tokensPerSecond, dash: "5 4" },
+      { label: "all together", color: "--c1", values: reported(series), dash: "5 4" },
     ],
     format: rate,
   },
@@ -59,8 +66,20 @@ const CHARTS: Chart[] = [
     measured: (series) => series.requestsWithFirstToken,
     lines: (series) => [
       { label: "median", color: "--c1", values: series.timeToFirstTokenMsP50 },
-      { label: "p95", color: "--c2", values: series.timeToFirstTokenMsP95, dash: "6 3" },
-      { label: "p99", color: "--c3", values: series.timeToFirstTokenMsP99, dash: "2 4" },
+      {
+        label: "p95",
+        color: "--c2",
+        values: series.timeToFirstTokenMsP95,
+        dash: "6 3",
+        of: series.requestsWithFirstToken,
+      },
+      {
+        label: "p99",
+        color: "--c3",
+        values: series.timeToFirstTokenMsP99,
+        dash: "2 4",
+        of: series.requestsWithFirstToken,
+      },
     ],
     format: duration,
     latency: true,
@@ -97,6 +116,7 @@ function ChartPanel(props: {
 }) {
   const { chart, query } = props;
   const [view, setView] = useView();
+  const scope = useScope();
   const [asTable, setAsTable] = useState(false);
   const log = chart.latency === true && view.get("scale") === "log";
   return (
@@ -120,30 +140,35 @@ function ChartPanel(props: {
       <QueryState query={query} what={chart.title.toLowerCase()} height={264}>
         {(data) => {
           const series = data.series[0];
-          const lines = series ? chart.lines(series) : [];
+          const ran =
+            series?.requests.some((value) => value > 0) || series?.concurrencyMax.some((value) => value);
+          const columns = buckets(data, scope.moments(), scope.zone);
+          const lines = (series && ran ? chart.lines(series) : []).map((line) => ({
+            ...line,
+            values: wholeOnly(line.values, columns.partial),
+          }));
           if (!series || lines.every((line) => line.values.every((value) => value === null))) {
-            return <Empty title="Nothing could be measured in this range" height={264} />;
+            return (
+              <Empty
+                title={ran ? "Nothing could be measured in this range" : "No requests in this range"}
+                height={264}
+              />
+            );
           }
-          const first = data.bucketStarts[0] ?? 0;
-          const last = data.bucketStarts.at(-1) ?? first;
-          const end = last + data.bucketSeconds * 1e3;
           return (
             <>
               <TimeChart
                 name={`${chart.title}, ${chart.unit}`}
                 kind="lines"
                 height={232}
-                starts={data.bucketStarts}
-                bucketSeconds={data.bucketSeconds}
-                lines={end > Date.now() ? lines.map(withoutLast) : lines}
+                buckets={columns}
+                lines={lines}
                 {...(chart.band ? { band: chart.band } : {})}
-                range={{ start: first, end }}
-                zone={view.zone}
+                zone={scope.zone}
                 log={log}
                 format={chart.format}
                 asTable={asTable}
                 cursor={props.cursor}
-                onZoom={(start, end) => setView({ ...absolute({ start, end }) })}
               />
               <details className={styles.meaning}>
                 <summary>
@@ -160,9 +185,6 @@ function ChartPanel(props: {
     </Panel>
   );
 }
-
-/** A bucket that still fills would draw every line down. */
-const withoutLast = (line: Line): Line => ({ ...line, values: [...line.values.slice(0, -1), null] });
 
 /** How many of the requests the lines speak for. */
 function measuredShare(measured: number[], all: number[]): string {

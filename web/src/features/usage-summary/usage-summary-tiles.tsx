@@ -3,12 +3,13 @@ import type { ReactNode } from "react";
 import { Link } from "wouter";
 import { SAMPLES, useLive } from "../../api/live.ts";
 import type { UsageSummary } from "../../api/types.ts";
+import { Few } from "../../components/few.tsx";
 import { Failure } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
-import { change, clock, count, duration, exact, percent, rate, UNKNOWN } from "../../lib/format.ts";
-import { knownTokens } from "../../lib/usage.ts";
+import { change, clock, count, duration, exact, percent, points, rate, UNKNOWN } from "../../lib/format.ts";
+import { boundMark, isLowerBound, knownTokens, tokensOf } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
-import { liveFilter, useView } from "../../lib/view.ts";
+import { liveFilter, useHref, useView } from "../../lib/view.ts";
 import styles from "./usage-summary-tiles.module.css";
 import { useUsageSummary } from "./use-usage-summary.ts";
 
@@ -22,6 +23,7 @@ export interface Trends {
 export function UsageSummaryTiles({ trends }: { trends: Trends | undefined }) {
   const query = useUsageSummary();
   const [view] = useView();
+  const href = useHref();
   const data = query.data;
   if (!data && query.error) {
     return (
@@ -33,35 +35,64 @@ export function UsageSummaryTiles({ trends }: { trends: Trends | undefined }) {
     );
   }
   const previous = view.compare ? data?.previous : undefined;
-  const errorShare = data?.requests ? data.failedRequests / data.requests : null;
+  const total = data && knownTokens(tokensOf(data), data);
+  const lower = data !== undefined && isLowerBound(data);
   return (
     <section className={styles.tiles} aria-label="Summary" aria-busy={!data}>
       <Tile
         label="Requests"
-        href="/requests"
+        href={href("/requests")}
         value={count(data?.requests)}
         title={exact(data?.requests)}
-        change={<Change now={data?.requests} before={previous?.requests} />}
-        sub={data && `median ${duration(data.durationMs?.p50)} · p95 ${duration(data.durationMs?.p95)}`}
+        change={
+          <Change
+            difference={change(data?.requests, previous?.requests)}
+            before={exact(previous?.requests)}
+          />
+        }
+        sub={
+          data && (
+            <>
+              median {duration(data.durationMs?.p50)} ·{" "}
+              <Few values={data.requests}>p95 {duration(data.durationMs?.p95)}</Few>
+            </>
+          )
+        }
         chart={<Sparkline values={trends?.requests ?? []} color="var(--muted)" />}
       />
       <Tile
         label="Tokens"
-        value={count(data && knownTokens(data.totalTokens, data))}
-        title={exact(data && knownTokens(data.totalTokens, data))}
-        change={<Change now={data?.totalTokens} before={previous?.totalTokens} />}
+        value={`${boundMark(total, lower)}${count(total)}`}
+        title={`${lower ? "At least " : ""}${exact(total)}`}
+        change={
+          <Change
+            difference={change(total, previous ? tokensOf(previous) : undefined)}
+            before={exact(previous && tokensOf(previous))}
+          />
+        }
         sub={data && <TokenParts data={data} />}
         chart={<Sparkline values={trends?.tokens ?? []} color="var(--prompt)" />}
       />
-      <SpeedTile median={data?.decodeTokensPerSecond?.p50} />
-      <InFlightTile />
+      {view.span.to === "now" ? (
+        <>
+          <SpeedTile median={data?.decodeTokensPerSecond?.p50} />
+          <InFlightTile />
+        </>
+      ) : (
+        <PastTiles data={data} />
+      )}
       <Tile
         label="Errors"
-        href="/requests?status=error"
-        value={data?.requests === 0 ? UNKNOWN : percent(errorShare)}
+        href={href("/requests", { status: ["error"] })}
+        value={percent(errorShare(data))}
         title={`${exact(data?.failedRequests)} of ${exact(data?.requests)} requests`}
         tone={data?.failedRequests ? "error" : undefined}
-        change={<Change now={data?.failedRequests} before={previous?.failedRequests} />}
+        change={
+          <Change
+            difference={points(errorShare(data), errorShare(previous))}
+            before={percent(errorShare(previous))}
+          />
+        }
         sub={data && `${count(data.failedRequests)} failed · ${count(data.clientClosedRequests)} cancelled`}
         chart={<Sparkline values={trends?.failed ?? []} color="var(--error)" />}
       />
@@ -69,12 +100,16 @@ export function UsageSummaryTiles({ trends }: { trends: Trends | undefined }) {
   );
 }
 
+const errorShare = (data: UsageSummary | null | undefined): number | null =>
+  data?.requests ? data.failedRequests / data.requests : null;
+
 function SpeedTile({ median }: { median: number | null | undefined }) {
   const { tokensPerSecond, rateSamples } = useLive();
+  const href = useHref();
   return (
     <Tile
       label="Tokens/s now"
-      href="/throughput"
+      href={href("/throughput")}
       value={tokensPerSecond !== null && tokensPerSecond < 0.05 ? "0" : rate(tokensPerSecond)}
       title="Decoded by all streams together, mean of the last 10 s"
       sub={`one request: median ${rate(median)}`}
@@ -84,11 +119,10 @@ function SpeedTile({ median }: { median: number | null | undefined }) {
 }
 
 function InFlightTile() {
-  const { inFlightSamples, rows, known, clockOffset } = useLive();
+  const { inFlight, inFlightSamples, rows, known } = useLive();
   const [view] = useView();
-  const now = useNow(1_000) + clockOffset;
+  const now = useNow(1_000);
   const running = rows.filter((row) => row.endedAt === null && liveFilter(view.filters)(row));
-  const inFlight = running.length;
   const oldest = running[0];
   const waiting = running.filter((row) => row.state === "queued").length;
   return (
@@ -96,16 +130,45 @@ function InFlightTile() {
       label="In flight"
       value={known ? count(inFlight) : UNKNOWN}
       title="Requests running now"
-      tone={inFlight > 0 ? "running" : undefined}
+      tone={known && inFlight > 0 ? "running" : undefined}
       sub={
-        oldest
-          ? `${waiting} waiting · oldest ${clock(now - oldest.startedAt)}`
-          : known
-            ? "nothing is running"
-            : "not known"
+        known
+          ? oldest
+            ? `${waiting} waiting · oldest ${clock(now - oldest.startedAt)}`
+            : "nothing is running"
+          : "not known"
       }
       chart={<Sparkline values={inFlightSamples} color="var(--accent)" max={2} places={SAMPLES} />}
     />
+  );
+}
+
+/** In a range of the past nothing is "now": speeds and waits of its requests take the place. */
+function PastTiles({ data }: { data: UsageSummary | undefined }) {
+  const href = useHref();
+  const decode = data?.decodeTokensPerSecond;
+  const first = data?.timeToFirstTokenMs;
+  return (
+    <>
+      <Tile
+        label="Tokens/s of a request"
+        href={href("/throughput")}
+        value={rate(decode?.p50)}
+        title="Median decode rate of single requests"
+        sub={data && <Few values={data.requests}>{`p5 ${rate(decode?.p5)} · p95 ${rate(decode?.p95)}`}</Few>}
+      />
+      <Tile
+        label="First token"
+        href={href("/throughput")}
+        value={duration(first?.p50)}
+        title="Median time to the first token"
+        sub={
+          data && (
+            <Few values={data.requests}>{`p95 ${duration(first?.p95)} · p99 ${duration(first?.p99)}`}</Few>
+          )
+        }
+      />
+    </>
   );
 }
 
@@ -117,7 +180,7 @@ function Tile(props: {
   tone?: "error" | "running" | undefined;
   change?: ReactNode;
   sub?: ReactNode;
-  chart: ReactNode;
+  chart?: ReactNode;
 }) {
   const label = props.href ? <Link href={props.href}>{props.label}</Link> : props.label;
   return (
@@ -136,11 +199,10 @@ function Tile(props: {
 }
 
 /** Neither green nor red: more requests are neither good nor bad. */
-function Change({ now, before }: { now: number | undefined; before: number | undefined }) {
-  const difference = change(now, before);
+function Change({ difference, before }: { difference: ReturnType<typeof change>; before: string }) {
   if (!difference) return null;
   return (
-    <span className={styles.change} title={`${exact(before)} in the range before`}>
+    <span className={styles.change} title={`${before} in the range before`}>
       <span aria-hidden="true">{difference.arrow} </span>
       <span className="hidden">{difference.arrow === "↓" ? "down " : difference.arrow ? "up " : ""}</span>
       {difference.text}

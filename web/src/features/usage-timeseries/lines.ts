@@ -1,31 +1,26 @@
 // Columns of the time series as lines of a chart: by kind of token, by success,
 // or by the groups that were asked for.
-import type { UsageTimeseries } from "../../api/types.ts";
+import type { Outcome, UsageTimeseries } from "../../api/types.ts";
 import type { Line } from "../../components/plot.tsx";
 import { groupColor } from "../../lib/color.ts";
 import { exact } from "../../lib/format.ts";
-import type { Moments } from "../../lib/time-range.ts";
-
-/** Whole buckets, so that no bar is cut. */
-export function wholeBuckets(data: UsageTimeseries): Moments {
-  const first = data.bucketStarts[0] ?? 0;
-  return { start: first, end: (data.bucketStarts.at(-1) ?? first) + data.bucketSeconds * 1e3 };
-}
+import { outcomeWords } from "../../lib/outcome.ts";
 
 /** Sums over the columns, bucket by bucket. */
 export const addUp = (columns: number[][]): number[] =>
   (columns[0] ?? []).map((_, at) => columns.reduce((sum, column) => sum + (column[at] ?? 0), 0));
 
 /** The rest is groups without a line and, of models, requests that call none. */
-const otherLabel = (groups: number): string => (groups > 0 ? `other (${exact(groups)})` : "no model");
+const otherLabel = (groups: number, group: string): string =>
+  groups > 0 ? `other (${exact(groups)})` : group === "model" ? "no model" : "other";
 
 /** The lines of a chart, from the bottom of the stack up. */
 export function usageLines(data: UsageTimeseries, metric: "tokens" | "requests", group: string): Line[] {
   if (group) {
     return data.series.map((series) => ({
-      label: series.other ? otherLabel(data.otherGroups) : groupLabel(series.key, group),
-      color: series.other ? "--other" : statusColor(series.key, group),
-      values: metric === "tokens" ? series.totalTokens : series.requests,
+      label: series.other ? otherLabel(data.otherGroups, group) : groupLabel(series.key, group),
+      color: series.other ? "--other" : colorOf(series.key, group),
+      values: metric === "tokens" ? addUp([series.promptTokens, series.completionTokens]) : series.requests,
     }));
   }
   const all = data.series[0];
@@ -53,14 +48,24 @@ export function usageLines(data: UsageTimeseries, metric: "tokens" | "requests",
   ];
 }
 
+/** Outcomes have the words of the table of requests. */
 function groupLabel(key: string, group: string): string {
-  if (!key) return group === "client" ? "no key" : "unnamed";
-  return group === "status" ? key.replace("OUTCOME_", "").replaceAll("_", " ").toLowerCase() : key;
+  if (group === "status") return outcomeWords({ outcome: key as Outcome, status: null }).text;
+  return key || (group === "client" ? "no key" : "unnamed");
 }
 
-/** Errors are never shown in a categorical colour that could pass for another thing. */
-function statusColor(key: string, group: string): string {
-  if (group !== "status") return groupColor(`${group} ${key}`);
-  if (key === "OUTCOME_OK") return "--c1";
-  return key === "OUTCOME_CLIENT_CLOSED" ? "--other" : "--error";
-}
+/** Shades of red and rust: errors never have a colour that could pass for another thing, and each its own. */
+const STATUS_COLORS: Partial<Record<Outcome, string>> = {
+  OUTCOME_OK: "--c1",
+  OUTCOME_CLIENT_CLOSED: "--cancelled",
+  OUTCOME_HTTP_ERROR: "--error",
+  OUTCOME_STREAM_ERROR: "--e2",
+  OUTCOME_UPSTREAM_TIMEOUT: "--e3",
+  OUTCOME_UPSTREAM_UNREACHABLE: "--e4",
+  OUTCOME_TRUNCATED: "--e5",
+  OUTCOME_EMPTY: "--e6",
+  OUTCOME_INTERRUPTED: "--e7",
+};
+
+const colorOf = (key: string, group: string): string =>
+  group === "status" ? (STATUS_COLORS[key as Outcome] ?? "--other") : groupColor(`${group} ${key}`);

@@ -3,15 +3,15 @@
 import { Panel, QueryState } from "../../components/panel.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { count } from "../../lib/format.ts";
-import { absolute } from "../../lib/time-range.ts";
-import { useView } from "../../lib/view.ts";
-import { usageLines, wholeBuckets } from "./lines.ts";
+import { buckets } from "../../lib/time-range.ts";
+import { useScope } from "../../lib/view.ts";
+import { usageLines } from "./lines.ts";
 import { useUsageTimeseries } from "./use-usage-timeseries.ts";
 
 const HEIGHT = 96;
 
 export function RequestStrip() {
-  const [view, setView] = useView();
+  const scope = useScope();
   const query = useUsageTimeseries();
   return (
     <Panel title="Requests over time" busy={query.isFetching && query.isPlaceholderData}>
@@ -23,17 +23,14 @@ export function RequestStrip() {
               name="Requests over time"
               kind="bars"
               height={HEIGHT}
-              starts={data.bucketStarts}
-              bucketSeconds={data.bucketSeconds}
+              buckets={buckets(data, scope.moments(), scope.zone)}
               lines={lines}
-              range={wholeBuckets(data)}
-              zone={view.zone}
+              zone={scope.zone}
               format={count}
               restLabel="Drag to narrow the range"
               atRest={lines.map((line) =>
                 count(line.values.reduce<number>((sum, value) => sum + (value ?? 0), 0)),
               )}
-              onZoom={(start, end) => setView({ ...absolute({ start, end }) })}
             />
           );
         }}

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { timeseries } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
 import { show } from "../../testing/render.tsx";
+import { usageLines } from "./lines.ts";
 import { UsageChart } from "./usage-chart.tsx";
 
 test("the chart is summed up in words", async () => {
@@ -76,11 +77,42 @@ test("an error stays in the panel", async () => {
     },
   });
   show(<UsageChart />);
-  expect(await screen.findByRole("alert")).toHaveTextContent("Could not load usage over time");
+  expect(await screen.findByText("Could not load usage over time")).toBeVisible();
 });
 
 test("a first load shows its place", () => {
   fakeGateway({ UsageTimeseries: () => new Promise(() => {}) });
   show(<UsageChart />);
   expect(screen.getByRole("status", { name: "Loading usage over time" })).toBeInTheDocument();
+});
+
+const NOON_RANGE = "from=2026-11-23T14:05:00Z&to=2026-11-23T14:50:00Z&tz=UTC";
+
+test("buckets that the range cuts are said to be there in part", async () => {
+  fakeGateway({ UsageTimeseries: () => timeseries() });
+  show(<UsageChart />, `/?${NOON_RANGE}`);
+  await userEvent.click(await screen.findByRole("button", { name: "Table" }));
+  const heads = within(await screen.findByRole("table")).getAllByRole("rowheader");
+  expect(heads.map((head) => head.textContent?.includes("in part"))).toEqual([true, false, false, true]);
+});
+
+test("statuses have the words of the table and a colour each", () => {
+  const base = timeseries().series[0];
+  if (!base) throw new Error("a series");
+  const series = ["OUTCOME_OK", "OUTCOME_HTTP_ERROR", "OUTCOME_TRUNCATED", "OUTCOME_CLIENT_CLOSED"].map(
+    (key) => ({ ...base, key }),
+  );
+  const lines = usageLines({ ...timeseries(), series }, "requests", "status");
+  expect(lines.map(({ label }) => label)).toEqual(["ok", "HTTP error", "broken off", "cancelled"]);
+  expect(new Set(lines.map(({ color }) => color)).size).toBe(4);
+});
+
+test("groups add up to the same total as the kinds of token", () => {
+  const data = timeseries({ totalTokens: [9_999, 9_999, 9_999, 9_999] });
+  const sum = (group: string) =>
+    usageLines(data, "tokens", group)
+      .flatMap(({ values }) => values)
+      .reduce<number>((total, value) => total + (value ?? 0), 0);
+  expect(sum("model")).toBe(sum(""));
+  expect(sum("")).toBe(1_110);
 });

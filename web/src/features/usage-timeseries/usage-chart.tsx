@@ -4,9 +4,10 @@ import type { Dimension } from "../../api/types.ts";
 import { Button, Empty, Panel, QueryState, Segments, Select } from "../../components/panel.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { count } from "../../lib/format.ts";
-import { absolute } from "../../lib/time-range.ts";
-import { useView } from "../../lib/view.ts";
-import { addUp, usageLines, wholeBuckets } from "./lines.ts";
+import { buckets } from "../../lib/time-range.ts";
+import { boundMark } from "../../lib/usage.ts";
+import { useScope, useView } from "../../lib/view.ts";
+import { addUp, usageLines } from "./lines.ts";
 import { useUsageTimeseries } from "./use-usage-timeseries.ts";
 
 const HEIGHT = 260;
@@ -28,8 +29,10 @@ const DIMENSIONS: Record<string, Dimension> = {
   upstream: "DIMENSION_UPSTREAM",
 };
 
-export function UsageChart() {
+/** `lowerBound`: some requests did not report all of their tokens. */
+export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
   const [view, setView] = useView();
+  const scope = useScope();
   const [asTable, setAsTable] = useState(false);
   const metric = view.get("metric") === "requests" ? "requests" : "tokens";
   const group = view.get("group") ?? "";
@@ -69,19 +72,17 @@ export function UsageChart() {
               name={metric === "tokens" ? "Tokens over time" : "Requests over time"}
               kind="bars"
               height={HEIGHT}
-              starts={data.bucketStarts}
-              bucketSeconds={data.bucketSeconds}
+              buckets={buckets(data, scope.moments(), scope.zone)}
               lines={lines}
               errors={addUp(data.series.map((series) => series.failedRequests))}
-              range={wholeBuckets(data)}
-              zone={view.zone}
+              zone={scope.zone}
               format={count}
               asTable={asTable}
               restLabel="Whole range"
-              atRest={lines.map((line) =>
-                count(line.values.reduce<number>((sum, value) => sum + (value ?? 0), 0)),
+              atRest={lines.map(
+                (line) =>
+                  `${boundMark(0, lowerBound && metric === "tokens")}${count(line.values.reduce<number>((sum, value) => sum + (value ?? 0), 0))}`,
               )}
-              onZoom={(start, end) => setView({ ...absolute({ start, end }) })}
             />
           );
         }}
