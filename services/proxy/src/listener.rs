@@ -103,7 +103,11 @@ pub(crate) async fn serve(
     }
     drop((socket, intake));
     connections.running.close();
-    let ended = connections.running.wait();
+    connections.surplus.close();
+    let ended = async {
+        connections.running.wait().await;
+        connections.surplus.wait().await;
+    };
     let ended = shutdown.finish_within(REQUESTS_SHARE, "requests in flight", ended);
     if ended.await.is_none() {
         name_stragglers(&core);
@@ -117,6 +121,8 @@ struct Connections {
     server: http2::Builder<TokioExecutor>,
     admission: Arc<Admission>,
     running: TaskTracker,
+    /// Those that are told that they are too many.
+    surplus: TaskTracker,
     activities: Activities,
     closing: CancellationToken,
     /// When the log last spoke of refused connections.
@@ -130,6 +136,7 @@ impl Connections {
             server: server(),
             admission: Arc::new(admission),
             running: TaskTracker::new(),
+            surplus: TaskTracker::new(),
             activities: Activities::default(),
             closing: CancellationToken::new(),
             said: Cell::new(None),
@@ -175,7 +182,7 @@ impl Connections {
                      get 503: raise MODASH_PROXY_CONNECTIONS or run more proxies"
                 );
             }
-            if open >= self.admission.share.saturating_add(MOST_SURPLUS) {
+            if self.surplus.len() >= MOST_SURPLUS {
                 return;
             }
         }
@@ -186,7 +193,8 @@ impl Connections {
             false => self.activities.add(closing, open),
             true => self.activities.apart(closing),
         };
-        self.running.spawn(async move {
+        let tracker = if surplus { &self.surplus } else { &self.running };
+        tracker.spawn(async move {
             let opened = tokio::select! {
                 opened = admission.entrance.open(stream, from) => opened,
                 () = activity.evicted() => return,

@@ -295,6 +295,25 @@ async fn connections_with_half_a_head_or_none_make_room() {
 }
 
 #[tokio::test]
+async fn those_that_were_too_many_take_no_room_from_others() {
+    let upstream = FakeUpstream::start().await;
+    let gate = Gate::new();
+    upstream.answer(Answer::json("[1]").hold_head(&gate));
+    let proxy = proxy(&upstream, |config| config.clients.connections = Some(1)).await;
+    let mut busy = proxy.send(&post("/v1/chat/completions", "{}")).await;
+    upstream.next_request().await;
+    let mut surplus = Vec::new();
+    for _ in 0..20 {
+        surplus.push(proxy.send("GET /v1/models HTTP/1.1\r\nHos").await);
+    }
+    proxy.counted("connections_refused", 20).await;
+    gate.open();
+    read_until(&mut busy, "[1]").await;
+    let answer = proxy.exchange(GET).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_connection_of_http2_without_a_request_makes_room() {
     let upstream = FakeUpstream::start().await;
     let proxy = proxy(&upstream, |config| config.clients.connections = Some(1)).await;

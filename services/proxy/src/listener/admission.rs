@@ -14,7 +14,7 @@ use crate::{forwarded::ForwardedHeaders, settings::ClientConfig, tls_files::TlsF
 const OTHER_FILES: u64 = 256;
 
 /// Most connections that are told that they are too many, of each core. What
-/// comes beyond is closed without a word.
+/// comes beyond is closed at once.
 pub(super) const MOST_SURPLUS: usize = 100;
 
 /// How long a surplus connection may take for its request, and then for its end.
