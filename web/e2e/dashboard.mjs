@@ -261,6 +261,29 @@ try {
     await shown.close();
   });
 
+  await step("a click on a bar opens the requests behind it, and Back returns", async () => {
+    const shown = await open("/");
+    const chart = shown.getByRole("group", { name: /^Tokens over time/ });
+    const box = await chart.boundingBox();
+    await shown.mouse.click(box.x + box.width * 0.9, box.y + 150);
+    await shown.waitForURL(/\/requests\?from=.*&to=/);
+    await shown.getByRole("heading", { level: 1, name: "Requests" }).waitFor({ state: "attached" });
+    await shown.goBack();
+    await shown.getByRole("heading", { level: 1, name: "Overview" }).waitFor({ state: "attached" });
+    await shown.close();
+  });
+
+  await step("columns are chosen, and the address keeps them", async () => {
+    const shown = await open("/requests");
+    await shown.getByRole("button", { name: "Columns" }).click();
+    await shown.getByRole("checkbox", { name: "Endpoint" }).uncheck();
+    await shown.getByRole("button", { name: "Model to the left" }).click();
+    await shown.waitForURL(/cols=startedAt(,|%2C)model(,|%2C)outcome/);
+    await shown.keyboard.press("Escape");
+    assert.equal(await shown.getByRole("columnheader", { name: "Endpoint" }).count(), 0);
+    await shown.close();
+  });
+
   await step("Escape closes a request to the page it was opened from", async () => {
     const shown = await open("/?from=-7d");
     await shown.getByRole("region", { name: "Recent requests" }).locator("tbody button").first().click();

@@ -257,3 +257,17 @@ test("a clock that is wrong by ten minutes shifts neither ranges nor ages", asyn
   });
   act(() => stream().send("connected", { now: Date.now(), requests: [] }));
 });
+
+test("c copies a link that shows the same range later", async () => {
+  const user = userEvent.setup();
+  history.replaceState(null, "", "/?from=-1h&model=a");
+  open();
+  await screen.findByText("1,234");
+  await user.keyboard("c");
+  expect(await screen.findByText("Copied")).toBeVisible();
+  const url = new URL(await navigator.clipboard.readText());
+  const [from, to] = ["from", "to"].map((key) => Date.parse(url.searchParams.get(key) ?? ""));
+  expect((to ?? 0) - (from ?? 0)).toBe(3_600_000);
+  expect(url.searchParams.get("model")).toBe("a");
+  expect(location.search).toBe("?from=-1h&model=a");
+});

@@ -56,6 +56,7 @@ function Choices() {
   };
   return (
     <div className={styles.choices}>
+      <Models chosen={model} onToggle={(name) => toggle("model", name)} />
       <fieldset>
         <legend>Status</legend>
         <div className={styles.row}>
@@ -78,7 +79,6 @@ function Choices() {
           onChange={(value) => setView({ stream: value })}
         />
       </fieldset>
-      <Models chosen={model} onToggle={(name) => toggle("model", name)} />
     </div>
   );
 }
@@ -100,15 +100,19 @@ function Models({ chosen, onToggle }: { chosen: string[]; onToggle: (name: strin
   return (
     <fieldset>
       <legend>Model</legend>
-      {names.size > 8 ? (
-        <input
-          className={styles.search}
-          aria-label="Search models"
-          placeholder="Search models"
-          value={typed}
-          onChange={(event) => setTyped(event.target.value)}
-        />
-      ) : null}
+      <input
+        className={styles.search}
+        data-autofocus
+        type="search"
+        aria-label="Search models"
+        placeholder="Search models"
+        value={typed}
+        onChange={(event) => setTyped(event.target.value)}
+        onKeyDown={(event) => {
+          const first = shown[0];
+          if (event.key === "Enter" && typed && first) onToggle(first[0]);
+        }}
+      />
       <div className={styles.models}>
         {shown.map(([name, requests]) => (
           <Check

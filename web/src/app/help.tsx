@@ -13,7 +13,8 @@ const KEYS = [
   ["t", "Time range"],
   ["[ ]", "One range back, one on"],
   ["z", "Undo a zoom"],
-  ["f", "Filter"],
+  ["f /", "Filter, search models"],
+  ["c", "Copy a link with this range"],
   ["l", "Live or paused"],
   ["j k", "Down and up in a list of requests"],
   ["Enter", "Open the request"],
@@ -44,7 +45,8 @@ function press(keys: string, undoZoom: () => void): boolean {
   if (keys === "j" || keys === "k") walk(keys === "j" ? 1 : -1);
   else if (keys === "z") undoZoom();
   else {
-    const control = document.querySelector<HTMLElement>(`[data-key="${CSS.escape(keys)}"]`);
+    const key = keys === "/" ? "f" : keys;
+    const control = document.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`);
     if (!control) return false;
     control.click();
   }
@@ -118,8 +120,8 @@ export function Help() {
           ))}
         </dl>
         <p className="muted">
-          Drag over a chart to zoom, double-click to undo it. In a chart, the left and right arrow keys move
-          its cursor.
+          Drag over a chart to zoom, double-click to undo it; click to see the requests. In a chart, the left
+          and right arrow keys move its cursor.
         </p>
         <label className={styles.switch}>
           <input type="checkbox" checked={on} onChange={(event) => turn(event.target.checked)} /> Single keys

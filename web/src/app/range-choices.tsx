@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "react";
 import { Button, Select } from "../components/panel.tsx";
 import { serverNow } from "../lib/clock.ts";
+import type { Compare } from "../lib/compare.ts";
 import { parseSpan } from "../lib/parse-span.ts";
 import { PRESETS, type Span } from "../lib/time-range.ts";
 import styles from "./range-picker.module.css";
@@ -21,13 +22,19 @@ const MORE_ZONES = [
   "America/Sao_Paulo",
 ].filter((zone) => zone !== browserZone);
 
+const COMPARE = [
+  ["prev", "The range before"],
+  ["week", "The same time last week"],
+  ["off", "Nothing"],
+] as const;
+
 export default function RangeChoices(props: {
   span: Span;
   zone: string | undefined;
   onSpan: (span: Span) => void;
   onZone: (zone: string | null) => void;
-  compare: boolean;
-  onCompare: (on: boolean) => void;
+  compare: Compare;
+  onCompare: (by: Compare) => void;
 }) {
   const [typed, setTyped] = useState("");
   const [wrong, setWrong] = useState(false);
@@ -82,14 +89,10 @@ export default function RangeChoices(props: {
           </li>
         ))}
       </ul>
-      <label className={styles.compare}>
-        <input
-          type="checkbox"
-          checked={props.compare}
-          onChange={(event) => props.onCompare(event.target.checked)}
-        />
-        Compare with the range before
-      </label>
+      <div className={styles.zone}>
+        <span className="muted">Compare with</span>
+        <Select label="Compare with" value={props.compare} options={COMPARE} onChange={props.onCompare} />
+      </div>
       <div className={styles.zone}>
         <span className="muted">Times in</span>
         <Select

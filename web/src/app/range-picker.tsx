@@ -53,7 +53,7 @@ export function RangePicker() {
               }}
               onZone={(chosen) => setView({ tz: chosen }, true)}
               compare={view.compare}
-              onCompare={(on) => setView({ compare: on ? null : "off" }, true)}
+              onCompare={(by) => setView({ compare: by === "prev" ? null : by }, true)}
             />
           </Suspense>
         )}

@@ -1,10 +1,12 @@
 // Pages, the controls that govern them, and the state of the connection.
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useLive } from "../api/live.ts";
 import { Button } from "../components/panel.tsx";
+import { serverNow } from "../lib/clock.ts";
 import { time } from "../lib/format.ts";
 import { setTheme, useTheme } from "../lib/theme.ts";
+import { absolute, resolve } from "../lib/time-range.ts";
 import { useHref, useView } from "../lib/view.ts";
 import styles from "./app.module.css";
 import { Connection } from "./connection.tsx";
@@ -61,6 +63,7 @@ export function TopBar(props: {
         <RangePicker />
         <FilterButton />
         <LiveSwitch {...props} endsNow={view.span.to === "now"} />
+        <CopyLink />
       </div>
       <div className={styles.end}>
         <Connection />
@@ -94,6 +97,46 @@ function LiveSwitch(props: {
       {props.pausedAt === null
         ? "Live"
         : `Paused at ${time(props.pausedAt)}${props.newer ? " · newer data" : ""}`}
+    </Button>
+  );
+}
+
+/** The same page for others: a range that ends now is written with both its ends. */
+function CopyLink() {
+  const [view] = useView();
+  const [copied, setCopied] = useState(false);
+  if (!navigator.clipboard) return null;
+  const copy = async () => {
+    const url = new URL(location.href);
+    for (const [key, value] of Object.entries(absolute(resolve(view.span, serverNow()))))
+      url.searchParams.set(key, value);
+    await navigator.clipboard.writeText(url.href);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 2_000);
+  };
+  return (
+    <Button
+      quiet
+      data-key="c"
+      aria-label="Copy a link with this range"
+      title="Copy a link with this range (c)"
+      onClick={() => void copy()}
+    >
+      {copied ? (
+        <span role="status">Copied</span>
+      ) : (
+        <svg
+          aria-hidden="true"
+          width="16"
+          height="16"
+          viewBox="0 0 16 16"
+          fill="none"
+          stroke="currentColor"
+          strokeWidth="1.5"
+        >
+          <path d="M6.5 9.5l3-3M7 4.5l1.2-1.2a3 3 0 0 1 4.3 4.3L11.3 8.8M9 11.5l-1.2 1.2a3 3 0 0 1-4.3-4.3l1.2-1.2" />
+        </svg>
+      )}
     </Button>
   );
 }

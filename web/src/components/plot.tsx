@@ -4,6 +4,7 @@ import { memo, useId } from "react";
 import { logMarks, midnights, timeMarks, valueMarks } from "../lib/axis.ts";
 import { zoneLabel } from "../lib/format.ts";
 import type { Buckets } from "../lib/time-range.ts";
+import type { FilterKey } from "../lib/view.ts";
 import { FEWEST } from "./few.tsx";
 import styles from "./time-chart.module.css";
 
@@ -17,6 +18,8 @@ export interface Line {
   thin?: boolean;
   /** For percentiles: how many values each is of. Those of few are drawn faintly. */
   of?: number[];
+  /** What its name in the legend narrows the view to. */
+  filter?: [FilterKey, string];
 }
 
 export interface PlotProps {
@@ -25,6 +28,8 @@ export interface PlotProps {
   lines: Line[];
   /** Failed requests of each bucket: ticks below the baseline, as long as there are many. */
   errors?: number[];
+  /** What the sums are compared with: a faint dashed line over the bars. */
+  ghost?: Line;
   /** Indexes of the lines between which the plot is tinted: [upper, lower]. */
   band?: [number, number];
   zone: string | undefined;
@@ -42,7 +47,7 @@ const FILL = 0.84;
 
 /** How values become places. */
 export function scales(
-  props: Pick<PlotProps, "kind" | "lines" | "buckets" | "errors" | "log" | "width" | "height">,
+  props: Pick<PlotProps, "kind" | "lines" | "buckets" | "errors" | "ghost" | "log" | "width" | "height">,
 ) {
   const { lines } = props;
   const { range } = props.buckets;
@@ -55,6 +60,7 @@ export function scales(
     range.start + Math.min(Math.max((place - MARGIN.left) / inner.width, 0), 1) * (range.end - range.start);
   const known = lines.flatMap(({ values }) => values.filter((value): value is number => value !== null));
   const tops = props.kind === "bars" ? totals(lines) : known;
+  for (const value of props.ghost?.values ?? []) if (value !== null) tops.push(value);
   const max = (tops.length > 0 ? Math.max(...tops) : 0) || 1;
   const height = inner.bottom - MARGIN.top;
   if (props.log) {
@@ -113,10 +119,23 @@ export const Plot = memo(function Plot(props: PlotProps) {
         {zoneLabel(zone, range.end)}
       </text>
       {props.kind === "bars" ? <Bars props={props} scale={scale} /> : <Lines props={props} scale={scale} />}
+      {props.ghost ? (
+        <path
+          d={linePath(middles(props.buckets), props.ghost.values, x, y)}
+          className={styles.line}
+          stroke={`var(${props.ghost.color})`}
+          strokeWidth={1.5}
+          strokeDasharray={props.ghost.dash}
+        />
+      ) : null}
       {props.errors ? <path d={errorTicks(props, x, bottom)} fill="var(--error)" /> : null}
     </svg>
   );
 });
+
+/** Where a line over bars has its points: at the middle of each bar. */
+const middles = ({ starts, ends }: Buckets): number[] =>
+  starts.map((start, at) => start + (((ends[at] ?? start) - start) * FILL) / 2);
 
 type Scale = ReturnType<typeof scales>;
 

@@ -1,9 +1,11 @@
 // A chart over time that everybody can read: the plot for the eye, a text
 // summary, arrow keys with values read out, and the same numbers as a table.
 import { useEffect, useId, useRef, useState } from "react";
+import { Link } from "wouter";
 import { serverNow } from "../lib/clock.ts";
 import { zoneLabel } from "../lib/format.ts";
 import { rangeLabel } from "../lib/time-range.ts";
+import { type FilterKey, useHref, useView } from "../lib/view.ts";
 import { useZoom } from "../lib/zoom.ts";
 import { FEWEST, Few } from "./few.tsx";
 import { type Line, Plot, type PlotProps, scales } from "./plot.tsx";
@@ -20,6 +22,9 @@ export interface TimeChartProps extends Omit<PlotProps, "width"> {
   /** The bucket under the cursor and how to move it: charts that share it move in step. */
   cursor?: [number | null, (index: number | null) => void];
 }
+
+/** Two clicks within this are one double click. */
+const DOUBLE_CLICK_MS = 300;
 
 export function TimeChart(props: TimeChartProps) {
   const own = useState<number | null>(null);
@@ -50,8 +55,12 @@ const swatch = (line: Line, kind: "bars" | "lines") =>
     <path d="M0 5h16" stroke={`var(${line.color})`} strokeWidth="2" strokeDasharray={line.dash} />
   );
 
+const sumOf = (values: (number | null)[]): number =>
+  values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+
 function Legend(props: TimeChartProps & { index: number | null }) {
   const { index, lines, kind, errors } = props;
+  const href = useHref();
   return (
     <figcaption className={styles.legend}>
       <span className={styles.at}>{index === null ? props.restLabel : bucketLabel(props, index)}</span>
@@ -60,22 +69,51 @@ function Legend(props: TimeChartProps & { index: number | null }) {
           <svg aria-hidden="true" width={kind === "bars" || line.thin ? 10 : 16} height="10">
             {swatch(line, kind)}
           </svg>
-          {line.label}{" "}
+          {line.filter ? <FilterKeyButton line={line} filter={line.filter} /> : line.label}{" "}
           <strong>
             {index === null ? props.atRest?.[at] : <Value line={line} index={index} format={props.format} />}
           </strong>
         </span>
       ))}
+      {props.ghost ? (
+        <span className={styles.key}>
+          <svg aria-hidden="true" width={16} height="10">
+            {swatch(props.ghost, "lines")}
+          </svg>
+          {props.ghost.label}{" "}
+          <strong>
+            {props.format(index === null ? sumOf(props.ghost.values) : (props.ghost.values[index] ?? null))}
+          </strong>
+        </span>
+      ) : null}
       {errors ? (
         <span className={styles.key}>
           <svg aria-hidden="true" width="10" height="10">
             <rect y="4" width="10" height="3" fill="var(--error)" />
           </svg>
-          errors{" "}
+          <Link href={href("/requests", { status: ["error"] })}>errors</Link>{" "}
           <strong>{index === null ? errors.reduce((sum, value) => sum + value, 0) : errors[index]}</strong>
         </span>
       ) : null}
     </figcaption>
+  );
+}
+
+/** The name of a group narrows the view to it, and a second click takes that back. */
+function FilterKeyButton({ line, filter: [key, value] }: { line: Line; filter: [FilterKey, string] }) {
+  const [view, setView] = useView();
+  const chosen = view.filters[key];
+  const on = chosen.length === 1 && chosen[0] === value;
+  return (
+    <button
+      type="button"
+      className={styles.filter}
+      aria-pressed={on}
+      title={on ? "Show the others as well" : `Only ${line.label}`}
+      onClick={() => setView({ [key]: on ? null : [value] })}
+    >
+      {line.label}
+    </button>
   );
 }
 
@@ -92,7 +130,7 @@ function Interactive(
   const { starts, ends } = props.buckets;
   const frame = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
-  const [drag, setDrag] = useState<{ from: number; to: number } | null>(null);
+  const [drag, setDrag] = useState<{ from: number; to: number; open: boolean } | null>(null);
   const [spoken, setSpoken] = useState("");
   const help = useId();
 
@@ -103,7 +141,9 @@ function Interactive(
     return () => observer.disconnect();
   }, []);
 
-  const { zoom, undo: undoZoom } = useZoom();
+  const { zoom, undo: undoZoom, canUndo, open } = useZoom();
+  const opening = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const requestsOf = (at: number) => open({ start: starts[at] ?? 0, end: ends[at] ?? 0 });
   const { x, time, bottom } = scales({ ...props, width });
   const place = (event: React.PointerEvent) =>
     event.clientX - event.currentTarget.getBoundingClientRect().left;
@@ -121,10 +161,14 @@ function Interactive(
     if (drag && Math.abs(drag.to - drag.from) > 6) {
       const [from, to] = [drag.from, drag.to].sort((a, b) => a - b).map(time);
       if (from !== undefined && to !== undefined) zoom({ start: from, end: to });
+    } else if (drag && index !== null && drag.open) {
+      // Where a zoom can be undone, the click may be the first half of a double click.
+      opening.current = setTimeout(() => requestsOf(index), canUndo() ? DOUBLE_CLICK_MS : 0);
     }
     setDrag(null);
   };
   const key = (event: React.KeyboardEvent) => {
+    if (event.key === "Enter" && index !== null) requestsOf(index);
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step === undefined) return event.key === "Escape" ? props.onIndex(null) : undefined;
     event.preventDefault();
@@ -151,12 +195,19 @@ function Interactive(
         onPointerDown={(event) => {
           if (event.button !== 0) return;
           event.currentTarget.setPointerCapture?.(event.pointerId);
-          setDrag({ from: place(event), to: place(event) });
+          const here = place(event);
+          const at = bucketAt(time(here));
+          // A first tap shows the values, since a finger does not hover; the second one opens.
+          setDrag({ from: here, to: here, open: event.pointerType !== "touch" || at === index });
+          props.onIndex(at);
         }}
         onPointerMove={move}
         onPointerUp={end}
         onPointerCancel={() => setDrag(null)}
-        onDoubleClick={undoZoom}
+        onDoubleClick={() => {
+          clearTimeout(opening.current);
+          undoZoom();
+        }}
         onPointerLeave={() => props.onIndex(null)}
       >
         {width > 0 ? <Plot {...plotProps(props)} width={width} /> : null}
@@ -175,7 +226,7 @@ function Interactive(
         ) : null}
       </div>
       <span id={help} className="hidden">
-        Left and right arrow keys move through the values.
+        Left and right arrow keys move through the values, Enter opens the requests behind one.
       </span>
       <span className="hidden" aria-live="polite">
         {spoken}
@@ -186,10 +237,11 @@ function Interactive(
 
 /** Only what the picture depends on, so that a moving cursor does not draw it anew. */
 function plotProps(props: TimeChartProps): Omit<PlotProps, "width"> {
-  const { kind, buckets, lines, errors, band, zone, log, height, format } = props;
+  const { kind, buckets, lines, errors, ghost, band, zone, log, height, format } = props;
   return {
     ...{ kind, buckets, lines, zone, height, format },
     ...(errors ? { errors } : {}),
+    ...(ghost ? { ghost } : {}),
     ...(band ? { band } : {}),
     ...(log ? { log } : {}),
   };
@@ -274,6 +326,7 @@ function ValueTable(props: TimeChartProps) {
                 {line.label}
               </th>
             ))}
+            {props.ghost ? <th scope="col">{props.ghost.label}</th> : null}
             {props.errors ? <th scope="col">errors</th> : null}
           </tr>
         </thead>
@@ -286,6 +339,7 @@ function ValueTable(props: TimeChartProps) {
                   <Value line={line} index={at} format={props.format} />
                 </td>
               ))}
+              {props.ghost ? <td>{props.format(props.ghost.values[at] ?? null)}</td> : null}
               {props.errors ? <td>{props.errors[at]}</td> : null}
             </tr>
           ))}

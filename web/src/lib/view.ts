@@ -4,6 +4,7 @@ import { createContext, useCallback, useContext, useMemo } from "react";
 import { useSearch, useSearchParams } from "wouter";
 import type { Filter, LiveRequest, Outcome } from "../api/types.ts";
 import { serverNow } from "./clock.ts";
+import { type Compare, readCompare } from "./compare.ts";
 import { bucketSeconds, DEFAULT_SPAN, type Moments, resolve, type Span } from "./time-range.ts";
 
 /** Values of the status filter, and the outcomes that they stand for. */
@@ -30,7 +31,7 @@ export interface View {
   span: Span;
   /** IANA name; undefined is the browser's zone. */
   zone: string | undefined;
-  compare: boolean;
+  compare: Compare;
   filters: Record<FilterKey, string[]>;
   /** Any other key of the URL. */
   get(key: string): string | null;
@@ -50,7 +51,7 @@ export function readView(params: URLSearchParams): View {
   return {
     span: { from: params.get("from") ?? DEFAULT_SPAN.from, to: params.get("to") ?? DEFAULT_SPAN.to },
     zone: zone && isZone(zone) ? zone : undefined,
-    compare: params.get("compare") !== "off",
+    compare: readCompare(params.get("compare")),
     filters: Object.fromEntries(FILTER_KEYS.map((key) => [key, list(params.get(key))])) as View["filters"],
     get: (key) => params.get(key),
   };
@@ -107,11 +108,11 @@ export function useHref(): (path: string, filters?: Partial<Record<FilterKey, st
   );
 }
 
-/** Range, zone and filters go along to another page; its page number and the like do not. */
+/** Range, zone, filters and columns go along to another page; its page number and the like do not. */
 export function keptParams(search: string): URLSearchParams {
   const params = new URLSearchParams(search);
   const kept = new URLSearchParams();
-  for (const key of ["from", "to", "tz", "compare", ...FILTER_KEYS]) {
+  for (const key of ["from", "to", "tz", "compare", "cols", ...FILTER_KEYS]) {
     const value = params.get(key);
     if (value) kept.set(key, value);
   }

@@ -1,8 +1,9 @@
 // Zooms and how they are undone. The way back is kept here and not taken from the
 // browser's history, which may hold other pages and other sites.
 import { useCallback } from "react";
+import { useLocation } from "wouter";
 import { absolute, DEFAULT_SPAN, type Moments, type Span } from "./time-range.ts";
-import { useView } from "./view.ts";
+import { useHref, useView } from "./view.ts";
 
 /** Ranges before each zoom that is in force, the latest last. */
 const before: { span: Span; zoomed: Span }[] = [];
@@ -17,9 +18,20 @@ export const spanParams = ({ from, to }: Span): { from: string | null; to: strin
   to: to === "now" ? null : to,
 });
 
-/** `zoom` narrows the view to a range; `undo` goes back to the range before it, and does nothing where none was. */
-export function useZoom(): { zoom: (range: Moments) => void; undo: () => void } {
+export interface Zoom {
+  /** Narrows the view to a range. */
+  zoom: (range: Moments) => void;
+  /** Goes back to the range before the last zoom, and does nothing where there was none. */
+  undo: () => void;
+  canUndo: () => boolean;
+  /** Shows the single requests of a range. */
+  open: (range: Moments) => void;
+}
+
+export function useZoom(): Zoom {
   const [view, setView] = useView();
+  const [path, navigate] = useLocation();
+  const href = useHref();
   const { span } = view;
   const zoom = useCallback(
     ({ start, end }: Moments) => {
@@ -35,5 +47,17 @@ export function useZoom(): { zoom: (range: Moments) => void; undo: () => void } 
     if (last && same(last.zoomed, span)) setView(spanParams(last.span));
     else before.length = 0;
   }, [span, setView]);
-  return { zoom, undo };
+  const open = useCallback(
+    (range: Moments) => {
+      if (path.startsWith("/requests")) return zoom(range);
+      const { from, to } = absolute(range);
+      const url = new URL(href("/requests"), location.origin);
+      url.searchParams.set("from", from);
+      url.searchParams.set("to", to);
+      navigate(url.pathname + url.search);
+    },
+    [path, zoom, href, navigate],
+  );
+  const canUndo = useCallback(() => before.length > 0, []);
+  return { zoom, undo, canUndo, open };
 }

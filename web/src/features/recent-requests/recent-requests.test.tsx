@@ -5,6 +5,7 @@ import { download } from "../../lib/download.ts";
 import { event, idAt, NOON, page } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
 import { show, testClient } from "../../testing/render.tsx";
+import ColumnChoices from "./column-choices.tsx";
 import { COLUMNS } from "./columns.tsx";
 import { RecentRequests } from "./recent-requests.tsx";
 import { RequestDrawer } from "./request-drawer.tsx";
@@ -12,6 +13,7 @@ import { timeOfId } from "./use-one-request.ts";
 
 vi.mock("../../lib/download.ts", async (original) => ({ ...(await original<object>()), download: vi.fn() }));
 
+const changed = vi.fn();
 const all = COLUMNS.map(({ id }) => id);
 const list = <RecentRequests pageSize={10} columns={all} />;
 
@@ -184,4 +186,23 @@ test("an export holds exactly the columns shown, raw, with unknown left empty", 
     "text/csv",
     `eventId,startedAt,outcome,completionTokens\r\n${idAt(NOON)},2026-11-23T19:30:00.000+05:30,OUTCOME_OK,\r\n`,
   );
+});
+
+test("columns are chosen and ordered, and the URL keeps them", async () => {
+  fakeGateway({ RecentRequests: () => page([event()]) });
+  const usual = ["startedAt", "model", "duration"];
+  const { unmount } = show(<RecentRequests columns={usual} />, "/requests?cols=duration,model,odd");
+  const heads = () => screen.getAllByRole("columnheader").map((head) => head.textContent);
+  await screen.findByRole("columnheader", { name: "Model" });
+  expect(heads()).toEqual(["Duration", "Model"]);
+  unmount();
+  show(<ColumnChoices shown={["duration", "model"]} onChange={changed} />);
+  await userEvent.click(screen.getByRole("button", { name: "Model to the left" }));
+  expect(changed).toHaveBeenLastCalledWith(["model", "duration"]);
+  await userEvent.click(screen.getByRole("checkbox", { name: "Status" }));
+  expect(changed).toHaveBeenLastCalledWith(["duration", "model", "outcome"]);
+  await userEvent.click(screen.getByRole("checkbox", { name: "Duration" }));
+  expect(changed).toHaveBeenLastCalledWith(["model"]);
+  await userEvent.click(screen.getByRole("button", { name: "The usual columns" }));
+  expect(changed).toHaveBeenLastCalledWith(null);
 });

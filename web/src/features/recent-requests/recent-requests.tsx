@@ -1,10 +1,11 @@
 // Single requests, page by page, those that ended last on top. Rows never move
 // under a reader: new ones wait behind a button while the list is in use, or while
 // more come than can be read.
-import { memo, useCallback, useMemo, useState } from "react";
+import { lazy, memo, Suspense, useCallback, useMemo, useState } from "react";
 import type { UsageEvent } from "../../api/types.ts";
 import { ExportButtons } from "../../components/export-buttons.tsx";
 import { Button, Empty, Panel, QueryState, Select } from "../../components/panel.tsx";
+import { Popover } from "../../components/popover.tsx";
 import { isoWithOffset } from "../../lib/download.ts";
 import { exact } from "../../lib/format.ts";
 import { zoneOffset } from "../../lib/time-range.ts";
@@ -14,6 +15,8 @@ import { LastRequest } from "./last-request.tsx";
 import styles from "./recent-requests.module.css";
 import { useHeldRows } from "./use-held-rows.ts";
 import { useRecentRequests } from "./use-recent-requests.ts";
+
+const ColumnChoices = lazy(() => import("./column-choices.tsx"));
 
 const SIZES = [
   ["25", "25 a page"],
@@ -34,6 +37,8 @@ export function RecentRequests(props: {
   const [view, setView] = useView();
   const chosen = Number(view.get("size"));
   const pageSize = props.pageSize ?? (chosen === 50 || chosen === 100 ? chosen : 25);
+  const shown = useMemo(() => readColumns(view.get("cols"), props.columns), [view, props.columns]);
+  const columns = props.pageSize ? props.columns : shown;
   const page = Math.max(1, Math.floor(Number(view.get("page")) || 1));
   const query = useRecentRequests(page, pageSize);
   const scope = useScope();
@@ -56,7 +61,19 @@ export function RecentRequests(props: {
           ) : null}
           {props.controls}
           {props.pageSize || !query.data ? null : (
-            <ExportButtons {...requestsExport(held.rows, props.columns, view.zone)} />
+            <ExportButtons {...requestsExport(held.rows, columns, view.zone)} />
+          )}
+          {props.pageSize ? null : (
+            <Popover quiet name="Columns" label="Columns">
+              {() => (
+                <Suspense>
+                  <ColumnChoices
+                    shown={columns}
+                    onChange={(cols) => setView({ cols: cols && [...cols], page: String(page) }, true)}
+                  />
+                </Suspense>
+              )}
+            </Popover>
           )}
           {props.pageSize ? null : (
             <Select
@@ -90,7 +107,7 @@ export function RecentRequests(props: {
           ) : (
             <Table
               rows={held.rows}
-              columns={props.columns}
+              columns={columns}
               onOpen={props.onOpen}
               minHeight={height}
               onUse={setInUse}
@@ -102,9 +119,18 @@ export function RecentRequests(props: {
   );
 }
 
+const columnsOf = (ids: readonly string[]): Column[] =>
+  ids.flatMap((id) => COLUMNS.find((column) => column.id === id) ?? []);
+
+/** Columns of the URL in their order; the given ones where it names none that there is. */
+function readColumns(cols: string | null, usual: readonly string[]): readonly string[] {
+  const known = (cols ?? "").split(",").filter((id) => COLUMNS.some((column) => column.id === id));
+  return known.length > 0 ? [...new Set(known)] : usual;
+}
+
 /** The rows of this page with the columns shown, raw. */
 function requestsExport(rows: UsageEvent[], columns: readonly string[], zone: string | undefined) {
-  const ids = COLUMNS.map(({ id }) => id).filter((id) => columns.includes(id));
+  const ids = columnsOf(columns).map(({ id }) => id);
   return {
     file: "modash-requests",
     names: ["eventId", ...ids],
@@ -140,7 +166,7 @@ function Table(props: {
 }) {
   const [view] = useView();
   const ids = props.columns.join();
-  const columns = useMemo(() => COLUMNS.filter(({ id }) => ids.split(",").includes(id)), [ids]);
+  const columns = useMemo(() => columnsOf(ids.split(",")), [ids]);
   const { onUse } = props;
   const use = useCallback(() => onUse(true), [onUse]);
   const leave = useCallback(() => onUse(false), [onUse]);

@@ -6,12 +6,13 @@ import type { UsageSummary } from "../../api/types.ts";
 import { Few } from "../../components/few.tsx";
 import { Failure } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
+import { COMPARED } from "../../lib/compare.ts";
 import { change, clock, count, duration, exact, percent, points, rate, UNKNOWN } from "../../lib/format.ts";
 import { boundMark, isLowerBound, knownTokens, tokensOf } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
 import { liveFilter, useHref, useView } from "../../lib/view.ts";
 import styles from "./usage-summary-tiles.module.css";
-import { useUsageSummary } from "./use-usage-summary.ts";
+import { useComparedSummary, useUsageSummary } from "./use-usage-summary.ts";
 
 /** Columns of the range for the small charts; from the time series on the same page. */
 export interface Trends {
@@ -25,6 +26,7 @@ export function UsageSummaryTiles({ trends }: { trends: Trends | undefined }) {
   const [view] = useView();
   const href = useHref();
   const data = query.data;
+  const previous = useComparedSummary();
   if (!data && query.error) {
     return (
       <section className={styles.tiles} aria-label="Summary">
@@ -34,7 +36,6 @@ export function UsageSummaryTiles({ trends }: { trends: Trends | undefined }) {
       </section>
     );
   }
-  const previous = view.compare ? data?.previous : undefined;
   const total = data && knownTokens(tokensOf(data), data);
   const lower = data !== undefined && isLowerBound(data);
   return (
@@ -200,13 +201,15 @@ function Tile(props: {
 
 /** Neither green nor red: more requests are neither good nor bad. */
 function Change({ difference, before }: { difference: ReturnType<typeof change>; before: string }) {
-  if (!difference) return null;
+  const [view] = useView();
+  if (!difference || view.compare === "off") return null;
+  const { words, short } = COMPARED[view.compare];
   return (
-    <span className={styles.change} title={`${before} in the range before`}>
+    <span className={styles.change} title={`${before} in ${words}`}>
       <span aria-hidden="true">{difference.arrow} </span>
       <span className="hidden">{difference.arrow === "↓" ? "down " : difference.arrow ? "up " : ""}</span>
-      {difference.text}
-      <span className="hidden"> against the range before</span>
+      {difference.text} <span aria-hidden="true">{short}</span>
+      <span className="hidden"> against {words}</span>
     </span>
   );
 }

@@ -18,7 +18,7 @@ test("the tiles show the totals of the range", async () => {
   expect(region).toHaveTextContent("1.02M");
   expect(region).toHaveTextContent("900k prompt");
   expect(region).toHaveTextContent("3 %");
-  expect(region).toHaveTextContent("up 23 % against the range before");
+  expect(region).toHaveTextContent(/up 23 %.* against the range before/);
   expect(screen.getByRole("link", { name: "Errors" })).toHaveAttribute("href", "/requests?status=error");
 });
 
@@ -140,4 +140,27 @@ test("while analytics is lost, live values are dashes", async () => {
   expect(screen.getByTitle(/^Decoded by all streams/)).toHaveTextContent("–");
   expect(screen.getByText("not known")).toBeVisible();
   expect(screen.queryByText(/oldest/)).toBeNull();
+});
+
+test("the same time last week is asked for, and named", async () => {
+  const week = 7 * 86_400_000;
+  fakeGateway({
+    UsageSummary: (payload) =>
+      summary({ requests: Number(payload.range?.start) < Date.UTC(2026, 9, 26) ? 500 : 1_000 }),
+  });
+  const start = Date.UTC(2026, 9, 26);
+  const range = `from=${new Date(start).toISOString()}&to=${new Date(start + week / 7).toISOString()}`;
+  show(<UsageSummaryTiles trends={undefined} />, `/?${range}&compare=week`);
+  expect(await screen.findByTitle("500 in the same time last week")).toHaveTextContent(
+    "↑ up 100 % vs last week",
+  );
+});
+
+test("nothing is compared where that is off", async () => {
+  const gateway = fakeGateway({ UsageSummary: () => summary() });
+  show(<UsageSummaryTiles trends={undefined} />, "/?compare=off");
+  await screen.findByText("1,234");
+  expect(gateway.asked).toHaveLength(1);
+  expect(gateway.asked[0]?.payload).toMatchObject({ comparePrevious: false });
+  expect(screen.queryByText(/vs /)).toBeNull();
 });

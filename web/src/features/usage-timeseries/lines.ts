@@ -5,6 +5,7 @@ import type { Line } from "../../components/plot.tsx";
 import { groupColor } from "../../lib/color.ts";
 import { exact } from "../../lib/format.ts";
 import { outcomeWords } from "../../lib/outcome.ts";
+import { type FilterKey, STATUSES } from "../../lib/view.ts";
 
 /** Sums over the columns, bucket by bucket. */
 export const addUp = (columns: number[][]): number[] =>
@@ -20,6 +21,7 @@ export function usageLines(data: UsageTimeseries, metric: "tokens" | "requests",
     return data.series.map((series) => ({
       label: series.other ? otherLabel(data.otherGroups, group) : groupLabel(series.key, group),
       color: series.other ? "--other" : colorOf(series.key, group),
+      ...filterOf(series, group),
       values: metric === "tokens" ? addUp([series.promptTokens, series.completionTokens]) : series.requests,
     }));
   }
@@ -33,7 +35,7 @@ export function usageLines(data: UsageTimeseries, metric: "tokens" | "requests",
         color: "--c1",
         values: all.requests.map((value, at) => value - (failed[at] ?? 0)),
       },
-      { label: "failed", color: "--error", values: failed },
+      { label: "failed", color: "--error", values: failed, filter: ["status", "error"] },
     ];
   }
   const cached = all.cachedPromptTokens;
@@ -46,6 +48,16 @@ export function usageLines(data: UsageTimeseries, metric: "tokens" | "requests",
     { label: "cached prompt", color: "--cached", values: cached },
     { label: "completion", color: "--completion", values: all.completionTokens },
   ];
+}
+
+/** What a group's name narrows the view to; the rest is no one thing. */
+function filterOf(
+  { key, other }: { key: string; other: boolean },
+  group: string,
+): { filter?: [FilterKey, string] } {
+  const status = Object.entries(STATUSES).find(([, outcomes]) => (outcomes as string[]).includes(key))?.[0];
+  const value = group === "status" ? status : key;
+  return other || !value ? {} : { filter: [group as FilterKey, value] };
 }
 
 /** Outcomes have the words of the table of requests. */

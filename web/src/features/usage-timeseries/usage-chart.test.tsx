@@ -1,7 +1,7 @@
 import { screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
-import { timeseries } from "../../testing/fixtures.ts";
+import { NOON, timeseries } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
 import { show } from "../../testing/render.tsx";
 import { usageLines } from "./lines.ts";
@@ -25,7 +25,7 @@ test("arrow keys walk through the values and read them out", async () => {
 
 test("the same numbers are there as a table", async () => {
   fakeGateway({ UsageTimeseries: () => timeseries() });
-  show(<UsageChart />, "/?tz=UTC");
+  show(<UsageChart />, "/?tz=UTC&compare=off");
   await userEvent.click(await screen.findByRole("button", { name: "Table" }));
   const rows = within(await screen.findByRole("table")).getAllByRole("row");
   expect(rows).toHaveLength(5);
@@ -115,4 +115,51 @@ test("groups add up to the same total as the kinds of token", () => {
       .reduce<number>((total, value) => total + (value ?? 0), 0);
   expect(sum("model")).toBe(sum(""));
   expect(sum("")).toBe(1_110);
+});
+
+test("Enter on a value opens the requests of its bucket, with the filters", async () => {
+  fakeGateway({ UsageTimeseries: () => timeseries() });
+  show(<UsageChart />, "/?tz=UTC&model=a");
+  const chart = await screen.findByRole("group", { name: /^Tokens over time/ });
+  chart.focus();
+  await userEvent.keyboard("{ArrowRight}{ArrowRight}{Enter}");
+  expect(location.pathname).toBe("/requests");
+  expect(Object.fromEntries(new URLSearchParams(location.search))).toEqual({
+    tz: "UTC",
+    model: "a",
+    from: "2026-11-23T14:15:00.000Z",
+    to: "2026-11-23T14:30:00.000Z",
+  });
+});
+
+test("the name of a group narrows the view to it, and once more to all", async () => {
+  const base = timeseries().series[0];
+  if (!base) throw new Error("a series");
+  fakeGateway({ UsageTimeseries: () => ({ ...timeseries(), series: [{ ...base, key: "qwen3-8b" }] }) });
+  show(<UsageChart />, "/?group=model");
+  await userEvent.click(await screen.findByRole("button", { name: "qwen3-8b" }));
+  expect(location.search).toBe("?group=model&model=qwen3-8b");
+  await userEvent.click(screen.getByRole("button", { name: "qwen3-8b" }));
+  expect(location.search).toBe("?group=model");
+  expect(screen.getByRole("link", { name: "errors" })).toHaveAttribute("href", "/requests?status=error");
+});
+
+test("what the range is compared with is a line of its own, bucket by bucket", async () => {
+  const week = 7 * 86_400_000;
+  const gateway = fakeGateway({
+    UsageTimeseries: (payload) => {
+      const data = timeseries();
+      if (Number(payload.range?.start) > NOON - week) return data;
+      return { ...data, bucketStarts: data.bucketStarts.map((start) => start - week) };
+    },
+  });
+  show(<UsageChart />, "/?from=2026-11-23T14:00:00Z&to=2026-11-23T15:00:00Z&tz=UTC&compare=week");
+  await userEvent.click(await screen.findByRole("button", { name: "Table" }));
+  expect(await screen.findByRole("columnheader", { name: "last week" })).toBeVisible();
+  expect(gateway.asked.map(({ payload }) => payload.range)).toContainEqual({
+    start: NOON - week,
+    end: NOON - week + 3_600_000,
+  });
+  const rows = within(screen.getByRole("table")).getAllByRole("row");
+  expect(rows[1]).toHaveTextContent("36040444440");
 });

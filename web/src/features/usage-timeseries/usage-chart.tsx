@@ -3,12 +3,13 @@ import { useState } from "react";
 import type { Dimension } from "../../api/types.ts";
 import { Button, Empty, Panel, QueryState, Segments, Select } from "../../components/panel.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
+import { COMPARED } from "../../lib/compare.ts";
 import { count } from "../../lib/format.ts";
 import { buckets } from "../../lib/time-range.ts";
 import { boundMark } from "../../lib/usage.ts";
 import { useScope, useView } from "../../lib/view.ts";
 import { addUp, usageLines } from "./lines.ts";
-import { useUsageTimeseries } from "./use-usage-timeseries.ts";
+import { useComparedValues, useUsageTimeseries } from "./use-usage-timeseries.ts";
 
 const HEIGHT = 260;
 const METRICS = [
@@ -37,6 +38,7 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
   const metric = view.get("metric") === "requests" ? "requests" : "tokens";
   const group = view.get("group") ?? "";
   const query = useUsageTimeseries(DIMENSIONS[group]);
+  const compared = useComparedValues(query.data, metric);
   return (
     <Panel
       title={metric === "tokens" ? "Tokens over time" : "Requests over time"}
@@ -74,6 +76,16 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
               height={HEIGHT}
               buckets={buckets(data, scope.moments(), scope.zone)}
               lines={lines}
+              {...(compared && view.compare !== "off"
+                ? {
+                    ghost: {
+                      label: COMPARED[view.compare].name,
+                      color: "--muted",
+                      dash: "4 3",
+                      values: compared,
+                    },
+                  }
+                : {})}
               errors={addUp(data.series.map((series) => series.failedRequests))}
               zone={scope.zone}
               format={count}

@@ -1,6 +1,9 @@
-import type { Dimension } from "../../api/types.ts";
+import type { Dimension, UsageTimeseries } from "../../api/types.ts";
 import { useRpc } from "../../api/use-rpc.ts";
-import { useScope } from "../../lib/view.ts";
+import { comparedRange } from "../../lib/compare.ts";
+import { buckets, wholeOnly } from "../../lib/time-range.ts";
+import { useScope, useView } from "../../lib/view.ts";
+import { addUp } from "./lines.ts";
 
 /** Requests and tokens of the view over time; `group` splits them. */
 export function useUsageTimeseries(group?: Dimension) {
@@ -13,4 +16,44 @@ export function useUsageTimeseries(group?: Dimension) {
     top: 5,
     ...(group ? { groupBy: { dimension: group } } : {}),
   }));
+}
+
+/**
+ * Sums of what the view is compared with, moved onto the buckets of `data`; null
+ * where it has none. Undefined while unknown and where nothing is compared.
+ */
+export function useComparedValues(
+  data: UsageTimeseries | undefined,
+  metric: "tokens" | "requests",
+): (number | null)[] | undefined {
+  const scope = useScope();
+  const [view] = useView();
+  const range = () => comparedRange(scope.moments(), view.compare, scope.zone);
+  const query = useRpc(
+    "UsageTimeseries",
+    [...scope.key, view.compare],
+    () => ({
+      range: range(),
+      filter: scope.filter,
+      timeZone: scope.zone,
+      bucketSeconds: scope.moments().bucketSeconds,
+      top: 5,
+    }),
+    view.compare !== "off",
+  );
+  const before = query.data;
+  const series = before?.series[0];
+  if (!data || !before || !series || view.compare === "off" || before.bucketSeconds !== data.bucketSeconds)
+    return undefined;
+  const asked = range();
+  const shift = scope.moments().start - asked.start;
+  const sums = metric === "tokens" ? addUp([series.promptTokens, series.completionTokens]) : series.requests;
+  const values = wholeOnly(sums, buckets(before, asked, scope.zone).partial);
+  // A line along the bottom says nothing.
+  if (!values.some((value) => value)) return undefined;
+  const half = (data.bucketSeconds * 1e3) / 2;
+  return data.bucketStarts.map((start) => {
+    const at = before.bucketStarts.findIndex((other) => Math.abs(other + shift - start) <= half);
+    return values[at] ?? null;
+  });
 }
