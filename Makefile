@@ -66,7 +66,7 @@ test-outage: web/dist/index.html $(POSTGRES)/node_modules/.installed
 
 test-10k:
 	$(CARGO) build --locked --workspace --bins
-	ulimit -n $$(ulimit -Hn) && MODASH_TEST_STREAMS=10000 $(CARGO) test --locked --workspace --test many_streams -- --nocapture
+	ulimit -n $$(ulimit -Hn) && MODASH_TEST_STREAMS=10000 $(CARGO) test --locked --workspace --test many_streams -- --nocapture --test-threads 1
 
 test-slow:
 	$(CARGO) build --locked --workspace --bins

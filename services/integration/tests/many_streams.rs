@@ -149,16 +149,21 @@ async fn follow(stream: usize, body: Incoming, seen: Arc<Seen>) -> Result<u64, S
 
 type Following = JoinSet<Result<u64, String>>;
 
-/// Opens these streams: three quarters over connections of their own, the others
-/// over HTTP/2.
-async fn open(proxy: SocketAddr, streams: usize, seen: &Arc<Seen>, following: &mut Following) {
+/// Opens these streams: by HTTP/1.1 over connections of their own, or three quarters of
+/// them, and half of all to an upstream of HTTP/2.
+async fn open(
+    proxy: SocketAddr,
+    (streams, mixed): (usize, bool),
+    seen: &Arc<Seen>,
+    following: &mut Following,
+) {
     // No more at a time than a listener has room for.
     let permits = Arc::new(Semaphore::new(64));
-    let path = |stream: usize| {
-        let upstream = if stream.is_multiple_of(2) { "" } else { "/two" };
+    let path = move |stream: usize| {
+        let upstream = if mixed && stream % 2 == 1 { "/two" } else { "" };
         format!("{upstream}/v1/chat/completions/{stream}")
     };
-    let own = streams * 3 / 4;
+    let own = if mixed { streams * 3 / 4 } else { streams };
     for stream in 0..own {
         let permit = permits.clone().acquire_owned().await.unwrap();
         let seen = seen.clone();
@@ -200,21 +205,38 @@ async fn until(what: &str, seen: impl Fn() -> bool) {
     }
 }
 
+fn wanted() -> usize {
+    let asked = std::env::var_os("MODASH_TEST_STREAMS");
+    asked.and_then(|text| text.to_str()?.parse().ok()).unwrap_or(500)
+}
+
+fn files() -> usize {
+    usize::try_from(raise_file_limit().unwrap_or(u64::MAX)).unwrap_or(usize::MAX)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_streams_are_open_at_the_same_time_and_each_is_alive() {
-    let asked = std::env::var_os("MODASH_TEST_STREAMS");
-    let streams = asked.and_then(|text| text.to_str()?.parse().ok()).unwrap_or(500);
-    let limit = raise_file_limit().unwrap_or(u64::MAX);
-    assert!(limit as usize > streams * 3 / 2, "{limit} files are not enough: raise `ulimit -n`");
+    assert!(files() > wanted() * 3 / 2, "{} files are not enough: raise `ulimit -n`", files());
+    are_alive(wanted(), true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_streams_of_http1_are_open_at_the_same_time_and_each_is_alive() {
+    // Two files each, in the proxy and here.
+    are_alive(wanted().min((files() - 600) / 2), false).await;
+}
+
+async fn are_alive(streams: usize, mixed: bool) {
     let (tick, ticks) = watch::channel(0);
     let upstream = upstream(ticks).await;
     // Half of the streams need a connection to the upstream of their own.
     let named = ("MODASH_PROXY_UPSTREAMS", format!("two=h2c://{upstream}"));
-    let proxy = ProxyAlone::start(&format!("http://{upstream}"), &[named]).await;
+    let all = ("MODASH_PROXY_CONNECTIONS", (2 * streams).to_string());
+    let proxy = ProxyAlone::start(&format!("http://{upstream}"), &[named, all]).await;
     let before = proxy.memory("VmRSS");
     let (seen, mut following) = (Arc::new(Seen::default()), JoinSet::new());
     let begin = Instant::now();
-    open(proxy.address, streams, &seen, &mut following).await;
+    open(proxy.address, (streams, mixed), &seen, &mut following).await;
     until("every stream has its first event", || {
         seen.open.load(Ordering::Relaxed) == streams || following_failed(&seen)
     })
@@ -229,10 +251,12 @@ async fn many_streams_are_open_at_the_same_time_and_each_is_alive() {
         println!("event {number} was everywhere after {:.1?}", begin.elapsed());
         tokio::time::sleep(Duration::from_millis(if streams > 1_000 { 1_000 } else { 50 })).await;
     }
-    let grown = proxy.memory("VmRSS").saturating_sub(before);
+    let all = proxy.memory("VmRSS");
     println!(
-        "{:.1} KiB of memory a stream, {} files open in all",
-        grown as f64 / 1024.0 / streams as f64,
+        "{:.1} MiB of memory, {:.1} before: {:.1} KiB a stream; {} files open in all",
+        all as f64 / f64::from(1 << 20),
+        before as f64 / f64::from(1 << 20),
+        all.saturating_sub(before) as f64 / 1024.0 / streams as f64,
         proxy.open_files()
     );
     // As it counts them itself.
@@ -250,7 +274,11 @@ async fn many_streams_are_open_at_the_same_time_and_each_is_alive() {
     // Connections to the upstream are kept for the next requests, clients' are gone.
     eventually(PATIENCE, || async {
         let files = proxy.open_files();
-        if files < streams * 2 / 3 + 100 { Ok(()) } else { Err(format!("{files} files are open")) }
+        if files < if mixed { streams * 2 / 3 } else { streams } + 100 {
+            Ok(())
+        } else {
+            Err(format!("{files} files are open"))
+        }
     })
     .await;
 }
