@@ -32,8 +32,10 @@ export function App({ client: given }: { client?: QueryClient }) {
   useEffect(() => {
     const stopRefresh = refresh.start();
     const stopLive = startLive((name) => {
-      if (name !== "request-state-updated") refresh.changed();
-      if (name === "usage-updated") setNewer((count) => count + 1);
+      if (name === "connected") refresh.connected();
+      if (name !== "usage-updated") return;
+      refresh.changed();
+      setNewer((count) => count + 1);
     });
     return () => {
       stopLive();

@@ -1,4 +1,4 @@
-import { QueryClient } from "@tanstack/react-query";
+import { QueryClient, QueryObserver } from "@tanstack/react-query";
 import { beforeEach, expect, test, vi } from "vitest";
 import { refresher } from "./refresh.ts";
 
@@ -62,4 +62,28 @@ test("a change during a fetch is asked for after it", () => {
   vi.advanceTimersByTime(600);
   expect(invalidate).toHaveBeenCalledTimes(1);
   stop();
+});
+
+test("what lies in the past is not asked for again at each change, but by a new connection", async () => {
+  const asked = { past: vi.fn(async () => 0), present: vi.fn(async () => 0) };
+  const observers = Object.entries(asked).map(([key, queryFn]) =>
+    new QueryObserver(client, {
+      queryKey: [key],
+      queryFn,
+      meta: { past: key === "past" },
+      staleTime: Number.POSITIVE_INFINITY,
+      networkMode: "always",
+    }).subscribe(() => {}),
+  );
+  await vi.advanceTimersByTimeAsync(100);
+  const refresh = refresher(client);
+  const stop = refresh.start();
+  refresh.changed();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect([asked.past, asked.present].map((ask) => ask.mock.calls.length)).toEqual([1, 2]);
+  refresh.connected();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect([asked.past, asked.present].map((ask) => ask.mock.calls.length)).toEqual([2, 3]);
+  stop();
+  for (const unsubscribe of observers) unsubscribe();
 });

@@ -7,6 +7,8 @@ const GATE_MS = 500;
 export interface Refresher {
   /** Totals changed. */
   changed(): void;
+  /** A connection stands (anew): ranges of the past are asked for by the server's clock as well. */
+  connected(): void;
   /** While paused, changes only wait. */
   pause(paused: boolean): void;
   /** Watches the tab; returns how to stop. */
@@ -17,6 +19,7 @@ export function refresher(client: QueryClient): Refresher {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let pending = false;
   let paused = false;
+  let everything = false;
 
   const run = () => {
     timer = undefined;
@@ -28,13 +31,20 @@ export function refresher(client: QueryClient): Refresher {
       timer = setTimeout(run, GATE_MS);
       return;
     }
-    void client.invalidateQueries();
+    const all = everything;
+    everything = false;
+    void client.invalidateQueries({ predicate: ({ meta }) => all || meta?.past !== true });
   };
   const schedule = () => {
     timer ??= setTimeout(run, GATE_MS);
   };
   return {
     changed() {
+      pending = true;
+      schedule();
+    },
+    connected() {
+      everything = true;
       pending = true;
       schedule();
     },

@@ -20,12 +20,12 @@ export function Unavailable() {
       {outage === "database" ? (
         <>
           <strong>Usage data is unavailable.</strong> Proxying goes on, and what is measured meanwhile is
-          kept. Values on this page are older ones.
+          kept. Values that are still shown are older ones.
         </>
       ) : (
         <>
-          <strong>The gateway does not answer.</strong> Values on this page are older ones. They are asked for
-          again as soon as it is back.
+          <strong>The gateway does not answer.</strong> Values that are still shown are older ones, and are
+          asked for again as soon as it is back.
         </>
       )}
     </p>

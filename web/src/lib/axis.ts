@@ -37,7 +37,9 @@ export function timeMarks(range: Moments, most: number, zone: string | undefined
   });
   return wallMarks(range, step, zone).map(({ at, wall }) => {
     const begins = wall % DAY === 0;
-    return { at, label: (begins ? day : time).format(at), day: begins };
+    // Among hours a day stands out; where every mark is a day, the month's first does.
+    const stands = step < DAY ? begins : new Date(wall).getUTCDate() === 1;
+    return { at, label: (begins ? day : time).format(at), day: begins && stands };
   });
 }
 

@@ -90,7 +90,7 @@ function reason(row: ReplicaCompleteness): string {
 }
 
 export function Completeness() {
-  const query = useRpc("Completeness", [], () => ({}), true, EVERY_MS);
+  const query = useRpc("Completeness", [], () => ({}), { every: EVERY_MS });
   return (
     <Panel title="Delivery" note={query.data ? summary(query.data.replicas) : ""}>
       <QueryState query={query} what="delivery" height={HEIGHT}>

@@ -18,7 +18,7 @@ export function useLastRequest(enabled: boolean): number | null | undefined {
     "RecentRequests",
     ["last", filter],
     () => ({ page: 1, pageSize: 1, range: { start: serverNow() - KEPT_MS }, filter }),
-    enabled,
+    { enabled },
   );
   return data && enabled ? (data.rows[0]?.startedAt ?? null) : undefined;
 }

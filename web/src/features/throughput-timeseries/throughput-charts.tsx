@@ -1,13 +1,13 @@
 // Two honest speeds, the wait before them and the load behind them: four charts
 // with one cursor.
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import type { ThroughputTimeseries } from "../../api/types.ts";
 import { Button, Empty, Panel, QueryState } from "../../components/panel.tsx";
 import type { Line } from "../../components/plot.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { count, duration, percent, rate } from "../../lib/format.ts";
 import { buckets, wholeOnly } from "../../lib/time-range.ts";
-import { useScope, useView } from "../../lib/view.ts";
+import { type Scope, useScope, useView } from "../../lib/view.ts";
 import styles from "./throughput-charts.module.css";
 import { useThroughputTimeseries } from "./use-throughput-timeseries.ts";
 
@@ -109,6 +109,18 @@ export function ThroughputCharts() {
   );
 }
 
+/** What is drawn of an answer; made once, however often the cursor moves. */
+function draw(chart: Chart, data: ThroughputTimeseries, scope: Scope) {
+  const series = data.series[0];
+  const ran = series?.requests.some((value) => value > 0) || series?.concurrencyMax.some((value) => value);
+  const columns = buckets(data, scope.moments(), scope.zone);
+  const lines = (series && ran ? chart.lines(series) : []).map((line) => ({
+    ...line,
+    values: wholeOnly(line.values, columns.partial),
+  }));
+  return { series, ran, columns, lines };
+}
+
 function ChartPanel(props: {
   chart: Chart;
   query: ReturnType<typeof useThroughputTimeseries>;
@@ -118,6 +130,7 @@ function ChartPanel(props: {
   const [view, setView] = useView();
   const scope = useScope();
   const [asTable, setAsTable] = useState(false);
+  const drawn = useMemo(() => query.data && draw(chart, query.data, scope), [chart, query.data, scope]);
   const log = chart.latency === true && view.get("scale") === "log";
   return (
     <Panel
@@ -138,15 +151,9 @@ function ChartPanel(props: {
       }
     >
       <QueryState query={query} what={chart.title.toLowerCase()} height={264}>
-        {(data) => {
-          const series = data.series[0];
-          const ran =
-            series?.requests.some((value) => value > 0) || series?.concurrencyMax.some((value) => value);
-          const columns = buckets(data, scope.moments(), scope.zone);
-          const lines = (series && ran ? chart.lines(series) : []).map((line) => ({
-            ...line,
-            values: wholeOnly(line.values, columns.partial),
-          }));
+        {() => {
+          if (!drawn) return null;
+          const { series, ran, columns, lines } = drawn;
           if (!series || lines.every((line) => line.values.every((value) => value === null))) {
             return (
               <Empty

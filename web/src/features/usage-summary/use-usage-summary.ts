@@ -30,7 +30,7 @@ export function useComparedSummary(): UsageSummary | undefined {
       timeZone: scope.zone,
       comparePrevious: false,
     }),
-    view.compare === "week",
+    { enabled: view.compare === "week", past: true },
   );
   if (view.compare === "week") return lastWeek.data;
   return view.compare === "prev" ? ((data?.previous ?? undefined) as UsageSummary | undefined) : undefined;

@@ -1,13 +1,13 @@
 // Tokens or requests over time: by kind of token, or split by a dimension.
-import { useState } from "react";
-import type { Dimension } from "../../api/types.ts";
+import { useMemo, useState } from "react";
+import type { Dimension, UsageTimeseries } from "../../api/types.ts";
 import { Button, Empty, Panel, QueryState, Segments, Select } from "../../components/panel.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { COMPARED } from "../../lib/compare.ts";
 import { count } from "../../lib/format.ts";
 import { buckets } from "../../lib/time-range.ts";
 import { boundMark } from "../../lib/usage.ts";
-import { useScope, useView } from "../../lib/view.ts";
+import { type Scope, useScope, useView } from "../../lib/view.ts";
 import { addUp, usageLines } from "./lines.ts";
 import { useComparedValues, useUsageTimeseries } from "./use-usage-timeseries.ts";
 
@@ -30,6 +30,16 @@ const DIMENSIONS: Record<string, Dimension> = {
   upstream: "DIMENSION_UPSTREAM",
 };
 
+/** What is drawn of an answer, null where nothing was; made once for it. */
+function draw(data: UsageTimeseries, metric: "tokens" | "requests", group: string, scope: Scope) {
+  if (!data.series.some((series) => series.requests.some((value) => value > 0))) return null;
+  return {
+    columns: buckets(data, scope.moments(), scope.zone),
+    lines: usageLines(data, metric, group),
+    errors: addUp(data.series.map((series) => series.failedRequests)),
+  };
+}
+
 /** `lowerBound`: some requests did not report all of their tokens. */
 export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
   const [view, setView] = useView();
@@ -39,6 +49,17 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
   const group = view.get("group") ?? "";
   const query = useUsageTimeseries(DIMENSIONS[group]);
   const compared = useComparedValues(query.data, metric);
+  const drawn = useMemo(
+    () => (query.data ? draw(query.data, metric, group in DIMENSIONS ? group : "", scope) : null),
+    [query.data, metric, group, scope],
+  );
+  const ghost = useMemo(
+    () =>
+      compared && view.compare !== "off"
+        ? { label: COMPARED[view.compare].name, color: "--muted", dash: "4 3", values: compared }
+        : null,
+    [compared, view.compare],
+  );
   return (
     <Panel
       title={metric === "tokens" ? "Tokens over time" : "Requests over time"}
@@ -64,29 +85,18 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
       }
     >
       <QueryState query={query} what="usage over time" height={HEIGHT + 32}>
-        {(data) => {
-          const lines = usageLines(data, metric, group in DIMENSIONS ? group : "");
-          if (!data.series.some((series) => series.requests.some((value) => value > 0))) {
-            return <Empty title="No requests in this range" height={HEIGHT + 32} />;
-          }
+        {() => {
+          if (!drawn) return <Empty title="No requests in this range" height={HEIGHT + 32} />;
+          const { columns, lines, errors } = drawn;
           return (
             <TimeChart
               name={metric === "tokens" ? "Tokens over time" : "Requests over time"}
               kind="bars"
               height={HEIGHT}
-              buckets={buckets(data, scope.moments(), scope.zone)}
+              buckets={columns}
               lines={lines}
-              {...(compared && view.compare !== "off"
-                ? {
-                    ghost: {
-                      label: COMPARED[view.compare].name,
-                      color: "--muted",
-                      dash: "4 3",
-                      values: compared,
-                    },
-                  }
-                : {})}
-              errors={addUp(data.series.map((series) => series.failedRequests))}
+              {...(ghost ? { ghost } : {})}
+              errors={errors}
               zone={scope.zone}
               format={count}
               asTable={asTable}

@@ -1,3 +1,4 @@
+import { useMemo } from "react";
 import type { Dimension, UsageTimeseries } from "../../api/types.ts";
 import { useRpc } from "../../api/use-rpc.ts";
 import { comparedRange } from "../../lib/compare.ts";
@@ -28,32 +29,35 @@ export function useComparedValues(
 ): (number | null)[] | undefined {
   const scope = useScope();
   const [view] = useView();
-  const range = () => comparedRange(scope.moments(), view.compare, scope.zone);
   const query = useRpc(
     "UsageTimeseries",
     [...scope.key, view.compare],
     () => ({
-      range: range(),
+      range: comparedRange(scope.moments(), view.compare, scope.zone),
       filter: scope.filter,
       timeZone: scope.zone,
       bucketSeconds: scope.moments().bucketSeconds,
       top: 5,
     }),
-    view.compare !== "off",
+    { enabled: view.compare !== "off", past: true },
   );
   const before = query.data;
-  const series = before?.series[0];
-  if (!data || !before || !series || view.compare === "off" || before.bucketSeconds !== data.bucketSeconds)
-    return undefined;
-  const asked = range();
-  const shift = scope.moments().start - asked.start;
-  const sums = metric === "tokens" ? addUp([series.promptTokens, series.completionTokens]) : series.requests;
-  const values = wholeOnly(sums, buckets(before, asked, scope.zone).partial);
-  // A line along the bottom says nothing.
-  if (!values.some((value) => value)) return undefined;
-  const half = (data.bucketSeconds * 1e3) / 2;
-  return data.bucketStarts.map((start) => {
-    const at = before.bucketStarts.findIndex((other) => Math.abs(other + shift - start) <= half);
-    return values[at] ?? null;
-  });
+  const { compare } = view;
+  return useMemo(() => {
+    const series = before?.series[0];
+    if (!data || !series || compare === "off" || before.bucketSeconds !== data.bucketSeconds)
+      return undefined;
+    const asked = comparedRange(scope.moments(), compare, scope.zone);
+    const shift = scope.moments().start - asked.start;
+    const sums =
+      metric === "tokens" ? addUp([series.promptTokens, series.completionTokens]) : series.requests;
+    const values = wholeOnly(sums, buckets(before, asked, scope.zone).partial);
+    // A line along the bottom says nothing.
+    if (!values.some((value) => value)) return undefined;
+    const half = (data.bucketSeconds * 1e3) / 2;
+    return data.bucketStarts.map((start) => {
+      const at = before.bucketStarts.findIndex((other) => Math.abs(other + shift - start) <= half);
+      return values[at] ?? null;
+    });
+  }, [before, data, compare, metric, scope]);
 }
