@@ -8,7 +8,7 @@ export default function FirstFailure() {
   const last = useRecentRequests(1, 10).data?.rows[0];
   if (!last) return null;
   return (
-    <section className={styles.panel} aria-labelledby="first-failure">
+    <section className={`${styles.panel} ${styles.low}`} aria-labelledby="first-failure">
       <h2 id="first-failure">No request has succeeded yet</h2>
       <p>{explain(last)}</p>
     </section>

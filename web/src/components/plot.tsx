@@ -76,7 +76,7 @@ export function scales(
     y,
     time,
     bottom: inner.bottom,
-    marks: valueMarks(max * 1.06, Math.max(2, Math.round(height / 42))),
+    marks: valueMarks(max * 1.06, Math.max(2, Math.round(height / 42)), props.kind === "bars"),
   };
 }
 

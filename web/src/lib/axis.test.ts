@@ -41,6 +41,8 @@ test("value marks are round and start at zero", () => {
   expect(valueMarks(45, 2)).toEqual([0, 20, 40]);
   expect(valueMarks(7, 4)).toEqual([0, 2, 4, 6]);
   expect(valueMarks(0, 4)).toEqual([0]);
+  expect(valueMarks(1.06, 6, true)).toEqual([0, 1]);
+  expect(valueMarks(2.12, 6, true)).toEqual([0, 1, 2]);
 });
 
 test("log marks are powers of ten", () => {

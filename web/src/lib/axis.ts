@@ -79,11 +79,12 @@ function wallMarks(
 export const midnights = (range: Moments, zone: string | undefined): number[] =>
   range.end - range.start > 32 * DAY ? [] : wallMarks(range, DAY, zone).map(({ at }) => at);
 
-/** Round values from 0 up to `max`, about `most` of them. */
-export function valueMarks(max: number, most: number): number[] {
+/** Round values from 0 up to `max`, about `most` of them; no parts of one where `whole`. */
+export function valueMarks(max: number, most: number, whole = false): number[] {
   if (!(max > 0)) return [0];
   const power = 10 ** Math.floor(Math.log10(max / (most + 0.5)));
   const step = ([1, 2, 5].find((n) => max / (n * power) <= most + 0.5) ?? 10) * power;
+  if (whole && step < 1) return valueMarks(max, max);
   return Array.from({ length: Math.floor(max / step + 1e-9) + 1 }, (_, at) => at * step);
 }
 

@@ -7,6 +7,7 @@ import {
   spanLabel,
   spanOf,
   wallTime,
+  wholeOnly,
   zoneOffset,
 } from "./time-range.ts";
 
@@ -88,3 +89,8 @@ test("labels of long ranges have days and, of other years, the year", () => {
 
 test("an offset has no part of a second", () =>
   expect(zoneOffset(NOW + 123, "Asia/Kolkata")).toBe(19_800_000));
+
+test("values of partial buckets are left out unless they are all there is", () => {
+  expect(wholeOnly([1, 2, 3], [true, false, true])).toEqual([null, 2, null]);
+  expect(wholeOnly([0, 0, 3], [false, false, true])).toEqual([0, 0, 3]);
+});

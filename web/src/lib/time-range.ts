@@ -162,6 +162,11 @@ export function buckets(
   return { starts, ends, partial, range: { start: first, end } };
 }
 
-/** Without the values of buckets that the range covers in part: they would draw a line down at its ends. */
-export const wholeOnly = <T>(values: T[], partial: boolean[]): (T | null)[] =>
-  values.length > 2 ? values.map((value, at) => (partial[at] ? null : value)) : values;
+/**
+ * Without the values of buckets that the range covers in part: they would draw a
+ * line down at its ends. Where nothing is left of it, they are all that is known.
+ */
+export function wholeOnly(values: (number | null)[], partial: boolean[]): (number | null)[] {
+  const whole = values.map((value, at) => (partial[at] ? null : value));
+  return whole.some((value) => value) ? whole : values;
+}

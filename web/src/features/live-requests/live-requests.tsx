@@ -1,6 +1,6 @@
 // Requests in flight: phase, a running clock and the rate, patched straight from
 // the event stream.
-import { useRef } from "react";
+import { memo, useRef } from "react";
 import { LINGER_MS, type Row, useLive } from "../../api/live.ts";
 import { Empty, Panel } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
@@ -12,6 +12,8 @@ import styles from "./live-requests.module.css";
 import { assignSlots } from "./slots.ts";
 
 const MOST = 8;
+/** Pace of the clocks that run: tenths of a second that can still be read. */
+const CLOCK_MS = 200;
 
 export function LiveRequests() {
   const live = useLive();
@@ -66,9 +68,10 @@ function phase(row: Row): { tone: Tone; text: string } {
   return { tone: "running", text: row.phase === "REQUEST_PHASE_CONNECTING" ? "connecting" : "waiting" };
 }
 
-function Line({ row }: { row: Row }) {
+/** Drawn anew when its own request changes and at each step of the clock, not when others change. */
+const Line = memo(function Line({ row }: { row: Row }) {
   const running = row.endedAt === null;
-  const now = useNow(100);
+  const now = useNow(CLOCK_MS);
   const end = row.endedAt ?? now;
   const elapsed = Math.max(0, end - row.startedAt);
   const waited = Math.min(elapsed, Math.max(0, (row.firstTokenAt ?? end) - row.startedAt));
@@ -122,4 +125,4 @@ function Line({ row }: { row: Row }) {
       <span className={styles.clock}>{running ? clock(elapsed) : duration(elapsed)}</span>
     </li>
   );
-}
+});

@@ -6,7 +6,9 @@ import { useUsageSummary } from "./use-usage-summary.ts";
 
 export function UsageHint() {
   const { data } = useUsageSummary();
-  if (!data?.requests) return <p className={styles.hint} />;
+  // Failures report nothing, and are not asked to.
+  if (!data || data.requests <= data.failedRequests + data.clientClosedRequests)
+    return <p className={styles.hint} />;
   const without = data.requestsWithoutUsage;
   const estimated = data.requestsWithEstimatedUsage;
   if (without + estimated === 0) {

@@ -1,6 +1,6 @@
 import { act, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { live } from "../../api/live.ts";
 import { running, summary } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
@@ -71,6 +71,16 @@ test("requests without usage are told, with the setting that helps", async () =>
   const note = await screen.findByRole("note");
   expect(note).toHaveTextContent("12 requests came without usage, 1 is estimated");
   expect(note).toHaveTextContent("MODASH_PROXY_STREAM_USAGE=inject");
+});
+
+test("where nothing succeeded, no answer is said to have reported", async () => {
+  const gateway = fakeGateway({
+    UsageSummary: () => summary({ requests: 2, failedRequests: 2, clientClosedRequests: 0 }),
+  });
+  show(<UsageHint />);
+  await vi.waitFor(() => expect(gateway.asked).toHaveLength(1));
+  await act(async () => {});
+  expect(screen.queryByText(/reported its usage/)).toBeNull();
 });
 
 test("full reports are told as well", async () => {

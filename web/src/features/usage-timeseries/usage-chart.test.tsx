@@ -163,3 +163,15 @@ test("what the range is compared with is a line of its own, bucket by bucket", a
   const rows = within(screen.getByRole("table")).getAllByRole("row");
   expect(rows[1]).toHaveTextContent("36040444440");
 });
+
+test("tokens that were not reported are no bars of 0", async () => {
+  const none = [0, 0, 0, 0];
+  fakeGateway({
+    UsageTimeseries: () =>
+      timeseries({ promptTokens: none, cachedPromptTokens: none, completionTokens: none }),
+  });
+  show(<UsageChart />);
+  expect(await screen.findByText("No tokens were reported in this range")).toBeVisible();
+  await userEvent.click(screen.getByRole("button", { name: "Show requests" }));
+  expect(await screen.findByRole("group", { name: /^Requests over time/ })).toBeInTheDocument();
+});

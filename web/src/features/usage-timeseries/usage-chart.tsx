@@ -88,6 +88,13 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
         {() => {
           if (!drawn) return <Empty title="No requests in this range" height={HEIGHT + 32} />;
           const { columns, lines, errors } = drawn;
+          if (metric === "tokens" && lines.every(({ values }) => values.every((value) => !value))) {
+            return (
+              <Empty title="No tokens were reported in this range" height={HEIGHT + 32}>
+                <Button onClick={() => setView({ metric: "requests" }, true)}>Show requests</Button>
+              </Empty>
+            );
+          }
           return (
             <TimeChart
               name={metric === "tokens" ? "Tokens over time" : "Requests over time"}
