@@ -35,6 +35,16 @@ impl Framing {
     }
 }
 
+/// A part of a body, as a place in the bytes that were shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Data, without its framing.
+    Data(Range<usize>),
+    /// A piece of the trailer section of a chunked body, the empty line at its end
+    /// included.
+    Trailers(Range<usize>),
+}
+
 /// Follows one body to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(State);
@@ -92,11 +102,23 @@ impl Body {
         bytes: &[u8],
         mut data: impl FnMut(Range<usize>),
     ) -> Result<usize, Fault> {
+        self.pass_parts(bytes, |part| {
+            if let Part::Data(range) = part {
+                data(range);
+            }
+        })
+    }
+
+    /// The same as [`pass`](Self::pass), and shows the trailers too.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn pass_parts(&mut self, bytes: &[u8], mut part: impl FnMut(Part)) -> Result<usize, Fault> {
         match &mut self.0 {
             State::Ended => Ok(0),
             State::UntilClose => {
                 if !bytes.is_empty() {
-                    data(0..bytes.len());
+                    part(Part::Data(0..bytes.len()));
                 }
                 Ok(bytes.len())
             }
@@ -107,12 +129,12 @@ impl Body {
                     self.0 = State::Ended;
                 }
                 if passed > 0 {
-                    data(0..passed);
+                    part(Part::Data(0..passed));
                 }
                 Ok(passed)
             }
             State::Chunked(chunks) => {
-                let (passed, ended) = chunks.pass(bytes, data)?;
+                let (passed, ended) = chunks.pass(bytes, part)?;
                 if ended {
                     self.0 = State::Ended;
                 }
@@ -162,6 +184,25 @@ mod tests {
         assert!(body.has_ended());
         assert_eq!(body.pass(b"GET", |_| panic!("it is no data")), Ok(0));
         assert_eq!(shown, [0..3, 0..2]);
+    }
+
+    #[test]
+    fn the_trailer_section_is_shown_however_it_is_cut() {
+        let wire = b"3;x=y\r\nabc\r\n0\r\na: 1\r\nb: 2\r\n\r\nGET";
+        for size in 1..=wire.len() {
+            let mut body = Body::new(Framing::Chunked, true);
+            let (mut data, mut trailers) = (Vec::new(), Vec::new());
+            for piece in wire.chunks(size) {
+                let passed = body.pass_parts(piece, |part| match part {
+                    Part::Data(range) => data.extend_from_slice(&piece[range]),
+                    Part::Trailers(range) => trailers.extend_from_slice(&piece[range]),
+                });
+                passed.unwrap();
+            }
+            assert!(body.has_ended());
+            assert_eq!(data, b"abc", "cut into pieces of {size}");
+            assert_eq!(trailers, b"a: 1\r\nb: 2\r\n\r\n", "cut into pieces of {size}");
+        }
     }
 
     #[test]

@@ -2,9 +2,7 @@
 //! boundaries are found; one byte of state is kept between two pieces, and the
 //! beginning of a trailer's name.
 
-use std::ops::Range;
-
-use crate::{Fault, lines::is_token_byte};
+use crate::{Fault, Part, lines::is_token_byte};
 
 /// Digits of the largest chunk.
 const MAX_DIGITS: u8 = 15;
@@ -98,15 +96,17 @@ impl Chunks {
     pub(crate) fn pass(
         &mut self,
         bytes: &[u8],
-        mut data: impl FnMut(Range<usize>),
+        mut part: impl FnMut(Part),
     ) -> Result<(usize, bool), Fault> {
         let mut at = 0;
+        // Where the trailer section goes on in these bytes.
+        let mut trailers = 0;
         while at < bytes.len() {
             match self.next {
                 Next::Data => {
                     let left = usize::try_from(self.left).unwrap_or(usize::MAX);
                     let end = at + left.min(bytes.len() - at);
-                    data(at..end);
+                    part(Part::Data(at..end));
                     self.left -= (end - at) as u64;
                     at = end;
                     if self.left == 0 {
@@ -122,10 +122,14 @@ impl Chunks {
                     }
                     self.size(bytes[at])?;
                 }
-                Next::LastLf if bytes[at] == b'\n' => return Ok((at + 1, true)),
+                Next::LastLf if bytes[at] == b'\n' => {
+                    part(Part::Trailers(trailers..at + 1));
+                    return Ok((at + 1, true));
+                }
                 Next::LastLf => return Err(Fault::BadTrailer),
                 Next::Size | Next::SizeSpace | Next::SizeLf | Next::DataCr | Next::DataLf => {
                     self.size(bytes[at])?;
+                    trailers = at + 1;
                 }
                 Next::TrailerStart | Next::TrailerName | Next::TrailerValue | Next::TrailerLf => {
                     self.trailer(bytes[at])?;
@@ -134,7 +138,21 @@ impl Chunks {
             }
             at += 1;
         }
+        if self.is_in_trailers() && trailers < at {
+            part(Part::Trailers(trailers..at));
+        }
         Ok((at, false))
+    }
+
+    fn is_in_trailers(&self) -> bool {
+        matches!(
+            self.next,
+            Next::TrailerStart
+                | Next::TrailerName
+                | Next::TrailerValue
+                | Next::TrailerLf
+                | Next::LastLf
+        )
     }
 
     /// A byte of the line with the size, or of the line end behind the data.

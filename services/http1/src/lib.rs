@@ -25,7 +25,7 @@ mod response;
 mod scan;
 
 pub use answer::{Answer, error_body};
-pub use body::{Body, Framing};
+pub use body::{Body, Framing, Part};
 pub use fault::Fault;
 pub use lines::{Field, Line, Lines, Span};
 pub use options::HopLines;

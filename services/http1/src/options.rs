@@ -153,10 +153,26 @@ fn is_trailers(coding: &[u8]) -> bool {
 /// `timeout=5` among the parameters of `Keep-Alive`.
 fn timeout(value: &[u8]) -> Option<u64> {
     elements(value).find_map(|parameter| {
-        let (name, seconds) = parameter.split_at_checked(b"timeout=".len())?;
-        if !name.eq_ignore_ascii_case(b"timeout=") {
-            return None;
-        }
-        std::str::from_utf8(seconds).ok()?.parse().ok()
+        let (name, seconds) = std::str::from_utf8(parameter).ok()?.split_once('=')?;
+        let timeout = name.trim().eq_ignore_ascii_case("timeout");
+        timeout.then(|| seconds.trim().trim_matches('"').parse().ok()).flatten()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announced_time_is_a_number() {
+        for (value, expected) in [
+            ("timeout=5, max=100", Some(5)),
+            ("max=100, Timeout=\"5\"", Some(5)),
+            ("max=5", None),
+            ("timeout=soon", None),
+            ("timeout=18446744073709551616", None),
+        ] {
+            assert_eq!(timeout(value.as_bytes()), expected, "{value}");
+        }
+    }
 }

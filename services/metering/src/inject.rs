@@ -3,10 +3,11 @@
 //! wires it in this order:
 //!
 //! 1. `Injection::new` with the request head: `None` means forward as usual.
-//! 2. Each body piece goes to `Injection::push`, which holds it. `Held::Release`
-//!    gives everything back: forward that and the rest as usual.
-//! 3. At the end `Injection::end` gives the body to send. If it was changed, set
-//!    `content-length` to its length and `accept-encoding` to `identity`.
+//! 2. Each body piece is held and shown to `Injection::push`. If that returns
+//!    `false`, forward what is held and the rest as usual.
+//! 3. At the end `Injection::end` gives what to add to the body, and where. If there is
+//!    something, set `content-length` to the new length and `accept-encoding` to
+//!    `identity`.
 //!    `Injection::model` names what `Refusals` remembers beside the upstream.
 //! 4. If the answer `may_refuse`, drop it and send the original body with the
 //!    original head; if that is answered otherwise, call `Refusals::remember`.
@@ -28,7 +29,7 @@ mod response;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 
 pub use refusals::{Model, Refusals};
-pub use request::{Held, Injection, Sent};
+pub use request::{Addition, Injection};
 pub use response::ResponseFilter;
 
 use crate::dialect::Dialect;

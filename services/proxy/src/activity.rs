@@ -36,6 +36,11 @@ impl Activity {
         new
     }
 
+    /// For one request of a connection that carries many.
+    pub(crate) fn of_request(&self) -> Arc<Self> {
+        Arc::new(Self::new(&self.order, self.closing.clone()))
+    }
+
     /// No request is being answered.
     pub(crate) fn waits(&self) {
         if self.waits_since.load(Relaxed) == 0 {

@@ -1,16 +1,13 @@
 //! What modash itself answers when a request cannot be forwarded, in the one
 //! place where errors become responses.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
-use crate::{
-    exchange::Ending,
-    upstream::{ConnectError, tls_advice},
-};
+use crate::{exchange::Ending, upstream::ConnectError};
 
 /// A request that is not sent anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +16,6 @@ pub(crate) enum Refusal {
     NotAForwardProxy,
     /// The target and the upstream's base path make no valid target.
     BadTarget,
-    /// The body has a transfer coding besides `chunked` (RFC 9112 6.1).
-    TransferCoding,
 }
 
 /// Why a 101 is no response.
@@ -32,30 +27,15 @@ pub(crate) enum UpstreamFailure {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The client's body broke off before the request was sent.
-    #[error("the request body broke off ({0})")]
-    ClientBody(hyper::Error),
-    /// The same in the relay.
+    /// The client's body is not valid.
     #[error("the request body broke off ({0})")]
     BadBody(modash_http1::Fault),
-    /// In the relay: the connection ended, or what came is no response.
+    /// The connection ended, or what came is no response.
     #[error("it closed the connection before it answered ({0})")]
     Closed(String),
     /// The head of the response did not come in time.
     #[error("it did not begin to answer within {} s", .0.as_secs_f64())]
     NoHead(Duration),
-    /// The connection ended before there was a response.
-    #[error("{}", no_response(.0))]
-    NoResponse(hyper::Error),
-}
-
-/// hyper's own text leaves out the cause, which is what helps.
-fn no_response(error: &hyper::Error) -> String {
-    if let Some(advice) = tls_advice(error) {
-        return advice;
-    }
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("it closed the connection before it answered ({error}{cause})")
 }
 
 impl UpstreamFailure {
@@ -64,8 +44,8 @@ impl UpstreamFailure {
         match self {
             Self::Connect(ConnectError::TimedOut(..)) | Self::NoHead(_) => Ending::UpstreamTimeout,
             Self::Connect(ConnectError::Busy(_)) => Ending::UpstreamBusy,
-            Self::ClientBody(_) | Self::BadBody(_) => Ending::ClientClosed,
-            Self::Connect(_) | Self::NoResponse(_) | Self::Closed(_) => Ending::UpstreamUnreachable,
+            Self::BadBody(_) => Ending::ClientClosed,
+            Self::Connect(_) | Self::Closed(_) => Ending::UpstreamUnreachable,
         }
     }
 
@@ -111,14 +91,6 @@ impl Refusal {
                  not as an HTTP proxy"
             }
             Self::BadTarget => "the request target is not valid behind the upstream's base path",
-            Self::TransferCoding => {
-                return error_response(
-                    StatusCode::NOT_IMPLEMENTED,
-                    "invalid_request",
-                    "modash forwards no transfer coding besides chunked: \
-                     compress with content-encoding instead",
-                );
-            }
         };
         error_response(StatusCode::BAD_REQUEST, "invalid_request", message)
     }

@@ -59,8 +59,6 @@ pub(crate) struct Progress {
     pub(crate) first_token: AtomicU64,
     /// The request body was read to its end.
     pub(crate) request_ended: AtomicBool,
-    /// The client broke the request body off.
-    pub(crate) request_broken: AtomicBool,
 }
 
 struct State {
@@ -206,11 +204,6 @@ impl Exchange {
             meter.response_data(bytes, at);
             self.progress.note_content(meter);
         });
-    }
-
-    /// The response's trailers passed.
-    pub(crate) fn response_trailers(&self, trailers: &HeaderMap) {
-        self.observe(|meter| meter.response_trailers(trailers));
     }
 
     /// What a running exchange shows now.

@@ -1,10 +1,9 @@
 //! The data plane of modash.
 //!
-//! Life of a request: `listener` accepts, `route` decides where it goes,
-//! `forward` sends it on (by `send`) and hands the response back (`asking` where usage has
-//! to be asked for), `tap` looks at a copy of both bodies, `exchange` holds what is known of it and ends exactly once,
-//! `core` keeps the finished ones, `usage_event` makes the event, and `emit`
-//! brings it to analytics.
+//! Life of a request: `listener` accepts, `relay` hands the request on and the response
+//! back (`bridge` where the client speaks HTTP/2), `route` decides where it goes,
+//! `upstream` has the connections, `exchange` holds what is known of it and ends exactly
+//! once, `usage_event` makes the event, and `emit` brings it to analytics.
 
 mod activity;
 mod asking;
@@ -15,19 +14,15 @@ mod emit;
 mod error;
 mod exchange;
 mod fault;
-mod forward;
 mod forwarded;
-mod headers;
+mod frames;
 mod listener;
 mod metrics;
 mod relay;
 mod request_facts;
 mod route;
-mod send;
 mod settings;
-mod silence;
 mod stream;
-mod tap;
 mod tls_files;
 mod upstream;
 mod usage_event;

@@ -18,13 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Request, Response};
-use http_body_util::Either;
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::GracefulConnection,
-};
+use hyper::{server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use modash_runtime::Shutdown;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -33,13 +28,16 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::tls::ListenerTlsFiles;
-pub(crate) use self::{admission::Admission, client::Client, intake::Intake, port::Port};
-use self::{admission::MOST_SURPLUS, client::ActiveBody, connection::drive};
+pub(crate) use self::{admission::Admission, intake::Intake, port::Port};
+use self::{
+    admission::MOST_SURPLUS,
+    client::{ActiveBody, Client},
+    connection::drive,
+};
 use crate::{
     activity::Activities,
+    bridge::bridge,
     core::{Core, Counters},
-    error::too_many_connections,
-    forward::forward,
     relay::{Ended, Peer, Relay},
     stream::{Rewound, Stream},
 };
@@ -218,11 +216,27 @@ impl Connections {
                 activity: activity.clone(),
             };
             // Boxed: otherwise the task reserves space for this future twice.
-            let relay = Box::pin(Relay::new(core.clone(), peer, stream));
+            let relay = Box::pin(Relay::new(core.clone(), peer.clone(), stream));
             let Ended::Http2(stream, first) = relay.await else { return };
             let stream = Rewound { first: first.into(), stream };
-            let client = Arc::new(Client::new(core, address.ip(), secure, surplus, activity));
-            let connection = connection(&server, &admission, stream, &client);
+            let client = Arc::new(Client::new(activity));
+            let service = {
+                let client = client.clone();
+                service_fn(move |request| {
+                    let active = client.begin();
+                    // The connection waits or is active, not its requests.
+                    let activity = client.activity.of_request();
+                    let peer = Peer { activity, ..peer.clone() };
+                    // Boxed: it ends with the head of the response, but hyper keeps the
+                    // space of this future while the body streams.
+                    let bridged = Box::pin(bridge(core.clone(), peer, request));
+                    async move {
+                        let response = bridged.await?;
+                        Ok::<_, io::Error>(response.map(|body| ActiveBody::new(body, active)))
+                    }
+                })
+            };
+            let connection = server.serve_connection(TokioIo::new(stream), service);
             let driven = Box::pin(drive(connection, client, patience));
             if let Err(error) = driven.await {
                 tracing::debug!(%error, "client connection ended");
@@ -236,40 +250,6 @@ impl Connections {
             self.said.set(Some(Instant::now()));
         }
         may
-    }
-}
-
-/// HTTP/2 on an open connection.
-fn connection(
-    server: &http2::Builder<TokioExecutor>,
-    admission: &Admission,
-    stream: Rewound,
-    client: &Arc<Client>,
-) -> impl GracefulConnection<Error = hyper::Error> + use<> {
-    let service = {
-        let (client, forwarded) = (client.clone(), admission.forwarded);
-        service_fn(move |mut request| {
-            forwarded.tell(&client, &mut request);
-            // In a box, which ends with the head of the response: hyper keeps the room
-            // of what stands here while the body streams, 8 KB for each stream.
-            let answer = Box::pin(answer(client.clone(), request));
-            async move { Ok::<_, std::convert::Infallible>(answer.await) }
-        })
-    };
-    server.serve_connection(TokioIo::new(stream), service)
-}
-
-fn answer(
-    client: Arc<Client>,
-    request: Request<Incoming>,
-) -> impl Future<Output = Response<ActiveBody>> {
-    let active = client.begin();
-    async move {
-        let response = match client.surplus {
-            false => forward(&client.core, request).await,
-            true => too_many_connections().map(Either::Right),
-        };
-        response.map(|body| ActiveBody::new(body, active))
     }
 }
 

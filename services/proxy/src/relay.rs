@@ -13,18 +13,19 @@
 //! A connection owns its two streams, two inputs and two outputs. An input borrows a
 //! buffer of the core while bytes are in it ([`buffer`]). Heads are judged and
 //! rewritten into an output; bodies pass from the input as they came. What is said of
-//! one request with its response is a [`Turn`]; its [`Running`] ends exactly once. A
-//! request that cannot go as bytes takes the bridge instead of a connection.
+//! one request with its response is a [`Turn`]; its [`Running`] ends exactly once.
+//! HTTP/2 on either side has the form of such a stream ([`client`], `upstream::http2`).
 
 mod alarm;
 mod answer;
 mod begin;
 mod buffer;
+mod client;
 mod facts;
+mod hold;
 mod respond;
 mod tunnel;
 mod turn;
-mod upstream;
 
 use std::{
     future::Future,
@@ -36,6 +37,8 @@ use std::{
     time::Duration,
 };
 
+use http::Request;
+use hyper::body::Incoming;
 use modash_http1::{Fault, HeadScan, Preface, preface};
 use tokio::io::AsyncWrite as _;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -43,8 +46,8 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use self::{
     alarm::Alarm,
     buffer::{Input, Output, poll_send},
+    client::{Client, Http2Stream},
     turn::Turn,
-    upstream::Upstream,
 };
 use crate::{
     activity::Activity,
@@ -71,11 +74,12 @@ const MAX_IGNORED: u64 = 1024 * 1024;
 const MAX_UNWANTED: u64 = 64 * 1024 * 1024;
 
 /// Bytes that are read of a request that is not sent, and for how long. The same as
-/// `inject` may hold.
+/// `inject` holds.
 const MAX_UNSENT: usize = 8 << 20;
 const UNSENT_WITHIN: Duration = Duration::from_secs(2);
 
 /// A client as the listener knows it.
+#[derive(Clone)]
 pub(crate) struct Peer {
     /// Its address.
     pub(crate) address: IpAddr,
@@ -107,6 +111,8 @@ type Connecting = Pin<Box<dyn Future<Output = Result<Lease, ConnectError>> + Sen
 enum Phase {
     /// Waits for a request head, or for the rest of one.
     Head,
+    /// Holds the body of a request that may be changed.
+    Holding(Box<hold::Holding>),
     /// Waits for a connection to the upstream.
     Connecting(Connecting),
     /// Reads a request that cannot be sent, for its row; then says why.
@@ -146,9 +152,8 @@ enum Stop {
 pub(crate) struct Relay {
     core: Arc<Core>,
     peer: Peer,
-    /// `None` once it was handed over.
-    client: Option<Stream>,
-    upstream: Option<Upstream>,
+    client: Client,
+    upstream: Option<Lease>,
     from_client: Input,
     to_upstream: Output,
     from_upstream: Input,
@@ -178,11 +183,20 @@ enum Waiting {
 impl Relay {
     /// A client that has just come in.
     pub(crate) fn new(core: Arc<Core>, peer: Peer, client: Stream) -> Self {
+        Self::with(core, peer, Client::Stream(client))
+    }
+
+    /// For one request over HTTP/2.
+    pub(crate) fn of_http2(core: Arc<Core>, peer: Peer, request: Request<Incoming>) -> Self {
+        Self::with(core, peer, Client::Http2(Box::new(Http2Stream::new(request))))
+    }
+
+    fn with(core: Arc<Core>, peer: Peer, client: Client) -> Self {
         let closed = Box::pin(peer.activity.closing.clone().cancelled_owned());
         Self {
             core,
             peer,
-            client: Some(client),
+            client,
             upstream: None,
             from_client: Input::default(),
             to_upstream: Output::default(),
@@ -198,15 +212,22 @@ impl Relay {
         }
     }
 
+    /// The request over HTTP/2, if it is one.
+    pub(crate) fn http2(&mut self) -> Option<&mut Http2Stream> {
+        match &mut self.client {
+            Client::Http2(stream) => Some(stream),
+            Client::Stream(_) | Client::Gone => None,
+        }
+    }
+
     /// Reads from the client. 0: it has ended.
     fn poll_client(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Some(client) = &mut self.client else { return Poll::Ready(Ok(0)) };
-        self.from_client.poll_fill(client, context)
+        self.from_client.poll_fill(&mut self.client, context)
     }
 
     /// Writes what waits for the client.
     fn poll_to_client(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
-        let Some(client) = &mut self.client else { return Poll::Ready(Err(Stop::Gone)) };
+        let client = &mut self.client;
         let sent =
             poll_send(client, &mut self.to_client, &mut self.from_upstream, context, |_, _| ());
         ready!(sent).map_err(|_| Stop::Gone)?;
@@ -284,6 +305,27 @@ impl Relay {
         Poll::Ready(Err(if begun { Stop::Late } else { Stop::Gone }))
     }
 
+    /// Takes a connection to the upstream, or waits for one.
+    fn connect(&mut self, turn: &mut Turn) {
+        match turn.pool.lease_idle(turn.http2) {
+            Some(lease) => self.use_lease(turn, lease),
+            None => self.wait_for_lease(turn, false),
+        }
+    }
+
+    /// Asks a client for its body that waits for that.
+    fn ask_for_body(&mut self, turn: &mut Turn) {
+        if turn.request.expects_continue && !std::mem::replace(&mut turn.body_wanted, true) {
+            self.to_client.bytes().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+    }
+
+    /// Waits for a connection; `fresh`: for one that nothing was sent on.
+    fn wait_for_lease(&mut self, turn: &Turn, fresh: bool) {
+        let lease = turn.pool.clone().lease(turn.http2, fresh);
+        self.phase = Phase::Connecting(Box::pin(lease));
+    }
+
     /// Waits for a connection to the upstream, and for the client to leave.
     fn poll_connecting(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         let Phase::Connecting(connecting) = &mut self.phase else {
@@ -291,7 +333,10 @@ impl Relay {
         };
         match connecting.as_mut().poll(context) {
             Poll::Ready(Ok(lease)) => {
-                self.use_lease(lease);
+                if let Some(mut turn) = self.turn.take() {
+                    self.use_lease(&mut turn, lease);
+                    self.turn = Some(turn);
+                }
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => {
@@ -303,12 +348,14 @@ impl Relay {
         }
     }
 
-    fn use_lease(&mut self, mut lease: Lease) {
-        lease.begin();
-        if let Some(turn) = &mut self.turn {
-            turn.connected(!lease.reused);
+    fn use_lease(&mut self, turn: &mut Turn, mut lease: Lease) {
+        lease.begin(self.client.is_http2());
+        turn.connected(!lease.reused);
+        if lease.is_http2() {
+            // hyper shows no interim responses, so the upstream cannot ask.
+            self.ask_for_body(turn);
         }
-        self.upstream = Some(Upstream::Direct(Box::new(lease)));
+        self.upstream = Some(lease);
         self.phase = Phase::Relaying;
     }
 
@@ -327,9 +374,7 @@ impl Relay {
     fn poll_last(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         ready!(self.poll_last_bytes(context))?;
         let Phase::Last { ignore } = self.phase else { return Poll::Ready(Ok(())) };
-        if let Some(client) = &mut self.client {
-            ready!(Pin::new(client).poll_shutdown(context)).map_err(|_| Stop::Gone)?;
-        }
+        ready!(Pin::new(&mut self.client).poll_shutdown(context)).map_err(|_| Stop::Gone)?;
         self.alarm.set(Some(self.peer.head_timeout));
         self.phase = if ignore > 0 { Phase::Lingering { ignore } } else { Phase::Closed };
         Poll::Ready(Ok(()))
@@ -372,8 +417,8 @@ impl Relay {
 
     fn poll_cutting(&mut self, reset: bool, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         ready!(self.poll_last_bytes(context))?;
-        if let (true, Some(client)) = (reset, &self.client) {
-            client.reset();
+        if reset {
+            self.client.reset();
         }
         Poll::Ready(Err(Stop::Gone))
     }
@@ -403,6 +448,7 @@ impl Relay {
     fn poll_phase(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         match self.phase {
             Phase::Head => self.poll_head(context),
+            Phase::Holding(_) => self.poll_holding(context),
             Phase::Connecting(_) => self.poll_connecting(context),
             Phase::Unsent { .. } => self.poll_unsent(context),
             Phase::Relaying => self.poll_relaying(context),
@@ -425,10 +471,10 @@ impl Future for Relay {
                 Phase::Closed => return Poll::Ready(Ended::Closed),
                 Phase::Http2 => {
                     let bytes = relay.from_client.take_unjudged();
-                    let Some(client) = relay.client.take() else {
-                        return Poll::Ready(Ended::Closed);
-                    };
-                    return Poll::Ready(Ended::Http2(client, bytes));
+                    return Poll::Ready(match std::mem::replace(&mut relay.client, Client::Gone) {
+                        Client::Stream(client) => Ended::Http2(client, bytes),
+                        Client::Http2(_) | Client::Gone => Ended::Closed,
+                    });
                 }
                 _ => {}
             }

@@ -3,11 +3,8 @@
 
 use std::sync::Arc;
 
-use http::{Method, Uri, Version, header::TRANSFER_ENCODING, request::Parts, uri::PathAndQuery};
-
 use crate::{
     core::Shared,
-    error::Refusal,
     upstream::{BaseUrl, Pool, Tls, UpstreamConfig},
 };
 
@@ -28,16 +25,6 @@ pub(crate) struct Upstream {
 }
 
 /// The way of one request.
-pub(crate) enum Route<'a> {
-    /// The proxy's own health.
-    Healthz,
-    /// To the gateway, unmetered, with this target.
-    Gateway(&'a Arc<Pool>, Uri),
-    /// To an LLM server, with this target.
-    Upstream(&'a Upstream, Uri),
-}
-
-/// The way of one request in bytes.
 pub(crate) enum Way<'a, 't> {
     /// The proxy's own health.
     Healthz,
@@ -103,43 +90,6 @@ impl Router {
         }
         Way::Upstream(&self.default, target)
     }
-
-    /// Where a request goes.
-    pub(crate) fn route(&self, head: &Parts) -> Result<Route<'_>, Refusal> {
-        // A target with an authority is how clients speak to a forward proxy,
-        // which modash is not. Over HTTP/2 every target has one.
-        if head.method == Method::CONNECT
-            || (head.version < Version::HTTP_2 && head.uri.authority().is_some())
-        {
-            return Err(Refusal::NotAForwardProxy);
-        }
-        // The header is of one hop and goes; what it says besides `chunked` would
-        // then be said by nobody.
-        let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
-        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-            return Err(Refusal::TransferCoding);
-        }
-        let root = PathAndQuery::from_static("/");
-        let path_and_query = head.uri.path_and_query().unwrap_or(&root);
-        let path = path_and_query.path();
-        if path == "/healthz" {
-            return Ok(Route::Healthz);
-        }
-        if let Some(pool) = &self.gateway
-            && is_for_gateway(path)
-        {
-            let target = pool.base().target(path_and_query).ok_or(Refusal::BadTarget)?;
-            return Ok(Route::Gateway(pool, target));
-        }
-        for upstream in &self.named {
-            if let Some(rest) = without_name(path_and_query, &upstream.name) {
-                let target = upstream.pool.base().target(&rest?).ok_or(Refusal::BadTarget)?;
-                return Ok(Route::Upstream(upstream, target));
-            }
-        }
-        let target = self.default.pool.base().target(path_and_query).ok_or(Refusal::BadTarget)?;
-        Ok(Route::Upstream(&self.default, target))
-    }
 }
 
 fn is_for_gateway(path: &str) -> bool {
@@ -147,17 +97,6 @@ fn is_for_gateway(path: &str) -> bool {
         || path == "/events"
         || path.starts_with("/rpc/")
         || path.starts_with("/modash.v1.AnalyticsService/")
-}
-
-/// The target without the first segment, if that is `name`.
-fn without_name(target: &PathAndQuery, name: &str) -> Option<Result<PathAndQuery, Refusal>> {
-    let rest = target.as_str().strip_prefix('/')?.strip_prefix(name)?;
-    let rest = match rest.as_bytes().first() {
-        None | Some(b'?') => format!("/{rest}"),
-        Some(b'/') => rest.to_owned(),
-        Some(_) => return None,
-    };
-    Some(PathAndQuery::from_maybe_shared(bytes::Bytes::from(rest)).map_err(|_| Refusal::BadTarget))
 }
 
 #[cfg(test)]
@@ -177,20 +116,12 @@ mod tests {
         )
     }
 
-    fn way(method: &str, uri: &str) -> String {
-        let request = http::Request::builder().method(method).uri(uri).body(()).unwrap();
-        match router().route(&request.into_parts().0) {
-            Ok(Route::Healthz) => "healthz".into(),
-            Ok(Route::Gateway(_, target)) => format!("gateway {target}"),
-            Ok(Route::Upstream(upstream, target)) => format!("{} {target}", upstream.name),
-            Err(refusal) => format!("{refusal:?}"),
-        }
-    }
-
     #[test]
     fn every_path_has_its_way() {
-        for (uri, expected) in [
+        let router = router();
+        for (target, expected) in [
             ("/healthz", "healthz"),
+            ("/healthz?a=b", "healthz"),
             ("/rpc", "gateway /rpc"),
             ("/rpc/UsageSummary", "gateway /rpc/UsageSummary"),
             ("/events?lastEventId=1", "gateway /events?lastEventId=1"),
@@ -198,35 +129,20 @@ mod tests {
                 "/modash.v1.AnalyticsService/Subscribe",
                 "gateway /modash.v1.AnalyticsService/Subscribe",
             ),
-            ("/rpcx", "default /base/rpcx"),
-            ("/v1/chat/completions?a=%2F", "default /base/v1/chat/completions?a=%2F"),
+            ("/rpcx", "default /rpcx"),
+            ("/v1/chat/completions?a=%2F", "default /v1/chat/completions?a=%2F"),
             ("/openai/v1/models", "openai /v1/models"),
-            ("/openai?x=1", "openai /?x=1"),
-            ("/openai", "openai /"),
-            ("/openaix/v1", "default /base/openaix/v1"),
+            ("/openai?x=1", "openai ?x=1"),
+            ("/openai", "openai "),
+            ("/openaix/v1", "default /openaix/v1"),
         ] {
-            assert_eq!(way("GET", uri), expected);
+            let text = |rest: &[u8]| String::from_utf8(rest.to_vec()).unwrap();
+            let way = match router.way(target.as_bytes()) {
+                Way::Healthz => "healthz".to_owned(),
+                Way::Gateway(_, rest) => format!("gateway {}", text(rest)),
+                Way::Upstream(upstream, rest) => format!("{} {}", upstream.name, text(rest)),
+            };
+            assert_eq!(way, expected);
         }
-    }
-
-    #[test]
-    fn a_transfer_coding_besides_chunked_is_refused() {
-        for (coding, refused) in [
-            ("chunked", false),
-            ("Chunked", false),
-            ("gzip, chunked", true),
-            ("chunked, identity", true),
-        ] {
-            let request = http::Request::post("/v1").header(TRANSFER_ENCODING, coding);
-            let (head, ()) = request.body(()).unwrap().into_parts();
-            let found = router().route(&head).err();
-            assert_eq!(found, refused.then_some(Refusal::TransferCoding), "{coding}");
-        }
-    }
-
-    #[test]
-    fn it_is_no_forward_proxy() {
-        assert_eq!(way("GET", "http://elsewhere/v1"), "NotAForwardProxy");
-        assert_eq!(way("CONNECT", "elsewhere:443"), "NotAForwardProxy");
     }
 }

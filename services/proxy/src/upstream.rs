@@ -3,17 +3,14 @@
 
 mod base_url;
 mod connect;
-mod connection;
 mod dial;
 mod habits;
-mod head;
 mod http2;
 mod lease;
 mod pool;
 mod sent;
 mod socket;
 mod tls;
-mod wire;
 
 use std::time::Duration;
 
@@ -21,8 +18,7 @@ pub use base_url::BaseUrl;
 pub(crate) use base_url::named_upstreams;
 pub(crate) use connect::ConnectError;
 pub(crate) use lease::Lease;
-pub(crate) use pool::{Checkout, Pool};
-pub(crate) use sent::Sent;
+pub(crate) use pool::Pool;
 pub use tls::TlsFiles;
 pub(crate) use tls::{Tls, advice as tls_advice};
 

@@ -4,9 +4,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use modash_metering::inject::{Held, Injection, Refusals, ResponseFilter, Sent};
+use modash_metering::inject::{Injection, Refusals, ResponseFilter};
 use modash_metering::{BodyEnd, Limits, Meter, Reading};
 
 /// A target by name, for the harness without libFuzzer.
@@ -203,26 +202,12 @@ fn sent(body: &[u8], size: usize) -> Vec<u8> {
     let (headers, refusals) = (HeaderMap::new(), Refusals::default());
     let injection = Injection::new(&Method::POST, &uri, &headers, "h", "u", &refusals, 1 << 20);
     let mut injection = injection.expect("nothing forbids it");
-    let mut pieces = body.chunks(size);
-    while let Some(piece) = pieces.next() {
-        if let Held::Release(mut held) = injection.push(Bytes::copy_from_slice(piece)) {
-            held.extend(pieces.map(Bytes::copy_from_slice));
-            assert_eq!(held.concat(), body);
-            return body.to_vec();
-        }
+    let all = body.chunks(size).all(|piece| injection.push(piece));
+    let mut sent = body.to_vec();
+    if all && let Some(addition) = injection.end() {
+        sent.splice(addition.at..addition.at, addition.text.iter().copied());
     }
-    match injection.end() {
-        Sent::Unchanged(sent) => {
-            assert_eq!(sent.concat(), body);
-            body.to_vec()
-        }
-        Sent::Changed { body: sent, original } => {
-            assert_eq!(original.concat(), body);
-            let sent = sent.concat();
-            assert!(sent.len() > body.len());
-            sent
-        }
-    }
+    sent
 }
 
 fn filtered(body: &[u8], size: usize) -> Vec<u8> {

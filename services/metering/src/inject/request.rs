@@ -1,7 +1,6 @@
-//! The request side: holds the body, and adds `stream_options.include_usage` at
-//! its end where the client asks for a stream and has not chosen itself.
+//! The request side: looks at the body, and says where `stream_options.include_usage`
+//! belongs in it if the client asks for a stream and has not chosen itself.
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
 
 use crate::inject::{Model, Refusals, may_change};
@@ -18,33 +17,18 @@ crate::wire::shape! { SHAPE ROWS {
     DATA_SOURCES = value("data_sources");
 } }
 
-/// What to do with a piece of the body.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Held {
-    /// It is held; send nothing yet.
-    Kept,
-    /// The body will not be changed: send these pieces and all that follow.
-    Release(Vec<Bytes>),
-}
-
-/// The body to send.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// As the client sent it.
-    Unchanged(Vec<Bytes>),
-    /// With the option added.
-    Changed {
-        /// What to send.
-        body: Vec<Bytes>,
-        /// What the client sent, should the upstream refuse.
-        original: Vec<Bytes>,
-    },
+/// What asks for usage, and where in the body it belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addition {
+    /// Bytes of the body before it.
+    pub at: usize,
+    /// What is added.
+    pub text: &'static [u8],
 }
 
 /// One request that may be changed.
 #[derive(Debug)]
 pub struct Injection {
-    pieces: Vec<Bytes>,
     held: usize,
     limit: usize,
     scanner: Scanner,
@@ -73,7 +57,6 @@ impl Injection {
             return None;
         }
         Some(Self {
-            pieces: Vec::new(),
             held: 0,
             limit,
             scanner: Scanner::new(&Limits::default()),
@@ -83,15 +66,12 @@ impl Injection {
         })
     }
 
-    /// A piece of the body.
-    pub fn push(&mut self, piece: Bytes) -> Held {
-        let sound = self.scan(&piece);
+    /// A piece of the body. Returns whether it may still be changed; if not, all of it
+    /// is to be sent as it came.
+    pub fn push(&mut self, piece: &[u8]) -> bool {
+        let sound = self.scan(piece);
         self.held += piece.len();
-        self.pieces.push(piece);
-        if sound && self.held <= self.limit && !self.is_chosen() {
-            return Held::Kept;
-        }
-        Held::Release(std::mem::take(&mut self.pieces))
+        sound && self.held <= self.limit && !self.is_chosen()
     }
 
     /// Scans a piece, and notes where the two objects of interest end. Returns
@@ -131,15 +111,9 @@ impl Injection {
         Model::named(self.slots.text(MODEL))
     }
 
-    /// The body as the client sent it.
+    /// The body has ended. `None`: it is sent as it came.
     #[must_use]
-    pub fn into_original(self) -> Vec<Bytes> {
-        self.pieces
-    }
-
-    /// The body has ended.
-    #[must_use]
-    pub fn end(self) -> Sent {
+    pub fn end(self) -> Option<Addition> {
         let options = self.slots.get(OPTIONS);
         let place = match options {
             None => self.end,
@@ -147,26 +121,12 @@ impl Injection {
             Some(_) => None,
         };
         let stream = self.scanner.is_done() && self.slots.is_true(STREAM) && !self.is_chosen();
-        let Some(place) = place.filter(|_| stream) else { return Sent::Unchanged(self.pieces) };
+        let at = place.filter(|_| stream)?;
         let text: &'static [u8] = match options {
             Some(Value::Object(0)) => br#""include_usage":true"#,
             Some(_) => br#","include_usage":true"#,
             None => br#","stream_options":{"include_usage":true}"#,
         };
-        let mut body = Vec::with_capacity(self.pieces.len() + 2);
-        let mut start = 0;
-        for piece in &self.pieces {
-            let end = start + piece.len();
-            if (start..end).contains(&place) {
-                body.push(piece.slice(..place - start));
-                body.push(Bytes::from_static(text));
-                body.push(piece.slice(place - start..));
-            } else {
-                body.push(piece.clone());
-            }
-            start = end;
-        }
-        body.retain(|piece| !piece.is_empty());
-        Sent::Changed { body, original: self.pieces }
+        Some(Addition { at, text })
     }
 }

@@ -3,7 +3,6 @@
 //! the compiler, and nothing here is a read-modify-write.
 
 use std::{
-    net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -16,18 +15,10 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::{activity::Activity, core::Core, forward::ResponseBody};
+use crate::{activity::Activity, bridge::BridgedBody};
 
 /// One connection of a client.
-pub(crate) struct Client {
-    /// The core that serves it.
-    pub(crate) core: Arc<Core>,
-    /// Where it is, as far as modash or a load balancer that it trusts can tell.
-    pub(crate) address: IpAddr,
-    /// Whether it speaks TLS with modash.
-    pub(crate) secure: bool,
-    /// It is one too many: all that it gets is 503.
-    pub(super) surplus: bool,
+pub(super) struct Client {
     /// For those who look for room.
     pub(super) activity: Arc<Activity>,
     /// Requests whose response is not handed over yet.
@@ -40,18 +31,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(
-        core: Arc<Core>,
-        address: IpAddr,
-        secure: bool,
-        surplus: bool,
-        activity: Arc<Activity>,
-    ) -> Self {
+    pub(super) fn new(activity: Arc<Activity>) -> Self {
         Self {
-            core,
-            address,
-            secure,
-            surplus,
             activity,
             active: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
@@ -106,19 +87,19 @@ impl Drop for Active {
 
 /// The body of a response; its request is active as long as it lasts.
 pub(super) struct ActiveBody {
-    body: ResponseBody,
+    body: BridgedBody,
     _active: Active,
 }
 
 impl ActiveBody {
-    pub(super) fn new(body: ResponseBody, active: Active) -> Self {
+    pub(super) fn new(body: BridgedBody, active: Active) -> Self {
         Self { body, _active: active }
     }
 }
 
 impl Body for ActiveBody {
     type Data = Bytes;
-    type Error = <ResponseBody as Body>::Error;
+    type Error = <BridgedBody as Body>::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

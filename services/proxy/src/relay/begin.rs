@@ -13,11 +13,10 @@ use super::{
     answer::own,
     buffer::with_lines,
     facts,
+    hold::Holding,
     turn::{Answering, Sending, Turn},
-    upstream::Upstream,
 };
 use crate::{
-    bridge::Bridge,
     core::Counters,
     error::{Refusal, json_response, too_many_connections},
     exchange::{Exchange, Running},
@@ -30,9 +29,10 @@ use crate::{
 struct Sent {
     pool: Arc<Pool>,
     name: Arc<str>,
+    http2: bool,
     running: Option<Running>,
-    /// hyper sends it, and meters it.
-    bridged: bool,
+    /// It may be changed.
+    holding: Option<Box<Holding>>,
 }
 
 impl Relay {
@@ -97,21 +97,14 @@ impl Relay {
                 (&upstream.pool, upstream.name.clone(), Some(host), rest, Some(upstream))
             }
         };
+        let http2 = pool.wants_http2(self.client.is_http2(), read.hop.upgrade);
+        if http2 && http::Uri::try_from(target).is_err() {
+            return Err(refuse(Refusal::BadTarget));
+        }
         let added = forwarded(&self.peer, head, lines);
         let aid = &self.core.aid;
         let parts = upstream.map(|upstream| (upstream, facts::parts(read, head, lines)));
-        let bridged = !pool.relays(read.hop.upgrade)
-            || parts.as_ref().is_some_and(|(upstream, parts)| aid.injects(parts, upstream));
-        self.to_upstream.release();
-        if bridged {
-            if http::Uri::try_from(target).is_err() {
-                return Err(refuse(Refusal::BadTarget));
-            }
-            // As it came: `forward` routes and meters it.
-            let changes = RequestChanges { target: [target, b""], host: None, added: &added };
-            read.write(head, lines, &changes, self.to_upstream.bytes());
-            return Ok(Sent { pool: pool.clone(), name, running: None, bridged });
-        }
+        let injection = parts.as_ref().and_then(|(upstream, parts)| aid.injection(parts, upstream));
         let running = parts.map(|(_, parts)| {
             let exchange = Exchange::begin(&parts, name.clone(), aid.calibration.clone());
             Running::begin(exchange, self.core.shared.clone())
@@ -128,27 +121,40 @@ impl Relay {
                 [&joined[..], if rest == b"*" { b"" } else { rest }]
             }
         };
+        if injection.is_some() {
+            // The client is asked for the body at once.
+            lines.drop_all(head, "expect");
+        }
         let changes = RequestChanges { target, host, added: &added };
-        read.write(head, lines, &changes, self.to_upstream.bytes());
-        Ok(Sent { pool: pool.clone(), name, running, bridged })
+        self.to_upstream.release();
+        let output = self.to_upstream.bytes();
+        read.write(head, lines, &changes, output);
+        let head = output.len();
+        let holding = injection.map(|injection| Box::new(Holding { injection, head }));
+        Ok(Sent { pool: pool.clone(), name, http2, running, holding })
     }
 
     fn take_turn(&mut self, request: RequestHead, is_head: bool, repeatable: bool, sent: Sent) {
         let body = Body::new(request.framing, true);
-        let Sent { pool, name, running, bridged } = sent;
-        let turn = Box::new(Turn {
+        let Sent { pool, name, http2, running, holding } = sent;
+        let mut turn = Box::new(Turn {
             request,
             is_head,
             repeatable,
             running,
             name,
             pool,
+            http2,
             body_wanted: body.has_ended(),
             body,
+            request_trailers: None,
             sending: Sending::Open,
             unsent: None,
             retried: false,
             answering: Answering::Head(HeadScan::default()),
+            asked: None,
+            filter: None,
+            trailers: Vec::new(),
             unchunked: false,
             closes: false,
             keeps_upstream: false,
@@ -160,20 +166,14 @@ impl Relay {
         {
             exchange.request_end();
         }
-        if bridged {
-            self.turn = Some(turn);
-            self.upstream = Some(Upstream::Bridged(Bridge::open(self.core.clone())));
-            self.phase = Phase::Relaying;
-            return;
+        match holding {
+            Some(holding) => {
+                self.ask_for_body(&mut turn);
+                self.phase = Phase::Holding(holding);
+            }
+            None => self.connect(&mut turn),
         }
-        let lease = turn.pool.lease_idle();
-        let connecting = lease.is_none().then(|| turn.pool.clone().lease(false));
         self.turn = Some(turn);
-        match (lease, connecting) {
-            (Some(lease), _) => self.use_lease(lease),
-            (None, Some(connecting)) => self.phase = Phase::Connecting(Box::pin(connecting)),
-            (None, None) => {}
-        }
     }
 }
 
@@ -213,7 +213,7 @@ fn forwarded(peer: &super::Peer, head: &[u8], lines: &mut Lines) -> Vec<u8> {
         add(PROTO, if peer.secure { b"https" } else { b"http" });
     }
     if absent(HOST)
-        && let Some(host) = lines.value(head, "host")
+        && let Some(host) = lines.value(head, "host").filter(|host| !host.is_empty())
     {
         add(HOST, host);
     }
@@ -223,6 +223,11 @@ fn forwarded(peer: &super::Peer, head: &[u8], lines: &mut Lines) -> Vec<u8> {
 /// Whether a request has bytes behind its head.
 pub(super) fn has_body(read: &RequestHead) -> bool {
     !matches!(read.framing, Framing::None | Framing::Length(0))
+}
+
+/// Whether a client knows chunks (RFC 9112 7.1).
+pub(super) fn takes_chunks(read: &RequestHead) -> bool {
+    read.version == Version::Http11
 }
 
 /// Whether a client may get interim responses (RFC 9110 15.2).

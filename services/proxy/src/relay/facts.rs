@@ -1,7 +1,9 @@
 //! A head in the form in which metering and routing know it.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request::Parts};
+use http::{HeaderMap, Method, Request, Uri, Version, request::Parts};
 use modash_http1::{Lines, RequestHead};
+
+use crate::frames;
 
 /// A request head.
 pub(super) fn parts(read: &RequestHead, head: &[u8], lines: &Lines) -> Parts {
@@ -18,15 +20,7 @@ pub(super) fn parts(read: &RequestHead, head: &[u8], lines: &Lines) -> Parts {
 
 /// Header lines.
 pub(super) fn headers(head: &[u8], lines: &Lines) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(16);
-    for line in lines.iter() {
-        let name = HeaderName::from_bytes(line.name.of(head));
-        let value = HeaderValue::from_bytes(line.value.of(head));
-        if let (Ok(name), Ok(value)) = (name, value) {
-            headers.append(name, value);
-        }
-    }
-    headers
+    frames::headers(head, lines, |_| true)
 }
 
 /// A target as metering knows it. What no URI may have is escaped; what is sent on

@@ -8,21 +8,22 @@ use std::{
 };
 
 use http::StatusCode;
-use modash_http1::{Body, Framing, HeadScan, ResponseHead};
+use modash_http1::{Body, Framing, HeadScan, Part, ResponseHead};
 use tokio::time::Instant;
 
 use super::{
     MAX_UNWANTED, Phase, Relay, Stop,
-    begin::takes_informational,
+    begin::{takes_chunks, takes_informational},
     buffer::{poll_send, with_lines},
-    facts, tunnel,
+    facts,
+    hold::{end_filtered, reframe},
+    tunnel,
     turn::{Answering, Sending, Turn},
-    upstream::Upstream,
 };
 use crate::{
     error::{SWITCHED_UNASKED, UpstreamFailure},
-    exchange::Ending,
-    stream::Stream,
+    exchange::{Ending, Running},
+    upstream::Lease,
 };
 
 /// How long an upstream may say nothing to `Expect: 100-continue`. As long as curl
@@ -86,10 +87,7 @@ impl Relay {
                 return Poll::Ready(left);
             }
             match ready!(self.poll_alarm(turn, waits, context)) {
-                Ring::Continue => {
-                    turn.body_wanted = true;
-                    self.to_client.bytes().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-                }
+                Ring::Continue => self.ask_for_body(turn),
                 Ring::NoHead(limit) => {
                     return Poll::Ready(Err(Stop::Failed(UpstreamFailure::NoHead(limit))));
                 }
@@ -139,19 +137,17 @@ impl Relay {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Stop>> {
         loop {
-            self.pass_request(turn)?;
+            turn.pass(&mut self.from_client, |_| ())?;
             let Some(upstream) = &mut self.upstream else { return Poll::Pending };
-            let (stream, mut sent) = upstream.parts();
+            let (stream, sent) = upstream.parts();
             let polled = poll_send(
                 stream,
                 &mut self.to_upstream,
                 &mut self.from_client,
                 context,
                 |head, body| {
-                    if let Some(sent) = &mut sent {
-                        sent.add(head);
-                        sent.add(body);
-                    }
+                    sent.add(head);
+                    sent.add(body);
                 },
             );
             if ready!(polled).is_err() {
@@ -159,6 +155,10 @@ impl Relay {
                 return Poll::Ready(Ok(()));
             }
             if turn.body.has_ended() {
+                if ready!(self.poll_finish_request(turn, context)).is_err() {
+                    turn.sending = Sending::Refused;
+                    return Poll::Ready(Ok(()));
+                }
                 turn.sending = Sending::Done;
                 turn.waits_since = None;
                 self.from_client.release();
@@ -171,24 +171,29 @@ impl Relay {
         }
     }
 
-    /// Judges what came of the request's body.
-    fn pass_request(&mut self, turn: &mut Turn) -> Result<(), Stop> {
-        if turn.body.has_ended() {
-            return Ok(());
+    /// Hands on the trailers of a request that have no place in its bytes.
+    fn poll_finish_request(
+        &mut self,
+        turn: &mut Turn,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(upstream) = self.upstream.as_mut().filter(|upstream| upstream.is_http2()) else {
+            return Poll::Ready(Ok(()));
+        };
+        if turn.request_trailers.is_none() {
+            turn.request_trailers = ready!(self.client.poll_trailers(context))?;
         }
-        let unjudged = self.from_client.unjudged();
-        let exchange = turn.running.as_ref().map(crate::exchange::Running::exchange);
-        let passed = turn.body.pass(unjudged, |data| {
-            if let Some(exchange) = exchange {
-                exchange.request_data(&unjudged[data]);
-            }
-        });
-        let passed = passed.map_err(|fault| Stop::Failed(UpstreamFailure::BadBody(fault)))?;
-        if let (true, Some(exchange)) = (turn.body.has_ended(), exchange) {
-            exchange.request_end();
+        upstream.poll_finish(turn.request_trailers.as_ref(), context)
+    }
+
+    /// The same of a response.
+    fn poll_finish_response(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        if let Some(upstream) = self.upstream.as_mut().filter(|_| self.client.is_http2()) {
+            let trailers = ready!(upstream.poll_trailers(context));
+            let trailers = trailers.map_err(|_| Stop::Broken(Ending::UpstreamBroke))?;
+            self.client.finish(trailers);
         }
-        self.from_client.pass(passed);
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// Hands the response on. Ready when all of it has left, or with another phase.
@@ -199,9 +204,11 @@ impl Relay {
     ) -> Poll<Result<(), Stop>> {
         loop {
             ready!(self.poll_to_client(context))?;
-            if matches!(turn.answering, Answering::Ended) || matches!(self.phase, Phase::Tunnel(_))
-            {
+            if !matches!(self.phase, Phase::Relaying) {
                 return Poll::Ready(Ok(()));
+            }
+            if matches!(turn.answering, Answering::Ended) {
+                return self.poll_finish_response(context);
             }
             if self.judge_response(turn)? {
                 continue;
@@ -210,9 +217,7 @@ impl Relay {
             let filled = ready!(self.from_upstream.poll_fill(upstream.stream(), context));
             match filled {
                 Ok(1..) if matches!(turn.answering, Answering::Head(_)) => {
-                    if let Some(lease) = upstream.lease() {
-                        lease.answered();
-                    }
+                    upstream.answered();
                 }
                 Ok(1..) => turn.waits_since = None,
                 Ok(_) => self.upstream_ended(turn, None)?,
@@ -240,21 +245,34 @@ impl Relay {
                 if unjudged.is_empty() {
                     return Ok(false);
                 }
-                let exchange = turn.running.as_ref().map(crate::exchange::Running::exchange);
-                let unchunked = turn.unchunked.then(|| self.to_client.bytes());
-                let mut output = unchunked;
-                let passed = body.pass(unjudged, |data| {
-                    let data = &unjudged[data];
-                    if let Some(exchange) = exchange {
-                        exchange.response_data(data);
-                        exchange.forwarded(data.len());
+                let exchange = turn.running.as_ref().map(Running::exchange);
+                let mut filter = turn.filter.as_deref_mut();
+                let reframes = filter.is_some() || turn.unchunked;
+                let passed = body.pass_parts(unjudged, |part| match part {
+                    Part::Data(range) => {
+                        let data = &unjudged[range];
+                        if let Some(exchange) = exchange {
+                            exchange.response_data(data);
+                        }
+                        let mut length = data.len();
+                        if reframes {
+                            let output = self.to_client.bytes();
+                            length = reframe(filter.as_deref_mut(), turn.unchunked, data, output);
+                        }
+                        if let Some(exchange) = exchange {
+                            exchange.forwarded(length);
+                        }
                     }
-                    if let Some(output) = &mut output {
-                        output.extend_from_slice(data);
+                    Part::Trailers(range) if filter.is_some() => {
+                        turn.trailers.extend_from_slice(&unjudged[range]);
                     }
+                    Part::Trailers(_) => {}
                 });
                 let passed = passed.map_err(|_| Stop::Broken(Ending::UpstreamBroke))?;
-                if turn.unchunked {
+                if filter.is_some_and(|filter| filter.is_broken()) {
+                    return Err(Stop::Broken(Ending::UpstreamBroke));
+                }
+                if reframes {
                     self.from_upstream.skip(passed);
                 } else {
                     self.from_upstream.pass(passed);
@@ -272,6 +290,14 @@ impl Relay {
     /// the last byte.
     fn response_ended(&mut self, turn: &mut Turn) {
         turn.answering = Answering::Ended;
+        if let Some(mut filter) = turn.filter.take() {
+            let trailers = std::mem::take(&mut turn.trailers);
+            let output = self.to_client.bytes();
+            let length = end_filtered(&mut filter, turn.unchunked, &trailers, output);
+            if let Some(exchange) = turn.exchange() {
+                exchange.forwarded(length);
+            }
+        }
         turn.end(Ending::Complete);
         let surplus = self.from_upstream.unjudged().len();
         if surplus > 0 {
@@ -289,23 +315,47 @@ impl Relay {
             if read.status == 101 && !turn.request.hop.upgrade {
                 return Err(Stop::Failed(UpstreamFailure::Closed(SWITCHED_UNASKED.to_owned())));
             }
-            if read.is_informational() && !takes_informational(&turn.request) {
-                return Ok(read);
+            let mut changes =
+                read.changes(&turn.request, !self.peer.activity.closing.is_cancelled());
+            if read.is_informational() {
+                if takes_informational(&turn.request) {
+                    read.write(head, lines, &changes, self.to_client.bytes());
+                }
+                return Ok(Some(read));
             }
-            if !read.is_informational()
-                && let Some(exchange) = turn.exchange()
-            {
+            if turn.exchange().is_some() {
                 let status = StatusCode::from_u16(read.status).unwrap_or_default();
+                if turn.is_refused(status) {
+                    return Ok(None);
+                }
                 let headers = facts::headers(head, lines);
-                exchange.response_head(status, &headers);
+                turn.filter = turn.filter(&self.core.aid, status, &headers);
+                if let Some(exchange) = turn.exchange() {
+                    exchange.response_head(status, &headers);
+                }
                 self.core.aid.note(&turn.name, &headers);
             }
-            let changes = read.changes(&turn.request, !self.peer.activity.closing.is_cancelled());
+            if turn.filter.is_some() {
+                // The length changes, and the filter writes plain text.
+                lines.drop_all(head, "content-encoding");
+                changes.rechunked = true;
+                if !takes_chunks(&turn.request) {
+                    changes.unchunked = true;
+                    changes.connection = Some(b"close");
+                }
+            }
+            if self.upstream.as_ref().is_some_and(Lease::is_http2) {
+                self.client.expect_finish();
+            }
             turn.unchunked = changes.unchunked;
             turn.closes = changes.connection == Some(b"close");
             read.write(head, lines, &changes, self.to_client.bytes());
-            Ok(read)
+            Ok(Some(read))
         })?;
+        let Some(read) = read else {
+            self.send_unchanged(turn);
+            return Ok(());
+        };
         self.from_upstream.skip(length);
         if read.is_informational() {
             turn.body_wanted |= read.status == 100;
@@ -320,10 +370,8 @@ impl Relay {
         turn.waits_since = None;
         turn.keeps_upstream = read.keeps_alive();
         turn.streams = !matches!(read.framing, Framing::Length(_) | Framing::None);
-        if let Some(seconds) = read.hop.timeout
-            && let Some(lease) = self.upstream.as_mut().and_then(Upstream::lease)
-        {
-            lease.announced(seconds);
+        if let (Some(seconds), Some(upstream)) = (read.hop.timeout, &self.upstream) {
+            upstream.announced(seconds);
         }
         let body = Body::new(read.framing, false);
         let ended = body.has_ended();
@@ -339,10 +387,8 @@ impl Relay {
         turn.keeps_upstream = false;
         match &mut turn.answering {
             Answering::Head(_) => {
-                if let Some(lease) = self.upstream.as_mut().and_then(Upstream::lease)
-                    && lease.reused
-                {
-                    turn.unsent = lease.unsent(error.is_none());
+                if let Some(upstream) = self.upstream.as_mut().filter(|upstream| upstream.reused) {
+                    turn.unsent = upstream.unsent(error.is_none());
                 }
                 let cause = match error {
                     Some(error) => {
@@ -386,7 +432,7 @@ impl Relay {
             return Poll::Ready(Ok(()));
         }
         loop {
-            self.pass_request(turn)?;
+            turn.pass(&mut self.from_client, |_| ())?;
             let passed = self.from_client.waiting().len();
             self.from_client.skip(0);
             let Phase::Unsent { left, .. } = &mut self.phase else { return Poll::Ready(Ok(())) };
@@ -409,8 +455,7 @@ impl Relay {
         turn: &mut Turn,
         failure: UpstreamFailure,
     ) -> Result<Option<UpstreamFailure>, Stop> {
-        let lease = self.upstream.as_mut().and_then(Upstream::lease);
-        let reused = lease.is_some_and(|lease| lease.reused);
+        let reused = self.upstream.as_ref().is_some_and(|upstream| upstream.reused);
         let closed = matches!(failure, UpstreamFailure::Closed(_));
         let unsent = turn.unsent.take();
         if !reused || !closed || turn.retried || !(turn.repeatable || unsent.is_some()) {
@@ -430,7 +475,7 @@ impl Relay {
         turn.answering = Answering::Head(HeadScan::default());
         self.from_upstream.forget_unjudged();
         self.upstream = None;
-        self.phase = Phase::Connecting(Box::pin(turn.pool.clone().lease(true)));
+        self.wait_for_lease(turn, true);
         Ok(None)
     }
 
@@ -442,11 +487,11 @@ impl Relay {
         let Some(turn) = self.turn.take() else { return };
         self.alarm.set(None);
         let whole = turn.sending == Sending::Done;
-        if let Some(Upstream::Direct(lease)) = self.upstream.take()
+        if let Some(upstream) = self.upstream.take()
             && whole
             && turn.keeps_upstream
         {
-            lease.give_back(turn.streams);
+            upstream.give_back(turn.streams);
         }
         self.to_upstream.release();
         self.phase = match (whole, turn.closes || self.peer.activity.closing.is_cancelled()) {
@@ -459,11 +504,4 @@ impl Relay {
 
 fn no_response(fault: &modash_http1::Fault) -> Stop {
     Stop::Failed(UpstreamFailure::Closed(format!("what it sent is no response: {fault}")))
-}
-
-impl Stream {
-    /// The other side sees a reset when this one is dropped.
-    pub(super) fn reset(&self) {
-        let _ = socket2::SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
-    }
 }

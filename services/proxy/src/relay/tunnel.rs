@@ -97,8 +97,7 @@ impl Relay {
                 if let Some(turn) = &mut self.turn {
                     turn.end(Ending::Complete);
                 }
-                let Some(client) = &mut self.client else { return Poll::Ready(Ok(())) };
-                let _ = ready!(Pin::new(client).poll_shutdown(context));
+                let _ = ready!(Pin::new(&mut self.client).poll_shutdown(context));
                 return Poll::Ready(Ok(()));
             }
             let Some(upstream) = &mut self.upstream else { return Poll::Ready(Ok(())) };

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use modash_http1::{Body, HeadScan, RequestHead};
 use tokio::time::Instant;
 
+use super::{Stop, buffer::Input, hold::Asked};
 use crate::{
+    asking::Filter,
+    error::UpstreamFailure,
     exchange::{Ending, Exchange, Running},
     upstream::Pool,
 };
@@ -42,7 +46,11 @@ pub(super) struct Turn {
     /// Name of the upstream.
     pub(super) name: Arc<str>,
     pub(super) pool: Arc<Pool>,
+    /// HTTP/2 is tried.
+    pub(super) http2: bool,
     pub(super) body: Body,
+    /// Trailers of a body over HTTP/2 with a length.
+    pub(super) request_trailers: Option<HeaderMap>,
     pub(super) sending: Sending,
     /// What was written of it, if none of that can have arrived.
     pub(super) unsent: Option<Vec<u8>>,
@@ -51,7 +59,14 @@ pub(super) struct Turn {
     /// Bytes of the body came from the client, or it was asked for them.
     pub(super) body_wanted: bool,
     pub(super) answering: Answering,
-    /// Chunks are taken off the response.
+    /// More is asked for than the client did.
+    pub(super) asked: Option<Asked>,
+    /// Hides from the client that more was asked for. What it leaves is chunked, unless
+    /// the response is `unchunked`.
+    pub(super) filter: Option<Box<Filter>>,
+    /// Trailer section of a filtered response.
+    pub(super) trailers: Vec<u8>,
+    /// The client gets no chunks.
     pub(super) unchunked: bool,
     /// The client's connection ends behind the response.
     pub(super) closes: bool,
@@ -69,8 +84,34 @@ impl Turn {
         self.running.as_ref().map(Running::exchange)
     }
 
+    /// Judges what came of the request's body, and shows it to `data` too.
+    pub(super) fn pass(
+        &mut self,
+        input: &mut Input,
+        mut data: impl FnMut(&[u8]),
+    ) -> Result<(), Stop> {
+        if self.body.has_ended() {
+            return Ok(());
+        }
+        let unjudged = input.unjudged();
+        let exchange = self.running.as_ref().map(Running::exchange);
+        let passed = self.body.pass(unjudged, |range| {
+            let piece = &unjudged[range];
+            if let Some(exchange) = exchange {
+                exchange.request_data(piece);
+            }
+            data(piece);
+        });
+        let passed = passed.map_err(|fault| Stop::Failed(UpstreamFailure::BadBody(fault)))?;
+        if let (true, Some(exchange)) = (self.body.has_ended(), exchange) {
+            exchange.request_end();
+        }
+        input.pass(passed);
+        Ok(())
+    }
+
     /// A connection is there; `new`: it was opened for this request.
-    pub(super) fn connected(&mut self, new: bool) {
+    pub(super) fn connected(&self, new: bool) {
         let Some(exchange) = self.exchange() else { return };
         if new {
             exchange.connected();

@@ -2,10 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use http::{
-    HeaderValue, Uri,
-    uri::{Authority, PathAndQuery},
-};
+use http::{HeaderValue, uri::Authority};
 use url::Url;
 
 const H2C: &str = "h2c://";
@@ -69,18 +66,6 @@ impl BaseUrl {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.url.port_or_known_default().unwrap_or(80)
-    }
-
-    /// The request target in origin form: the base path and then `path_and_query`
-    /// as the client sent it, byte for byte. `None` only if the two together are
-    /// no valid target.
-    #[must_use]
-    pub fn target(&self, path_and_query: &PathAndQuery) -> Option<Uri> {
-        if self.base_path.is_empty() {
-            return Some(Uri::from(path_and_query.clone()));
-        }
-        let joined = format!("{}{}", self.base_path, path_and_query.as_str());
-        PathAndQuery::from_maybe_shared(bytes::Bytes::from(joined)).ok().map(Uri::from)
     }
 }
 
@@ -168,19 +153,6 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn target(base: &str, path: &'static str) -> String {
-        let base: BaseUrl = base.parse().unwrap();
-        base.target(&PathAndQuery::from_static(path)).unwrap().to_string()
-    }
-
-    #[test]
-    fn a_base_path_is_joined_with_one_slash() {
-        assert_eq!(target("http://h/base/", "/v1/x?a=b"), "/base/v1/x?a=b");
-        assert_eq!(target("http://h/base", "/v1/x"), "/base/v1/x");
-        assert_eq!(target("http://h", "/v1/x?"), "/v1/x?");
-        assert_eq!(target("http://h/", "/"), "/");
-    }
 
     #[test]
     fn the_host_header_leaves_out_the_default_port() {

@@ -81,20 +81,9 @@ impl Habits {
         true
     }
 
-    /// An answer said `Keep-Alive` with this value.
-    pub(super) fn announced(&mut self, value: &str) {
-        let parameters = value.split(',').filter_map(|parameter| parameter.split_once('='));
-        let timeout = parameters
-            .filter(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))
-            .find_map(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok());
-        if let Some(seconds) = timeout {
-            self.announced_seconds(seconds);
-        }
-    }
-
-    /// The same, of which only `timeout` was read.
-    pub(super) fn announced_seconds(&mut self, seconds: u64) {
-        self.announced = Some(Duration::from_secs(seconds));
+    /// An answer said `Keep-Alive: timeout=` with this time.
+    pub(super) fn announced(&mut self, timeout: Duration) {
+        self.announced = Some(timeout);
     }
 
     fn rest(&self, after: After) -> Duration {
@@ -180,17 +169,11 @@ mod tests {
     }
 
     #[test]
-    fn the_announced_time_counts_if_it_is_a_number() {
-        for (value, allowed) in [
-            ("timeout=5, max=100", false),
-            ("max=100, Timeout=\"5\"", false),
-            ("max=5", true),
-            ("timeout=soon", true),
-            ("timeout=18446744073709551615", true),
-        ] {
+    fn an_announced_time_counts_as_far_as_it_is_short() {
+        for (seconds, allowed) in [(5, false), (60, true), (u64::MAX, true)] {
             let mut habits = Habits::default();
-            habits.announced(value);
-            assert_eq!(habits.allow(After::Document, ms(4_000)), allowed, "{value}");
+            habits.announced(Duration::from_secs(seconds));
+            assert_eq!(habits.allow(After::Document, ms(4_000)), allowed, "{seconds}");
         }
     }
 }

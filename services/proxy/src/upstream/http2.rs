@@ -15,8 +15,12 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+mod stream;
+mod upload;
+
+pub(super) use self::stream::Stream;
+use self::upload::Upload;
 use super::socket::Link;
-use crate::tap::RequestTap;
 
 /// Most requests that share a connection, also where the upstream allows more.
 const MOST_STREAMS: usize = 100;
@@ -61,8 +65,8 @@ pub(super) struct Connections {
     pub(super) freed: Arc<Notify>,
 }
 
-type Sender = http2::SendRequest<RequestTap>;
-type Driver = http2::Connection<TokioIo<Link>, RequestTap, TokioExecutor>;
+type Sender = http2::SendRequest<Upload>;
+type Driver = http2::Connection<TokioIo<Link>, Upload, TokioExecutor>;
 
 struct Connection {
     sender: Sender,
@@ -79,7 +83,7 @@ struct Load {
 
 /// The right to one stream; given back when dropped.
 pub(super) struct Lease {
-    pub(super) sender: Sender,
+    sender: Sender,
     load: Arc<Load>,
 }
 

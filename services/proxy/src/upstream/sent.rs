@@ -2,8 +2,6 @@
 //! long as it may have to be sent again, and the rule for that. Knows nothing of
 //! HTTP or of the connection.
 
-use std::io::IoSlice;
-
 /// Largest request, head included, that is kept to be sent again.
 const MOST_KEPT: usize = 256 * 1024;
 
@@ -46,18 +44,14 @@ impl Sent {
         }
     }
 
-    /// The first `length` bytes of these belong to the request.
-    pub(super) fn add_slices(&mut self, slices: &[IoSlice<'_>], mut length: usize) {
-        for slice in slices {
-            let part = slice.len().min(length);
-            self.add(&slice[..part]);
-            length -= part;
-        }
-    }
-
     /// It is not sent again: an answer has begun.
     pub(super) fn forget(&mut self) {
         self.bytes = None;
+    }
+
+    /// Whether all of it is here.
+    pub(super) fn is_whole(&self) -> bool {
+        self.bytes.as_ref().is_some_and(|bytes| !bytes.is_empty())
     }
 
     /// The bytes written so far.
@@ -73,7 +67,7 @@ impl Sent {
     pub(super) fn may_go_again(&self, ended: Ended) -> bool {
         let taken = ended.written.saturating_sub(self.before);
         let untouched = ended.in_order && ended.unacknowledged.is_some_and(|bytes| bytes >= taken);
-        self.bytes.as_ref().is_some_and(|bytes| !bytes.is_empty()) && (taken == 0 || untouched)
+        self.is_whole() && (taken == 0 || untouched)
     }
 }
 
@@ -109,7 +103,7 @@ mod tests {
         sent.begin(true, 0);
         sent.add(&[0; MOST_KEPT]);
         assert_eq!(sent.bytes().len(), MOST_KEPT);
-        sent.add_slices(&[IoSlice::new(b""), IoSlice::new(b"ab")], 1);
+        sent.add(b"a");
         assert!(sent.bytes().is_empty());
         assert!(!sent.may_go_again(Ended { in_order: true, written: 0, unacknowledged: Some(0) }));
     }
