@@ -14,6 +14,7 @@ mod journal;
 mod keeper;
 mod live;
 mod log;
+mod running;
 mod spool;
 mod stream;
 mod wire;
@@ -40,16 +41,16 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    core::Shared,
     fault::thread_begins,
     usage_event::{EncodedEvent, EventMaker},
     vital::{Death, Vital},
 };
-pub(crate) use directory::{default_directory, directory_of};
-pub(crate) use journal::{Journal, JournalFile, Slot};
+pub(crate) use directory::directory_of;
+pub(crate) use journal::{Journal, JournalFile};
 use keeper::{DiskState, Keeper, SharedSpool};
 use live::EndedRequests;
 pub(crate) use log::LogConfig;
+pub(crate) use running::{Running, Shared};
 use spool::{Counts, Spool, WINDOW};
 
 /// How often the journals are read while there is something in them, and while there

@@ -15,12 +15,7 @@ use modash_metering::{BodyEnd, Calibration, Limits, Meter, Reading};
 use modash_proto::v1::RequestPhase;
 use uuid::Uuid;
 
-use crate::{
-    core::{Counters, Shared},
-    emit::Slot,
-    fault::meter_looks,
-    request_facts::RequestFacts,
-};
+use crate::{fault::meter_looks, request_facts::RequestFacts};
 
 /// One request and its response.
 pub(crate) struct Exchange {
@@ -37,9 +32,6 @@ pub(crate) struct Exchange {
     pub(crate) facts: RequestFacts,
     /// Fingerprint of the credential, made when it is first asked for.
     pub(crate) client_key: OnceLock<Option<String>>,
-    /// Where the journal has it while it runs; freed when the last one who holds the
-    /// exchange lets go, after its event is in the journal.
-    pub(crate) slot: Option<Slot>,
     /// How far it is.
     pub(crate) progress: Progress,
     state: Mutex<State>,
@@ -140,7 +132,6 @@ impl Exchange {
             facts: RequestFacts::read(head),
             told: AtomicBool::new(false),
             client_key: OnceLock::new(),
-            slot: None,
             progress,
             state: Mutex::new(State {
                 metering_failed: meter.is_none(),
@@ -229,6 +220,13 @@ impl Exchange {
         self.told.load(Ordering::Relaxed)
     }
 
+    /// It ends now.
+    pub(crate) fn end(&self, ending: Ending) {
+        let duration = self.started.elapsed();
+        self.state().end = Some(End { ending, duration });
+        self.progress.set_phase(RequestPhase::Ended);
+    }
+
     /// Takes the result out; `None` if it has not ended or was taken before.
     pub(crate) fn take_finished(&self) -> Option<Finished> {
         let mut state = self.state();
@@ -303,111 +301,5 @@ impl Progress {
                 .store(u64::try_from(first).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
             self.set_phase(RequestPhase::Streaming);
         }
-    }
-}
-
-/// The one owner of a running exchange. Dropping it ends the exchange as left by
-/// the client, which is what a dropped request is.
-pub(crate) struct Running {
-    exchange: Arc<Exchange>,
-    shared: Arc<Shared>,
-    ended: bool,
-}
-
-impl Running {
-    /// Enters the exchange into its core's table.
-    pub(crate) fn begin(mut exchange: Exchange, shared: Arc<Shared>) -> Self {
-        exchange.slot = shared.journal.begin(&exchange);
-        let exchange = Arc::new(exchange);
-        shared.begin(&exchange);
-        Self { exchange, shared, ended: false }
-    }
-
-    /// The exchange.
-    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
-        &self.exchange
-    }
-
-    /// Ends it. Later calls change nothing.
-    pub(crate) fn end(&mut self, ending: Ending) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
-        let exchange = &self.exchange;
-        let duration = exchange.started.elapsed();
-        exchange.state().end = Some(End { ending, duration });
-        exchange.progress.set_phase(RequestPhase::Ended);
-        self.shared.end(exchange);
-        if exchange.metering_failed() {
-            Counters::add(&self.shared.counters.metering_failures);
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.end(Ending::ClientClosed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use modash_proto::v1::{Outcome, UsageEvent, UsageSource};
-    use prost::Message as _;
-
-    use super::*;
-
-    fn events(shared: &Shared) -> Vec<UsageEvent> {
-        let events = shared.journal.events();
-        events.iter().map(|event| UsageEvent::decode(event.as_ref()).unwrap()).collect()
-    }
-
-    #[test]
-    fn a_defect_in_metering_ends_metering_and_nothing_else() {
-        let request = http::Request::post("/v1/chat/completions").body(()).unwrap();
-        let (head, ()) = request.into_parts();
-        let exchange = Exchange::begin(&head, "default".into(), Arc::default());
-        let shared = Shared::for_tests();
-        let mut running = Running::begin(exchange, shared.clone());
-        let exchange = running.exchange().clone();
-        exchange.observe(|_| panic!("a defect on purpose"));
-        assert!(exchange.metering_failed());
-        exchange.request_data(b"{}");
-        exchange.response_head(StatusCode::OK, &HeaderMap::new());
-        exchange.response_data(b"{}");
-        exchange.forwarded(2);
-        running.end(Ending::Complete);
-        assert_eq!(shared.counters.metering_failures.load(Ordering::Relaxed), 1);
-        let event = &events(&shared)[0];
-        assert_eq!((event.status, event.outcome()), (Some(200), Outcome::Ok));
-        assert_eq!(event.usage_source(), UsageSource::Unparseable);
-    }
-
-    #[test]
-    fn a_defect_at_the_end_of_metering_is_a_failure_too() {
-        let request = http::Request::post("/v1/chat/completions").body(()).unwrap();
-        let exchange = Exchange::begin(&request.into_parts().0, "default".into(), Arc::default());
-        let shared = Shared::for_tests();
-        let mut running = Running::begin(exchange, shared.clone());
-        crate::fault::break_metering_of_this_thread();
-        running.end(Ending::Complete);
-        assert_eq!(events(&shared)[0].usage_source(), UsageSource::Unparseable);
-        assert_eq!(shared.counters.metering_failures.load(Ordering::Relaxed), 1);
-    }
-
-    #[test]
-    fn an_exchange_ends_once_and_dropping_it_is_an_end() {
-        let (head, ()) = http::Request::get("/").body(()).unwrap().into_parts();
-        let shared = Shared::for_tests();
-        let exchange = Exchange::begin(&head, "default".into(), Arc::default());
-        let mut running = Running::begin(exchange, shared.clone());
-        assert_eq!(shared.in_flight_count(), 1);
-        running.end(Ending::UpstreamBroke);
-        drop(running);
-        assert_eq!(shared.in_flight_count(), 0);
-        let exchange = Exchange::begin(&head, "default".into(), Arc::default());
-        drop(Running::begin(exchange, shared.clone()));
-        let outcomes: Vec<_> = events(&shared).iter().map(UsageEvent::outcome).collect();
-        assert_eq!(outcomes, [Outcome::Truncated, Outcome::ClientClosed]);
     }
 }

@@ -10,11 +10,11 @@ mod asking;
 mod bridge;
 mod client_key;
 mod core;
+mod counters;
 mod emit;
 mod error;
 mod exchange;
 mod fault;
-mod forwarded;
 mod frames;
 mod listener;
 mod metrics;
@@ -37,8 +37,8 @@ use tokio::{net::TcpListener, sync::mpsc::Sender};
 use crate::{
     asking::StreamUsageAid,
     client_key::Fingerprinter,
-    core::{Core, Shared},
-    emit::{EmitConfig, Emitter, JournalFile, LogConfig, directory_of},
+    core::Core,
+    emit::{EmitConfig, Emitter, JournalFile, LogConfig, Shared, directory_of},
     fault::thread_begins,
     listener::{Admission, Intake, Port},
     route::Router,
@@ -48,11 +48,11 @@ use crate::{
 };
 #[cfg(debug_assertions)]
 pub use fault::{break_metering_every, break_thread};
-pub use forwarded::ForwardedHeaders;
-pub use listener::ListenerTlsFiles;
-pub use settings::{ClientConfig, ProxyConfig, ProxySettings, StreamUsage};
+pub use settings::{
+    BaseUrl, ClientConfig, ForwardedHeaders, HttpVersion, ListenerTlsFiles, PoolConfig,
+    ProxyConfig, ProxySettings, StreamUsage, TlsFiles, UpstreamConfig,
+};
 pub use tls_files::TlsFileError;
-pub use upstream::{BaseUrl, HttpVersion, PoolConfig, TlsFiles, UpstreamConfig};
 pub use vital::Death;
 
 /// How often old idle connections to upstreams are closed.
@@ -179,7 +179,7 @@ impl Proxy {
                 &self.tls,
                 &config.upstream_config,
                 config.threads,
-                &shared,
+                &shared.counters,
             );
             let core = Arc::new(Core { router, aid: aid.clone(), shared });
             let thread = CoreThread {

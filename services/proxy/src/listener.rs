@@ -22,12 +22,12 @@ use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use modash_runtime::Shutdown;
 use tokio::{
+    io::AsyncReadExt as _,
     net::{TcpListener, TcpStream},
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::tls::ListenerTlsFiles;
 pub(crate) use self::{admission::Admission, intake::Intake, port::Port};
 use self::{
     admission::MOST_SURPLUS,
@@ -37,9 +37,10 @@ use self::{
 use crate::{
     activity::Activities,
     bridge::bridge,
-    core::{Core, Counters},
+    core::Core,
+    counters::Counters,
     relay::{Ended, Peer, Relay},
-    stream::{Rewound, Stream},
+    stream::Stream,
 };
 
 /// How long a port that others took over is still served: handshakes that began
@@ -218,7 +219,8 @@ impl Connections {
             // Boxed: otherwise the task reserves space for this future twice.
             let relay = Box::pin(Relay::new(core.clone(), peer.clone(), stream));
             let Ended::Http2(stream, first) = relay.await else { return };
-            let stream = Rewound { first: first.into(), stream };
+            let (rest, writer) = tokio::io::split(stream);
+            let stream = tokio::io::join(io::Cursor::new(first).chain(rest), writer);
             let client = Arc::new(Client::new(activity));
             let service = {
                 let client = client.clone();

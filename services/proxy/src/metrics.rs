@@ -9,10 +9,7 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
 };
 
-use crate::{
-    core::Shared,
-    emit::{Emitter, SpoolStats},
-};
+use crate::emit::{Emitter, Shared, SpoolStats};
 
 /// Registers everything that the proxy counts.
 pub(crate) fn register(metrics: &Metrics, cores: Vec<Arc<Shared>>, emitter: Arc<Emitter>) {

@@ -40,7 +40,6 @@ use std::{
 use http::Request;
 use hyper::body::Incoming;
 use modash_http1::{Fault, HeadScan, Preface, preface};
-use tokio::io::AsyncWrite as _;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use self::{
@@ -51,9 +50,10 @@ use self::{
 };
 use crate::{
     activity::Activity,
-    core::{Core, Counters},
+    core::Core,
+    counters::Counters,
     error::UpstreamFailure,
-    forwarded::ForwardedHeaders,
+    settings::ForwardedHeaders,
     stream::Stream,
     upstream::{ConnectError, Lease},
 };
@@ -222,12 +222,12 @@ impl Relay {
 
     /// Reads from the client. 0: it has ended.
     fn poll_client(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.from_client.poll_fill(&mut self.client, context)
+        self.from_client.poll_fill(self.client.stream()?, context)
     }
 
     /// Writes what waits for the client.
     fn poll_to_client(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
-        let client = &mut self.client;
+        let client = self.client.stream().map_err(|_| Stop::Gone)?;
         let sent =
             poll_send(client, &mut self.to_client, &mut self.from_upstream, context, |_, _| ());
         ready!(sent).map_err(|_| Stop::Gone)?;
@@ -374,7 +374,8 @@ impl Relay {
     fn poll_last(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         ready!(self.poll_last_bytes(context))?;
         let Phase::Last { ignore } = self.phase else { return Poll::Ready(Ok(())) };
-        ready!(Pin::new(&mut self.client).poll_shutdown(context)).map_err(|_| Stop::Gone)?;
+        let client = self.client.stream().map_err(|_| Stop::Gone)?;
+        ready!(Pin::new(client).poll_shutdown(context)).map_err(|_| Stop::Gone)?;
         self.alarm.set(Some(self.peer.head_timeout));
         self.phase = if ignore > 0 { Phase::Lingering { ignore } } else { Phase::Closed };
         Poll::Ready(Ok(()))

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use crate::{
-    core::Shared,
-    upstream::{BaseUrl, Pool, Tls, UpstreamConfig},
+    counters::Counters,
+    settings::{BaseUrl, UpstreamConfig},
+    upstream::{Pool, Tls},
 };
 
 /// Name of the upstream without a name.
@@ -42,14 +43,14 @@ impl Router {
         tls: &Tls,
         config: &UpstreamConfig,
         cores: usize,
-        shared: &Arc<Shared>,
+        counters: &Arc<Counters>,
     ) -> Self {
-        let pool = |base| Arc::new(Pool::new(base, tls.clone(), config, cores, shared.clone()));
+        let pool = |base| Arc::new(Pool::new(base, tls.clone(), config, cores, counters.clone()));
         // Dashboards stay connected; what is meant for LLM servers would cut them.
         let mut unlimited = config.clone();
         unlimited.pool.connections = None;
         let gateway_pool =
-            |base| Arc::new(Pool::new(base, tls.clone(), &unlimited, cores, shared.clone()));
+            |base| Arc::new(Pool::new(base, tls.clone(), &unlimited, cores, counters.clone()));
         Self {
             default: Upstream { name: DEFAULT.into(), pool: pool(default) },
             named: named
@@ -102,7 +103,7 @@ fn is_for_gateway(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::TlsFiles;
+    use crate::settings::TlsFiles;
 
     fn router() -> Router {
         Router::new(
@@ -112,7 +113,7 @@ mod tests {
             &Tls::new(TlsFiles::default()).unwrap(),
             &UpstreamConfig::default(),
             1,
-            &Shared::for_tests(),
+            &Arc::default(),
         )
     }
 

@@ -1,6 +1,9 @@
 //! Settings of the proxy, and their checked form.
 
+mod base_url;
 mod clients;
+mod forwarded;
+mod upstream;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -13,15 +16,13 @@ use clap::Args;
 use modash_runtime::{Checked, Mistakes};
 use url::Url;
 
-use crate::{
-    emit::default_directory,
-    upstream::{BaseUrl, UpstreamConfig, named_upstreams},
-};
-pub use clients::ClientConfig;
+pub use base_url::BaseUrl;
+use base_url::named_upstreams;
 use clients::ClientSettings;
-
-mod upstream;
+pub use clients::{ClientConfig, ListenerTlsFiles};
+pub use forwarded::ForwardedHeaders;
 use upstream::UpstreamSettings;
+pub use upstream::{HttpVersion, PoolConfig, TlsFiles, UpstreamConfig};
 
 /// Settings as given by flags and environment.
 #[derive(Debug, Clone, Args)]
@@ -331,4 +332,17 @@ impl FromStr for AnalyticsUrls {
         }
         Ok(Self(urls))
     }
+}
+/// The directory of all spools of this user if nobody names one: beside the data of other
+/// services for root, else in the user's own directory of state; `None` without a home.
+fn default_directory() -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Some("/var/lib/modash/spool".into());
+    }
+    // Not a setting of modash, but the way of the desktop.
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    state
+        .filter(|state| state.is_absolute())
+        .or_else(|| Some(std::env::home_dir()?.join(".local/state")))
+        .map(|state| state.join("modash/spool"))
 }

@@ -13,18 +13,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A proxy, and the listener of its upstream.
-async fn proxy() -> (TestProxy, TcpListener) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let proxy = TestProxy::start_with(|config| {
-        config.upstream = Some(format!("http://{address}").parse().unwrap());
-        config.threads = 1;
-    })
-    .await;
-    (proxy, listener)
-}
-
 /// Reads exactly these bytes.
 async fn expect(stream: &mut TcpStream, expected: &[u8], what: &str) {
     let mut got = vec![0; expected.len()];
@@ -59,7 +47,7 @@ const CHUNKS: &[u8] = b"5;a=\"b;c\";d\r\nhello\r\n00003\r\nabc\r\nA\r\n012345678
 
 #[tokio::test]
 async fn chunks_extensions_trailers_and_lines_pass_as_they_were_written() {
-    let (proxy, listener) = proxy().await;
+    let (proxy, listener) = TestProxy::before_listener(|_| ()).await;
     let host = listener.local_addr().unwrap();
     let lines = "X-Odd:   a  b \t\r\nCookie: a\r\nAccept:*/*\r\ncookie:  b\r\n";
     let up = |host: &str| {
@@ -90,7 +78,7 @@ async fn chunks_extensions_trailers_and_lines_pass_as_they_were_written() {
 
 #[tokio::test]
 async fn interim_responses_pass_with_their_spelling() {
-    let (proxy, listener) = proxy().await;
+    let (proxy, listener) = TestProxy::before_listener(|_| ()).await;
     let mut client = proxy.send("GET / HTTP/1.1\r\nHost: here\r\n\r\n").await;
     let (mut upstream, _) = listener.accept().await.unwrap();
     let answer = b"HTTP/1.1 103 Fruehe Hinweise\r\nLINK: </a>\r\nX: 1\r\nLink:</b>\r\n\r\n\
@@ -101,7 +89,7 @@ async fn interim_responses_pass_with_their_spelling() {
 
 #[tokio::test]
 async fn a_body_without_an_end_ends_with_both_connections() {
-    let (proxy, listener) = proxy().await;
+    let (proxy, listener) = TestProxy::before_listener(|_| ()).await;
     let mut client = proxy.send("GET / HTTP/1.1\r\nHost: here\r\n\r\n").await;
     let (mut upstream, _) = listener.accept().await.unwrap();
     // What is unread when a socket closes resets the connection.
@@ -119,7 +107,7 @@ async fn a_body_without_an_end_ends_with_both_connections() {
 /// What is less than it says must not look whole.
 #[tokio::test]
 async fn a_body_without_an_end_that_broke_off_is_reset() {
-    let (proxy, listener) = proxy().await;
+    let (proxy, listener) = TestProxy::before_listener(|_| ()).await;
     let mut client = proxy.send("GET / HTTP/1.1\r\nHost: here\r\n\r\n").await;
     let (mut upstream, _) = listener.accept().await.unwrap();
     upstream.write_all(b"HTTP/1.1 200 OK\r\n\r\nuntil ").await.unwrap();
@@ -133,7 +121,7 @@ async fn a_body_without_an_end_that_broke_off_is_reset() {
 /// Nothing that an upstream says beyond its answer belongs to the next one.
 #[tokio::test]
 async fn what_comes_behind_an_answer_is_nobodys() {
-    let (proxy, listener) = proxy().await;
+    let (proxy, listener) = TestProxy::before_listener(|_| ()).await;
     let get = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n";
     let mut client = TcpStream::connect(proxy.address).await.unwrap();
     let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
@@ -163,7 +151,7 @@ const ANSWERS: [(&str, &str); 6] = [
 /// A proxy that is killed afterwards has lost nothing that its client knows of.
 #[tokio::test]
 async fn a_client_has_the_last_byte_only_after_the_request_is_recorded() {
-    let (proxy, listener) = proxy().await;
+    let (proxy, listener) = TestProxy::before_listener(|_| ()).await;
     tokio::spawn(async move {
         for turn in 0.. {
             let (mut upstream, _) = listener.accept().await.unwrap();
@@ -190,8 +178,8 @@ async fn a_client_has_the_last_byte_only_after_the_request_is_recorded() {
     }
 }
 
-/// One connection of a client: as bytes to an upstream of HTTP/1.1, by the bridge to
-/// one of HTTP/2 and for what `inject` changes, and as bytes again.
+/// One connection of a client: to an upstream of HTTP/1.1 as it came, to
+/// one of HTTP/2, changed by `inject`, and as it came again.
 #[tokio::test]
 async fn the_way_is_chosen_for_each_request() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

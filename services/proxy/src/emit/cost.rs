@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     client_key::Fingerprinter,
-    exchange::{Ending, Exchange, Running},
+    exchange::{Ending, Exchange},
 };
 
 /// Requests of each turn of the keeper, and turns.

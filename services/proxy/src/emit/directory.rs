@@ -1,23 +1,9 @@
-//! Where a spool is if nobody says: beside the data of other services for root,
-//! else in the user's own directory of state; for each replica a directory.
+//! Where a spool is: for each replica a directory.
 
 use std::path::{Path, PathBuf};
 
 /// Longest name of a directory, less a checksum for what is cut off.
 const MAX_NAME: usize = 200;
-
-/// The directory of all spools of this user; `None` without a home.
-pub(crate) fn default_directory() -> Option<PathBuf> {
-    if rustix::process::geteuid().is_root() {
-        return Some("/var/lib/modash/spool".into());
-    }
-    // Not a setting of modash, but the way of the desktop.
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    state
-        .filter(|state| state.is_absolute())
-        .or_else(|| Some(std::env::home_dir()?.join(".local/state")))
-        .map(|state| state.join("modash/spool"))
-}
 
 /// The directory of one replica. Different replicas have different ones, also
 /// if their ids are no good as names of files.

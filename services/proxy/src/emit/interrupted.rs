@@ -12,7 +12,8 @@ use modash_proto::{
 };
 use prost::Message as _;
 
-use crate::{core::Shared, exchange::Exchange, usage_event::EventMaker};
+use super::Shared;
+use crate::{exchange::Exchange, usage_event::EventMaker};
 
 /// How often they are described, and the age from which a request is.
 pub(super) const EVERY: Duration = Duration::from_millis(500);

@@ -16,11 +16,12 @@ use modash_proto::v1::UsageEvent;
 use prost::Message as _;
 
 use super::{
+    Shared,
     journal::{JournalFile, LeftBehind},
     log::{Lock, Log, LogConfig, OpenError, record},
     spool::{Numbered, OnDisk, Origin, Spool},
 };
-use crate::{core::Shared, usage_event::EncodedEvent};
+use crate::usage_event::EncodedEvent;
 
 /// Most events in one write, which bounds the buffer.
 const WRITE: usize = 4_096;

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use modash_runtime::{raise_file_limit, reserved_files};
 
 use super::{connection::Patience, entrance::Entrance, tls::ListenerTls};
-use crate::{forwarded::ForwardedHeaders, settings::ClientConfig, tls_files::TlsFileError};
+use crate::{
+    settings::{ClientConfig, ForwardedHeaders},
+    tls_files::TlsFileError,
+};
 
 /// File descriptors for everything but connections of clients and to upstreams:
 /// listeners, admin connections, the spool, the stream to analytics, and, in one

@@ -1,10 +1,7 @@
 //! TLS with clients: the certificate that modash shows, and whose certificates it
 //! wants to see. The files are read again when they change; sessions are resumed.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use rustls::{
     RootCertStore, ServerConfig, crypto::ring, server::WebPkiClientVerifier,
@@ -12,6 +9,7 @@ use rustls::{
 };
 
 use crate::{
+    settings::ListenerTlsFiles,
     tls_files::{TlsFileError, add_authorities, certificates, private_key},
     watched_files::Watched,
 };
@@ -19,18 +17,6 @@ use crate::{
 const CERTIFICATE: &str = "MODASH_PROXY_TLS_CERT_FILE";
 const KEY: &str = "MODASH_PROXY_TLS_KEY_FILE";
 const CLIENT_AUTHORITIES: &str = "MODASH_PROXY_TLS_CLIENT_CA_FILE";
-
-/// The files behind TLS with clients, all PEM.
-#[derive(Debug, Clone)]
-pub struct ListenerTlsFiles {
-    /// The certificate that modash shows, and those that it was signed by.
-    pub certificate: PathBuf,
-    /// The certificate's private key.
-    pub key: PathBuf,
-    /// Authorities of the certificates that clients have to show; `None`: they
-    /// need none.
-    pub client_authorities: Option<PathBuf>,
-}
 
 /// TLS with clients, shared by all cores.
 pub(crate) struct ListenerTls(Watched<Arc<ServerConfig>>);

@@ -17,11 +17,12 @@ use super::{
     turn::{Answering, Sending, Turn},
 };
 use crate::{
-    core::Counters,
+    counters::Counters,
+    emit::Running,
     error::{Refusal, json_response, too_many_connections},
-    exchange::{Exchange, Running},
-    forwarded::ForwardedHeaders,
+    exchange::Exchange,
     route::Way,
+    settings::ForwardedHeaders,
     upstream::Pool,
 };
 

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
     frames::{Decoder, Encoder, request_head},
-    stream::Stream,
+    stream::{Duplex, Stream},
 };
 
 /// Bytes that wait for a client of HTTP/2 which does not take them.
@@ -33,6 +33,15 @@ pub(super) enum Client {
 }
 
 impl Client {
+    /// Its bytes.
+    pub(super) fn stream(&mut self) -> io::Result<&mut dyn Duplex> {
+        match self {
+            Self::Stream(stream) => Ok(stream),
+            Self::Http2(stream) => Ok(stream),
+            Self::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     /// Whether its requests came over HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
         matches!(self, Self::Http2(_))
@@ -239,52 +248,5 @@ impl AsyncWrite for Http2Stream {
             self.response = Receiving::Ended;
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-/// The same call on whichever client it is.
-macro_rules! either {
-    ($client:expr, $inner:ident => $call:expr) => {
-        match $client.get_mut() {
-            Client::Stream($inner) => $call,
-            Client::Http2($inner) => $call,
-            Client::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        }
-    };
-}
-
-impl AsyncRead for Client {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self, inner => Pin::new(inner).poll_read(context, buffer))
-    }
-}
-
-impl AsyncWrite for Client {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, inner => Pin::new(inner).poll_write(context, bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, inner => Pin::new(inner).poll_write_vectored(context, slices))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, inner => Pin::new(inner).poll_flush(context))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, inner => Pin::new(inner).poll_shutdown(context))
     }
 }

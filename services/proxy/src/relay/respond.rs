@@ -21,8 +21,9 @@ use super::{
     turn::{Answering, Sending, Turn},
 };
 use crate::{
+    emit::Running,
     error::{SWITCHED_UNASKED, UpstreamFailure},
-    exchange::{Ending, Running},
+    exchange::Ending,
     upstream::Lease,
 };
 

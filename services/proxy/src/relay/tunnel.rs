@@ -6,8 +6,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::AsyncWrite as _;
-
 use super::{Phase, Relay, Stop, buffer::poll_send};
 use crate::exchange::Ending;
 
@@ -97,7 +95,9 @@ impl Relay {
                 if let Some(turn) = &mut self.turn {
                     turn.end(Ending::Complete);
                 }
-                let _ = ready!(Pin::new(&mut self.client).poll_shutdown(context));
+                if let Ok(client) = self.client.stream() {
+                    let _ = ready!(Pin::new(client).poll_shutdown(context));
+                }
                 return Poll::Ready(Ok(()));
             }
             let Some(upstream) = &mut self.upstream else { return Poll::Ready(Ok(())) };

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use super::{Stop, buffer::Input, hold::Asked};
 use crate::{
     asking::Filter,
+    emit::Running,
     error::UpstreamFailure,
-    exchange::{Ending, Exchange, Running},
+    exchange::{Ending, Exchange},
     upstream::Pool,
 };
 
@@ -80,7 +81,7 @@ pub(super) struct Turn {
 
 impl Turn {
     /// The exchange, if it is metered.
-    pub(super) fn exchange(&self) -> Option<&Arc<Exchange>> {
+    pub(super) fn exchange(&self) -> Option<&Exchange> {
         self.running.as_ref().map(Running::exchange)
     }
 

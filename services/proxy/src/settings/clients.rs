@@ -6,8 +6,19 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use clap::Args;
 use modash_runtime::{Checked, Mistakes, Seconds, Switch};
 
-use super::upstream::Connections;
-use crate::{forwarded::ForwardedHeaders, listener::ListenerTlsFiles};
+use super::{ForwardedHeaders, upstream::Connections};
+
+/// The files behind TLS with clients, all PEM.
+#[derive(Debug, Clone)]
+pub struct ListenerTlsFiles {
+    /// The certificate that modash shows, and those that it was signed by.
+    pub certificate: PathBuf,
+    /// The certificate's private key.
+    pub key: PathBuf,
+    /// Authorities of the certificates that clients have to show; `None`: they
+    /// need none.
+    pub client_authorities: Option<PathBuf>,
+}
 
 /// Settings as given by flags and environment.
 #[derive(Debug, Clone, Args)]

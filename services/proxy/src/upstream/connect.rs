@@ -3,12 +3,11 @@
 use std::{io, time::Duration};
 
 use super::{
-    BaseUrl,
     dial::{Dialler, Failures},
     socket::{Link, Socket},
     tls::{self, Tls},
 };
-use crate::stream::Stream;
+use crate::{settings::BaseUrl, stream::Stream};
 
 /// Why there is no connection to an upstream.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,7 @@ use std::{
 
 use http::HeaderMap;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead as _, ReadBuf},
     sync::Semaphore,
 };
 
@@ -27,14 +27,10 @@ use super::{
     sent::{Ended, Sent},
     socket::{Link, Pending},
 };
+use crate::stream::Duplex;
 
 /// Idle connections that are kept.
 const MAX_IDLE: usize = 512;
-
-/// Bytes both ways.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 /// A connection, or a share of one, that one exchange uses; `give_back` makes it idle
 /// again.

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    BaseUrl, ConnectError, HttpVersion, Lease, Tls, UpstreamConfig,
+    ConnectError, Lease, Tls,
     connect::connect,
     dial::{Dialler, Failures},
     habits::Habits,
@@ -20,7 +20,10 @@ use super::{
     lease::Idle,
     socket,
 };
-use crate::core::{Counters, Shared};
+use crate::{
+    counters::Counters,
+    settings::{BaseUrl, HttpVersion, UpstreamConfig},
+};
 
 /// Connections to one upstream.
 pub(crate) struct Pool {
@@ -28,7 +31,7 @@ pub(crate) struct Pool {
     dialler: Dialler,
     tls: Tls,
     config: UpstreamConfig,
-    shared: Arc<Shared>,
+    counters: Arc<Counters>,
     kept: Mutex<Kept>,
     http2: http2::Connections,
     /// When an upstream that was offered HTTP/2 did not take it.
@@ -57,7 +60,7 @@ impl Pool {
         tls: Tls,
         config: &UpstreamConfig,
         cores: usize,
-        shared: Arc<Shared>,
+        counters: Arc<Counters>,
     ) -> Self {
         let connections = config.pool.connections.map(|all| all.div_ceil(cores.max(1)));
         Self {
@@ -65,7 +68,7 @@ impl Pool {
             base,
             tls,
             config: config.clone(),
-            shared,
+            counters,
             kept: Mutex::default(),
             http2: http2::Connections::default(),
             declined_http2: Mutex::default(),
@@ -79,7 +82,7 @@ impl Pool {
 
     /// A request is sent again.
     pub(crate) fn retried(&self) {
-        Counters::add(&self.shared.counters.upstream_retries);
+        Counters::add(&self.counters.upstream_retries);
     }
 
     /// How upstreams are reached.
@@ -124,7 +127,7 @@ impl Pool {
         if let Ok(permit) = permits.clone().try_acquire_owned() {
             return Ok(Some(permit));
         }
-        Counters::add(&self.shared.counters.upstream_waits);
+        Counters::add(&self.counters.upstream_waits);
         let waited = timeout(self.config.pool.wait, permits.clone().acquire_owned());
         match waited.await {
             Ok(Ok(permit)) => Ok(Some(permit)),
@@ -133,7 +136,7 @@ impl Pool {
     }
 
     fn busy(&self) -> ConnectError {
-        Counters::add(&self.shared.counters.upstream_busy);
+        Counters::add(&self.counters.upstream_busy);
         ConnectError::Busy(self.config.pool.wait)
     }
 
@@ -195,7 +198,7 @@ impl Pool {
     /// which it gives then. `waiting`: since when this request waits.
     async fn room(&self, waiting: &mut Option<Instant>) -> Result<Permit, ConnectError> {
         let since = *waiting.get_or_insert_with(|| {
-            Counters::add(&self.shared.counters.upstream_waits);
+            Counters::add(&self.counters.upstream_waits);
             Instant::now()
         });
         let Some(permits) = self.permits.clone() else { return Ok(None) };
@@ -215,7 +218,7 @@ impl Pool {
         let opening = connect(&self.base, &self.dialler, &self.tls, offer_http2, &mut failures);
         let opened = timeout(self.config.connect_timeout, opening).await;
         let stream = opened.unwrap_or_else(|_| Err(self.timed_out(failures)))?;
-        Counters::add(&self.shared.counters.upstream_connections);
+        Counters::add(&self.counters.upstream_connections);
         Ok(stream)
     }
 
@@ -227,12 +230,12 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::TlsFiles;
+    use crate::settings::TlsFiles;
 
     fn pool(url: &str, http: HttpVersion) -> Pool {
         let config = UpstreamConfig { http, ..UpstreamConfig::default() };
         let tls = Tls::new(TlsFiles::default()).unwrap();
-        Pool::new(url.parse().unwrap(), tls, &config, 1, Shared::for_tests())
+        Pool::new(url.parse().unwrap(), tls, &config, 1, Arc::default())
     }
 
     #[test]

@@ -2,7 +2,11 @@
 //! to do when a handshake fails. The files are read again when they change;
 //! sessions are resumed.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, RootCertStore, pki_types::ServerName,
@@ -11,20 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
+    settings::TlsFiles,
     tls_files::{TlsFileError, add_authorities, certificates, private_key},
     watched_files::Watched,
 };
-
-/// The files behind TLS to upstreams, all PEM.
-#[derive(Debug, Clone, Default)]
-pub struct TlsFiles {
-    /// Certificate authorities beside those of the system.
-    pub authorities: Option<PathBuf>,
-    /// The certificate that modash shows, and those that it was signed by.
-    pub certificate: Option<PathBuf>,
-    /// The certificate's private key.
-    pub key: Option<PathBuf>,
-}
 
 /// TLS for upstreams, shared by all of them and by all cores.
 #[derive(Clone)]
@@ -40,7 +34,7 @@ struct Configs {
 impl Tls {
     /// With the system's certificate authorities, and what the files say.
     pub(crate) fn new(files: TlsFiles) -> Result<Self, TlsFileError> {
-        let paths: Vec<_> = files.paths().map(ToOwned::to_owned).collect();
+        let paths: Vec<_> = paths(&files).map(Path::to_owned).collect();
         let watched = Watched::new("the certificates for upstreams", paths, move || read(&files));
         Ok(Self(Arc::new(watched?)))
     }
@@ -59,13 +53,9 @@ impl Tls {
     }
 }
 
-impl TlsFiles {
-    fn paths(&self) -> impl Iterator<Item = &std::path::Path> {
-        [&self.authorities, &self.certificate, &self.key]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::as_path)
-    }
+fn paths(files: &TlsFiles) -> impl Iterator<Item = &Path> {
+    let all = [&files.authorities, &files.certificate, &files.key];
+    all.into_iter().flatten().map(PathBuf::as_path)
 }
 
 const AUTHORITIES: &str = "MODASH_PROXY_UPSTREAM_CA_FILE";

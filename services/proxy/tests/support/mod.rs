@@ -198,6 +198,20 @@ impl TestProxy {
         Self { address, admin, analytics, context, running }
     }
 
+    /// In front of a listener whose connections the test serves by itself, with one
+    /// thread.
+    pub async fn before_listener(change: impl FnOnce(&mut ProxyConfig)) -> (Self, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let proxy = Self::start_with(|config| {
+            config.upstream = Some(format!("http://{address}").parse().unwrap());
+            config.threads = 1;
+            change(config);
+        })
+        .await;
+        (proxy, listener)
+    }
+
     /// Sends these bytes and gives everything that comes back until the
     /// connection ends.
     pub async fn exchange(&self, request: &str) -> String {

@@ -18,10 +18,11 @@ use super::*;
 use crate::{
     client_key::Fingerprinter,
     emit::{
+        Running,
         journal::JournalFile,
         spool::{Counts, Place},
     },
-    exchange::{Ending, Exchange, Running},
+    exchange::{Ending, Exchange},
     usage_event::EventMaker,
 };
 

@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     frames::{Decoder, Encoder, response_head},
-    upstream::{BaseUrl, tls},
+    settings::BaseUrl,
+    upstream::tls,
 };
 
 type Answer = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
