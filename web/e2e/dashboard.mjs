@@ -183,7 +183,7 @@ try {
   for (const colorScheme of ["light", "dark"]) {
     for (const [size, viewport] of [
       ["wide", { width: 1440, height: 900 }],
-      ["medium", { width: 1000, height: 800 }],
+      ["medium", { width: 1150, height: 800 }],
       ["narrow", { width: 390, height: 844 }],
       ["smallest", { width: 320, height: 640 }],
     ]) {

@@ -2,7 +2,7 @@ import { act, render, renderHook, screen, waitFor } from "@testing-library/react
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, test, vi } from "vitest";
 import { useZoom } from "../lib/zoom.ts";
-import { event, modelRow, page, summary, timeseries } from "../testing/fixtures.ts";
+import { event, modelRow, page, replica, summary, timeseries } from "../testing/fixtures.ts";
 import {
   DatabaseDown,
   FakeEventSource,
@@ -19,6 +19,7 @@ beforeEach(() => {
   gateway = fakeGateway({
     UsageSummary: () => summary(),
     UsageTimeseries: () => timeseries(),
+    Completeness: () => ({ now: Date.now(), replicas: [replica()] }),
     ModelBreakdown: () => ({ rows: [modelRow()], total: 1, other: null }),
     RecentRequests: () => page([event()]),
   });
@@ -270,4 +271,17 @@ test("c copies a link that shows the same range later", async () => {
   expect((to ?? 0) - (from ?? 0)).toBe(3_600_000);
   expect(url.searchParams.get("model")).toBe("a");
   expect(location.search).toBe("?from=-1h&model=a");
+});
+
+test("while requests are missing, every page says so", async () => {
+  const { unmount } = open();
+  await screen.findByText("1,234");
+  expect(screen.queryByRole("link", { name: "Requests are missing" })).toBeNull();
+  unmount();
+  const replicas = [replica(), replica({ replicaId: "proxy-2", state: "COMPLETENESS_STATE_LOSSY" })];
+  gateway.handlers.Completeness = () => ({ now: Date.now(), replicas });
+  history.replaceState(null, "", "/?from=-7d");
+  open();
+  const link = await screen.findByRole("link", { name: "Requests are missing" });
+  expect(link).toHaveAttribute("href", "/requests?from=-7d");
 });

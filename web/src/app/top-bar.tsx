@@ -3,6 +3,7 @@ import { useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useLive } from "../api/live.ts";
 import { Button } from "../components/panel.tsx";
+import { useLossyProxies } from "../features/completeness/use-completeness.ts";
 import { serverNow } from "../lib/clock.ts";
 import { time } from "../lib/format.ts";
 import { setTheme, useTheme } from "../lib/theme.ts";
@@ -66,11 +67,24 @@ export function TopBar(props: {
         <CopyLink />
       </div>
       <div className={styles.end}>
+        <DeliveryWarning />
         <Connection />
         <ThemeButton />
         <Help />
       </div>
     </header>
+  );
+}
+
+/** Only while requests are missing: the account of each proxy is on the page of requests. */
+function DeliveryWarning() {
+  const lossy = useLossyProxies();
+  const href = useHref();
+  if (lossy === 0) return null;
+  return (
+    <Link className={styles.warning} href={href("/requests")} title="See Delivery below the list of requests">
+      Requests are missing
+    </Link>
   );
 }
 

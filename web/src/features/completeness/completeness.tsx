@@ -1,7 +1,6 @@
 // Whether every request that a proxy saw is stored: the account of each replica.
 // Green only when it adds up.
 import type { ReplicaCompleteness } from "../../api/types.ts";
-import { useRpc } from "../../api/use-rpc.ts";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Status, type Tone } from "../../components/status.tsx";
 import { serverNow } from "../../lib/clock.ts";
@@ -9,9 +8,8 @@ import { ago, count, dateTime, duration, exact, UNKNOWN } from "../../lib/format
 import { useNow } from "../../lib/use-now.ts";
 import { useView } from "../../lib/view.ts";
 import styles from "./completeness.module.css";
+import { summary, useCompleteness } from "./use-completeness.ts";
 
-/** Proxies report once a second. */
-const EVERY_MS = 5_000;
 const HEIGHT = 120;
 
 interface Column {
@@ -90,7 +88,7 @@ function reason(row: ReplicaCompleteness): string {
 }
 
 export function Completeness() {
-  const query = useRpc("Completeness", [], () => ({}), { every: EVERY_MS });
+  const query = useCompleteness();
   return (
     <Panel title="Delivery" note={query.data ? summary(query.data.replicas) : ""}>
       <QueryState query={query} what="delivery" height={HEIGHT}>
@@ -104,16 +102,6 @@ export function Completeness() {
       </QueryState>
     </Panel>
   );
-}
-
-/** In words, for all of them. */
-function summary(rows: ReplicaCompleteness[]): string {
-  const of = (state: State) => rows.filter((row) => row.state === state).length;
-  const lossy = of("COMPLETENESS_STATE_LOSSY");
-  const waiting = of("COMPLETENESS_STATE_WAITING");
-  if (lossy) return `requests are missing from ${lossy} of ${rows.length}`;
-  if (waiting) return `${waiting} of ${rows.length} catching up`;
-  return rows.length > 0 ? "nothing lost" : "";
 }
 
 function Table({ rows, asOf }: { rows: ReplicaCompleteness[]; asOf: number }) {

@@ -6,10 +6,16 @@ import { fakeGateway } from "../../testing/gateway.ts";
 import { show } from "../../testing/render.tsx";
 import { ThroughputCharts } from "./throughput-charts.tsx";
 
-test("four charts, two honest speeds among them", async () => {
+test("two honest speeds, two waits and the load have a chart each", async () => {
   fakeGateway({ ThroughputTimeseries: throughput });
   show(<ThroughputCharts />);
-  for (const name of [/^Decode/, /^Prefill/, /^Time to first token/, /^Concurrency/]) {
+  for (const name of [
+    /^Decode/,
+    /^Prefill/,
+    /^Time to first token/,
+    /^Time between tokens/,
+    /^Concurrency/,
+  ]) {
     expect(await screen.findByRole("group", { name })).toBeInTheDocument();
   }
 });
@@ -62,7 +68,7 @@ test("without requests there are no lines at 0", async () => {
   ];
   fakeGateway({ ThroughputTimeseries: () => idle });
   show(<ThroughputCharts />);
-  expect(await screen.findAllByText("No requests in this range")).toHaveLength(4);
+  expect(await screen.findAllByText("No requests in this range")).toHaveLength(5);
 });
 
 test("percentiles of few requests say so, whole buckets only", async () => {

@@ -1,6 +1,6 @@
-// Two honest speeds, the wait before them and the load behind them: four charts
-// with one cursor.
-import { useMemo, useState } from "react";
+// Two honest speeds, the waits before and between tokens and the load behind them:
+// charts with one cursor.
+import { type ReactNode, useMemo, useState } from "react";
 import type { ThroughputTimeseries } from "../../api/types.ts";
 import { Button, Empty, Panel, QueryState } from "../../components/panel.tsx";
 import type { Line } from "../../components/plot.tsx";
@@ -85,6 +85,25 @@ const CHARTS: Chart[] = [
     latency: true,
   },
   {
+    title: "Time between tokens",
+    unit: "gaps within a stream",
+    meaning:
+      "The time from one content event of a stream to the next, over all streams. A stream that stalls shows here and hardly in its decode rate.",
+    measured: (series) => series.requestsWithDecode,
+    lines: (series) => [
+      { label: "median", color: "--c1", values: series.tokenGapMsP50 },
+      {
+        label: "p99",
+        color: "--c3",
+        values: series.tokenGapMsP99,
+        dash: "2 4",
+        of: series.requestsWithDecode,
+      },
+    ],
+    format: duration,
+    latency: true,
+  },
+  {
     title: "Concurrency",
     unit: "requests in flight",
     meaning:
@@ -97,7 +116,8 @@ const CHARTS: Chart[] = [
   },
 ];
 
-export function ThroughputCharts() {
+/** `children`: charts of other numbers beside these. */
+export function ThroughputCharts({ children }: { children?: ReactNode }) {
   const query = useThroughputTimeseries();
   const cursor = useState<number | null>(null);
   return (
@@ -105,6 +125,7 @@ export function ThroughputCharts() {
       {CHARTS.map((chart) => (
         <ChartPanel key={chart.title} chart={chart} query={query} cursor={cursor} />
       ))}
+      {children}
     </div>
   );
 }

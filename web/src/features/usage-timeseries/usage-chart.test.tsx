@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { NOON, timeseries } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
 import { show } from "../../testing/render.tsx";
+import { CachedShare } from "./cached-share.tsx";
 import { usageLines } from "./lines.ts";
 import { UsageChart } from "./usage-chart.tsx";
 
@@ -174,4 +175,14 @@ test("tokens that were not reported are no bars of 0", async () => {
   expect(await screen.findByText("No tokens were reported in this range")).toBeVisible();
   await userEvent.click(screen.getByRole("button", { name: "Show requests" }));
   expect(await screen.findByRole("group", { name: /^Requests over time/ })).toBeInTheDocument();
+});
+
+test("the share of cached prompt tokens has gaps where there were no prompts", async () => {
+  fakeGateway({
+    UsageTimeseries: () =>
+      timeseries({ promptTokens: [100, 0, 300, 400], cachedPromptTokens: [10, 0, 60, 40] }),
+  });
+  show(<CachedShare />, "/throughput?tz=UTC");
+  const chart = await screen.findByRole("group", { name: /^Cached prompt/ });
+  expect(chart).toHaveAccessibleName(/cached: between 10 % and 20 %, last 10 %/);
 });

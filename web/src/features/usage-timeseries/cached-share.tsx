@@ -1,0 +1,51 @@
+// How much of the prompts came from upstreams' caches, over time.
+import { useMemo } from "react";
+import { Empty, Panel, QueryState } from "../../components/panel.tsx";
+import { TimeChart } from "../../components/time-chart.tsx";
+import { percent } from "../../lib/format.ts";
+import { buckets } from "../../lib/time-range.ts";
+import { useScope } from "../../lib/view.ts";
+import { useUsageTimeseries } from "./use-usage-timeseries.ts";
+
+const HEIGHT = 232;
+
+export function CachedShare() {
+  const scope = useScope();
+  const query = useUsageTimeseries();
+  const { data } = query;
+  const drawn = useMemo(() => {
+    const series = data?.series[0];
+    if (!data || !series) return null;
+    // Without prompts there is no share of them.
+    const values = series.promptTokens.map((prompt, at) =>
+      prompt ? (series.cachedPromptTokens[at] ?? 0) / prompt : null,
+    );
+    const lines = [{ label: "cached", color: "--c1", values }];
+    return { lines, columns: buckets(data, scope.moments(), scope.zone) };
+  }, [data, scope]);
+  return (
+    <Panel
+      title="Cached prompt"
+      note="share of prompt tokens"
+      busy={query.isFetching && query.isPlaceholderData}
+    >
+      <QueryState query={query} what="the cached share" height={HEIGHT + 32}>
+        {() =>
+          drawn?.lines[0]?.values.some((value) => value !== null) ? (
+            <TimeChart
+              name="Cached prompt, share of prompt tokens"
+              kind="lines"
+              height={HEIGHT}
+              buckets={drawn.columns}
+              lines={drawn.lines}
+              zone={scope.zone}
+              format={percent}
+            />
+          ) : (
+            <Empty title="No prompt tokens were reported in this range" height={HEIGHT + 32} />
+          )
+        }
+      </QueryState>
+    </Panel>
+  );
+}
