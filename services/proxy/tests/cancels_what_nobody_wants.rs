@@ -18,7 +18,7 @@ use support::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
 const LEAVES: [Leave; 3] = [Leave::Close, Leave::Reset, Leave::Stream];
@@ -180,24 +180,44 @@ async fn a_client_that_leaves_after_the_terminal_event_had_everything() {
     }
 }
 
+/// A WebSocket through a proxy: client, upstream.
+async fn websocket() -> (TestProxy, TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let proxy = TestProxy::start_with(|config| config.upstream = Some(url.parse().unwrap())).await;
+    let asked = "GET /v1/realtime?model=m HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\n\
+                 Upgrade: websocket\r\n\r\n";
+    let mut client = proxy.send(asked).await;
+    let (mut upstream, _) = listener.accept().await.unwrap();
+    read_until(&mut upstream, "\r\n\r\n").await;
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                    Upgrade: websocket\r\n\r\n";
+    upstream.write_all(switched.as_bytes()).await.unwrap();
+    read_until(&mut client, "\r\n\r\n").await;
+    (proxy, client, upstream)
+}
+
+#[tokio::test]
+async fn an_upstream_that_leaves_a_websocket_is_not_taken_for_the_client() {
+    let (proxy, mut client, mut upstream) = websocket().await;
+    let begun = br#"{"type":"response.created","response":{"id":"r","status":"in_progress"}}"#;
+    upstream.write_all(&[0x81, begun.len() as u8]).await.unwrap();
+    upstream.write_all(begun).await.unwrap();
+    // The client does not read: the end is seen when it sends.
+    let full = Duration::from_millis(300);
+    while tokio::time::timeout(full, upstream.write(&[0; 65_536])).await.is_ok() {}
+    upstream.set_zero_linger().unwrap();
+    drop(upstream);
+    client.write_all(b"a message").await.unwrap();
+    assert_ne!(proxy.analytics.event().await.outcome(), Outcome::ClientClosed);
+}
+
 /// A WebSocket whose upstream says nothing and waits for its end.
 #[tokio::test]
 async fn a_client_that_leaves_its_websocket_ends_it_upstream() {
     let mut slowest = Duration::ZERO;
     for leave in [Leave::Close, Leave::Reset] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let proxy =
-            TestProxy::start_with(|config| config.upstream = Some(url.parse().unwrap())).await;
-        let asked = "GET /v1/realtime?model=m HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\n\
-                     Upgrade: websocket\r\n\r\n";
-        let mut client = proxy.send(asked).await;
-        let (mut upstream, _) = listener.accept().await.unwrap();
-        read_until(&mut upstream, "\r\n\r\n").await;
-        let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
-                        Upgrade: websocket\r\n\r\n";
-        upstream.write_all(switched.as_bytes()).await.unwrap();
-        read_until(&mut client, "\r\n\r\n").await;
+        let (proxy, mut client, mut upstream) = websocket().await;
         client.write_all(b"a message").await.unwrap();
         read_until(&mut upstream, "a message").await;
         if leave == Leave::Reset {

@@ -57,7 +57,7 @@ impl Relay {
             let stream = upstream.stream();
             let sent =
                 poll_send(stream, &mut self.to_upstream, &mut self.from_client, context, |_, _| ());
-            ready!(sent).map_err(|_| Ending::ClientClosed)?;
+            ready!(sent).map_err(|_| Ending::UpstreamBroke)?;
             self.from_client.release();
             match ready!(self.poll_client(context)) {
                 Ok(1..) => {}
