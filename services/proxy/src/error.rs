@@ -3,11 +3,35 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use modash_http1::{Fault, error_body};
 
 use crate::{exchange::Ending, upstream::ConnectError};
+
+/// Seconds after which a client may try again, where modash has no room.
+const RETRY_AFTER: u32 = 1;
+
+/// A response of modash's own, apart from its connection.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// JSON.
+    pub(crate) body: String,
+    /// In seconds.
+    pub(crate) retry_after: Option<u32>,
+}
+
+impl Answer {
+    /// Everything is well.
+    pub(crate) fn ok() -> Self {
+        Self { status: 200, body: r#"{"status":"ok"}"#.to_owned(), retry_after: None }
+    }
+
+    /// `{"error":{"message":…,"type":…}}`, the form that OpenAI's and Anthropic's
+    /// clients show to their users.
+    fn error(status: u16, kind: &str, message: &str) -> Self {
+        let retry_after = (status == 503).then_some(RETRY_AFTER);
+        Self { status, body: error_body(kind, message), retry_after }
+    }
+}
 
 /// A request that is not sent anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,41 +74,41 @@ impl UpstreamFailure {
     }
 
     /// The answer to the client. `url` has no credentials: a base URL cannot.
-    pub(crate) fn response(&self, name: &str, url: &str) -> Response<Full<Bytes>> {
+    pub(crate) fn answer(&self, name: &str, url: &str) -> Answer {
         let upstream = format!("the upstream \"{name}\" at {url}");
-        match self.ending() {
-            Ending::UpstreamBusy => {
-                let message = format!(
+        let (status, kind, message) = match self.ending() {
+            Ending::UpstreamBusy => (
+                503,
+                "upstream_busy",
+                format!(
                     "modash has no connection left to {upstream}: {self}. Try again later; \
                      MODASH_PROXY_UPSTREAM_CONNECTIONS says how many there may be."
-                );
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                let mut response = error_response(status, "upstream_busy", &message);
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-                response
-            }
+                ),
+            ),
             Ending::UpstreamTimeout => {
                 let message = format!("modash waited in vain for {upstream}: {self}.");
-                error_response(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", &message)
+                (504, "upstream_timeout", message)
             }
             Ending::ClientClosed => {
                 let message = format!("{self}: it is not whole, or not valid HTTP");
-                error_response(StatusCode::BAD_REQUEST, "invalid_request", &message)
+                (400, "invalid_request", message)
             }
-            _ => {
-                let message = format!(
+            _ => (
+                502,
+                "upstream_unreachable",
+                format!(
                     "modash cannot reach {upstream}: {self}. \
                      Check that it runs and that modash has its right address."
-                );
-                error_response(StatusCode::BAD_GATEWAY, "upstream_unreachable", &message)
-            }
-        }
+                ),
+            ),
+        };
+        Answer::error(status, kind, &message)
     }
 }
 
 impl Refusal {
     /// The answer to the client.
-    pub(crate) fn response(self) -> Response<Full<Bytes>> {
+    pub(crate) fn answer(self) -> Answer {
         let message = match self {
             Self::NotAForwardProxy => {
                 "modash is not a forward proxy: use its address as the base URL, \
@@ -92,61 +116,40 @@ impl Refusal {
             }
             Self::BadTarget => "the request target is not valid behind the upstream's base path",
         };
-        error_response(StatusCode::BAD_REQUEST, "invalid_request", message)
+        Answer::error(400, "invalid_request", message)
     }
 }
 
 /// The answer to a request head that the relay refuses.
-pub(crate) fn bad_head(fault: modash_http1::Fault) -> Response<Full<Bytes>> {
-    let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    error_response(status, "invalid_request", &fault.to_string())
+pub(crate) fn bad_head(fault: Fault) -> Answer {
+    Answer::error(fault.status(), "invalid_request", &fault.to_string())
 }
 
 /// The answer to a request head that took too long.
-pub(crate) fn late_head() -> Response<Full<Bytes>> {
-    let message = "the request head did not arrive in time";
-    error_response(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
+pub(crate) fn late_head() -> Answer {
+    Answer::error(408, "request_timeout", "the request head did not arrive in time")
 }
 
 /// The whole answer to a client that speaks plain HTTP where TLS is expected; the
 /// connection ends with it.
-pub(crate) fn plain_request_to_tls() -> Bytes {
+pub(crate) fn plain_request_to_tls() -> Vec<u8> {
     let message = "modash speaks TLS on this port: begin the base URL with https://";
     let body = error_body("invalid_request", message);
-    let head = format!(
-        "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n",
-        body.len()
-    );
-    (head + &body).into()
+    let answer = modash_http1::Answer {
+        status: 400,
+        body: &body,
+        retry_after: None,
+        connection: Some(b"close"),
+        to_head: false,
+    };
+    let mut bytes = Vec::new();
+    answer.write(&mut bytes);
+    bytes
 }
 
 /// The answer to a client that has one of too many connections.
-pub(crate) fn too_many_connections() -> Response<Full<Bytes>> {
+pub(crate) fn too_many_connections() -> Answer {
     let message = "modash has as many connections as it may have: try again later; \
                    MODASH_PROXY_CONNECTIONS says how many there may be";
-    let mut response =
-        error_response(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
-}
-
-/// `{"error":{"type":…,"message":…}}`, the form that OpenAI's and Anthropic's
-/// clients show to their users.
-fn error_response(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes>> {
-    json_response(status, error_body(kind, message))
-}
-
-fn error_body(kind: &str, message: &str) -> String {
-    serde_json::json!({ "error": { "type": kind, "message": message } }).to_string()
-}
-
-/// A response of modash's own.
-pub(crate) fn json_response(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    Answer::error(503, "too_many_connections", message)
 }

@@ -3,14 +3,12 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use modash_http1::{
     Body, Framing, HeadScan, Lines, RequestChanges, RequestHead, TargetForm, Version,
 };
 
 use super::{
     Phase, Relay, Stop, Waiting,
-    answer::own,
     buffer::with_lines,
     facts,
     hold::Holding,
@@ -19,7 +17,7 @@ use super::{
 use crate::{
     counters::Counters,
     emit::Running,
-    error::{Refusal, json_response, too_many_connections},
+    error::{Answer, Refusal, too_many_connections},
     exchange::Exchange,
     route::Way,
     settings::ForwardedHeaders,
@@ -70,14 +68,14 @@ impl Relay {
         read: &RequestHead,
         length: usize,
         lines: &mut Lines,
-    ) -> Result<Sent, own::Answer> {
+    ) -> Result<Sent, Answer> {
         let head = &self.from_client.unjudged()[..length];
         if self.peer.surplus {
-            return Err(own::Answer::of(too_many_connections()));
+            return Err(too_many_connections());
         }
         let refuse = |refusal: Refusal| {
             Counters::add(&self.core.shared.counters.refused);
-            own::Answer::of(refusal.response())
+            refusal.answer()
         };
         let target = read.target.of(head);
         let way = match read.form {
@@ -89,8 +87,7 @@ impl Relay {
         };
         let (pool, name, host, rest, upstream) = match way {
             Way::Healthz => {
-                let answer = json_response(StatusCode::OK, r#"{"status":"ok"}"#);
-                return Err(own::Answer::of(answer));
+                return Err(Answer::ok());
             }
             Way::Gateway(pool, rest) => (pool, Arc::from("gateway"), None, rest, None),
             Way::Upstream(upstream, rest) => {

@@ -178,6 +178,12 @@ impl Output {
         &self.bytes[self.written..]
     }
 
+    /// All of it, which is not written then.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        self.written = 0;
+        std::mem::take(&mut self.bytes)
+    }
+
     /// What was not written.
     pub(super) fn rest(&self) -> Vec<u8> {
         self.waiting().to_vec()

@@ -85,10 +85,13 @@ impl Relay {
             return;
         }
         let Some(addition) = injection.end() else { return };
-        let original = self.to_upstream.rest();
-        if let Some(changed) = changed(&original, head, &addition) {
-            self.to_upstream.replace(changed);
-            turn.asked = Some(Asked::Changed(original, model));
+        let original = self.to_upstream.take();
+        match changed(&original, head, &addition) {
+            Some(changed) => {
+                self.to_upstream.replace(changed);
+                turn.asked = Some(Asked::Changed(original, model));
+            }
+            None => self.to_upstream.replace(original),
         }
     }
 
