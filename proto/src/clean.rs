@@ -2,7 +2,7 @@
 //! text must never keep an event out of the totals. PostgreSQL has no place for NUL,
 //! and no reader has use for other control characters.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use crate::v1::{LiveRequest, UsageEvent};
 
@@ -11,11 +11,17 @@ const MAX_TAG_NAME: usize = 64;
 const MAX_TAG_VALUE: usize = 128;
 const MAX_TAGS: usize = 16;
 
-/// Replaces control characters by U+FFFD, and cuts at a character's boundary what is
-/// longer than `limit` bytes.
+/// A text without control characters, which become U+FFFD, and of at most `limit` bytes,
+/// cut between characters. Borrowed if it is so already.
+#[must_use]
+pub fn storable(text: &str, limit: usize) -> Cow<'_, str> {
+    if is_clean(text, limit) { text.into() } else { cleaned(text, limit).into() }
+}
+
+/// The same in place.
 pub fn clean_text(text: &mut String, limit: usize) {
-    if !is_clean(text, limit) {
-        *text = cleaned(text, limit);
+    if let Cow::Owned(clean) = storable(text, limit) {
+        *text = clean;
     }
 }
 

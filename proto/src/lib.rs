@@ -8,7 +8,7 @@ mod time_range;
 mod usage_event;
 mod violations;
 
-pub use clean::clean_text;
+pub use clean::{clean_text, storable};
 pub use error_code::ErrorCode;
 pub use time_range::TimeRange;
 pub use usage_event::{

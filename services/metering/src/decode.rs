@@ -51,13 +51,13 @@ impl Decoder {
     /// For the values of `content-encoding`, the first one applied first. `None`
     /// if nothing has to be undone.
     pub(crate) fn new<'a>(
-        values: impl Iterator<Item = &'a http::HeaderValue>,
+        values: impl IntoIterator<Item = &'a [u8]>,
         limits: &Limits,
     ) -> Option<Self> {
         let mut codings = Vec::new();
         for value in values {
             // What is no text names no coding that is known.
-            for name in value.to_str().unwrap_or("?").split(',') {
+            for name in crate::head::text(value).unwrap_or("?").split(',') {
                 let coding = match name.trim().to_ascii_lowercase().as_str() {
                     "" | "identity" => continue,
                     "gzip" | "x-gzip" => Coding::Gzip(Gzip::new()),

@@ -33,6 +33,7 @@ pub use request::{Addition, Injection};
 pub use response::ResponseFilter;
 
 use crate::dialect::Dialect;
+use crate::head::Headers;
 use crate::target::Target;
 
 /// Whether an answer to a changed request may be a refusal of the change: then
@@ -45,8 +46,8 @@ pub fn may_refuse(status: StatusCode) -> bool {
 /// Whether the head of an answer is that of a server that reports `timings` in
 /// every stream, so that asking it gains nothing.
 #[must_use]
-pub fn tells_timings(headers: &HeaderMap) -> bool {
-    headers.get(header::SERVER).is_some_and(|server| server.as_bytes().starts_with(b"llama.cpp"))
+pub fn tells_timings(headers: &impl Headers) -> bool {
+    headers.value("server").is_some_and(|server| server.starts_with(b"llama.cpp"))
 }
 
 /// Hosts that report usage in every stream, or refuse the option (spec 10.2).

@@ -10,6 +10,7 @@ mod dialects;
 mod echo;
 mod error;
 mod frame;
+mod head;
 pub mod inject;
 mod json;
 mod limits;
@@ -29,6 +30,7 @@ mod wire;
 
 pub use calibration::Calibration;
 pub use dialect::{Dialect, Operation};
+pub use head::{Head, HeaderLine, Headers};
 pub use limits::Limits;
 pub use meter::Meter;
 pub use reading::{BodyEnd, Outcome, Reading, RealtimeResponse, SpeedSource, Tokens, UsageSource};

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 
 use crate::calibration::Calibration;
 use crate::dialect::{Dialect, Operation};
+use crate::head::{BodyLines, Head, Headers};
 use crate::limits::Limits;
 use crate::purpose::Purpose;
 use crate::reading::{BodyEnd, Outcome, Reading, UsageSource};
@@ -39,19 +40,27 @@ impl Meter {
     /// A meter for the request with this head.
     #[must_use]
     pub fn new(method: &Method, uri: &Uri, headers: &HeaderMap, limits: Limits) -> Self {
-        let target = Target::new(uri.path(), uri.query());
+        Self::of(&Head::new(method, uri, headers), limits)
+    }
+
+    /// The same for a head in any storage.
+    #[must_use]
+    pub fn of(head: &Head<'_, impl Headers>, limits: Limits) -> Self {
+        let target = Target::new(head.path, head.query);
+        let mut lines = BodyLines::default();
+        head.headers.lines().for_each(|line| lines.take(line));
         let (dialect, route) = Dialect::of(&target);
         let mut model_requested = None;
         sync(&mut model_requested, route.name(None), 256);
         Self {
             dialect,
             route,
-            purpose: Purpose::of(method, &target, headers, dialect),
-            request: Request::new(headers, &limits),
+            purpose: Purpose::of(head.method, &target, lines.upgrade, dialect),
+            request: Request::new(&lines, &limits),
             response: None,
             model_requested,
             who: Who::default(),
-            head: method == Method::HEAD,
+            head: head.method == "HEAD",
             limits,
             calibration: None,
         }
@@ -87,7 +96,7 @@ impl Meter {
     }
 
     /// The response head. Informational ones (1xx, except 101) may be left out.
-    pub fn response_head(&mut self, status: StatusCode, headers: &HeaderMap) {
+    pub fn response_head(&mut self, status: StatusCode, headers: &impl Headers) {
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return;
         }
@@ -190,9 +199,10 @@ impl Meter {
         self.response.as_ref().is_some_and(Response::is_complete)
     }
 
-    /// Ends the exchange; `at` is the time since the request head arrived.
+    /// Ends the exchange; `at` is the time since the request head arrived. The reading
+    /// takes what the meter holds: nothing is left for another one.
     #[must_use]
-    pub fn finish(mut self, end: BodyEnd, at: Duration) -> Reading {
+    pub fn finish(&mut self, end: BodyEnd, at: Duration) -> Reading {
         let asked = self.asked();
         let broken = end == BodyEnd::Broken;
         let owed = match self.purpose {
@@ -208,33 +218,36 @@ impl Meter {
             None => Verdict::without_response(broken),
         };
         let (dialect, operation) = (self.dialect(), self.operation());
-        let mut record =
-            self.response.map(|response| response.tap.reader.record).unwrap_or_default();
-        let book_once = verdict.settle(self.purpose, operation, &mut record);
+        let mut none = Record::default();
+        let record = match &mut self.response {
+            Some(response) => &mut response.tap.reader.record,
+            None => &mut none,
+        };
+        let book_once = verdict.settle(self.purpose, operation, record);
         // A body that repeats the requested model does not know of a fallback.
         if record.model.is_none() || record.model == self.model_requested {
-            record.model = verdict.model.take().or(record.model);
+            record.model = verdict.model.take().or_else(|| record.model.take());
         }
-        let rates = Rates::of(&record, &verdict.tokens);
+        let rates = Rates::of(record, &verdict.tokens);
         let model = record.model.as_deref().or(self.model_requested.as_deref());
         if let Some(calibration) = &self.calibration {
-            calibrate(calibration, model.unwrap_or(""), operation, &record, &mut verdict);
+            calibrate(calibration, model.unwrap_or(""), operation, record, &mut verdict);
         }
-        let session = record.session.unwrap_or_default();
+        let session = record.session.take().unwrap_or_default();
         let first = session.responses.first().and_then(|response| response.response_id.clone());
         Reading {
             dialect,
             operation,
-            model: record.model.or_else(|| self.model_requested.clone()),
-            model_requested: self.model_requested,
+            model: record.model.take().or_else(|| self.model_requested.clone()),
+            model_requested: self.model_requested.take(),
             stream: asked.stream,
             session: self.who.session().map(str::to_owned),
-            user: self.who.user,
+            user: self.who.user.take(),
             tokens: verdict.tokens,
             source: verdict.source,
-            finish_reason: record.finish_reason,
-            response_id: first.or(record.response_id),
-            service_tier: record.service_tier.or(verdict.tier),
+            finish_reason: record.finish_reason.take(),
+            response_id: first.or_else(|| record.response_id.take()),
+            service_tier: record.service_tier.take().or(verdict.tier),
             error_type: verdict.error_type,
             book_once,
             outcome: verdict.outcome,
@@ -242,7 +255,7 @@ impl Meter {
             last_content_at: record.clock.last,
             first_visible_at: record.clock.first_visible,
             content_events: record.clock.events,
-            gaps: record.clock.gaps,
+            gaps: std::mem::take(&mut record.clock.gaps),
             prefill_tokens_per_second: rates.prefill,
             decode_tokens_per_second: rates.decode,
             speed_source: rates.source,

@@ -1,6 +1,6 @@
 //! What a request is for, by its method and path: only calls consume tokens.
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::StatusCode;
 
 use crate::dialect::{Dialect, Operation};
 use crate::target::Target;
@@ -19,19 +19,18 @@ pub(crate) enum Purpose {
 impl Purpose {
     /// The purpose of a request with this head.
     pub(crate) fn of(
-        method: &Method,
+        method: &str,
         target: &Target<'_>,
-        headers: &HeaderMap,
+        upgrade: Option<&[u8]>,
         dialect: Dialect,
     ) -> Self {
         // A WebSocket session begins with a GET, over HTTP/2 with a CONNECT.
-        let upgrade = headers.get(header::UPGRADE).map(http::HeaderValue::as_bytes);
         let session = upgrade.is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
-        if session || method == Method::CONNECT {
+        if session || method == "CONNECT" {
             Self::Call
-        } else if method == Method::POST {
+        } else if method == "POST" {
             of_post(target, dialect)
-        } else if (method == Method::GET || method == Method::DELETE)
+        } else if matches!(method, "GET" | "DELETE")
             && (dialect != Dialect::Unknown || of_an_api(target))
         {
             Self::Retrieval

@@ -5,9 +5,8 @@ mod multipart;
 
 use std::sync::LazyLock;
 
-use http::{HeaderMap, header};
-
 use crate::decode::Decoder;
+use crate::head::{BodyLines, text};
 use crate::json::{Scanner, Shape, Slots, Value};
 use crate::limits::Limits;
 use crate::request::multipart::Multipart;
@@ -62,10 +61,9 @@ struct Json {
 }
 
 impl Request {
-    pub(crate) fn new(headers: &HeaderMap, limits: &Limits) -> Self {
-        let decoder = Decoder::new(headers.get_all(header::CONTENT_ENCODING).iter(), limits);
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let body = match kind.and_then(multipart::boundary) {
+    pub(crate) fn new(lines: &BodyLines<'_>, limits: &Limits) -> Self {
+        let decoder = Decoder::new(lines.codings.iter().copied(), limits);
+        let body = match lines.kind.and_then(text).and_then(multipart::boundary) {
             Some(boundary) => Body::Form(Box::new(Multipart::new(boundary, limits))),
             None => Body::Json(Box::new(Json {
                 scanner: Scanner::new(limits),

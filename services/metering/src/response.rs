@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 
 use crate::decode::Decoder;
 use crate::frame::{Array, Aws, Lines, Sse, WebSocket};
+use crate::head::{BodyLines, Headers, text};
 use crate::limits::Limits;
 use crate::reader::{Ended, Reader};
 use crate::wire::{Framing, Wire};
@@ -88,9 +89,9 @@ impl MediaType {
         "application/stream+json",
     ];
 
-    fn new(headers: &HeaderMap) -> Self {
-        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Self::Json };
-        let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or(b"").trim_ascii();
+    fn new(kind: Option<&[u8]>) -> Self {
+        let Some(kind) = kind else { return Self::Json };
+        let kind = kind.split(|byte| *byte == b';').next().unwrap_or(b"").trim_ascii();
         let is = |name: &str| kind.eq_ignore_ascii_case(name.as_bytes());
         let begins = |start: &str| {
             kind.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
@@ -120,17 +121,20 @@ impl MediaType {
 impl Response {
     pub(crate) fn new(
         status: StatusCode,
-        headers: &HeaderMap,
+        headers: &impl Headers,
         wire: &'static Wire,
         limits: &Limits,
     ) -> Self {
-        let kind = MediaType::new(headers);
-        let facts = crate::wire::header_facts(status, headers);
+        let (mut lines, mut facts) = (BodyLines::default(), crate::wire::Headers::new(status));
+        for line in headers.lines() {
+            lines.take(line);
+            facts.take(line);
+        }
+        let kind = MediaType::new(lines.kind);
         let mut reader = Reader::new(wire, facts, *limits);
         let framing = if status == StatusCode::SWITCHING_PROTOCOLS {
             reader.record.session = Some(crate::record::Session::default());
-            let extensions = headers.get(header::SEC_WEBSOCKET_EXTENSIONS);
-            let extensions = extensions.and_then(|value| value.to_str().ok()).unwrap_or("");
+            let extensions = lines.extensions.and_then(text).unwrap_or("");
             BodyFraming::WebSocket(Box::new(WebSocket::new(extensions)))
         } else {
             match kind {
@@ -141,7 +145,7 @@ impl Response {
                 _ => BodyFraming::Unknown { status, head: Vec::new() },
             }
         };
-        let decoder = Decoder::new(headers.get_all(header::CONTENT_ENCODING).iter(), limits);
+        let decoder = Decoder::new(lines.codings.iter().copied(), limits);
         Self {
             status,
             decoder: decoder.map(Box::new),
@@ -250,7 +254,17 @@ impl Tap {
 
     fn push(&mut self, bytes: &[u8], at: Duration, asked: Asked) {
         let mut bytes = bytes;
-        if let BodyFraming::Unknown { head, .. } = &mut self.framing {
+        if let BodyFraming::Unknown { status, head } = &mut self.framing {
+            // Nearly all bodies show what they are with their first bytes.
+            if head.is_empty()
+                && let Some(start) = bytes.first_chunk::<PROBE>()
+                && !start[0].is_ascii_whitespace()
+                && start[0] != BOM[0]
+            {
+                let status = *status;
+                self.choose(status, start, asked);
+                return self.frame(bytes, at);
+            }
             // White space before the body is keep-alive; a mark may follow it.
             while let Some((byte, rest)) = bytes.split_first() {
                 let blank = head.is_empty() && byte.is_ascii_whitespace();
@@ -282,13 +296,18 @@ impl Tap {
         }
         let status = *status;
         let head = std::mem::take(head);
+        self.choose(status, &head, asked);
+        self.offset -= head.len() as u64;
+        self.frame(&head, at);
+    }
+
+    /// Chooses the framing of a body that begins like this.
+    fn choose(&mut self, status: StatusCode, head: &[u8], asked: Asked) {
         self.first = head.first().copied();
-        self.framing = self.framing_of(status, &head, asked);
+        self.framing = self.framing_of(status, head, asked);
         if matches!(self.framing, BodyFraming::Array(_)) && !asked.stream {
             self.reader.begin_list();
         }
-        self.offset -= head.len() as u64;
-        self.frame(&head, at);
     }
 
     /// Spec 3, points 2 to 5, where what the body looks like wins over what the

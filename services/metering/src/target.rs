@@ -86,10 +86,11 @@ impl<'a> Target<'a> {
 }
 
 /// Where the last `start` ends, which begins with a slash. Compared at slashes only:
-/// each request looks for several, and hardly any has one.
+/// each request looks for several, and hardly any has one. Paths are too short for a
+/// vector search.
 fn behind_last(path: &str, start: &str) -> Option<usize> {
     let mut end = path.len();
-    while let Some(at) = memchr::memrchr(b'/', &path.as_bytes()[..end]) {
+    while let Some(at) = path.as_bytes()[..end].iter().rposition(|byte| *byte == b'/') {
         if path[at..].starts_with(start) {
             return Some(at + start.len());
         }

@@ -221,38 +221,35 @@ pub(crate) fn note_usage(event: &Event<'_>, record: &mut Record) {
     record.count(&set);
 }
 
-/// Takes what response headers say. One look at each header: few have any of
-/// these, and looking them up by name would cost more than reading the rest.
-pub(crate) fn header_facts(status: http::StatusCode, headers: &http::HeaderMap) -> Headers {
-    let mut facts = Headers { status: status.as_u16(), ..Headers::default() };
-    for (name, value) in headers {
-        let text = || value.to_str().ok().map(str::trim).filter(|text| !text.is_empty());
-        let name = name.as_str();
-        let Some(name) = name.strip_prefix("x-") else {
-            if matches!(name, "openai-model" | "ngrok-aig-model") {
-                facts.model = text().map(|text| text[..text.floor_char_boundary(256)].to_owned());
-            }
-            continue;
-        };
+impl Headers {
+    /// Of a response with this status.
+    pub(crate) fn new(status: http::StatusCode) -> Self {
+        Self { status: status.as_u16(), ..Self::default() }
+    }
+
+    /// Takes what a line says, if anything.
+    pub(crate) fn take(&mut self, (name, value): crate::head::HeaderLine<'_>) {
+        // Few have any of these.
+        let is = |lower: &str| name.eq_ignore_ascii_case(lower.as_bytes());
+        if !matches!(name.first(), Some(b'x' | b'X' | b'o' | b'O' | b'n' | b'N')) {
+            return;
+        }
+        let text =
+            || crate::head::text(value).map(str::trim).filter(|text: &&str| !text.is_empty());
         let count = || crate::json::digits(text()?.as_bytes());
-        match name {
-            "prompt-tokens" | "amzn-bedrock-input-token-count" => {
-                facts.prompt = facts.prompt.or_else(count);
-            }
-            "generated-tokens" | "amzn-bedrock-output-token-count" => {
-                facts.completion = facts.completion.or_else(count);
-            }
-            "amzn-bedrock-service-tier" | "gemini-service-tier" => {
-                facts.tier = facts.tier.or_else(|| text().map(str::to_owned));
-            }
-            "amzn-errortype" => {
-                let kind = text().and_then(|text| text.split(':').next());
-                facts.error_type = kind.filter(|kind| !kind.is_empty()).map(str::to_owned);
-            }
-            _ => {}
+        if is("openai-model") || is("ngrok-aig-model") {
+            self.model = text().map(|text| text[..text.floor_char_boundary(256)].to_owned());
+        } else if is("x-prompt-tokens") || is("x-amzn-bedrock-input-token-count") {
+            self.prompt = self.prompt.or_else(count);
+        } else if is("x-generated-tokens") || is("x-amzn-bedrock-output-token-count") {
+            self.completion = self.completion.or_else(count);
+        } else if is("x-amzn-bedrock-service-tier") || is("x-gemini-service-tier") {
+            self.tier = self.tier.take().or_else(|| text().map(str::to_owned));
+        } else if is("x-amzn-errortype") {
+            let kind = text().and_then(|text| text.split(':').next());
+            self.error_type = kind.filter(|kind| !kind.is_empty()).map(str::to_owned);
         }
     }
-    facts
 }
 
 impl Tokens {

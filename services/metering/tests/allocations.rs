@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use modash_metering::{BodyEnd, Limits, Meter};
 
 thread_local! {
@@ -130,6 +130,33 @@ fn events_allocate_nothing_in_the_steady_state() {
         assert_eq!(meter.content_events(), 2000, "{path}");
         assert_eq!(allocations, 0, "{path}");
     }
+}
+
+/// A small exchange, of the kind that most are.
+fn small_exchange(uri: &Uri, headers: &HeaderMap) {
+    let mut meter = Meter::new(&Method::POST, uri, headers, Limits::default());
+    meter.request_data(
+        br#"{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Hello"}],"stream":false}"#,
+    );
+    meter.request_end();
+    meter.response_head(StatusCode::OK, headers);
+    let answer = br#"{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4.1-mini-2025-04-14","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,"prompt_tokens_details":{"cached_tokens":0}},"service_tier":"default"}"#;
+    meter.response_data(answer, Duration::from_millis(2));
+    let reading = meter.finish(BodyEnd::Complete, Duration::from_millis(3));
+    assert_eq!((reading.tokens.prompt, reading.tokens.completion), (Some(9), Some(2)));
+}
+
+#[test]
+fn a_small_exchange_allocates_for_what_it_keeps_only() {
+    // The tables of a dialect are made once in a process.
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    let uri = "/v1/chat/completions".parse().unwrap();
+    small_exchange(&uri, &headers);
+    let (allocations, _) = measured(|| small_exchange(&uri, &headers));
+    // Five names; for each direction values, texts and open containers; the counts of the
+    // answer and of its choice; what reads the request.
+    assert!(allocations <= 5 + 2 * 3 + 2 + 1, "{allocations} allocations");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use modash_metering::{
-    Calibration,
+    Calibration, Headers,
     inject::{Injection, Model, Refusals, ResponseFilter, tells_timings},
 };
 
@@ -66,17 +66,22 @@ impl StreamUsageAid {
     }
 
     /// Whether a request may be changed, as far as its head tells.
-    pub(crate) fn injection(&self, head: &Parts, upstream: &Upstream) -> Option<Injection> {
+    pub(crate) fn injection(
+        &self,
+        head: impl FnOnce() -> Parts,
+        upstream: &Upstream,
+    ) -> Option<Injection> {
         if self.mode == StreamUsage::Observe {
             return None;
         }
         let host = upstream.pool.base().host();
+        let head = head();
         let (method, uri, headers) = (&head.method, &head.uri, &head.headers);
         Injection::new(method, uri, headers, host, &upstream.name, &self.refusals, MAX_HELD)
     }
 
     /// Notes what the head of any answer tells about asking its upstream.
-    pub(crate) fn note(&self, upstream: &str, headers: &HeaderMap) {
+    pub(crate) fn note(&self, upstream: &str, headers: &impl Headers) {
         if self.mode == StreamUsage::Inject && tells_timings(headers) {
             self.refusals.remember_all(upstream);
         }

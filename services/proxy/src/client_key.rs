@@ -21,11 +21,43 @@ impl Fingerprinter {
         Self { mac }
     }
 
-    /// 16 hexadecimal digits.
-    pub(crate) fn fingerprint(&self, credential: &[u8]) -> String {
+    /// The fingerprint of a credential.
+    pub(crate) fn fingerprint(&self, credential: &[u8]) -> ClientKey {
         let digest = self.mac.clone().chain_update(credential).finalize().into_bytes();
-        let digits = digest[..8].iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
-        digits.map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])).collect()
+        let digit = |at: usize| {
+            b"0123456789abcdef"[usize::from(digest[at / 2] >> (4 * (1 - at % 2)) & 0xF)]
+        };
+        ClientKey(std::array::from_fn(digit))
+    }
+}
+
+/// A fingerprint: 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClientKey([u8; 16]);
+
+impl ClientKey {
+    /// The digits.
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// The last credential of a client's connection with its fingerprint: most clients send
+/// one key with every request.
+#[derive(Default)]
+pub(crate) struct LastKey(Option<(Box<[u8]>, ClientKey)>);
+
+impl LastKey {
+    /// The fingerprint of a credential, made if it is another one than the last.
+    pub(crate) fn of(&mut self, credential: &[u8], fingerprinter: &Fingerprinter) -> ClientKey {
+        if let Some((last, key)) = &self.0
+            && **last == *credential
+        {
+            return *key;
+        }
+        let key = fingerprinter.fingerprint(credential);
+        self.0 = Some((credential.into(), key));
+        key
     }
 }
 
@@ -37,10 +69,19 @@ mod tests {
     fn a_key_has_one_fingerprint_for_each_secret() {
         let (one, other) = (Fingerprinter::new(Some(b"one")), Fingerprinter::new(Some(b"two")));
         let fingerprint = one.fingerprint(b"sk-1");
-        assert_eq!(fingerprint.len(), 16);
+        assert!(fingerprint.as_str().bytes().all(|digit| b"0123456789abcdef".contains(&digit)));
+        assert_eq!(fingerprint.as_str().len(), 16);
         assert_eq!(one.fingerprint(b"sk-1"), fingerprint);
         assert_ne!(one.fingerprint(b"sk-2"), fingerprint);
         assert_ne!(other.fingerprint(b"sk-1"), fingerprint);
         assert_ne!(Fingerprinter::new(None).fingerprint(b"sk-1"), fingerprint);
+    }
+
+    #[test]
+    fn a_connection_that_changes_its_key_has_the_fingerprint_of_each() {
+        let (fingerprinter, mut last) = (Fingerprinter::new(Some(b"one")), LastKey::default());
+        for credential in [&b"sk-1"[..], b"sk-1", b"sk-2", b"sk-", b"sk-1", b""] {
+            assert_eq!(last.of(credential, &fingerprinter), fingerprinter.fingerprint(credential));
+        }
     }
 }

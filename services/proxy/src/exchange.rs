@@ -4,18 +4,18 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderMap, StatusCode, request::Parts};
-use modash_metering::{BodyEnd, Calibration, Limits, Meter, Reading};
+use http::StatusCode;
+use modash_metering::{BodyEnd, Calibration, Head, Headers, Limits, Meter, Reading};
 use modash_proto::v1::RequestPhase;
 use uuid::Uuid;
 
-use crate::{fault::meter_looks, request_facts::RequestFacts};
+use crate::{client_key::ClientKey, fault::meter_looks, request_facts::RequestFacts};
 
 /// One request and its response.
 pub(crate) struct Exchange {
@@ -30,8 +30,8 @@ pub(crate) struct Exchange {
     pub(crate) upstream: Arc<str>,
     /// What the request head says.
     pub(crate) facts: RequestFacts,
-    /// Fingerprint of the credential, made when it is first asked for.
-    pub(crate) client_key: OnceLock<Option<String>>,
+    /// Fingerprint of the credential.
+    pub(crate) client_key: Option<ClientKey>,
     /// How far it is.
     pub(crate) progress: Progress,
     state: Mutex<State>,
@@ -109,13 +109,16 @@ pub(crate) struct Glimpse {
 
 impl Exchange {
     /// Begins with the request head.
-    pub(crate) fn begin(head: &Parts, upstream: Arc<str>, calibration: Arc<Calibration>) -> Self {
+    pub(crate) fn begin(
+        head: &Head<'_, impl Headers>,
+        upstream: Arc<str>,
+        calibration: Arc<Calibration>,
+    ) -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let micros = u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX);
         let meter = catch_unwind(AssertUnwindSafe(|| {
             meter_looks();
-            Meter::new(&head.method, &head.uri, &head.headers, Limits::default())
-                .with_calibration(calibration)
+            Meter::of(head, Limits::default()).with_calibration(calibration)
         }))
         .ok()
         .map(Box::new);
@@ -131,7 +134,7 @@ impl Exchange {
             upstream,
             facts: RequestFacts::read(head),
             told: AtomicBool::new(false),
-            client_key: OnceLock::new(),
+            client_key: None,
             progress,
             state: Mutex::new(State {
                 metering_failed: meter.is_none(),
@@ -169,7 +172,7 @@ impl Exchange {
     }
 
     /// The upstream's response head arrived.
-    pub(crate) fn response_head(&self, status: StatusCode, headers: &HeaderMap) {
+    pub(crate) fn response_head(&self, status: StatusCode, headers: &impl Headers) {
         let now = self.started.elapsed();
         let mut state = self.state();
         state.upstream_head = Some(now.saturating_sub(state.sent_at.unwrap_or(now)));
@@ -243,7 +246,7 @@ impl Exchange {
             _ => ending,
         };
         let body_end = if ending == Ending::Complete { BodyEnd::Complete } else { BodyEnd::Broken };
-        let reading = meter.and_then(|meter| {
+        let reading = meter.and_then(|mut meter| {
             let finish = AssertUnwindSafe(|| {
                 meter_looks();
                 meter.finish(body_end, duration)

@@ -273,7 +273,7 @@ fn server() -> http2::Builder<TokioExecutor> {
 
 fn name_stragglers(core: &Core) {
     for exchange in core.shared.in_flight().iter().take(20) {
-        tracing::warn!(event_id = %exchange.id, path = %exchange.facts.path,
+        tracing::warn!(event_id = %exchange.id, path = exchange.facts.path(),
             phase = exchange.progress.phase().as_str_name(), "request cut off by the stop");
     }
 }

@@ -50,6 +50,7 @@ use self::{
 };
 use crate::{
     activity::Activity,
+    client_key::LastKey,
     core::Core,
     counters::Counters,
     error::UpstreamFailure,
@@ -161,6 +162,7 @@ pub(crate) struct Relay {
     phase: Phase,
     scan: HeadScan,
     turn: Option<Box<Turn>>,
+    last_key: LastKey,
     alarm: Alarm,
     /// Requests so far.
     requests: u64,
@@ -205,6 +207,7 @@ impl Relay {
             phase: Phase::Head,
             scan: HeadScan::default(),
             turn: None,
+            last_key: LastKey::default(),
             alarm: Alarm::default(),
             requests: 0,
             waiting: Waiting::Nothing,

@@ -1,19 +1,13 @@
 //! What a request head says about its sender, copied out of it so that the head
 //! itself need not be kept.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{AUTHORIZATION, USER_AGENT},
-    request::Parts,
-};
+use std::borrow::Cow;
+
+use modash_metering::{Head, Headers};
 
 /// Headers that carry a credential, in the order in which they are looked for.
-const CREDENTIAL_HEADERS: [HeaderName; 4] = [
-    AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-];
+const CREDENTIAL_HEADERS: [&[u8]; 4] =
+    [b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"];
 
 /// Place of a header among those that name a session or conversation: modash's
 /// own, those of agents, those that several share, those of gateways.
@@ -63,97 +57,146 @@ type Tags = Vec<(Box<str>, Box<str>)>;
 #[derive(Debug)]
 pub(crate) struct RequestFacts {
     pub(crate) method: http::Method,
-    pub(crate) path: Box<str>,
-    pub(crate) user_agent_family: Option<Box<str>>,
-    /// In memory until the event is made; only its fingerprint goes further.
-    pub(crate) credential: Option<Box<[u8]>>,
-    pub(crate) session: Option<Box<str>>,
+    /// Path, family of the user agent, session: one behind the other.
+    texts: String,
+    /// Where the first two of them end.
+    ends: [u16; 2],
     pub(crate) tags: Tags,
 }
 
 impl RequestFacts {
-    pub(crate) fn read(head: &Parts) -> Self {
-        let headers = &head.headers;
-        let (session, tags) = marks(headers);
+    pub(crate) fn read(head: &Head<'_, impl Headers>) -> Self {
+        let mut marks = Marks::default();
+        head.headers.lines().for_each(|(name, value)| marks.take(name, value));
+        let path = cut(head.path, MAX_PATH);
+        let session = marks.session.map(|(_, value)| clean(value)).unwrap_or_default();
+        let agent = marks.user_agent.and_then(printable).unwrap_or_default();
+        let mut texts = String::with_capacity(path.len() + session.len() + MAX_NAME);
+        let mut ends = [0; 2];
+        texts.push_str(path);
+        ends[0] = texts.len() as u16;
+        push_family(agent, &mut texts);
+        ends[1] = texts.len() as u16;
+        texts.push_str(&session);
         Self {
-            method: head.method.clone(),
-            path: cut(head.uri.path(), MAX_PATH).into(),
-            user_agent_family: text(headers, &USER_AGENT).and_then(family),
-            credential: credential(headers, head.uri.query()),
-            session,
-            tags,
+            method: http::Method::from_bytes(head.method.as_bytes()).unwrap_or_default(),
+            texts,
+            ends,
+            tags: marks.tags,
         }
+    }
+
+    /// Path without its query.
+    pub(crate) fn path(&self) -> &str {
+        &self.texts[..usize::from(self.ends[0])]
+    }
+
+    /// Product of the user agent.
+    pub(crate) fn user_agent_family(&self) -> Option<&str> {
+        let family = &self.texts[usize::from(self.ends[0])..usize::from(self.ends[1])];
+        (!family.is_empty()).then_some(family)
+    }
+
+    /// Session or conversation that a header names.
+    pub(crate) fn session(&self) -> Option<&str> {
+        let session = &self.texts[usize::from(self.ends[1])..];
+        (!session.is_empty()).then_some(session)
     }
 }
 
-/// The credential without its scheme, so that one key has one fingerprint
+/// The credential of a request without its scheme, so that one key has one fingerprint
 /// wherever it is sent.
-fn credential(headers: &HeaderMap, query: Option<&str>) -> Option<Box<[u8]>> {
-    for name in CREDENTIAL_HEADERS {
-        if let Some(value) = headers.get(&name) {
-            let value = value.as_bytes();
-            let key = match value.get(..7) {
-                Some(scheme) if scheme.eq_ignore_ascii_case(b"bearer ") => &value[7..],
-                _ => value,
-            };
-            if !key.trim_ascii().is_empty() {
-                return Some(key.trim_ascii().into());
-            }
+pub(crate) fn credential<'a>(head: &Head<'a, impl Headers>) -> Option<&'a [u8]> {
+    let mut found: [Option<&[u8]>; CREDENTIAL_HEADERS.len()] = [None; _];
+    for (name, value) in head.headers.lines() {
+        let named = |header: &&[u8]| name.eq_ignore_ascii_case(header);
+        if let Some(at) = CREDENTIAL_HEADERS.iter().position(named) {
+            found[at].get_or_insert(value);
         }
     }
-    // Gemini's way.
-    let query = query?;
-    query.split('&').find_map(|pair| pair.strip_prefix("key=")).map(|key| key.as_bytes().into())
+    let mut keys = found.into_iter().flatten().map(|value| match value.get(..7) {
+        Some(scheme) if scheme.eq_ignore_ascii_case(b"bearer ") => value[7..].trim_ascii(),
+        _ => value.trim_ascii(),
+    });
+    keys.find(|key| !key.is_empty()).or_else(|| {
+        // Gemini's way.
+        let mut pairs = head.query?.split('&');
+        pairs.find_map(|pair| pair.strip_prefix("key=")).map(str::as_bytes)
+    })
 }
 
-/// `openai-python` of `OpenAI-Python/1.2 (linux) x/3`: the first product, in
+/// Appends `openai-python` of `OpenAI-Python/1.2 (linux) x/3`: the first product, in
 /// lower case. OpenAI's and Anthropic's clients write `OpenAI/Python 1.2`.
-fn family(user_agent: &str) -> Option<Box<str>> {
-    let mut parts = user_agent.split([' ', '/']);
-    let product = parts.next().filter(|product| !product.is_empty())?;
-    let language = parts.next().filter(|next| next.starts_with(|c: char| c.is_ascii_alphabetic()));
-    let family = match language {
-        Some(language) if user_agent[product.len()..].starts_with('/') => {
-            format!("{product}-{language}")
-        }
-        _ => product.to_owned(),
-    };
-    Some(cut(&family.to_ascii_lowercase(), MAX_NAME).into())
+fn push_family(user_agent: &str, texts: &mut String) {
+    let product = user_agent.split([' ', '/']).next().unwrap_or_default();
+    if product.is_empty() {
+        return;
+    }
+    let start = texts.len();
+    texts.push_str(cut(product, MAX_NAME));
+    if let Some(rest) = user_agent[product.len()..].strip_prefix('/')
+        && rest.starts_with(|first: char| first.is_ascii_alphabetic())
+        && product.len() < MAX_NAME
+    {
+        let language = rest.split([' ', '/']).next().unwrap_or_default();
+        texts.push('-');
+        texts.push_str(cut(language, MAX_NAME - product.len() - 1));
+    }
+    texts[start..].make_ascii_lowercase();
 }
 
-/// Session and tags, in one look at each header: looking up every name would
-/// cost more.
-fn marks(headers: &HeaderMap) -> (Option<Box<str>>, Tags) {
-    let mut session: Option<(u8, &HeaderValue)> = None;
-    let mut tags = Tags::new();
-    for (name, value) in headers {
-        let name = name.as_str();
-        if let Some(tag) = name.strip_prefix(TAG_PREFIX) {
-            let known = tags.iter().any(|(known, _)| **known == *tag);
-            if !known && (1..=MAX_NAME).contains(&tag.len()) && tags.len() < MAX_TAGS {
-                tags.push((tag.into(), clean(value)));
+/// What the lines say, each looked at once.
+#[derive(Default)]
+struct Marks<'a> {
+    user_agent: Option<&'a [u8]>,
+    session: Option<(u8, &'a [u8])>,
+    tags: Tags,
+}
+
+impl<'a> Marks<'a> {
+    fn take(&mut self, name: &'a [u8], value: &'a [u8]) {
+        // Most names are none of interest, as their first letters tell.
+        let first = name.first().map_or(0, u8::to_ascii_lowercase);
+        if !matches!(first, b'c' | b'h' | b's' | b't' | b'u' | b'x') {
+            return;
+        }
+        let mut lower = [0; TAG_PREFIX.len() + MAX_NAME];
+        let Some(lower) = lower.get_mut(..name.len()) else { return };
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        let Ok(name) = std::str::from_utf8(lower) else { return };
+        if name == "user-agent" {
+            self.user_agent.get_or_insert(value);
+        } else if let Some(tag) = name.strip_prefix(TAG_PREFIX) {
+            let known = self.tags.iter().any(|(known, _)| **known == *tag);
+            if !known && !tag.is_empty() && self.tags.len() < MAX_TAGS {
+                self.tags.push((tag.into(), clean(value).into()));
             }
         } else if let Some(rank) = session_rank(name)
-            && session.is_none_or(|(best, _)| rank < best)
-            && !value.as_bytes().trim_ascii().is_empty()
+            && self.session.is_none_or(|(best, _)| rank < best)
+            && !value.trim_ascii().is_empty()
         {
-            session = Some((rank, value));
+            self.session = Some((rank, value));
         }
     }
-    (session.map(|(_, value)| clean(value)), tags)
 }
 
 /// A value as text: what is no UTF-8, and control characters, are replaced.
-fn clean(value: &HeaderValue) -> Box<str> {
-    let text = String::from_utf8_lossy(value.as_bytes().trim_ascii());
+fn clean(value: &[u8]) -> Cow<'_, str> {
+    let mut text = String::from_utf8_lossy(value.trim_ascii());
     if text.contains(char::is_control) {
-        return cut(&text.replace(char::is_control, "\u{fffd}"), MAX_TEXT).into();
+        text = text.replace(char::is_control, "\u{fffd}").into();
     }
-    cut(&text, MAX_TEXT).into()
+    match text {
+        Cow::Borrowed(text) => cut(text, MAX_TEXT).into(),
+        Cow::Owned(text) => cut(&text, MAX_TEXT).to_owned().into(),
+    }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
+/// A value that is printable ASCII.
+fn printable(value: &[u8]) -> Option<&str> {
+    let printable = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+    std::str::from_utf8(value).ok().filter(|_| printable).map(str::trim)
 }
 
 /// The beginning of a text, cut between characters.
@@ -165,32 +208,41 @@ pub(crate) fn cut(text: &str, limit: usize) -> &str {
 mod tests {
     use super::*;
 
-    fn facts(uri: &str, headers: &[(&str, &str)]) -> RequestFacts {
+    fn parts(uri: &str, headers: &[(&str, &str)]) -> http::request::Parts {
         let mut request = http::Request::post(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        RequestFacts::read(&request.body(()).unwrap().into_parts().0)
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn facts(uri: &str, headers: &[(&str, &str)]) -> RequestFacts {
+        RequestFacts::read(&Head::from(&parts(uri, headers)))
     }
 
     #[test]
     fn one_key_gives_the_same_credential_in_every_header() {
-        let places = [
-            facts("/", &[("authorization", "Bearer sk-1")]),
-            facts("/", &[("authorization", "bearer  sk-1 ")]),
-            facts("/", &[("x-api-key", "sk-1")]),
-            facts("/", &[("api-key", "sk-1")]),
-            facts("/v1beta/models/m:generateContent?alt=sse&key=sk-1", &[]),
-        ];
-        for place in places {
-            assert_eq!(place.credential.as_deref(), Some(&b"sk-1"[..]));
+        let found = |uri: &str, headers: &[(&str, &str)]| {
+            credential(&Head::from(&parts(uri, headers))).map(<[u8]>::to_vec)
+        };
+        for headers in [
+            &[("authorization", "Bearer sk-1")],
+            &[("authorization", "bearer  sk-1 ")],
+            &[("x-api-key", "sk-1")],
+            &[("api-key", "sk-1")],
+        ] {
+            assert_eq!(found("/", headers).as_deref(), Some(&b"sk-1"[..]), "{headers:?}");
         }
-        assert_eq!(facts("/?monkey=1", &[("authorization", "Bearer ")]).credential, None);
+        let both = [("x-api-key", "sk-2"), ("Authorization", "Bearer sk-1")];
+        assert_eq!(found("/", &both).as_deref(), Some(&b"sk-1"[..]));
+        let target = "/v1beta/models/m:generateContent?alt=sse&key=sk-1";
+        assert_eq!(found(target, &[]).as_deref(), Some(&b"sk-1"[..]));
+        assert_eq!(found("/?monkey=1", &[("authorization", "Bearer ")]), None);
     }
 
     #[test]
     fn a_key_in_the_query_is_not_in_the_path() {
-        assert_eq!(&*facts("/v1/x?key=secret", &[]).path, "/v1/x");
+        assert_eq!(facts("/v1/x?key=secret", &[]).path(), "/v1/x");
     }
 
     #[test]
@@ -202,8 +254,8 @@ mod tests {
             ("curl/8.5.0", "curl"),
             ("Mozilla/5.0 (X11)", "mozilla"),
         ] {
-            let found = facts("/", &[("user-agent", agent)]).user_agent_family;
-            assert_eq!(found.as_deref(), Some(expected));
+            let found = facts("/", &[("user-agent", agent)]);
+            assert_eq!(found.user_agent_family(), Some(expected));
         }
     }
 
@@ -220,11 +272,11 @@ mod tests {
             "X-KiloCode-TaskId",
             "X-Task-ID",
         ] {
-            assert_eq!(facts("/", &[(name, " s-1 ")]).session.as_deref(), Some("s-1"), "{name}");
+            assert_eq!(facts("/", &[(name, " s-1 ")]).session(), Some("s-1"), "{name}");
         }
         let both = facts("/", &[("thread-id", "t"), ("session-id", ""), ("session_id", "s")]);
-        assert_eq!(both.session.as_deref(), Some("s"));
-        assert_eq!(facts("/", &[("x-request-id", "r")]).session, None);
+        assert_eq!(both.session(), Some("s"));
+        assert_eq!(facts("/", &[("x-request-id", "r")]).session(), None);
     }
 
     #[test]
@@ -232,14 +284,14 @@ mod tests {
         let long = format!("a{}", "é".repeat(100));
         let read = facts("/", &[("x-modash-tag-team", "Köln 東京"), ("session-id", &long)]);
         assert_eq!(&*read.tags[0].1, "Köln 東京");
-        assert_eq!(read.session.as_deref(), Some(&long[..127]));
+        assert_eq!(read.session(), Some(&long[..127]));
         let mut request = http::Request::post("/");
         for (name, value) in [("x-modash-tag-a", &b"caf\xe9"[..]), ("session-id", b"a\tb")] {
-            request = request.header(name, HeaderValue::from_bytes(value).unwrap());
+            request = request.header(name, http::HeaderValue::from_bytes(value).unwrap());
         }
-        let read = RequestFacts::read(&request.body(()).unwrap().into_parts().0);
+        let read = RequestFacts::read(&Head::from(&request.body(()).unwrap().into_parts().0));
         assert_eq!(&*read.tags[0].1, "caf\u{fffd}");
-        assert_eq!(read.session.as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(read.session(), Some("a\u{fffd}b"));
     }
 
     #[test]

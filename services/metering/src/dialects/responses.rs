@@ -148,7 +148,7 @@ fn realtime_event(event: &Event<'_>, record: &mut Record) {
     if kind == b"conversation.item.input_audio_transcription.completed" {
         // What was said is written down by another model, and billed apart.
         if let (Some(usage), Some(session)) = (slots.usage(usage::TOP), &mut record.session) {
-            session.tokens.add(&usage::totals(usage, false));
+            session.tokens.add(&usage::totals(usage, || false));
         }
         return;
     }

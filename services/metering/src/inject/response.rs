@@ -41,7 +41,7 @@ impl ResponseFilter {
         // The client may read as much as it likes.
         let limits = Limits { decoded_bytes: u64::MAX, ..Limits::default() };
         let codings = headers.get_all(header::CONTENT_ENCODING);
-        let decoder = Decoder::new(codings.iter(), &limits);
+        let decoder = Decoder::new(codings.iter().map(http::HeaderValue::as_bytes), &limits);
         if decoder.as_ref().is_some_and(|decoder| !decoder.is_known()) {
             return None;
         }

@@ -3,18 +3,18 @@
 //! formed, and it holds the open containers and one string at most.
 
 mod digits;
-mod short;
+mod members;
 mod strings;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use crate::echo::Marks;
 use crate::json::scanner::digits::Digits;
-use crate::json::scanner::short::short_value;
 pub(crate) use crate::json::scanner::strings::cut;
+use crate::json::scanner::whole::{kept_number, whole_number, whole_string};
 use crate::json::shape::{DEAD, Keep, Place, ROOT, Shape};
 use crate::json::slots::{Slots, Value};
-use crate::json::text::plain;
 use crate::limits::Limits;
 
 /// The JSON is not well formed, or nests deeper than the limit.
@@ -67,6 +67,9 @@ struct Frame {
     count: u32,
 }
 
+/// Containers that are open at the same time in almost all answers.
+const FRAMES: usize = 16;
+
 /// Scans one JSON value.
 #[derive(Debug)]
 pub(crate) struct Scanner {
@@ -114,12 +117,12 @@ impl Scanner {
 
     /// Whether a whole value was seen.
     pub(crate) fn is_done(&self) -> bool {
-        self.state == State::Done
+        matches!(self.state, State::Done)
     }
 
     /// Whether nothing but white space was seen.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.state == State::Value && self.frames.is_empty()
+        matches!(self.state, State::Value) && self.frames.is_empty()
     }
 
     /// The input has ended, which ends a number too.
@@ -161,146 +164,148 @@ impl Scanner {
                 State::Literal(rest, value) => {
                     at = self.literal(rest, value, bytes, at, shape, slots)?;
                 }
-                State::FirstKey | State::Key if bytes[at] == b'"' => {
-                    let before = at;
-                    at = self.members(bytes, at, shape, slots)?;
-                    if at == before {
-                        // Cut, escaped or spaced: the long way.
-                        self.begin_string(Use::Key);
-                        at += 1;
-                    }
-                }
-                _ => {
-                    let byte = bytes[at];
-                    at += 1;
-                    if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                        continue;
-                    }
-                    match self.token(byte, shape, slots)? {
-                        Step::Next => {}
-                        // The byte belongs to the number.
-                        Step::Again => at -= 1,
-                    }
-                }
+                _ => at = self.tokens(bytes, at, shape, slots)?,
             }
         }
         Ok(at)
     }
 
-    /// Members that lie in this piece without white space or escapes, one after
-    /// another: almost everything that servers write. Stops where that ends, with
-    /// the state set for the byte there.
-    fn members(
+    /// Whole tokens, one after another, up to the end of the value or the piece, or to
+    /// a token that is cut or escaped: that one is begun.
+    fn tokens(
         &mut self,
         bytes: &[u8],
         mut at: usize,
         shape: &Shape,
         slots: &mut Slots,
     ) -> Result<usize, Malformed> {
-        let Some(frame) = self.frames.last_mut() else { return Ok(at) };
-        let parent = frame.place;
-        while bytes.get(at) == Some(&b'"') {
-            let end = at + 1 + plain(&bytes[at + 1..]);
-            if bytes.get(end) != Some(&b'"') || bytes.get(end + 1) != Some(&b':') {
-                return Ok(at);
+        while let Some(&byte) = bytes.get(at) {
+            if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                at += 1;
+                continue;
             }
-            let length = end - at - 1;
-            let mut place = DEAD;
-            if parent != DEAD && length <= self.key_bytes {
-                place = shape.child_at(parent, &bytes[at + 1..], length);
-                if place != DEAD {
-                    slots.clear(shape.node(place).below);
+            match self.state {
+                State::FirstKey | State::Key if byte == b'"' => {
+                    let before = at;
+                    at = self.members(bytes, at, shape, slots)?;
+                    if at == before {
+                        // Cut, escaped or spaced.
+                        self.begin_string(Use::Key);
+                        return Ok(at + 1);
+                    }
                 }
-            }
-            at = end + 2;
-            at += usize::from(bytes.get(at) == Some(&b' '));
-            let slot = shape.node(place).slot;
-            let Some(end) = short_value(bytes, at, slot, self.value_bytes, slots, &mut self.marks)
-            else {
-                self.place = place;
-                self.state = State::Value;
-                return Ok(at);
-            };
-            at = end;
-            frame.count = frame.count.saturating_add(1);
-            match bytes.get(at) {
-                Some(b',') => {
-                    self.state = State::Key;
+                State::Value => match self.value(byte, bytes, at, shape, slots)? {
+                    Token::Whole(end) => at = end,
+                    Token::Begun(end) => return Ok(end),
+                },
+                State::FirstElement if byte != b']' => {
+                    match self.value(byte, bytes, at, shape, slots)? {
+                        Token::Whole(end) => at = end,
+                        Token::Begun(end) => return Ok(end),
+                    }
+                }
+                State::After if byte == b',' => {
+                    self.comma(shape);
                     at += 1;
-                    at += usize::from(bytes.get(at) == Some(&b' '));
                 }
-                Some(b'}') => {
+                State::Colon if byte == b':' => {
+                    self.state = State::Value;
+                    at += 1;
+                }
+                State::After | State::FirstKey if byte == b'}' => {
                     self.close(false, shape, slots)?;
-                    return Ok(at + 1);
+                    at += 1;
                 }
-                _ => {
-                    self.state = State::After;
-                    return Ok(at);
+                State::After | State::FirstElement if byte == b']' => {
+                    self.close(true, shape, slots)?;
+                    at += 1;
                 }
+                State::Done => return Ok(at),
+                _ => return self.fail(),
+            }
+            if matches!(self.state, State::Done) {
+                return Ok(at);
             }
         }
         Ok(at)
     }
 
-    /// One byte outside strings, numbers and literals.
+    /// A value: the whole of it, or the beginning of a container, or of one that is cut
+    /// or escaped.
     #[inline]
-    fn token(&mut self, byte: u8, shape: &Shape, slots: &mut Slots) -> Result<Step, Malformed> {
-        match (self.state, byte) {
-            (State::FirstKey, b'}') => self.close(false, shape, slots)?,
-            (State::Colon, b':') => self.state = State::Value,
-            (State::After, b',') => self.comma(shape),
-            (State::After, b'}') => self.close(false, shape, slots)?,
-            (State::After | State::FirstElement, b']') => self.close(true, shape, slots)?,
-            (State::Value | State::FirstElement, _) => return self.value(byte, shape),
-            _ => return self.fail(),
-        }
-        Ok(Step::Next)
-    }
-
-    /// The first byte of a value.
-    #[inline]
-    fn value(&mut self, byte: u8, shape: &Shape) -> Result<Step, Malformed> {
+    fn value(
+        &mut self,
+        byte: u8,
+        bytes: &[u8],
+        at: usize,
+        shape: &Shape,
+        slots: &mut Slots,
+    ) -> Result<Token, Malformed> {
         if let Some(frame) = self.frames.last_mut() {
             frame.count = frame.count.saturating_add(1);
         }
         match byte {
             b'"' => {
-                let kind = match shape.node(self.place).slot {
-                    None => Use::Skip,
+                let slot = shape.node(self.place).slot;
+                if let Some((length, end)) = whole_string(bytes, at + 1) {
+                    let text = &bytes[at + 1..at + 1 + length];
+                    match slot {
+                        None => self.marks.padding = Some(at + 1..end - 1),
+                        Some((_, Keep::Members)) => {}
+                        Some((slot, Keep::Value)) => {
+                            slots.set_text(slot, cut(text, self.value_bytes));
+                        }
+                        Some((slot, Keep::Length)) => {
+                            self.marks.text = Some(at + 1..end - 1);
+                            slots.set(slot, Value::Length(length as u64));
+                        }
+                    }
+                    self.value_end(shape, slots);
+                    return Ok(Token::Whole(end));
+                }
+                self.begin_string(match slot {
+                    None | Some((_, Keep::Members)) => Use::Skip,
                     Some((_, Keep::Value)) => Use::Keep,
-                    Some((_, Keep::Members)) => Use::Skip,
                     Some((_, Keep::Length)) => Use::Length,
-                };
-                self.begin_string(kind);
+                });
+                Ok(Token::Begun(at + 1))
             }
             b'{' => {
                 self.open(false)?;
                 self.state = State::FirstKey;
+                Ok(Token::Whole(at + 1))
             }
             b'[' => {
                 self.open(true)?;
                 self.place = shape.node(self.place).element;
                 self.state = State::FirstElement;
+                Ok(Token::Whole(at + 1))
             }
             b'-' | b'0'..=b'9' => {
-                self.scratch.clear();
-                self.state = State::Number(Digits::Minus);
-                if byte != b'-' {
-                    return Ok(Step::Again);
+                if let Some(end) = whole_number(bytes, at) {
+                    if let Some((slot, _)) = shape.node(self.place).slot {
+                        slots.set(slot, kept_number(&bytes[at..end]));
+                    }
+                    self.value_end(shape, slots);
+                    return Ok(Token::Whole(end));
                 }
-                self.scratch.push(byte);
+                self.scratch.clear();
+                self.state = State::Number(Digits::Start);
+                Ok(Token::Begun(at))
             }
-            b't' => self.state = State::Literal(b"rue", Value::Bool(true)),
-            b'f' => self.state = State::Literal(b"alse", Value::Bool(false)),
-            b'n' => self.state = State::Literal(b"ull", Value::Null),
-            _ => return self.fail(),
+            b't' => self.begin_literal(b"true", Value::Bool(true), bytes, at, shape, slots),
+            b'f' => self.begin_literal(b"false", Value::Bool(false), bytes, at, shape, slots),
+            b'n' => self.begin_literal(b"null", Value::Null, bytes, at, shape, slots),
+            _ => self.fail(),
         }
-        Ok(Step::Next)
     }
 
     fn open(&mut self, array: bool) -> Result<(), Malformed> {
         if self.frames.len() >= self.nesting {
             return self.fail();
+        }
+        if self.frames.capacity() == 0 {
+            self.frames.reserve(FRAMES);
         }
         self.frames.push(Frame { place: self.place, array, count: 0 });
         Ok(())
@@ -363,6 +368,23 @@ impl Scanner {
     }
 
     #[inline]
+    fn begin_literal<const N: usize>(
+        &mut self,
+        text: &'static [u8; N],
+        value: Value,
+        bytes: &[u8],
+        at: usize,
+        shape: &Shape,
+        slots: &mut Slots,
+    ) -> Result<Token, Malformed> {
+        if bytes[at..].first_chunk::<N>() == Some(text) {
+            self.scalar(value, shape, slots);
+            return Ok(Token::Whole(at + N));
+        }
+        self.state = State::Literal(text, value);
+        Ok(Token::Begun(at))
+    }
+
     fn literal(
         &mut self,
         rest: &'static [u8],
@@ -385,8 +407,10 @@ impl Scanner {
     }
 }
 
-/// What to do after a byte.
-enum Step {
-    Next,
-    Again,
+/// How far a token went.
+enum Token {
+    /// It ended before this place.
+    Whole(usize),
+    /// It goes on at this place.
+    Begun(usize),
 }

@@ -42,8 +42,9 @@ const BUCKETS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Node {
     key: Box<[u8]>,
-    /// The first eight bytes of the key.
+    /// The first eight bytes of the key, and the last eight.
     head: u64,
+    tail: u64,
     /// Next child of the same parent and bucket.
     next: Place,
     children: [Place; BUCKETS],
@@ -115,7 +116,7 @@ impl Shape {
     }
 
     fn child_or_new(&mut self, parent: Place, key: &[u8]) -> Place {
-        let found = self.child(parent, key);
+        let found = self.child(self.node(parent), key, key.len());
         if found != DEAD {
             return found;
         }
@@ -148,22 +149,18 @@ impl Shape {
         &self.nodes[usize::from(place)]
     }
 
-    /// Place of a member, `DEAD` if it is of no interest.
+    /// Place of the member whose key of this length stands at the start of `bytes`;
+    /// `DEAD` if it is of no interest.
     #[inline]
-    pub(crate) fn child(&self, parent: Place, key: &[u8]) -> Place {
-        self.child_at(parent, key, key.len())
-    }
-
-    /// The same for the key of this length that stands at the start of `bytes`.
-    #[inline]
-    pub(crate) fn child_at(&self, parent: Place, bytes: &[u8], length: usize) -> Place {
+    pub(crate) fn child(&self, parent: &Node, bytes: &[u8], length: usize) -> Place {
         let head = head(bytes, length);
-        let mut place = self.node(parent).children[bucket(head, length)];
+        let mut place = parent.children[bucket(head, length)];
         while place != DEAD {
             let node = self.node(place);
             if node.head == head
                 && node.key.len() == length
-                && (length <= 8 || same(&node.key[8..], &bytes[8..length]))
+                && (length <= 8 || node.tail == tail(&bytes[..length]))
+                && (length <= 16 || same(&node.key[8..], &bytes[8..length]))
             {
                 return place;
             }
@@ -183,6 +180,7 @@ impl Node {
         Self {
             key: key.into(),
             head: head(key, key.len()),
+            tail: tail(key),
             next: DEAD,
             children: [DEAD; BUCKETS],
             element: DEAD,
@@ -201,6 +199,12 @@ fn head(bytes: &[u8], length: usize) -> u64 {
         Some(eight) => u64::from_le_bytes(*eight) & ((1 << (8 * length)) - 1),
         None => bytes[..length].iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte)),
     }
+}
+
+/// The last eight bytes of a key; 0 if it is shorter.
+#[inline]
+fn tail(key: &[u8]) -> u64 {
+    key.last_chunk::<8>().map_or(0, |eight| u64::from_le_bytes(*eight))
 }
 
 /// Head and length tell the keys of one object apart almost always.

@@ -71,6 +71,8 @@ pub(crate) enum Value {
 
 /// Strings of one event beyond this are held in a fresh arena without the dead ones.
 const ARENA: usize = 64 << 10;
+/// Room for the strings of almost all answers.
+const FIRST: usize = 256;
 /// Capacity that an arena keeps between events.
 const KEPT: usize = 4 << 10;
 /// Largest integer up to which a float counts (2^53).
@@ -120,6 +122,9 @@ impl Slots {
     pub(crate) fn set_text(&mut self, slot: Slot, text: &[u8]) {
         if self.arena.len() + text.len() > ARENA {
             self.compact();
+        }
+        if self.arena.capacity() == 0 {
+            self.arena.reserve(FIRST);
         }
         let at = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
@@ -262,6 +267,7 @@ impl Slots {
     }
 
     /// A count as of spec 1.1: integers, whole floats, digits in a string.
+    #[inline]
     pub(crate) fn count(&self, slot: Slot) -> Option<u64> {
         match self.get(slot)? {
             Value::Integer(count) => Some(count),

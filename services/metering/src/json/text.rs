@@ -1,51 +1,41 @@
 //! Finding the end of the plain part of a JSON string: the inner loop of
-//! everything. Blocks are compared so that the compiler uses vector
-//! instructions; the last bytes go eight at a time.
+//! everything. The first bytes go eight at a time; long text is searched with
+//! vector instructions.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
-const BLOCK: usize = 64;
+/// Words after which a text is long.
+const SHORT: usize = 8;
 
 /// Number of bytes before the first `"`, `\` or control character.
 #[inline]
 pub(crate) fn plain(bytes: &[u8]) -> usize {
-    let mut at = 0;
+    let (words, rest) = bytes.as_chunks::<8>();
     // Keys and most values end within the first bytes.
-    while at < BLOCK {
-        let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) else {
-            return at + tail(&bytes[at..]);
-        };
+    for (number, word) in words.iter().take(SHORT).enumerate() {
         let found = special(u64::from_le_bytes(*word));
         if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
+            return 8 * number + (found.trailing_zeros() / 8) as usize;
         }
-        at += 8;
     }
-    long(bytes, at)
+    if words.len() >= SHORT {
+        return long(bytes, 8 * SHORT);
+    }
+    8 * words.len() + tail(rest)
 }
 
 #[inline(never)]
-fn long(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-        let mut any = 0_u8;
-        for byte in block {
-            any |= u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20);
-        }
-        if any != 0 {
-            break;
-        }
-        at += BLOCK;
+fn long(bytes: &[u8], at: usize) -> usize {
+    let end = memchr::memchr2(b'"', b'\\', &bytes[at..]).map_or(bytes.len(), |end| at + end);
+    let text = &bytes[at..end];
+    // Without an early end, so that the compiler uses vector instructions.
+    if text.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20 {
+        return at + tail(text);
     }
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let found = special(u64::from_le_bytes(*word));
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    at + tail(&bytes[at..])
+    end
 }
 
+#[inline(never)]
 fn tail(bytes: &[u8]) -> usize {
     bytes
         .iter()
@@ -58,10 +48,11 @@ fn tail(bytes: &[u8]) -> usize {
 fn special(word: u64) -> u64 {
     let quote = word ^ (ONES * b'"' as u64);
     let escape = word ^ (ONES * b'\\' as u64);
-    let found = (quote.wrapping_sub(ONES) & !quote)
-        | (escape.wrapping_sub(ONES) & !escape)
-        | (word.wrapping_sub(ONES * 0x20) & !word);
-    found & HIGH
+    // Below 0x80 all three have the same high bit, which only a byte that is 0, or less
+    // than 0x20, borrows.
+    let borrowed =
+        quote.wrapping_sub(ONES) | escape.wrapping_sub(ONES) | word.wrapping_sub(ONES * 0x20);
+    borrowed & !word & HIGH
 }
 
 /// Whether two short texts are the same. Written out: for a few bytes a call of

@@ -10,9 +10,9 @@ use crate::usage::{Amount, Count, MAX_COUNT, Usage, sum};
 /// The counts of a response.
 pub(crate) fn tokens(record: &Record) -> Tokens {
     let own = record.own_usage();
-    let mut tokens = totals(&own, record.is_gemini());
+    let mut tokens = totals(&own, || record.is_gemini());
     if record.spare.has_counts() {
-        fill(&mut tokens, &totals(&record.spare, false));
+        fill(&mut tokens, &totals(&record.spare, || false));
         tokens.total = total(&tokens, own.get(Count::Total));
     }
     if record.has_content() && tokens.completion == Some(0) {
@@ -32,7 +32,7 @@ pub(crate) fn embedded(record: &Record) -> Tokens {
 }
 
 /// The counts of a set; `gemini` if that is who answers.
-pub(crate) fn totals(usage: &Usage, gemini: bool) -> Tokens {
+pub(crate) fn totals(usage: &Usage, gemini: impl Fn() -> bool) -> Tokens {
     let get = |kind| usage.get(kind);
     let mut tokens = Tokens {
         prompt: prompt(usage),
@@ -70,7 +70,7 @@ fn prompt(usage: &Usage) -> Option<u64> {
 
 /// The whole completion. The reasoning is a part of it, unless names or the total
 /// say that it was counted apart, or it is more than all.
-fn completion(usage: &Usage, prompt: Option<u64>, gemini: bool) -> Option<u64> {
+fn completion(usage: &Usage, prompt: Option<u64>, gemini: impl Fn() -> bool) -> Option<u64> {
     let (completion, reasoning) = (usage.get(Count::Completion), usage.get(Count::Reasoning));
     let both = sum(completion, reasoning);
     let (Some(part), Some(prompt)) = (completion, prompt) else {
@@ -84,7 +84,7 @@ fn completion(usage: &Usage, prompt: Option<u64>, gemini: bool) -> Option<u64> {
         return if apart && !inside { both } else { completion };
     }
     // Gemini's thoughts may be in the total only.
-    if gemini { rest.filter(|rest| *rest > part).or(completion) } else { completion }
+    rest.filter(|rest| *rest > part && gemini()).or(completion)
 }
 
 /// Takes what is unknown from a second source; the prompt and its parts are one

@@ -32,7 +32,7 @@ fn small_chat() -> (Exchange, http::HeaderMap) {
     let (head, ()) = request.body(()).unwrap().into_parts();
     let mut answer = http::HeaderMap::new();
     answer.insert("content-type", http::HeaderValue::from_static("application/json"));
-    (Exchange::begin(&head, "default".into(), Arc::default()), answer)
+    (Exchange::begin(&modash_metering::Head::from(&head), "default".into(), Arc::default()), answer)
 }
 
 const QUESTION: &[u8] = br#"{"model":"qwen3-8b","messages":[{"role":"user","content":"Hi"}]}"#;

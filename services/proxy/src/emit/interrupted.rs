@@ -50,10 +50,10 @@ fn interrupted(exchange: &Exchange, maker: &EventMaker, now: i64) -> Option<Usag
         method: facts.method.as_str().chars().take(32).collect(),
         path: live.path,
         stream: live.stream,
-        user_agent_family: facts.user_agent_family.as_deref().map(str::to_owned),
+        user_agent_family: facts.user_agent_family().map(str::to_owned),
         client_key: live.client_key,
         user: live.user,
-        session: facts.session.as_deref().map(str::to_owned),
+        session: facts.session().map(str::to_owned),
         tags: facts
             .tags
             .iter()

@@ -21,8 +21,6 @@ use std::{
     },
 };
 
-use modash_proto::v1::UsageEvent;
-use prost::Message as _;
 use uuid::Uuid;
 
 use super::log::{
@@ -218,12 +216,16 @@ impl Journal {
         self.slots.take(exchange)
     }
 
-    /// Adds the event of a request that ended. Never waits.
-    pub(crate) fn append(&self, event: &UsageEvent, told: bool) -> Result<(), Dropped> {
+    /// Adds the event of a request that ended, as `write` encodes it. Never waits.
+    pub(crate) fn append(
+        &self,
+        told: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Dropped> {
         // Only the core's own thread writes, so the lock is free.
         let mut buffer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         buffer.clear();
-        event.encode_raw(&mut *buffer);
+        write(&mut buffer);
         // Behind events outside the ring others have to wait, to keep their order.
         if self.overflowed.load(Ordering::Acquire) == 0 && self.ring.append(&buffer, told).is_ok() {
             return Ok(());

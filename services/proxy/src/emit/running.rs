@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     ops::Deref,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -20,7 +21,7 @@ use crate::{
 
 /// The part of a core that the emitter and the metrics read.
 pub(crate) struct Shared {
-    in_flight: Mutex<HashMap<Uuid, Arc<InFlight>>>,
+    in_flight: Mutex<HashMap<Uuid, Arc<InFlight>, BuildHasherDefault<IdHash>>>,
     /// Where requests are kept from their begin until analytics has their events.
     pub(crate) journal: Journal,
     /// Makes their events.
@@ -34,6 +35,22 @@ pub(crate) struct Shared {
 pub(crate) struct InFlight {
     exchange: Exchange,
     pub(super) slot: Option<Slot>,
+}
+
+/// An id made by modash as its own hash: its end is random.
+#[derive(Default)]
+struct IdHash(u64);
+
+impl Hasher for IdHash {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(end) = bytes.last_chunk() {
+            self.0 = u64::from_be_bytes(*end);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Deref for InFlight {
@@ -67,10 +84,11 @@ impl Shared {
 
     /// A request ended: its event goes into the journal. Never waits.
     pub(crate) fn end(&self, exchange: &Exchange) {
-        if let Some(event) = self.maker.event(exchange)
-            && self.journal.append(&event, exchange.was_told()).is_err()
-        {
-            Counters::add(&self.counters.dropped);
+        if let Some(finished) = exchange.take_finished() {
+            let write = |buffer: &mut Vec<u8>| self.maker.write(exchange, &finished, buffer);
+            if self.journal.append(exchange.was_told(), write).is_err() {
+                Counters::add(&self.counters.dropped);
+            }
         }
         // After the append, so that whoever sees it finished finds its event.
         Counters::add(&self.counters.finished);
@@ -150,7 +168,8 @@ mod tests {
     fn a_defect_in_metering_ends_metering_and_nothing_else() {
         let request = http::Request::post("/v1/chat/completions").body(()).unwrap();
         let (head, ()) = request.into_parts();
-        let exchange = Exchange::begin(&head, "default".into(), Arc::default());
+        let exchange =
+            Exchange::begin(&modash_metering::Head::from(&head), "default".into(), Arc::default());
         let shared = Shared::for_tests();
         let mut running = Running::begin(exchange, shared.clone());
         let exchange = running.exchange();
@@ -170,7 +189,11 @@ mod tests {
     #[test]
     fn a_defect_at_the_end_of_metering_is_a_failure_too() {
         let request = http::Request::post("/v1/chat/completions").body(()).unwrap();
-        let exchange = Exchange::begin(&request.into_parts().0, "default".into(), Arc::default());
+        let exchange = Exchange::begin(
+            &modash_metering::Head::from(&request.into_parts().0),
+            "default".into(),
+            Arc::default(),
+        );
         let shared = Shared::for_tests();
         let mut running = Running::begin(exchange, shared.clone());
         crate::fault::break_metering_of_this_thread();
@@ -183,13 +206,15 @@ mod tests {
     fn an_exchange_ends_once_and_dropping_it_is_an_end() {
         let (head, ()) = http::Request::get("/").body(()).unwrap().into_parts();
         let shared = Shared::for_tests();
-        let exchange = Exchange::begin(&head, "default".into(), Arc::default());
+        let exchange =
+            Exchange::begin(&modash_metering::Head::from(&head), "default".into(), Arc::default());
         let mut running = Running::begin(exchange, shared.clone());
         assert_eq!(shared.in_flight_count(), 1);
         running.end(Ending::UpstreamBroke);
         drop(running);
         assert_eq!(shared.in_flight_count(), 0);
-        let exchange = Exchange::begin(&head, "default".into(), Arc::default());
+        let exchange =
+            Exchange::begin(&modash_metering::Head::from(&head), "default".into(), Arc::default());
         drop(Running::begin(exchange, shared.clone()));
         let outcomes: Vec<_> = events(&shared).iter().map(UsageEvent::outcome).collect();
         assert_eq!(outcomes, [Outcome::Truncated, Outcome::ClientClosed]);

@@ -19,6 +19,7 @@ use crate::{
     emit::Running,
     error::{Answer, Refusal, too_many_connections},
     exchange::Exchange,
+    request_facts::credential,
     route::Way,
     settings::ForwardedHeaders,
     upstream::Pool,
@@ -101,11 +102,16 @@ impl Relay {
         }
         let added = forwarded(&self.peer, head, lines);
         let aid = &self.core.aid;
-        let parts = upstream.map(|upstream| (upstream, facts::parts(read, head, lines)));
-        let injection = parts.as_ref().and_then(|(upstream, parts)| aid.injection(parts, upstream));
-        let running = parts.map(|(_, parts)| {
-            let exchange = Exchange::begin(&parts, name.clone(), aid.calibration.clone());
-            Running::begin(exchange, self.core.shared.clone())
+        let injection = upstream
+            .and_then(|upstream| aid.injection(|| facts::parts(read, head, lines), upstream));
+        let running = upstream.is_some().then(|| {
+            facts::with_head(read, head, lines, |head| {
+                let mut exchange = Exchange::begin(head, name.clone(), aid.calibration.clone());
+                let fingerprinter = &self.core.shared.maker.fingerprinter;
+                exchange.client_key =
+                    credential(head).map(|key| self.last_key.of(key, fingerprinter));
+                Running::begin(exchange, self.core.shared.clone())
+            })
         });
         let base = pool.base().base_path().as_bytes();
         let rest = if read.form == TargetForm::Asterisk { target } else { rest };

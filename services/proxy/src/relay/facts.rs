@@ -1,9 +1,53 @@
-//! A head in the form in which metering and routing know it.
+//! A head as metering reads it, where it lies; in the types of `http` only for
+//! `inject`.
 
 use http::{HeaderMap, Method, Request, Uri, Version, request::Parts};
 use modash_http1::{Lines, RequestHead};
+use modash_metering::{Head, HeaderLine, Headers};
 
 use crate::frames;
+
+/// The lines of a head in its buffer.
+pub(super) struct RawHeaders<'a> {
+    pub(super) head: &'a [u8],
+    pub(super) lines: &'a Lines,
+}
+
+impl Headers for RawHeaders<'_> {
+    fn lines(&self) -> impl Iterator<Item = HeaderLine<'_>> {
+        self.lines.iter().map(|line| (line.name.of(self.head), line.value.of(self.head)))
+    }
+}
+
+/// Shows a request head to metering.
+pub(super) fn with_head<T>(
+    read: &RequestHead,
+    head: &[u8],
+    lines: &Lines,
+    show: impl FnOnce(&Head<'_, RawHeaders<'_>>) -> T,
+) -> T {
+    let target = read.target.of(head);
+    let escaped;
+    let (path, query) = match plain(target) {
+        Some(target) => {
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)))
+        }
+        None => {
+            escaped = uri(target);
+            (escaped.path(), escaped.query())
+        }
+    };
+    let method = std::str::from_utf8(read.method.of(head)).unwrap_or_default();
+    show(&Head { method, path, query, headers: &RawHeaders { head, lines } })
+}
+
+/// A target of which nothing has to be escaped.
+fn plain(target: &[u8]) -> Option<&str> {
+    let plain = target.iter().all(|byte| {
+        matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?'..=b'[' | b']' | b'_' | b'a'..=b'z' | b'~')
+    });
+    std::str::from_utf8(target).ok().filter(|_| plain)
+}
 
 /// A request head.
 pub(super) fn parts(read: &RequestHead, head: &[u8], lines: &Lines) -> Parts {
@@ -39,4 +83,23 @@ fn uri(target: &[u8]) -> Uri {
         }
     }
     Uri::try_from(escaped).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_target_is_read_as_the_library_reads_it(target in "/[!-~é]{0,40}") {
+            let parsed = uri(target.as_bytes());
+            if let Some(plain) = plain(target.as_bytes()).filter(|plain| !plain.contains('#')) {
+                let (path, query) =
+                    plain.split_once('?').map_or((plain, None), |(path, query)| (path, Some(query)));
+                prop_assert_eq!((path, query), (parsed.path(), parsed.query()));
+            }
+        }
+    }
 }

@@ -120,10 +120,10 @@ impl Turn {
         &mut self,
         aid: &Arc<StreamUsageAid>,
         status: StatusCode,
-        headers: &HeaderMap,
+        headers: impl FnOnce() -> HeaderMap,
     ) -> Option<Box<Filter>> {
         match self.asked.take()? {
-            Asked::Changed(_, model) => aid.filter(status, headers, &self.name, model),
+            Asked::Changed(_, model) => aid.filter(status, &headers(), &self.name, model),
             Asked::Refused(model) => {
                 if !may_refuse(status) {
                     aid.do_not_ask(&self.name, model, "refuses stream_options.include_usage");

@@ -329,8 +329,8 @@ impl Relay {
                 if turn.is_refused(status) {
                     return Ok(None);
                 }
-                let headers = facts::headers(head, lines);
-                turn.filter = turn.filter(&self.core.aid, status, &headers);
+                let headers = facts::RawHeaders { head, lines };
+                turn.filter = turn.filter(&self.core.aid, status, || facts::headers(head, lines));
                 if let Some(exchange) = turn.exchange() {
                     exchange.response_head(status, &headers);
                 }

@@ -5,11 +5,12 @@ use crate::json::shape::Shape;
 use crate::json::slots::{self, Slots, Value};
 
 /// Bytes of one number that are kept; longer ones are no counts.
-const NUMBER: usize = 64;
+pub(super) const NUMBER: usize = 64;
 
 /// Where in a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Digits {
+    Start,
     Minus,
     Zero,
     Whole,
@@ -24,6 +25,9 @@ impl Digits {
     #[inline]
     pub(super) fn next(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
+            (Self::Start, b'-') => Self::Minus,
+            (Self::Start, b'0') => Self::Zero,
+            (Self::Start, b'1'..=b'9') => Self::Whole,
             (Self::Minus, b'0') => Self::Zero,
             (Self::Minus, b'1'..=b'9') | (Self::Whole, b'0'..=b'9') => Self::Whole,
             (Self::Zero | Self::Whole, b'.') => Self::Point,

@@ -78,11 +78,9 @@ impl Scanner {
                 self.state = State::Colon;
                 let parent = self.frames.last().map_or(DEAD, |top| top.place);
                 self.place = DEAD;
-                if parent != DEAD && text.len() <= self.key_bytes {
-                    self.place = shape.child(parent, text);
-                    if self.place != DEAD {
-                        slots.clear(shape.node(self.place).below);
-                    }
+                if text.len() <= self.key_bytes {
+                    self.place = shape.child(shape.node(parent), text, text.len());
+                    slots.clear(shape.node(self.place).below);
                 }
                 return;
             }

@@ -170,6 +170,8 @@ fn layout(words: &mut Words<'_>) -> Option<Layout> {
 mod tests {
     use std::sync::Arc;
 
+    use prost::Message as _;
+
     use super::{
         super::{Journal, JournalFile},
         *,
@@ -178,7 +180,11 @@ mod tests {
 
     fn exchange(path: &str) -> Exchange {
         let request = http::Request::post(path).body(()).unwrap();
-        Exchange::begin(&request.into_parts().0, "default".into(), Arc::default())
+        Exchange::begin(
+            &modash_metering::Head::from(&request.into_parts().0),
+            "default".into(),
+            Arc::default(),
+        )
     }
 
     fn event(id: &str) -> UsageEvent {
@@ -206,7 +212,7 @@ mod tests {
         let running = exchange("/a");
         let _slot = one.begin(&running).unwrap();
         for id in ["1", "2", "3"] {
-            other.append(&event(id), false).unwrap();
+            other.append(false, |buffer| event(id).encode_raw(buffer)).unwrap();
         }
         let (_, behind_first) = other.read(0).unwrap();
         other.free_to(behind_first);
@@ -227,7 +233,7 @@ mod tests {
     fn a_file_that_is_cut_off_or_newer_loses_nothing_of_others() {
         let directory = tempfile::tempdir().unwrap();
         let file = JournalFile::create(Some(directory.path()), 1).unwrap();
-        file.of_core(0).append(&event("1"), false).unwrap();
+        file.of_core(0).append(false, |buffer| event("1").encode_raw(buffer)).unwrap();
         let copy = copy(&file, directory.path());
         fs::write(directory.path().join("torn.journal"), &fs::read(&copy).unwrap()[..5_000])
             .unwrap();

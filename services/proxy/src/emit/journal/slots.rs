@@ -87,8 +87,8 @@ impl Slot {
         let texts = [
             facts.method.as_str(),
             &exchange.upstream,
-            &facts.path,
-            facts.session.as_deref().unwrap_or_default(),
+            facts.path(),
+            facts.session().unwrap_or_default(),
         ];
         let (mut bytes, mut lengths, mut end) = ([0; TEXT_BYTES], 0, 0);
         for (at, (text, limit)) in texts.into_iter().zip(MAX_TEXT).enumerate() {
@@ -125,10 +125,11 @@ impl Slot {
     }
 
     fn set_bytes(&self, place: usize, bytes: &[u8]) {
-        for (at, bytes) in bytes.chunks(8).enumerate() {
-            let mut number = [0; 8];
-            number[..bytes.len()].copy_from_slice(bytes);
-            self.set(place + at, u64::from_ne_bytes(number));
+        let (whole, rest) = bytes.as_chunks::<8>();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        for (at, bytes) in whole.iter().chain((!rest.is_empty()).then_some(&last)).enumerate() {
+            self.set(place + at, u64::from_ne_bytes(*bytes));
         }
     }
 
@@ -221,7 +222,11 @@ mod tests {
 
     fn exchange(path: &str) -> Exchange {
         let request = http::Request::post(path).header("x-session-id", "s-1").body(()).unwrap();
-        Exchange::begin(&request.into_parts().0, "default".into(), Arc::default())
+        Exchange::begin(
+            &modash_metering::Head::from(&request.into_parts().0),
+            "default".into(),
+            Arc::default(),
+        )
     }
 
     fn slots() -> Arc<Slots> {
@@ -290,7 +295,11 @@ mod tests {
             .uri(format!("/{}", "p".repeat(600)))
             .header("x-session-id", "s".repeat(200));
         let head = request.body(()).unwrap().into_parts().0;
-        let long = Exchange::begin(&head, "u".repeat(200).into(), Arc::default());
+        let long = Exchange::begin(
+            &modash_metering::Head::from(&head),
+            "u".repeat(200).into(),
+            Arc::default(),
+        );
         let _slot = slots.take(&long);
         let events = left(&slots);
         assert_eq!(events[0].check(), Ok(()));

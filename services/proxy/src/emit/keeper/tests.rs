@@ -80,7 +80,10 @@ impl Life {
     fn append(&mut self, numbers: std::ops::Range<u64>) {
         self.appended += numbers.end - numbers.start;
         if let Some(shared) = &self.journal {
-            numbers.for_each(|number| shared.journal.append(&usage_event(number), false).unwrap());
+            numbers.for_each(|number| {
+                let write = |buffer: &mut Vec<u8>| usage_event(number).encode_raw(buffer);
+                shared.journal.append(false, write).unwrap();
+            });
             self.keeper.collect();
         } else {
             self.keeper.store(numbers.map(|number| (event(number), Origin::Memory)).collect());
@@ -500,7 +503,10 @@ fn a_request_that_a_killed_process_was_serving_becomes_an_event() {
     let shared = life.journal.clone().unwrap();
     let begin = |path: &str| {
         let head = http::Request::post(path).body(()).unwrap().into_parts().0;
-        Running::begin(Exchange::begin(&head, "default".into(), Arc::default()), shared.clone())
+        Running::begin(
+            Exchange::begin(&modash_metering::Head::from(&head), "default".into(), Arc::default()),
+            shared.clone(),
+        )
     };
     let (running, mut ended) = (begin("/a"), begin("/b"));
     ended.end(Ending::Complete);
