@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
 /// circles.
 const WITHIN: [(&str, &[&str]); 10] = [
     ("tls_files", &["watched_files"]),
-    ("exchange", &["request_facts"]),
+    ("exchange", &["client_key", "request_facts"]),
     ("usage_event", &["client_key", "exchange", "request_facts"]),
     ("asking", &["route"]),
     ("core", &["asking", "route"]),
