@@ -182,9 +182,10 @@ impl UsageEvent {
         [("cached_prompt_tokens", self.cached_prompt_tokens, self.prompt_tokens)]
     }
 
-    fn durations(&self) -> [(&'static str, Option<&Duration>); 6] {
+    fn durations(&self) -> [(&'static str, Option<&Duration>); 7] {
         [
             ("connect", self.connect.as_ref()),
+            ("upstream_sent", self.upstream_sent.as_ref()),
             ("upstream_head", self.upstream_head.as_ref()),
             ("first_token", self.first_token.as_ref()),
             ("last_token", self.last_token.as_ref()),

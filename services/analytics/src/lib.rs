@@ -10,7 +10,8 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use modash_runtime::{
-    Admin, BindError, BoundedListener, ConnectionCount, Hold, ServiceContext, warn_if_exposed,
+    Admin, BindError, BoundedListener, ConnectionCount, Description, Hold, ServiceContext,
+    warn_if_exposed,
 };
 use tokio::{net::TcpListener, task::JoinError, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -175,14 +176,16 @@ impl Analytics {
         let store = Arc::new(Store::new(self.database_url.clone(), &self.config));
         let live = Arc::new(Live::new());
         let (queue, writers) = queue();
-        let ingest_metrics = IngestMetrics::new(&context.metrics);
-        let committer = Committer::new(
-            Arc::clone(&store),
-            Arc::clone(&live),
-            queue.clone(),
-            ingest_metrics.clone(),
-        );
-        ingest_metrics.show_series_overflow(&context.metrics, store.series_overflow());
+        let ingest_metrics = IngestMetrics::register(&context.metrics);
+        context.metrics.add_process("analytics");
+        let state = metrics::State {
+            queue: queue.clone(),
+            live: Arc::clone(&live),
+            store: Arc::clone(&store),
+        };
+        metrics::add_state(&context.metrics, state);
+        let committer =
+            Committer::new(Arc::clone(&store), Arc::clone(&live), ingest_metrics.clone());
         let reports = Arc::new(Reports::default());
         let ingest = Ingest::new(
             Arc::clone(&store),
@@ -195,7 +198,7 @@ impl Analytics {
         let queries = Queries::new(
             Arc::clone(&store),
             Arc::clone(&live),
-            QueryMetrics::new(&context.metrics),
+            QueryMetrics::register(&context.metrics),
             self.config.query_timeout,
         );
 
@@ -207,7 +210,7 @@ impl Analytics {
         let stop_listening = CancellationToken::new();
         let mut serving = spawn(server::serve(
             self.listener,
-            ConnectionCount::register(&context.metrics, "analytics"),
+            ConnectionCount::register(&context.metrics, &metrics::CONNECTIONS),
             ingest.clone(),
             queries,
             stop_listening.clone().cancelled_owned(),
@@ -242,6 +245,12 @@ impl Analytics {
         drop(admin);
         served.map_or(Ok(()), served_early)
     }
+}
+
+/// What is said of every metric of analytics, beside those of every process.
+#[must_use]
+pub fn metrics() -> Vec<Description> {
+    metrics::descriptions()
 }
 
 /// A task that ends with whoever waits for it.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use prometheus_client::metrics::counter::Counter;
 use sqlx::{PgConnection, PgPool, types::Uuid};
 use tokio::sync::watch;
 
@@ -254,8 +253,17 @@ impl Store {
     }
 
     /// Requests that were counted under "other".
-    pub(crate) fn series_overflow(&self) -> &Counter {
-        self.series.overflow()
+    pub(crate) fn series_overflow(&self) -> u64 {
+        self.series.overflow().get()
+    }
+
+    /// Open connections, and those of them that wait for work.
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        let pools = [&self.read, &self.write];
+        (
+            pools.iter().map(|pool| pool.size() as usize).sum(),
+            pools.iter().map(|pool| pool.num_idle()).sum(),
+        )
     }
 
     /// The pool of the queries, once the schema is there.

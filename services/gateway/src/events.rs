@@ -103,6 +103,11 @@ impl Hub {
         }
     }
 
+    /// Bytes that wait for the clients of all streams.
+    pub(crate) fn waiting_bytes(&self) -> Arc<AtomicUsize> {
+        self.shared.waiting_bytes.clone()
+    }
+
     fn instance(&self) -> &str {
         &self.shared.instance
     }

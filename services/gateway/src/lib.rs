@@ -27,7 +27,7 @@ mod view;
 use std::{net::SocketAddr, sync::Arc};
 
 use modash_runtime::{
-    Admin, BoundedListener, ConnectionCount, ServiceContext, bind, warn_if_exposed,
+    Admin, BoundedListener, ConnectionCount, Description, ServiceContext, bind, warn_if_exposed,
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
@@ -89,7 +89,7 @@ impl Gateway {
         warn_if_exposed("gateway", self.address);
         let app = app(&self.config, &metrics, &shutdown)?;
 
-        let count = ConnectionCount::register(&metrics, "gateway");
+        let count = ConnectionCount::register(&metrics, &metrics::CONNECTIONS);
         let mut parts = JoinSet::new();
         let admin = Admin { metrics, readiness, shutdown: shutdown.clone() };
         parts.spawn(admin.run(self.admin_listener));
@@ -103,15 +103,22 @@ impl Gateway {
     }
 }
 
+/// What is said of every metric of the gateway, beside those of every process.
+#[must_use]
+pub fn metrics() -> Vec<Description> {
+    metrics::descriptions()
+}
+
 fn app(
     config: &GatewayConfig,
     metrics: &modash_runtime::Metrics,
     shutdown: &modash_runtime::Shutdown,
 ) -> Result<state::App, Error> {
     let contract = contract::Contract::new()?;
-    let gateway_metrics = metrics::GatewayMetrics::default();
-    gateway_metrics.register(metrics);
+    metrics.add_process("gateway");
+    let gateway_metrics = metrics::GatewayMetrics::register(metrics);
     let hub = events::Hub::new(contract.live_request(), config.proxy_port, gateway_metrics.clone());
+    metrics::add_waiting(metrics, hub.waiting_bytes());
     let assets = match &config.dashboard_dir {
         Some(folder) => assets::Assets::Folder(folder.clone()),
         None => assets::Assets::embedded(),

@@ -1,26 +1,59 @@
 //! What the gateway counts.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
 
 use http::StatusCode;
-use modash_runtime::Metrics;
+use modash_runtime::{ConnectionCount, Description, Metrics, Row, metric_table};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 
-/// Counters and gauges of the gateway. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct GatewayMetrics {
-    answers: Family<Answer, Counter>,
-    /// Streams of `/events` that are open.
-    pub(crate) event_streams: Gauge<i64>,
-    /// Streams that were ended because their reader was too slow.
-    pub(crate) slow_readers: Counter,
-    /// Events made for the streams.
-    pub(crate) events: Counter,
-    /// 1 while the gateway gets live events from analytics, else 0.
-    pub(crate) subscribed: Gauge<u64, AtomicU64>,
+metric_table! {
+    /// Counters and gauges of the gateway. Clones share them.
+    pub(crate) struct GatewayMetrics {
+        answers: Family<Answer, Counter> = Family::default(),
+            counter "modash_gateway_responses" ["surface", "status"]
+            "Answers by surface and HTTP status";
+        pub(crate) event_streams: Gauge<i64> = Gauge::default(),
+            gauge "modash_gateway_event_streams" []
+            "Open streams of /events";
+        pub(crate) slow_readers: Counter = Counter::default(),
+            counter "modash_gateway_slow_readers" []
+            "Streams of /events ended because the reader was too slow";
+        pub(crate) events: Counter = Counter::default(),
+            counter "modash_gateway_events" []
+            "Events made for /events";
+        pub(crate) subscribed: Gauge<u64, AtomicU64> = Gauge::default(),
+            gauge "modash_gateway_subscribed" []
+            "1 while live events arrive from analytics";
+    }
+}
+
+const WAITING: [Row<usize>; 1] = [Row::gauge(
+    "modash_gateway_event_waiting_bytes",
+    "Size of the events that wait for readers of /events",
+    |bytes| *bytes as f64,
+)];
+
+/// Connections of browsers and clients.
+pub(crate) const CONNECTIONS: [Description; 2] = ConnectionCount::descriptions(
+    "modash_gateway_connections",
+    "modash_gateway_connections_refused",
+);
+
+/// Adds the bytes that wait for readers of `/events`.
+pub(crate) fn add_waiting(metrics: &Metrics, bytes: Arc<AtomicUsize>) {
+    metrics.add_table(&WAITING, move || bytes.load(Ordering::Relaxed));
+}
+
+/// What is said of every metric of the gateway.
+pub(crate) fn descriptions() -> Vec<Description> {
+    let tables = [GatewayMetrics::DESCRIPTIONS, &CONNECTIONS].concat();
+    tables.into_iter().chain(WAITING.iter().map(|row| row.about)).collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,31 +63,6 @@ struct Answer {
 }
 
 impl GatewayMetrics {
-    /// Adds them to the metrics of the process.
-    pub(crate) fn register(&self, metrics: &Metrics) {
-        metrics.register(
-            "gateway_responses",
-            "Answers by surface and HTTP status",
-            self.answers.clone(),
-        );
-        metrics.register(
-            "gateway_event_streams",
-            "Open streams of /events",
-            self.event_streams.clone(),
-        );
-        metrics.register(
-            "gateway_slow_readers",
-            "Streams of /events ended because the reader was too slow",
-            self.slow_readers.clone(),
-        );
-        metrics.register("gateway_events", "Events made for /events", self.events.clone());
-        metrics.register(
-            "gateway_subscribed",
-            "1 while live events arrive from analytics",
-            self.subscribed.clone(),
-        );
-    }
-
     /// Notes an answer.
     pub(crate) fn answered(&self, surface: &'static str, status: StatusCode) {
         self.answers.get_or_create(&Answer { surface, status: status.as_u16() }).inc();

@@ -27,7 +27,7 @@ pub struct Process {
 
 impl Process {
     /// Starts a program of this workspace with these settings and no others, in
-    /// an empty directory, logging JSON.
+    /// an empty directory. Its standard error is no terminal, so its log is JSON.
     ///
     /// # Panics
     /// If it was not built.
@@ -54,7 +54,6 @@ impl Process {
                 command.env(kept, value);
             }
         }
-        command.env("MODASH_LOG_FORMAT", "json");
         command.envs(settings.iter().map(|(name, value)| (*name, value)));
         Self::spawn(name, command)
     }
@@ -94,8 +93,10 @@ impl Process {
             let address = output
                 .lines()
                 .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-                .find(|line| line["message"] == "listening" && line["purpose"] == purpose)
-                .and_then(|line| line["address"].as_str()?.parse().ok());
+                .find(|line| {
+                    line["body"] == "listening" && line["attributes"]["purpose"] == purpose
+                })
+                .and_then(|line| line["attributes"]["address"].as_str()?.parse().ok());
             address.ok_or_else(|| format!("{} says: {output}", self.name))
         })
         .await

@@ -66,6 +66,32 @@ async fn every_mistake_is_reported_at_once() {
 }
 
 #[tokio::test]
+async fn the_first_line_says_the_settings_and_no_secret() {
+    let pairs = [
+        ("PORT", "0"),
+        ("MODASH_PROXY_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("UPSTREAM_URL", "http://127.0.0.1:1"),
+        ("MODASH_PROXY_CLIENT_KEY_SECRET", "hunter2"),
+    ];
+    let proxy = Process::start("modash-proxy", &settings(&pairs), &["--proxy-threads", "1"]);
+    proxy.address("proxy").await;
+    let output = proxy.output();
+    let line: serde_json::Value = serde_json::from_str(output.lines().next().unwrap()).unwrap();
+    assert_eq!((&line["body"], &line["severity_text"]), (&"starting".into(), &"INFO".into()));
+    let shown = line["attributes"]["settings"].as_str().unwrap();
+    for expected in [
+        "PORT=0",
+        "UPSTREAM_URL=http://127.0.0.1:1/",
+        "MODASH_PROXY_THREADS=1",
+        "MODASH_PROXY_CLIENT_KEY_SECRET=***",
+        "MODASH_GRACE_PERIOD_SECONDS=30",
+    ] {
+        assert!(shown.split(' ').any(|found| found == expected), "{expected} in {shown}");
+    }
+    assert!(!output.contains("hunter2"), "{output}");
+}
+
+#[tokio::test]
 async fn what_is_missing_is_named() {
     for (program, setting) in
         [("modash-proxy", "UPSTREAM_URL"), ("modash-analytics", "DATABASE_URL")]

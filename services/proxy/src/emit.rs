@@ -5,10 +5,13 @@
 //! cores' `journal` → `keeper` → `spool` in memory → `stream` → analytics, and acks
 //! back; what analytics does not take soon → `log`.
 
+mod access_log;
 mod allowance;
 #[cfg(test)]
 mod cost;
 mod directory;
+mod followers;
+mod glance;
 mod interrupted;
 mod journal;
 mod keeper;
@@ -17,6 +20,7 @@ mod log;
 mod running;
 mod spool;
 mod stream;
+pub(crate) mod tally;
 mod wire;
 
 use std::{
@@ -45,7 +49,9 @@ use crate::{
     usage_event::{EncodedEvent, EventMaker},
     vital::{Death, Vital},
 };
+pub(crate) use access_log::AccessLog;
 pub(crate) use directory::directory_of;
+pub(crate) use followers::Followers;
 pub(crate) use journal::{Journal, JournalFile};
 use keeper::{DiskState, Keeper, SharedSpool};
 use live::EndedRequests;
@@ -77,6 +83,8 @@ pub(crate) struct EmitConfig {
     pub(crate) log: Option<LogConfig>,
     /// Where the cores keep their requests.
     pub(crate) journal: Arc<JournalFile>,
+    /// Who gets the events too.
+    pub(crate) followers: Followers,
 }
 
 /// Shared by the keeper, the stream and the metrics.
@@ -87,6 +95,7 @@ pub(crate) struct Emitter {
     cores: Vec<Arc<Shared>>,
     maker: Arc<EventMaker>,
     spool: Arc<SharedSpool>,
+    followers: Followers,
     log: Option<LogConfig>,
     journal: Arc<JournalFile>,
     ended: Mutex<EndedRequests>,
@@ -117,6 +126,7 @@ impl Emitter {
             cores,
             maker,
             spool: Arc::new(SharedSpool::new(Spool::new(WINDOW, config.events_in_memory))),
+            followers: config.followers,
             log: config.log,
             journal: config.journal,
             ended: Mutex::default(),
@@ -154,6 +164,9 @@ impl Emitter {
         shutdown.finish_within(LAST_REPORT_SHARE, "last report to analytics", &mut stream).await;
         stream.abort();
         shutdown.finish("spool", keeper.close()).await;
+        let followers = self.followers.clone();
+        let written = tokio::task::spawn_blocking(move || followers.finish());
+        shutdown.finish("access log", written).await;
         self.say_what_is_left();
         Ok(())
     }
@@ -236,6 +249,11 @@ impl Emitter {
         }
     }
 
+    /// Who gets the events too.
+    pub(crate) fn followers(&self) -> &Followers {
+        &self.followers
+    }
+
     /// What the spool counts beside that.
     pub(crate) fn spool_stats(&self) -> SpoolStats {
         let oldest = self.spool().oldest().and_then(made_at);
@@ -279,6 +297,7 @@ impl KeeperThread {
             emitter.cores.clone(),
             emitter.journal.clone(),
         );
+        keeper.show_to(emitter.followers.clone());
         let work = move || {
             keeper.open();
             let _ = opened.send(());

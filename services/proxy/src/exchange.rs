@@ -93,6 +93,7 @@ pub(crate) struct Finished {
     pub(crate) duration: Duration,
     pub(crate) status: Option<u16>,
     pub(crate) connect: Option<Duration>,
+    pub(crate) sent_at: Option<Duration>,
     pub(crate) upstream_head: Option<Duration>,
     /// `None`: metering failed by a defect.
     pub(crate) reading: Option<Reading>,
@@ -235,7 +236,7 @@ impl Exchange {
         let mut state = self.state();
         let End { ending, duration } = state.end.take()?;
         let (meter, status) = (state.meter.take(), state.status);
-        let (connect, upstream_head) = (state.connect, state.upstream_head);
+        let State { connect, sent_at, upstream_head, .. } = *state;
         drop(state);
         // Who leaves after the terminal event had everything (Codex always does).
         let had_all = meter.as_ref().is_some_and(|meter| meter.is_complete());
@@ -253,7 +254,7 @@ impl Exchange {
             });
             catch_unwind(finish).inspect_err(|_| self.state().metering_failed = true).ok()
         });
-        Some(Finished { ending, duration, status, connect, upstream_head, reading })
+        Some(Finished { ending, duration, status, connect, sent_at, upstream_head, reading })
     }
 
     /// Whether metering failed by a defect.

@@ -31,14 +31,18 @@ mod watched_files;
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use modash_runtime::{Admin, BindError, ServiceContext, Shutdown, bind, warn_if_exposed};
+use modash_runtime::{
+    Admin, BindError, Description, ServiceContext, Shutdown, bind, warn_if_exposed,
+};
 use tokio::{net::TcpListener, sync::mpsc::Sender};
 
 use crate::{
     asking::StreamUsageAid,
     client_key::Fingerprinter,
     core::Core,
-    emit::{EmitConfig, Emitter, JournalFile, LogConfig, Shared, directory_of},
+    emit::{
+        AccessLog, EmitConfig, Emitter, Followers, JournalFile, LogConfig, Shared, directory_of,
+    },
     fault::thread_begins,
     listener::{Admission, Intake, Port},
     route::Router,
@@ -49,11 +53,17 @@ use crate::{
 #[cfg(debug_assertions)]
 pub use fault::{break_metering_every, break_thread};
 pub use settings::{
-    BaseUrl, ClientConfig, ForwardedHeaders, HttpVersion, ListenerTlsFiles, PoolConfig,
-    ProxyConfig, ProxySettings, StreamUsage, TlsFiles, UpstreamConfig,
+    AccessLogFormat, BaseUrl, ClientConfig, ForwardedHeaders, HttpVersion, ListenerTlsFiles,
+    PoolConfig, ProxyConfig, ProxySettings, Share, StreamUsage, TlsFiles, UpstreamConfig,
 };
 pub use tls_files::TlsFileError;
 pub use vital::Death;
+
+/// What is said of every metric of the proxy, beside those of every process.
+#[must_use]
+pub fn metrics() -> Vec<Description> {
+    metrics::descriptions()
+}
 
 /// How often old idle connections to upstreams are closed.
 const CLOSE_OLD_EVERY: Duration = Duration::from_secs(1);
@@ -147,6 +157,9 @@ impl Proxy {
         let cores: Vec<_> = (0..threads)
             .map(|core| Arc::new(Shared::new(journal.of_core(core), maker.clone())))
             .collect();
+        let (format, share) = config.access_log;
+        let access_log = AccessLog::start(format, share).map_err(Error::Thread)?.map(Arc::new);
+        let followers = Followers { access_log, ..Followers::default() };
         let emitter = Arc::new(Emitter::new(
             EmitConfig {
                 replica_id: config.replica_id.clone(),
@@ -154,11 +167,12 @@ impl Proxy {
                 events_in_memory: config.spool_events,
                 log,
                 journal,
+                followers,
             },
             cores.clone(),
             maker,
         ));
-        metrics::register(&context.metrics, cores.clone(), emitter.clone());
+        metrics::add(&context.metrics, &cores, &emitter);
         let admin = Admin {
             metrics: context.metrics,
             readiness: context.readiness,

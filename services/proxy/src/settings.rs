@@ -1,5 +1,6 @@
 //! Settings of the proxy, and their checked form.
 
+mod access_log;
 mod base_url;
 mod clients;
 mod forwarded;
@@ -16,6 +17,7 @@ use clap::Args;
 use modash_runtime::{Checked, Mistakes};
 use url::Url;
 
+pub use access_log::{AccessLogFormat, Share};
 pub use base_url::BaseUrl;
 use base_url::named_upstreams;
 use clients::ClientSettings;
@@ -108,6 +110,15 @@ pub struct ProxySettings {
     /// beyond it the oldest are given up and counted
     #[arg(long, env = "MODASH_PROXY_SPOOL_EVENTS", default_value = "100000")]
     proxy_spool_events: Checked<SpoolEvents>,
+
+    /// A line on standard output for each request that ended: off, text or json.
+    /// Metadata only, never bodies
+    #[arg(long, env = "MODASH_PROXY_ACCESS_LOG", default_value = "off")]
+    proxy_access_log: Checked<AccessLogFormat>,
+
+    /// Share of the requests that the access log shows
+    #[arg(long, env = "MODASH_PROXY_ACCESS_LOG_SHARE", default_value = "1")]
+    proxy_access_log_share: Checked<Share>,
 }
 
 /// Checked settings.
@@ -147,6 +158,8 @@ pub struct ProxyConfig {
     pub spool_fsync: Option<Duration>,
     /// Most events that are in memory only.
     pub spool_events: usize,
+    /// Form of the access log, and the share of requests that it shows.
+    pub access_log: (AccessLogFormat, Share),
 }
 
 impl ProxyConfig {
@@ -186,6 +199,8 @@ impl ProxySettings {
         let fsync =
             self.proxy_spool_fsync_seconds.check("MODASH_PROXY_SPOOL_FSYNC_SECONDS", mistakes);
         let spool = self.proxy_spool_events.check("MODASH_PROXY_SPOOL_EVENTS", mistakes);
+        let access_log = self.proxy_access_log.check("MODASH_PROXY_ACCESS_LOG", mistakes);
+        let share = self.proxy_access_log_share.check("MODASH_PROXY_ACCESS_LOG_SHARE", mistakes);
         let replica_id = self.proxy_replica_id.unwrap_or_else(|| default_replica_id(port));
         mistakes.require(
             (1..=128).contains(&replica_id.len()),
@@ -209,6 +224,7 @@ impl ProxySettings {
             spool_bytes: spool_bytes?.0,
             spool_fsync: fsync?.0,
             spool_events: spool?.0,
+            access_log: (access_log?, share?),
         })
     }
 }

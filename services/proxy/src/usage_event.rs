@@ -93,6 +93,7 @@ impl EventMaker {
             fields.double(78, reading.decode_tokens_per_second);
             fields.number(79, speed_source(reading.speed_source) as u64);
         }
+        fields.duration(80, finished.sent_at);
         fields.number(90, exchange.progress.request_bytes.load(Ordering::Relaxed));
         fields.number(91, exchange.progress.response_bytes.load(Ordering::Relaxed));
     }

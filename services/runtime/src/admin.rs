@@ -12,7 +12,9 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-use crate::{BoundedListener, ConnectionCount, ListenerLimits, Metrics, Readiness, Shutdown};
+use crate::{
+    BoundedListener, ConnectionCount, Description, ListenerLimits, Metrics, Readiness, Shutdown,
+};
 
 /// Serves `/livez`, `/readyz` and `/metrics`.
 #[derive(Debug, Clone)]
@@ -32,7 +34,7 @@ impl Admin {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "the admin server has no address"),
         };
-        let count = ConnectionCount::register(&self.metrics, "admin");
+        let count = ConnectionCount::register(&self.metrics, &CONNECTIONS);
         let router = Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
@@ -41,6 +43,10 @@ impl Admin {
         listener.serve(router, count, std::future::pending()).await;
     }
 }
+
+/// Connections to the admin port.
+pub(crate) const CONNECTIONS: [Description; 2] =
+    ConnectionCount::descriptions("modash_admin_connections", "modash_admin_connections_refused");
 
 /// Probes and scrapers are few; these are included in what each process keeps for
 /// its own files.

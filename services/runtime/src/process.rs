@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::{Checked, LogFormat, Metrics, Mistakes, Readiness, Seconds, Shutdown, telemetry};
+use crate::{Checked, LogFormat, Metrics, Mistakes, Readiness, Seconds, Shutdown, log, settings};
 
 /// Settings that every process has.
 #[derive(Debug, Clone, Args)]
@@ -21,8 +21,8 @@ pub struct ProcessSettings {
     #[arg(long, env = "MODASH_LOG", global = true)]
     log: Option<Checked<LogFilter>>,
 
-    /// Form of the log lines: text or json
-    #[arg(long, env = "MODASH_LOG_FORMAT", default_value = "text")]
+    /// Form of the log lines: text, json, or auto: text on a terminal, else json
+    #[arg(long, env = "MODASH_LOG_FORMAT", default_value = "auto")]
     log_format: Checked<LogFormat>,
 
     /// How long a stop may take before what still runs is cut off
@@ -105,7 +105,9 @@ where
     E: Into<Box<dyn Error>>,
 {
     let ProcessConfig { log, log_format, grace_period } = config;
-    telemetry::start(EnvFilter::new(log.0), log_format);
+    log::start(program, EnvFilter::new(log.0), log_format);
+    let settings = settings::effective();
+    tracing::info!(program, version = env!("CARGO_PKG_VERSION"), settings, "starting");
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(program, &format!("cannot start threads: {error}")),

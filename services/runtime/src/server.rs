@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    BindError, FileShare, Metrics,
+    BindError, Description, FileShare, Metrics,
     activity::{Activity, Noted, Watched},
     bind, raise_file_limit,
 };
@@ -84,18 +84,21 @@ pub struct ConnectionCount {
 }
 
 impl ConnectionCount {
-    /// Shown as `<service>_connections` and `<service>_connections_refused`.
+    /// What is said of the two metrics of a listener, by their names.
     #[must_use]
-    pub fn register(metrics: &Metrics, service: &str) -> Self {
-        let open = "Open connections of clients";
-        let refused = "Connections refused because the limit was reached";
+    pub const fn descriptions(open: &'static str, refused: &'static str) -> [Description; 2] {
+        [
+            Description::gauge(open, "Open connections of clients"),
+            Description::counter(refused, "Connections refused because the limit was reached"),
+        ]
+    }
+
+    /// Adds both.
+    #[must_use]
+    pub fn register(metrics: &Metrics, [open, refused]: &[Description; 2]) -> Self {
         Self {
-            open: metrics.register(&format!("{service}_connections"), open, Gauge::default()),
-            refused: metrics.register(
-                &format!("{service}_connections_refused"),
-                refused,
-                Counter::default(),
-            ),
+            open: metrics.add(open, Gauge::default()),
+            refused: metrics.add(refused, Counter::default()),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
     io::Write as _,
     process::ExitCode,
     str::FromStr,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -131,12 +132,61 @@ pub fn parse<S: clap::Parser>() -> Result<S, ExitCode> {
         Some(name) if empty.iter().any(|empty| empty == name) => arg.env(None::<&str>),
         _ => arg,
     });
-    command.try_get_matches().and_then(|mut matches| S::from_arg_matches_mut(&mut matches)).map_err(
-        |error| {
-            let _ = error.print();
-            ExitCode::from(if error.use_stderr() { USAGE_EXIT_CODE } else { 0 })
-        },
-    )
+    let matches = command.clone().try_get_matches();
+    let settings = matches.and_then(|mut matches| {
+        let _ = EFFECTIVE.set(shown(&command, &matches));
+        S::from_arg_matches_mut(&mut matches)
+    });
+    settings.map_err(|error| {
+        let _ = error.print();
+        ExitCode::from(if error.use_stderr() { USAGE_EXIT_CODE } else { 0 })
+    })
+}
+
+/// The settings of this process, as [`parse`] found them.
+static EFFECTIVE: OnceLock<String> = OnceLock::new();
+
+/// All settings that have a value, by their environment names, for the log: secrets and
+/// credentials in URLs are masked.
+pub(crate) fn effective() -> &'static str {
+    EFFECTIVE.get().map_or("", String::as_str)
+}
+
+fn shown(command: &clap::Command, matches: &clap::ArgMatches) -> String {
+    let of_arg = |arg: &clap::Arg| {
+        let name = arg.get_env()?.to_str()?;
+        let values: Vec<_> = matches
+            .try_get_raw(arg.get_id().as_str())
+            .ok()??
+            .map(|value| value.to_string_lossy())
+            .collect();
+        let value = match values.join(",") {
+            value if value.is_empty() => return None,
+            _ if arg.is_hide_env_values_set() => "***".to_owned(),
+            value => masked(&value),
+        };
+        Some(if value.contains(' ') {
+            format!("{name}={value:?}")
+        } else {
+            format!("{name}={value}")
+        })
+    };
+    command.get_arguments().filter_map(of_arg).collect::<Vec<_>>().join(" ")
+}
+
+/// A value whose URLs have no credentials and no query.
+fn masked(value: &str) -> String {
+    let part = |part: &str| match part.split_once("://") {
+        None => part.to_owned(),
+        Some((before, rest)) => {
+            // `name=https://…` in a list of upstreams.
+            let (name, scheme) = before
+                .rsplit_once('=')
+                .map_or(("", before), |(name, scheme)| (&before[..=name.len()], scheme));
+            format!("{name}{}", redact(&format!("{scheme}://{rest}")))
+        }
+    };
+    value.split(',').map(part).collect::<Vec<_>>().join(",")
 }
 
 /// A duration given in seconds, fractions allowed: more than 0 and at most a
@@ -215,6 +265,27 @@ mod tests {
         let text = mistakes.to_string();
         assert!(text.contains("PORT:") && text.contains("WAIT_SECONDS:"), "{text}");
         assert_eq!(mistakes.report("modash"), ExitCode::from(64));
+    }
+
+    #[test]
+    fn effective_settings_show_values_and_no_secrets() {
+        let command = clap::Command::new("kitchen")
+            .arg(clap::Arg::new("port").long("port").env("KITCHEN_PORT").default_value("80"))
+            .arg(clap::Arg::new("unset").long("unset").env("KITCHEN_UNSET"))
+            .arg(clap::Arg::new("key").long("key").env("KITCHEN_KEY").hide_env_values(true))
+            .arg(clap::Arg::new("urls").long("urls").env("KITCHEN_URLS"));
+        let arguments = [
+            "kitchen",
+            "--key",
+            "s3cret",
+            "--urls",
+            "a=https://u:s3cret@h/x?key=s3cret,b=http://i",
+        ];
+        let matches = command.clone().try_get_matches_from(arguments).unwrap();
+        assert_eq!(
+            shown(&command, &matches),
+            "KITCHEN_PORT=80 KITCHEN_KEY=*** KITCHEN_URLS=a=https://h/x,b=http://i/"
+        );
     }
 
     #[test]

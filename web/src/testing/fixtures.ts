@@ -186,6 +186,7 @@ export const event = (change: Partial<UsageEvent> = {}): UsageEvent => ({
   upstreamCostUsd: null,
   connect: 1,
   upstreamHead: 280,
+  upstreamSent: null,
   firstToken: 300,
   lastToken: 8_300,
   duration: 8_340,

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::queue::{Batch, Group, LateReject, Queue, Writers};
+use super::queue::{Batch, Group, LateReject, Writers};
 use crate::{
     error::LimitedLog,
     live::Live,
@@ -26,7 +26,6 @@ const REFUSED: &str = "the database refused a value of this event";
 pub(crate) struct Committer {
     store: Arc<Store>,
     live: Arc<Live>,
-    queue: Queue,
     metrics: IngestMetrics,
     log: Arc<LimitedLog>,
 }
@@ -45,13 +44,8 @@ struct Outcome {
 }
 
 impl Committer {
-    pub(crate) fn new(
-        store: Arc<Store>,
-        live: Arc<Live>,
-        queue: Queue,
-        metrics: IngestMetrics,
-    ) -> Self {
-        Self { store, live, queue, metrics, log: Arc::default() }
+    pub(crate) fn new(store: Arc<Store>, live: Arc<Live>, metrics: IngestMetrics) -> Self {
+        Self { store, live, metrics, log: Arc::default() }
     }
 
     /// Commits until the queue is closed and empty.
@@ -63,7 +57,6 @@ impl Committer {
         }
         while let Some(group) = writers.next_group().await {
             self.commit(group).await;
-            self.queue.show_length(&self.metrics.queued);
         }
     }
 
@@ -72,6 +65,8 @@ impl Committer {
         let mut tagged: Vec<(Row, Origin)> = Vec::new();
         let mut refused = Vec::new();
         for (at, batch) in group.batches.iter_mut().enumerate() {
+            let waited = begun.saturating_duration_since(batch.arrived);
+            self.metrics.queue_wait.observe(waited.as_secs_f64());
             let rows = std::mem::take(&mut batch.rows).into_iter();
             tagged.extend(rows.map(|(row, sequence)| (row, (at, sequence))));
             refused.append(&mut batch.refused);
@@ -81,7 +76,7 @@ impl Committer {
         tagged.sort_unstable_by_key(|(row, _)| (row.started_at, row.id));
         let (rows, origins): (Vec<Row>, Vec<Origin>) = tagged.into_iter().unzip();
         let outcome = self.store_all(&rows, refused).await;
-        self.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
+        self.metrics.commit.observe(begun.elapsed().as_secs_f64());
         self.count(&rows, &outcome);
         self.live.committed(&rows, &outcome.inserted);
         acknowledge(group.batches, &rows, &origins, &outcome.poisoned);

@@ -4,7 +4,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::Instant,
@@ -44,6 +43,8 @@ pub(crate) struct Batch {
     pub(crate) rows: Vec<(Row, u64)>,
     /// Events to keep in quarantine.
     pub(crate) refused: Vec<Refused>,
+    /// When it was received.
+    pub(crate) arrived: Instant,
     /// Told after the commit; dropped without a word if there was none.
     pub(crate) committed: oneshot::Sender<Vec<LateReject>>,
 }
@@ -83,6 +84,9 @@ pub(crate) fn queue() -> (Queue, Writers) {
 }
 
 impl Queue {
+    /// Events that may wait.
+    pub(crate) const CAPACITY: u32 = CAPACITY;
+
     /// Queues a batch as soon as there is room; `None` if the queue is closed.
     pub(crate) async fn push(&self, batch: Batch) -> Option<()> {
         let events = u32::try_from(batch.rows.len()).unwrap_or(CAPACITY).clamp(1, CAPACITY);
@@ -90,13 +94,9 @@ impl Queue {
         self.sender.send(Queued { batch, room }).await.ok()
     }
 
-    fn len(&self) -> usize {
+    /// Events that are not committed.
+    pub(crate) fn len(&self) -> usize {
         (CAPACITY as usize).saturating_sub(self.room.available_permits())
-    }
-
-    /// Sets a gauge to the number of events in the queue.
-    pub(crate) fn show_length(&self, gauge: &Gauge) {
-        gauge.set(i64::try_from(self.len()).unwrap_or(i64::MAX));
     }
 
     /// Whether proxies should send less for a while.

@@ -192,7 +192,6 @@ impl Intake<'_> {
         {
             return Ok(ControlFlow::Break(()));
         }
-        self.ingest.queue.show_length(&self.ingest.metrics.queued);
         self.ask_for_a_pause();
         Ok(ControlFlow::Continue(()))
     }
@@ -238,7 +237,7 @@ impl Intake<'_> {
         }
         let (committed, receiver) = oneshot::channel();
         let awaited = Awaited { last_sequence: sequence - 1, rejects, committed: receiver };
-        (Batch { rows, refused, committed }, awaited)
+        (Batch { rows, refused, arrived: Instant::now(), committed }, awaited)
     }
 
     fn take_stats(&mut self, stats: ReplicaStats) {

@@ -3,11 +3,15 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use modash_proto::v1::ReplicaStats;
-use prometheus_client::metrics::{family::Family, gauge::Gauge};
+use prometheus_client::{
+    encoding::{EncodeMetric, MetricEncoder},
+    metrics::{MetricType, family::Family, gauge::Gauge},
+};
 
 /// Limit of replicas with a label of their own.
 const MOST: usize = 256;
@@ -21,9 +25,23 @@ const STATES: usize = 11;
 /// Gauges of all replicas: each is the sum over open streams.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ReplicaMetrics {
-    pub(super) gauges: Family<[(&'static str, String); 2], Gauge>,
+    gauges: Family<[(&'static str, String); 2], Gauge>,
     /// Open streams by label.
     streams: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl EncodeMetric for ReplicaMetrics {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        self.gauges.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+
+    fn is_empty(&self) -> bool {
+        self.gauges.is_empty()
+    }
 }
 
 /// What one stream adds to the gauges, until it ends.

@@ -123,6 +123,8 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
         prefill_tokens_per_second: row.try_get("prefill_tokens_per_second")?,
         decode_tokens_per_second: row.try_get("decode_tokens_per_second")?,
         speed_source: code("speed_source")?,
+        // Not kept.
+        upstream_sent: None,
         request_bytes: count("request_bytes")?.unwrap_or_default(),
         response_bytes: count("response_bytes")?.unwrap_or_default(),
     })

@@ -86,7 +86,11 @@ mod tests {
     use tokio::{sync::mpsc, task::JoinHandle};
 
     fn hub() -> Hub {
-        Hub::new(Contract::new().unwrap().live_request(), 4005, GatewayMetrics::default())
+        Hub::new(
+            Contract::new().unwrap().live_request(),
+            4005,
+            GatewayMetrics::register(&modash_runtime::Metrics::default()),
+        )
     }
 
     fn start(hub: &Hub, room: usize) -> (mpsc::Receiver<Held>, JoinHandle<End>, Shutdown) {

@@ -54,6 +54,7 @@ fn an_event_from_the_begin_of_its_request_to_its_acknowledgement() {
         events_in_memory: 100_000,
         log: Some(log.clone()),
         journal,
+        followers: Followers::default(),
     };
     let emitter = Emitter::new(config, vec![shared.clone()], maker);
     let cores = vec![shared.clone()];

@@ -269,6 +269,11 @@ impl Journal {
         self.ring.is_nearly_full()
     }
 
+    /// Bytes of events that were not freed.
+    pub(crate) fn bytes(&self) -> usize {
+        self.ring.used() * size_of::<u64>()
+    }
+
     /// Whether what is in it outlives a kill of the process.
     pub(super) fn outlives_a_kill(&self) -> bool {
         self.outlives_a_kill

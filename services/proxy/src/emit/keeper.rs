@@ -17,6 +17,7 @@ use prost::Message as _;
 
 use super::{
     Shared,
+    followers::Followers,
     journal::{JournalFile, LeftBehind},
     log::{Lock, Log, LogConfig, OpenError, record},
     spool::{Numbered, OnDisk, Origin, Spool},
@@ -81,6 +82,7 @@ pub(super) struct Keeper {
     read_to: Vec<u64>,
     /// The file of those journals.
     journal: Arc<JournalFile>,
+    followers: Followers,
     /// `None`: memory only.
     config: Option<LogConfig>,
     log: Option<Log>,
@@ -120,6 +122,7 @@ impl Keeper {
             read_to: vec![0; cores.len()],
             cores,
             journal,
+            followers: Followers::default(),
             config,
             log: None,
             replica_id: replica_id.to_owned(),
@@ -131,6 +134,11 @@ impl Keeper {
             remember_at: Instant::now(),
             dropping: false,
         }
+    }
+
+    /// Shows each event to others too.
+    pub(super) fn show_to(&mut self, followers: Followers) {
+        self.followers = followers;
     }
 
     /// Opens the log and takes over what the process before left.
@@ -222,6 +230,7 @@ impl Keeper {
             }
         }
         collected.events = events.len();
+        self.followers.see(events.iter().map(|(event, _)| event));
         self.store(events);
         collected
     }

@@ -34,6 +34,7 @@ fn message(exchange: &Exchange, finished: &Finished) -> UsageEvent {
         usage_source: UsageSource::Unparseable.into(),
         connect: finished.connect.map(wire),
         upstream_head: finished.upstream_head.map(wire),
+        upstream_sent: finished.sent_at.map(wire),
         duration: Some(wire(finished.duration)),
         request_bytes: exchange.progress.request_bytes.load(Ordering::Relaxed),
         response_bytes: exchange.progress.response_bytes.load(Ordering::Relaxed),
@@ -176,6 +177,7 @@ proptest! {
             duration: Duration::from_micros(counts[1].unwrap_or(0) >> 8),
             status,
             connect: counts[2].map(Duration::from_nanos),
+            sent_at: counts[4].map(Duration::from_nanos),
             upstream_head: counts[3].map(Duration::from_nanos),
             reading: read.then(|| reading(texts, &counts, flag)),
         };

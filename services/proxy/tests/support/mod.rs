@@ -271,6 +271,7 @@ pub fn config(analytics: SocketAddr) -> ProxyConfig {
         spool_bytes: 1 << 30,
         spool_fsync: None,
         spool_events: 1000,
+        access_log: (modash_proxy::AccessLogFormat::Off, modash_proxy::Share(1.0)),
     }
 }
 

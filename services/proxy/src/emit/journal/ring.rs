@@ -124,8 +124,11 @@ impl Ring {
         self.used() > self.length / 4 * 3
     }
 
-    fn used(&self) -> usize {
-        (self.head() - self.tail()) as usize
+    /// Words in use.
+    pub(super) fn used(&self) -> usize {
+        // In this order: the tail never passes the head.
+        let tail = self.tail();
+        (self.head() - tail) as usize
     }
 
     /// The position of the next record.

@@ -1,0 +1,33 @@
+//! What else is made of the events of ended requests, besides their delivery. All of it
+//! works on the delivery thread or behind it, and none of it may hold that thread up.
+
+use std::sync::Arc;
+
+use super::{access_log::AccessLog, tally::Tally};
+use crate::usage_event::EncodedEvent;
+
+/// Those who get each event once, when it is read from its journal.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Followers {
+    /// Distributions for `/metrics`.
+    pub(crate) tally: Arc<Tally>,
+    /// `None`: off.
+    pub(crate) access_log: Option<Arc<AccessLog>>,
+}
+
+impl Followers {
+    /// Shows events of requests that ended.
+    pub(super) fn see<'e>(&self, events: impl Iterator<Item = &'e EncodedEvent> + Clone) {
+        self.tally.add(events.clone());
+        if let Some(log) = &self.access_log {
+            events.for_each(|event| log.add(event));
+        }
+    }
+
+    /// Returns when what is made of the events before is written; blocks.
+    pub(super) fn finish(&self) {
+        if let Some(log) = &self.access_log {
+            log.finish();
+        }
+    }
+}
