@@ -8,6 +8,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use modash_test_support::eventually;
@@ -136,6 +137,10 @@ impl Process {
     /// # Panics
     /// If it does not come in time.
     pub async fn ended(&mut self) -> ExitStatus {
+        self.ended_within(PATIENCE).await
+    }
+
+    async fn ended_within(&mut self, patience: Duration) -> ExitStatus {
         let start = std::time::Instant::now();
         loop {
             match self.child.try_wait() {
@@ -143,17 +148,18 @@ impl Process {
                 Ok(None) => {}
                 Err(error) => panic!("{}: {error}", self.name),
             }
-            assert!(start.elapsed() < PATIENCE, "{} does not end: {}", self.name, self.output());
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            assert!(start.elapsed() < patience, "{} does not end: {}", self.name, self.output());
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// Waits for an end with exit code 0 and gives the output.
+    /// Waits for an end with exit code 0 and gives the output. What has much to do, as the
+    /// tests in a browser, has five times as long.
     ///
     /// # Panics
     /// If it ends otherwise.
     pub async fn succeeds(mut self) -> String {
-        let status = self.ended().await;
+        let status = self.ended_within(5 * PATIENCE).await;
         eventually(PATIENCE, || async { self.readers.iter().all(JoinHandle::is_finished) }).await;
         assert!(status.success(), "{} ended with {status}: {}", self.name, self.output());
         self.output()

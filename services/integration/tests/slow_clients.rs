@@ -100,7 +100,7 @@ async fn simulator() -> (Process, String) {
     let url = eventually(PATIENCE, || async {
         let said = process.output();
         let mut lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let url = lines.find_map(|line| Some(line["url"].as_str()?.to_owned()));
+        let url = lines.find_map(|line| Some(line["attributes"]["url"].as_str()?.to_owned()));
         url.ok_or(said)
     })
     .await;

@@ -73,11 +73,14 @@ impl SpoolingProxy {
     }
 
     async fn metric(&self, name: &str, value: u64) {
-        let line = format!("modash_proxy_{name} {value}");
+        let name = format!("modash_proxy_{name} ");
         eventually(PATIENCE, || async {
             let text = get(&self.metrics).await?.body;
             let text = String::from_utf8_lossy(&text).into_owned();
-            if text.lines().any(|found| found == line) { Ok(()) } else { Err(text) }
+            let mut found = text.lines().filter_map(|line| line.strip_prefix(&name));
+            // A gauge is written as `3.0`.
+            let is = found.any(|found| found.parse() == Ok(value as f64));
+            if is { Ok(()) } else { Err(text) }
         })
         .await;
     }

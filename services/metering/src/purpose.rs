@@ -61,7 +61,7 @@ impl Purpose {
 }
 
 /// Parts of paths to which a POST makes what is only kept.
-const KEPT: [&str; 11] = [
+const KEPT: [&str; 10] = [
     "files",
     "uploads",
     "batches",
@@ -70,7 +70,6 @@ const KEPT: [&str; 11] = [
     "vector_stores",
     "containers",
     "evals",
-    "conversations",
     "assistants",
     // Sessions and secrets; the session itself is a WebSocket's.
     "realtime",

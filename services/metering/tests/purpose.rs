@@ -95,7 +95,6 @@ fn probes_preflights_and_redirects_are_no_calls() {
         ),
         json(Method::POST, "/v1beta/cachedContents", r#"{"usageMetadata":{"totalTokenCount":9}}"#),
         json(Method::POST, "/v1/files", r#"{"id":"f","object":"file"}"#),
-        json(Method::POST, "/v1/conversations", r#"{"id":"conv_1","object":"conversation"}"#),
         json(Method::POST, "/v1/realtime/client_secrets", r#"{"value":"ek"}"#),
         json(Method::POST, "/tokenize", r#"{"count":3,"tokens":[1,2,3]}"#),
         json(Method::POST, "/llm/detokenize", r#"{"prompt":"a"}"#),
