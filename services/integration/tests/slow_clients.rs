@@ -126,11 +126,11 @@ async fn ask(proxy: &ProxyAlone) -> Result<(), String> {
 }
 
 /// What `/metrics` says.
-async fn metric(proxy: &ProxyAlone, name: &str) -> Result<usize, String> {
+async fn metric(proxy: &ProxyAlone, name: &str) -> Result<f64, String> {
     let text = get(&format!("http://{}/metrics", proxy.admin)).await?.body;
     let text = String::from_utf8_lossy(&text).into_owned();
     let line = format!("modash_proxy_{name} ");
-    let value = text.lines().find_map(|text| text.strip_prefix(&line)?.parse().ok());
+    let value = text.lines().find_map(|text| text.strip_prefix(&line)?.parse::<f64>().ok());
     value.ok_or(text)
 }
 
@@ -152,13 +152,17 @@ async fn hold(kind: Kind, count: usize, limit: usize) {
     }
     eventually(4 * PATIENCE, || async {
         let accepted = metric(&proxy, "connections_total").await?;
-        if accepted == WARMING + count { Ok(()) } else { Err(format!("{accepted} of {count}")) }
+        if accepted == (WARMING + count) as f64 {
+            Ok(())
+        } else {
+            Err(format!("{accepted} of {count}"))
+        }
     })
     .await;
     if kind.has_request() {
         eventually(4 * PATIENCE, || async {
             let running = metric(&proxy, "requests_in_flight").await?;
-            if running == count { Ok(()) } else { Err(format!("{running} of {count}")) }
+            if running == count as f64 { Ok(()) } else { Err(format!("{running} of {count}")) }
         })
         .await;
     }

@@ -117,7 +117,7 @@ impl Answers {
     fn stream_numbers(&self) -> Vec<u64> {
         let said = self.analytics.output();
         let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter_map(|line| line["next_sequence"].as_u64()).collect()
+        lines.filter_map(|line| line["attributes"]["next_sequence"].as_u64()).collect()
     }
 
     /// The rows, once there are so many.
