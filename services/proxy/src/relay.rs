@@ -23,7 +23,9 @@ mod buffer;
 mod client;
 mod facts;
 mod hold;
-mod respond;
+mod relaying;
+mod request;
+mod response;
 mod tunnel;
 mod turn;
 

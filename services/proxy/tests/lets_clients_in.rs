@@ -191,14 +191,21 @@ async fn forwarded_headers_are_added_or_replaced_only_if_that_is_switched_on() {
     }
 }
 
-#[tokio::test]
-async fn beyond_the_most_connections_clients_get_503_until_one_leaves() {
+/// A proxy that takes so many connections, one of which has a request that is answered when
+/// the gate opens.
+async fn with_one_busy(most: usize) -> (FakeUpstream, Gate, TestProxy, TcpStream) {
     let upstream = FakeUpstream::start().await;
     let gate = Gate::new();
     upstream.answer(Answer::json("[1]").hold_head(&gate));
-    let proxy = proxy(&upstream, |config| config.clients.connections = Some(1)).await;
-    let mut first = proxy.send(&post("/v1/chat/completions", "{}")).await;
+    let proxy = proxy(&upstream, |config| config.clients.connections = Some(most)).await;
+    let busy = proxy.send(&post("/v1/chat/completions", "{}")).await;
     upstream.next_request().await;
+    (upstream, gate, proxy, busy)
+}
+
+#[tokio::test]
+async fn beyond_the_most_connections_clients_get_503_until_one_leaves() {
+    let (_upstream, gate, proxy, mut first) = with_one_busy(1).await;
     // More than fits into the buffers of both sockets, and never read.
     let large = post("/v1/chat/completions", &"a".repeat(900_000));
     for request in [GET, &large] {
@@ -222,11 +229,7 @@ async fn beyond_the_most_connections_clients_get_503_until_one_leaves() {
 
 #[tokio::test]
 async fn surplus_clients_of_http2_get_503_and_their_connection_ends() {
-    let upstream = FakeUpstream::start().await;
-    upstream.answer(Answer::json("[1]").hold_head(&Gate::new()));
-    let proxy = proxy(&upstream, |config| config.clients.connections = Some(1)).await;
-    let _first = proxy.send(&post("/v1/chat/completions", "{}")).await;
-    upstream.next_request().await;
+    let (upstream, _gate, proxy, _first) = with_one_busy(1).await;
     let (mut sender, driver) = hyper::client::conn::http2::handshake(
         hyper_util::rt::TokioExecutor::new(),
         hyper_util::rt::TokioIo::new(TcpStream::connect(proxy.address).await.unwrap()),
@@ -251,12 +254,7 @@ async fn ends(mut connection: TcpStream) -> String {
 
 #[tokio::test]
 async fn the_connection_that_waited_longest_makes_room_for_a_new_one() {
-    let upstream = FakeUpstream::start().await;
-    let gate = Gate::new();
-    upstream.answer(Answer::json("[1]").hold_head(&gate));
-    let proxy = proxy(&upstream, |config| config.clients.connections = Some(3)).await;
-    let mut busy = proxy.send(&post("/v1/chat/completions", "{}")).await;
-    upstream.next_request().await;
+    let (_upstream, gate, proxy, mut busy) = with_one_busy(3).await;
     let asked = GET.replace("Connection: close\r\n", "");
     let mut first = proxy.send(&asked).await;
     read_until(&mut first, "{}").await;
@@ -296,12 +294,7 @@ async fn connections_with_half_a_head_or_none_make_room() {
 
 #[tokio::test]
 async fn those_that_were_too_many_take_no_room_from_others() {
-    let upstream = FakeUpstream::start().await;
-    let gate = Gate::new();
-    upstream.answer(Answer::json("[1]").hold_head(&gate));
-    let proxy = proxy(&upstream, |config| config.clients.connections = Some(1)).await;
-    let mut busy = proxy.send(&post("/v1/chat/completions", "{}")).await;
-    upstream.next_request().await;
+    let (_upstream, gate, proxy, mut busy) = with_one_busy(1).await;
     let mut surplus = Vec::new();
     for _ in 0..20 {
         surplus.push(proxy.send("GET /v1/models HTTP/1.1\r\nHos").await);

@@ -2,6 +2,8 @@
 
 mod json;
 mod limit;
+#[cfg(test)]
+mod output;
 
 use std::{io::IsTerminal as _, str::FromStr};
 

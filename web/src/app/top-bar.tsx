@@ -1,7 +1,9 @@
 // Pages, the controls that govern them, and the state of the connection.
+
 import { useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useLive } from "../api/live.ts";
+import { Icon } from "../components/icon.tsx";
 import { Button } from "../components/panel.tsx";
 import { useLossyProxies } from "../features/completeness/use-completeness.ts";
 import { serverNow } from "../lib/clock.ts";
@@ -139,17 +141,9 @@ function CopyLink() {
       {copied ? (
         <span role="status">Copied</span>
       ) : (
-        <svg
-          aria-hidden="true"
-          width="16"
-          height="16"
-          viewBox="0 0 16 16"
-          fill="none"
-          stroke="currentColor"
-          strokeWidth="1.5"
-        >
+        <Icon>
           <path d="M6.5 9.5l3-3M7 4.5l1.2-1.2a3 3 0 0 1 4.3 4.3L11.3 8.8M9 11.5l-1.2 1.2a3 3 0 0 1-4.3-4.3l1.2-1.2" />
-        </svg>
+        </Icon>
       )}
     </Button>
   );
@@ -166,18 +160,10 @@ function ThemeButton() {
       title={`Use the ${other} theme`}
       onClick={() => setTheme(other)}
     >
-      <svg
-        aria-hidden="true"
-        width="16"
-        height="16"
-        viewBox="0 0 16 16"
-        fill="none"
-        stroke="currentColor"
-        strokeWidth="1.5"
-      >
+      <Icon>
         <circle cx="8" cy="8" r="6" />
         <path d="M8 2a6 6 0 0 1 0 12z" fill="currentColor" stroke="none" />
-      </svg>
+      </Icon>
     </Button>
   );
 }

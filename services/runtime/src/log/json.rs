@@ -151,28 +151,10 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::Write,
-        sync::{Arc, Mutex},
-    };
-
     use tracing_subscriber::{fmt, prelude::*};
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Output(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Output {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::log::output::Output;
 
     #[test]
     fn a_line_has_the_fields_of_the_data_model() {
@@ -184,8 +166,7 @@ mod tests {
             tracing::warn!(dish = %"a \"soup\"", hot = true, count = 3_u64,
                 trace_id = "4bf92f3577b34da6a3ce929d0e0e4736", "served\ncold");
         });
-        let bytes = output.0.lock().unwrap().clone();
-        let text = String::from_utf8(bytes).unwrap();
+        let text = output.text();
         assert_eq!(text.lines().count(), 1, "{text}");
         let mut line: Value = serde_json::from_str(&text).unwrap();
         let timestamp = line["timestamp"].take();

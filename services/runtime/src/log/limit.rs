@@ -101,28 +101,10 @@ impl Limit {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::Write,
-        sync::{Arc, Mutex},
-    };
-
     use tracing_subscriber::{fmt::format, prelude::*};
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Output(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Output {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::log::output::Output;
 
     #[test]
     fn beyond_the_limit_lines_of_a_place_are_left_out_and_others_are_not() {
@@ -137,7 +119,7 @@ mod tests {
             (0..MOST + 30).for_each(|_| tracing::warn!("noisy"));
             tracing::warn!("quiet");
         });
-        let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+        let text = output.text();
         let lines = |word: &str| text.lines().filter(|line| line.contains(word)).count() as u64;
         assert_eq!((lines("noisy"), lines("quiet")), (MOST, 1));
     }

@@ -1,5 +1,6 @@
 // Says how much of the usage is known, and how to learn more: unknown must never
 // look like nothing. The line is always there, so that nothing below it moves.
+import { Icon } from "../../components/icon.tsx";
 import { count, exact } from "../../lib/format.ts";
 import styles from "./usage-hint.module.css";
 import { useUsageSummary } from "./use-usage-summary.ts";
@@ -16,18 +17,10 @@ export function UsageHint() {
   }
   return (
     <p className={styles.hint} role="note">
-      <svg
-        aria-hidden="true"
-        width="16"
-        height="16"
-        viewBox="0 0 16 16"
-        fill="none"
-        stroke="currentColor"
-        strokeWidth="1.5"
-      >
+      <Icon>
         <circle cx="8" cy="8" r="6.5" />
         <path d="M8 7.2v4M8 4.8v.2" strokeLinecap="round" />
-      </svg>
+      </Icon>
       <span>
         {without > 0 ? (
           <span title={exact(without)}>

@@ -1,24 +1,21 @@
-//! The two directions of a turn: the rest of the request to the upstream, and the
-//! response to the client.
+//! A response to the client: its head judged and written, its body handed on and metered.
 
 use std::{
     io,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use http::StatusCode;
 use modash_http1::{Body, Framing, HeadScan, Part, ResponseHead};
-use tokio::time::Instant;
 
 use super::{
-    MAX_UNWANTED, Phase, Relay, Stop,
+    Phase, Relay, Stop,
     begin::{takes_chunks, takes_informational},
-    buffer::{poll_send, with_lines},
+    buffer::with_lines,
     facts,
     hold::{end_filtered, reframe},
     tunnel,
-    turn::{Answering, Sending, Turn},
+    turn::{Answering, Turn},
 };
 use crate::{
     emit::Running,
@@ -27,166 +24,7 @@ use crate::{
     upstream::Lease,
 };
 
-/// How long an upstream may say nothing to `Expect: 100-continue`. As long as curl
-/// waits.
-const CONTINUE_AFTER: Duration = Duration::from_secs(1);
-
-/// What the alarm of a turn rings for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ring {
-    /// The client is asked for its body.
-    Continue,
-    /// The head of the response took too long.
-    NoHead(Duration),
-    /// The upstream was silent for too long.
-    Silent,
-}
-
 impl Relay {
-    pub(super) fn poll_relaying(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
-        let Some(mut turn) = self.turn.take() else {
-            self.phase = Phase::Head;
-            return Poll::Ready(Ok(()));
-        };
-        let polled = self.poll_turn(&mut turn, context);
-        // A turn that goes on, or whose end is decided elsewhere.
-        self.turn = Some(turn);
-        match polled {
-            Poll::Ready(Ok(())) => {
-                self.end_turn();
-                Poll::Ready(Ok(()))
-            }
-            other => other,
-        }
-    }
-
-    /// Ready when the phase is another one, or the response has left in full.
-    fn poll_turn(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
-        loop {
-            if turn.sending == Sending::Open
-                && let Poll::Ready(Err(stop)) = self.poll_request(turn, context)
-            {
-                return Poll::Ready(Err(stop));
-            }
-            let waits = match self.poll_response(turn, context) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(Stop::Failed(failure))) => {
-                    let failure = self.retry(turn, failure)?;
-                    return Poll::Ready(match failure {
-                        None => Ok(()),
-                        Some(failure) => Err(Stop::Failed(failure)),
-                    });
-                }
-                Poll::Ready(Err(stop)) => return Poll::Ready(Err(stop)),
-                // It is the client that is waited for.
-                Poll::Pending if !self.to_client.is_empty() => false,
-                Poll::Pending => self.from_upstream.waiting().is_empty(),
-            };
-            if turn.sending == Sending::Done
-                && let Poll::Ready(left) = self.poll_left(context)
-            {
-                return Poll::Ready(left);
-            }
-            match ready!(self.poll_alarm(turn, waits, context)) {
-                Ring::Continue => self.ask_for_body(turn),
-                Ring::NoHead(limit) => {
-                    return Poll::Ready(Err(Stop::Failed(UpstreamFailure::NoHead(limit))));
-                }
-                Ring::Silent => return Poll::Ready(Err(Stop::Broken(Ending::UpstreamTimeout))),
-            }
-        }
-    }
-
-    /// Sets the alarm for what is waited for, and waits.
-    fn poll_alarm(
-        &mut self,
-        turn: &mut Turn,
-        waits: bool,
-        context: &mut Context<'_>,
-    ) -> Poll<Ring> {
-        let config = turn.pool.config();
-        let limits = turn.running.is_some();
-        let (ring, after) = match &turn.answering {
-            Answering::Head(_) if turn.request.expects_continue && !turn.body_wanted => {
-                (Ring::Continue, Some(CONTINUE_AFTER))
-            }
-            Answering::Head(_) if turn.sending == Sending::Open => (Ring::Silent, None),
-            Answering::Head(_) => match config.head_timeout.filter(|_| limits) {
-                Some(limit) => (Ring::NoHead(limit), Some(limit)),
-                None => (Ring::Silent, None),
-            },
-            _ => (Ring::Silent, config.stream_idle_timeout.filter(|_| limits)),
-        };
-        let Some(after) = after.filter(|_| waits) else {
-            turn.waits_since = None;
-            self.alarm.set(None);
-            return Poll::Pending;
-        };
-        if turn.waits_since.is_none() {
-            turn.waits_since = Some(Instant::now());
-            self.alarm.set(Some(after));
-        }
-        ready!(self.alarm.poll(context));
-        turn.waits_since = None;
-        Poll::Ready(ring)
-    }
-
-    /// Sends the rest of the request. Ready when all of it has left or never will.
-    fn poll_request(
-        &mut self,
-        turn: &mut Turn,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), Stop>> {
-        loop {
-            turn.pass(&mut self.from_client, |_| ())?;
-            let Some(upstream) = &mut self.upstream else { return Poll::Pending };
-            let (stream, sent) = upstream.parts();
-            let polled = poll_send(
-                stream,
-                &mut self.to_upstream,
-                &mut self.from_client,
-                context,
-                |head, body| {
-                    sent.add(head);
-                    sent.add(body);
-                },
-            );
-            if ready!(polled).is_err() {
-                turn.sending = Sending::Refused;
-                return Poll::Ready(Ok(()));
-            }
-            if turn.body.has_ended() {
-                if ready!(self.poll_finish_request(turn, context)).is_err() {
-                    turn.sending = Sending::Refused;
-                    return Poll::Ready(Ok(()));
-                }
-                turn.sending = Sending::Done;
-                turn.waits_since = None;
-                self.from_client.release();
-                return Poll::Ready(Ok(()));
-            }
-            match ready!(self.poll_client(context)) {
-                Ok(1..) => turn.body_wanted = true,
-                _ => return Poll::Ready(Err(Stop::Gone)),
-            }
-        }
-    }
-
-    /// Hands on the trailers of a request that have no place in its bytes.
-    fn poll_finish_request(
-        &mut self,
-        turn: &mut Turn,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Some(upstream) = self.upstream.as_mut().filter(|upstream| upstream.is_http2()) else {
-            return Poll::Ready(Ok(()));
-        };
-        if turn.request_trailers.is_none() {
-            turn.request_trailers = ready!(self.client.poll_trailers(context))?;
-        }
-        upstream.poll_finish(turn.request_trailers.as_ref(), context)
-    }
-
     /// The same of a response.
     fn poll_finish_response(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         if let Some(upstream) = self.upstream.as_mut().filter(|_| self.client.is_http2()) {
@@ -198,7 +36,7 @@ impl Relay {
     }
 
     /// Hands the response on. Ready when all of it has left, or with another phase.
-    fn poll_response(
+    pub(super) fn poll_response(
         &mut self,
         turn: &mut Turn,
         context: &mut Context<'_>,
@@ -408,98 +246,6 @@ impl Relay {
             }
             Answering::Ended => Ok(()),
         }
-    }
-
-    /// Reads a request that cannot be sent, as far as metering needs it, and answers. A
-    /// client that waits to be asked for its body is not asked.
-    pub(super) fn poll_unsent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stop>> {
-        let Some(mut turn) = self.turn.take() else { return Poll::Ready(Err(Stop::Gone)) };
-        let polled = self.poll_read_unsent(&mut turn, context);
-        self.turn = Some(turn);
-        ready!(polled)?;
-        match std::mem::replace(&mut self.phase, Phase::Relaying) {
-            Phase::Unsent { failure, .. } => Poll::Ready(Err(Stop::Failed(*failure))),
-            _ => Poll::Ready(Err(Stop::Gone)),
-        }
-    }
-
-    fn poll_read_unsent(
-        &mut self,
-        turn: &mut Turn,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), Stop>> {
-        let waits = turn.request.expects_continue && !turn.body_wanted;
-        if waits || turn.running.is_none() {
-            return Poll::Ready(Ok(()));
-        }
-        loop {
-            turn.pass(&mut self.from_client, |_| ())?;
-            let passed = self.from_client.waiting().len();
-            self.from_client.skip(0);
-            let Phase::Unsent { left, .. } = &mut self.phase else { return Poll::Ready(Ok(())) };
-            *left = left.saturating_sub(passed);
-            if turn.body.has_ended() || *left == 0 {
-                return Poll::Ready(Ok(()));
-            }
-            match self.poll_client(context) {
-                Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(_) => return Poll::Ready(Err(Stop::Gone)),
-                Poll::Pending => return self.alarm.poll(context).map(Ok),
-            }
-        }
-    }
-
-    /// Sends a request again whose connection failed before there was a response, once
-    /// and on a new connection, if nothing of it was sent or it may be repeated.
-    fn retry(
-        &mut self,
-        turn: &mut Turn,
-        failure: UpstreamFailure,
-    ) -> Result<Option<UpstreamFailure>, Stop> {
-        let reused = self.upstream.as_ref().is_some_and(|upstream| upstream.reused);
-        let closed = matches!(failure, UpstreamFailure::Closed(_));
-        let unsent = turn.unsent.take();
-        if !reused || !closed || turn.retried || !(turn.repeatable || unsent.is_some()) {
-            return Ok(Some(failure));
-        }
-        match unsent {
-            Some(bytes) => {
-                // What was not written of the head comes behind it.
-                let rest = self.to_upstream.rest();
-                self.to_upstream.replace([bytes, rest].concat());
-            }
-            None => self.to_upstream.rewind(),
-        }
-        turn.pool.retried();
-        turn.retried = true;
-        turn.sending = Sending::Open;
-        turn.answering = Answering::Head(HeadScan::default());
-        self.from_upstream.forget_unjudged();
-        self.upstream = None;
-        self.wait_for_lease(turn, true);
-        Ok(None)
-    }
-
-    /// The response has left, or the phase is another one.
-    fn end_turn(&mut self) {
-        if !matches!(self.phase, Phase::Relaying) {
-            return;
-        }
-        let Some(turn) = self.turn.take() else { return };
-        self.alarm.set(None);
-        let whole = turn.sending == Sending::Done;
-        if let Some(upstream) = self.upstream.take()
-            && whole
-            && turn.keeps_upstream
-        {
-            upstream.give_back(turn.streams);
-        }
-        self.to_upstream.release();
-        self.phase = match (whole, turn.closes || self.peer.activity.closing.is_cancelled()) {
-            (true, false) => Phase::Head,
-            (true, true) => Phase::Last { ignore: 0 },
-            (false, _) => Phase::Last { ignore: MAX_UNWANTED },
-        };
     }
 }
 
