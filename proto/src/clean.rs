@@ -4,7 +4,10 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use crate::v1::{LiveRequest, UsageEvent};
+use crate::{
+    usage_event::is_trace_id,
+    v1::{LiveRequest, UsageEvent},
+};
 
 /// Longest name of a tag, longest value, and most tags of an event.
 const MAX_TAG_NAME: usize = 64;
@@ -50,7 +53,8 @@ fn cleaned(text: &str, limit: usize) -> String {
 
 impl UsageEvent {
     /// Makes all texts storable: no control characters, no more bytes than the contract
-    /// allows, no more tags. Leaves `event_id` as it is.
+    /// allows, no more tags. Ids of traces and spans that are none become absent. Leaves
+    /// `event_id` as it is.
     pub fn clean(&mut self) {
         let Self { upstream, dialect, method, path, replica_id, tags, .. } = self;
         for (text, limit) in
@@ -75,6 +79,9 @@ impl UsageEvent {
             }
         }
         clean_tags(tags);
+        self.trace_id.take_if(|id| !is_trace_id(id));
+        self.span_id.take_if(|id| *id == 0);
+        self.parent_span_id.take_if(|id| *id == 0);
     }
 }
 
@@ -137,6 +144,7 @@ mod tests {
         #[test]
         fn every_event_is_storable_whatever_its_texts(
             texts in prop::collection::vec(".{0,600}", 15),
+            (trace_id, span_id) in ("[0-9a-fA-F]{0,33}|0{32}", 0..3_u64),
             tags in prop::collection::hash_map(".{0,200}", ".{0,200}", 0..40),
         ) {
             let mut text = texts.into_iter();
@@ -160,6 +168,9 @@ mod tests {
                 service_tier: Some(next()),
                 error_type: Some(next()),
                 tags,
+                trace_id: Some(trace_id),
+                span_id: Some(span_id),
+                parent_span_id: Some(span_id >> 1),
                 ..UsageEvent::default()
             };
             event.clean();

@@ -12,7 +12,7 @@ pub use clean::{clean_text, storable};
 pub use error_code::ErrorCode;
 pub use time_range::TimeRange;
 pub use usage_event::{
-    InvalidEvent, MAX_EVENTS_PER_BATCH, duration_from_micros, micros_from_duration,
+    InvalidEvent, MAX_EVENTS_PER_BATCH, duration_from_micros, is_trace_id, micros_from_duration,
     micros_from_timestamp, timestamp_from_micros,
 };
 pub use violations::Violations;

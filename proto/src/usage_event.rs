@@ -74,6 +74,14 @@ impl UsageEvent {
             "tags",
             "has a name over 64 bytes, a value over 128, or a NUL character",
         )?;
+        require(
+            self.trace_id.as_deref().is_none_or(is_trace_id),
+            "trace_id",
+            "is not 32 hexadecimal digits in lower case, or is 0",
+        )?;
+        for (field, id) in [("span_id", self.span_id), ("parent_span_id", self.parent_span_id)] {
+            require(id != Some(0), field, "is 0")?;
+        }
         for (field, count, limit) in self.counts() {
             require(count.unwrap_or(0) <= limit, field, "is out of range")?;
         }
@@ -195,6 +203,15 @@ impl UsageEvent {
     }
 }
 
+/// Whether a text is the id of a trace: 32 hexadecimal digits in lower case, not all of
+/// them 0 (W3C Trace Context, 3.2.2.3).
+#[must_use]
+pub fn is_trace_id(text: &str) -> bool {
+    text.len() == 32
+        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && text.bytes().any(|byte| byte != b'0')
+}
+
 /// Microseconds since 1970, from a timestamp of the years 1 to 9999.
 #[must_use]
 pub fn micros_from_timestamp(timestamp: &Timestamp) -> Option<i64> {
@@ -252,8 +269,11 @@ mod tests {
     #[test]
     fn each_unstorable_field_is_named() {
         type Spoil = fn(&mut UsageEvent);
-        let cases: [(&str, Spoil); 17] = [
+        let cases: [(&str, Spoil); 20] = [
             ("event_id", |event| event.event_id = "x".into()),
+            ("trace_id", |event| event.trace_id = Some("4BF92F3577B34DA6A3CE929D0E0E4736".into())),
+            ("trace_id", |event| event.trace_id = Some("0".repeat(32))),
+            ("span_id", |event| event.span_id = Some(0)),
             ("replica_id", |event| event.replica_id.clear()),
             ("started_at", |event| event.started_at = None),
             ("path", |event| event.path = "a".repeat(513)),

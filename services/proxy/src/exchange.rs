@@ -15,7 +15,10 @@ use modash_metering::{BodyEnd, Calibration, Head, Headers, Limits, Meter, Readin
 use modash_proto::v1::RequestPhase;
 use uuid::Uuid;
 
-use crate::{client_key::ClientKey, fault::meter_looks, request_facts::RequestFacts};
+use crate::{
+    client_key::ClientKey, fault::meter_looks, request_facts::RequestFacts,
+    trace_context::RequestTrace,
+};
 
 /// One request and its response.
 pub(crate) struct Exchange {
@@ -32,6 +35,8 @@ pub(crate) struct Exchange {
     pub(crate) facts: RequestFacts,
     /// Fingerprint of the credential.
     pub(crate) client_key: Option<ClientKey>,
+    /// Its place in a trace; `None`: in none.
+    pub(crate) trace: Option<RequestTrace>,
     /// How far it is.
     pub(crate) progress: Progress,
     state: Mutex<State>,
@@ -125,6 +130,7 @@ impl Exchange {
         .map(Box::new);
         let progress = Progress::default();
         progress.set_phase(RequestPhase::Connecting);
+        let facts = RequestFacts::read(head);
         Self {
             // Random bytes of this thread: the generator behind `Uuid::now_v7` is
             // one for all cores, behind a lock and a system call.
@@ -133,7 +139,8 @@ impl Exchange {
             started_at: i64::try_from(micros).unwrap_or(i64::MAX),
             started: Instant::now(),
             upstream,
-            facts: RequestFacts::read(head),
+            trace: facts.client_span.map(RequestTrace::from),
+            facts,
             told: AtomicBool::new(false),
             client_key: None,
             progress,

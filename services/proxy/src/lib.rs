@@ -24,6 +24,7 @@ mod route;
 mod settings;
 mod stream;
 mod tls_files;
+mod trace_context;
 mod upstream;
 mod usage_event;
 mod vital;

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use modash_metering::{Head, Headers};
 
+use crate::trace_context::TraceContext;
+
 /// Headers that carry a credential, in the order in which they are looked for.
 const CREDENTIAL_HEADERS: [&[u8]; 4] =
     [b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"];
@@ -62,6 +64,8 @@ pub(crate) struct RequestFacts {
     /// Where the first two of them end.
     ends: [u16; 2],
     pub(crate) tags: Tags,
+    /// The client's span.
+    pub(crate) client_span: Option<TraceContext>,
 }
 
 impl RequestFacts {
@@ -83,6 +87,7 @@ impl RequestFacts {
             texts,
             ends,
             tags: marks.tags,
+            client_span: marks.traceparent.and_then(TraceContext::from_traceparent),
         }
     }
 
@@ -151,6 +156,7 @@ struct Marks<'a> {
     user_agent: Option<&'a [u8]>,
     session: Option<(u8, &'a [u8])>,
     tags: Tags,
+    traceparent: Option<&'a [u8]>,
 }
 
 impl<'a> Marks<'a> {
@@ -167,6 +173,8 @@ impl<'a> Marks<'a> {
         let Ok(name) = std::str::from_utf8(lower) else { return };
         if name == "user-agent" {
             self.user_agent.get_or_insert(value);
+        } else if name == "traceparent" {
+            self.traceparent.get_or_insert(value);
         } else if let Some(tag) = name.strip_prefix(TAG_PREFIX) {
             let known = self.tags.iter().any(|(known, _)| **known == *tag);
             if !known && !tag.is_empty() && self.tags.len() < MAX_TAGS {

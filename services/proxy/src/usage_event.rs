@@ -21,6 +21,7 @@ use self::fields::Fields;
 use crate::{
     client_key::{ClientKey, Fingerprinter},
     exchange::{Ending, Exchange, Finished},
+    trace_context::trace_id_text,
 };
 
 /// Makes events of one replica.
@@ -61,6 +62,11 @@ impl EventMaker {
         fields.optional_text(20, facts.session().or(text(|reading| &reading.session)), 128);
         for (name, value) in &facts.tags {
             fields.entry(21, (name, 64), (value, 128));
+        }
+        if let Some(trace) = &exchange.trace {
+            fields.bytes(22, &trace_id_text(trace.trace_id));
+            fields.fixed(23, trace.span);
+            fields.fixed(24, trace.parent);
         }
         fields.optional(30, finished.status.map(u64::from));
         fields.optional_text(31, text(|reading| &reading.model), 256);

@@ -15,7 +15,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("settings", &["settings"]),
     ("counters", &["counters"]),
     ("upstream", &["upstream"]),
-    ("exchange", &["client_key", "exchange", "request_facts", "usage_event"]),
+    ("exchange", &["client_key", "exchange", "request_facts", "trace_context", "usage_event"]),
     ("journal", &["emit"]),
     ("relay", &["activity", "asking", "bridge", "core", "error", "relay", "route"]),
     ("listener", &["listener"]),
@@ -24,10 +24,11 @@ const LAYERS: [(&str, &[&str]); 9] = [
 
 /// Within a layer: a module and those of its layer that it may know, so that there are no
 /// circles.
-const WITHIN: [(&str, &[&str]); 10] = [
+const WITHIN: [(&str, &[&str]); 11] = [
     ("tls_files", &["watched_files"]),
-    ("exchange", &["client_key", "request_facts"]),
-    ("usage_event", &["client_key", "exchange", "request_facts"]),
+    ("request_facts", &["trace_context"]),
+    ("exchange", &["client_key", "request_facts", "trace_context"]),
+    ("usage_event", &["client_key", "exchange", "request_facts", "trace_context"]),
     ("asking", &["route"]),
     ("core", &["asking", "route"]),
     ("relay", &["activity", "asking", "core", "error", "route"]),

@@ -125,6 +125,9 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
         speed_source: code("speed_source")?,
         // Not kept.
         upstream_sent: None,
+        trace_id: None,
+        span_id: None,
+        parent_span_id: None,
         request_bytes: count("request_bytes")?.unwrap_or_default(),
         response_bytes: count("response_bytes")?.unwrap_or_default(),
     })

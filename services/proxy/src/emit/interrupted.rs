@@ -13,7 +13,7 @@ use modash_proto::{
 use prost::Message as _;
 
 use super::Shared;
-use crate::{exchange::Exchange, usage_event::EventMaker};
+use crate::{exchange::Exchange, trace_context::trace_id_text, usage_event::EventMaker};
 
 /// How often they are described, and the age from which a request is.
 pub(super) const EVERY: Duration = Duration::from_millis(500);
@@ -59,6 +59,11 @@ fn interrupted(exchange: &Exchange, maker: &EventMaker, now: i64) -> Option<Usag
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_string()))
             .collect(),
+        trace_id: exchange
+            .trace
+            .map(|trace| trace_id_text(trace.trace_id).map(char::from).iter().collect()),
+        span_id: exchange.trace.and_then(|trace| trace.span),
+        parent_span_id: exchange.trace.and_then(|trace| trace.parent),
         model: live.model,
         outcome: Outcome::Interrupted.into(),
         usage_source: UsageSource::NotReported.into(),

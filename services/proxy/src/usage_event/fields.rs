@@ -28,8 +28,9 @@ impl Fields<'_> {
         self.varint(u64::from(field << 3 | wire));
     }
 
+    /// Bytes that need no check.
     #[inline]
-    fn bytes(&mut self, field: u32, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, field: u32, bytes: &[u8]) {
         self.tag(field, BYTES);
         self.varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
@@ -53,6 +54,12 @@ impl Fields<'_> {
     /// An optional number with a fraction.
     #[inline]
     pub(super) fn double(&mut self, field: u32, number: Option<f64>) {
+        self.fixed(field, number.map(f64::to_bits));
+    }
+
+    /// An optional number of always eight bytes.
+    #[inline]
+    pub(super) fn fixed(&mut self, field: u32, number: Option<u64>) {
         if let Some(number) = number {
             self.tag(field, FIXED64);
             self.0.extend_from_slice(&number.to_le_bytes());

@@ -29,6 +29,9 @@ fn message(exchange: &Exchange, finished: &Finished) -> UsageEvent {
         client_key: exchange.client_key.map(|key| key.as_str().to_owned()),
         session: owned(facts.session()),
         tags: facts.tags.iter().cloned().map(|(name, value)| (name.into(), value.into())).collect(),
+        trace_id: exchange.trace.map(|trace| format!("{:032x}", trace.trace_id)),
+        span_id: exchange.trace.and_then(|trace| trace.span),
+        parent_span_id: exchange.trace.and_then(|trace| trace.parent),
         status: finished.status.map(u32::from),
         outcome: outcome(finished).into(),
         usage_source: UsageSource::Unparseable.into(),
@@ -159,17 +162,22 @@ proptest! {
         target in "/[a-z/%]{0,600}",
         headers in prop::collection::vec(("[a-z]{1,70}", "[ -~é]{0,150}"), 0..20),
         (flag, read) in (any::<bool>(), any::<bool>()),
+        (trace, parent, span) in (1..=u128::MAX, 1..=u64::MAX, prop::option::of(any::<u64>())),
     ) {
         let mut request = http::Request::post(target).header("user-agent", "OpenAI/Python 1.2");
         for (name, value) in &headers {
             request = request.header(format!("x-modash-tag-{name}"), value);
         }
         if flag {
-            request = request.header("session-id", "from a header");
+            request = request
+                .header("session-id", "from a header")
+                .header("TraceParent", format!("00-{trace:032x}-{parent:016x}-01"));
         }
         let head = request.body(()).unwrap().into_parts().0;
         let mut exchange = Exchange::begin(&Head::from(&head), "défaut\n".into(), Arc::default());
         let maker = EventMaker::new("replica".to_owned(), Fingerprinter::new(None));
+        prop_assert_eq!(exchange.trace.map(|trace| trace.trace_id), flag.then_some(trace));
+        exchange.trace.iter_mut().for_each(|trace| trace.span = span.filter(|span| *span != 0));
         exchange.client_key = flag.then(|| maker.fingerprinter.fingerprint(b"sk-1"));
         exchange.progress.request_bytes.store(counts[0].unwrap_or(0), Ordering::Relaxed);
         let finished = Finished {
