@@ -84,7 +84,7 @@ impl Gateway {
     /// # Errors
     /// If the connection to analytics cannot be prepared.
     pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
-        let ServiceContext { shutdown, readiness, metrics } = context;
+        let ServiceContext { shutdown, readiness, metrics, .. } = context;
         let ready = readiness.hold("gateway");
         warn_if_exposed("gateway", self.address);
         let app = app(&self.config, &metrics, &shutdown)?;

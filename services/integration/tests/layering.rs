@@ -10,18 +10,29 @@ use std::{
 use serde_json::Value;
 
 /// A crate and the members of the workspace that its code may use.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("modash-proto", &[]),
-    ("modash-runtime", &[]),
+    ("modash-telemetry", &[]),
+    ("modash-runtime", &["modash-telemetry"]),
     ("modash-histogram", &[]),
     ("modash-http1", &[]),
     ("modash-metering", &["modash-histogram"]),
     (
         "modash-proxy",
-        &["modash-histogram", "modash-http1", "modash-metering", "modash-proto", "modash-runtime"],
+        &[
+            "modash-histogram",
+            "modash-http1",
+            "modash-metering",
+            "modash-proto",
+            "modash-runtime",
+            "modash-telemetry",
+        ],
     ),
-    ("modash-analytics", &["modash-histogram", "modash-proto", "modash-runtime"]),
-    ("modash-gateway", &["modash-proto", "modash-runtime"]),
+    (
+        "modash-analytics",
+        &["modash-histogram", "modash-proto", "modash-runtime", "modash-telemetry"],
+    ),
+    ("modash-gateway", &["modash-proto", "modash-runtime", "modash-telemetry"]),
     ("modash-embedded-postgres", &[]),
     ("modash-simulator", &["modash-histogram", "modash-runtime"]),
     (
@@ -54,6 +65,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "modash-proxy",
             "modash-simulator",
             "modash-bench",
+            "modash-telemetry",
             "modash-test-support",
             "modash-integration",
         ],
@@ -66,6 +78,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "modash-analytics",
             "modash-gateway",
             "modash",
+            "modash-telemetry",
             "modash-integration",
         ],
     ),

@@ -58,10 +58,9 @@ async fn run_services(
 ) -> Result<(), Error> {
     let grace = context.shutdown.time_left();
     // Each service has its own signal to stop, its own readiness and metrics.
-    let (demo_stop, proxy_context) =
-        (Shutdown::new(grace), ServiceContext::new(grace.mul_f64(0.7)));
-    let (gateway_context, analytics_context) =
-        (ServiceContext::new(grace.mul_f64(0.1)), ServiceContext::new(grace.mul_f64(0.2)));
+    let part = |share| ServiceContext::new(grace.mul_f64(share)).with_telemetry_of(&context);
+    let (demo_stop, proxy_context) = (Shutdown::new(grace), part(0.7));
+    let (gateway_context, analytics_context) = (part(0.1), part(0.2));
 
     let data_directory = config.database.data_directory;
     let analytics = Analytics::bind(config.analytics).await?;

@@ -7,8 +7,9 @@ mod output;
 
 use std::{io::IsTerminal as _, str::FromStr};
 
+use modash_telemetry::{Telemetry, span_layer};
 use tracing::Metadata;
-use tracing_subscriber::{EnvFilter, fmt, fmt::format, prelude::*};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, fmt::format, prelude::*};
 
 use json::OtelJson;
 use limit::Limited;
@@ -47,23 +48,40 @@ impl LogFormat {
     }
 }
 
-/// Begins to log under the name of a service. A second call changes nothing.
-pub(crate) fn start(service: &str, filter: EnvFilter, form: LogFormat) {
-    let registry = tracing_subscriber::registry().with(filter);
+/// Begins to log under the name of a service, and to export the spans of `telemetry`. A
+/// second call changes nothing.
+pub(crate) fn start(
+    service: &str,
+    filter: EnvFilter,
+    form: LogFormat,
+    telemetry: Option<&Telemetry>,
+) {
+    let lines = lines(service, form);
+    let result = match telemetry.and_then(span_layer) {
+        None => tracing_subscriber::registry().with(lines).with(filter).try_init(),
+        // The filter chooses lines, not spans.
+        Some(spans) => {
+            tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init()
+        }
+    };
+    drop(result);
+}
+
+/// Writes log lines.
+fn lines(service: &str, form: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
     let layer =
         fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    let result = if form.is_json() {
+    if form.is_json() {
         let (json, notes) = (OtelJson::new(service), OtelJson::new(service));
         let note = move |left_out: u64, like: &Metadata<'_>| notes.left_out(left_out, like);
-        registry.with(layer.event_format(Limited::new(json, note))).try_init()
+        Box::new(layer.event_format(Limited::new(json, note)))
     } else {
         let text = format().with_target(false);
         let note = |left_out: u64, like: &Metadata<'_>| {
             format!("({left_out} lines like the next one, of {}, were left out)", like.target())
         };
-        registry.with(layer.event_format(Limited::new(text, note))).try_init()
-    };
-    drop(result);
+        Box::new(layer.event_format(Limited::new(text, note)))
+    }
 }
 
 #[cfg(test)]

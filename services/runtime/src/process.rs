@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use modash_telemetry::{Environment, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -28,6 +29,10 @@ pub struct ProcessSettings {
     /// How long a stop may take before what still runs is cut off
     #[arg(long, env = "MODASH_GRACE_PERIOD_SECONDS", default_value = "30")]
     grace_period_seconds: Checked<Seconds>,
+
+    /// Telemetry is exported if the environment says so.
+    #[arg(skip = true)]
+    exports: bool,
 }
 
 /// Checked form of the settings.
@@ -36,14 +41,17 @@ pub struct ProcessConfig {
     log: LogFilter,
     log_format: LogFormat,
     grace_period: Duration,
+    /// Telemetry is exported if the environment says so.
+    exports: bool,
 }
 
 impl ProcessSettings {
     /// The same for a command that a person runs and looks at: it writes warnings
-    /// only, unless told otherwise.
+    /// only, unless told otherwise, and exports no telemetry.
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.log.get_or_insert_with(|| Checked::from(LogFilter("warn".to_owned())));
+        self.exports = false;
         self
     }
 
@@ -53,7 +61,8 @@ impl ProcessSettings {
         let log_format = self.log_format.check("MODASH_LOG_FORMAT", mistakes);
         let grace_period = self.grace_period_seconds.check("MODASH_GRACE_PERIOD_SECONDS", mistakes);
         let log = log?.unwrap_or_else(|| LogFilter("info".to_owned()));
-        Some(ProcessConfig { log, log_format: log_format?, grace_period: grace_period?.0 })
+        let (log_format, grace_period) = (log_format?, grace_period?.0);
+        Some(ProcessConfig { log, log_format, grace_period, exports: self.exports })
     }
 }
 
@@ -78,6 +87,8 @@ pub struct ServiceContext {
     pub readiness: Readiness,
     /// What is counted.
     pub metrics: Metrics,
+    /// Traces and metrics by OTLP; `None`: off.
+    pub telemetry: Option<Telemetry>,
 }
 
 impl ServiceContext {
@@ -88,7 +99,14 @@ impl ServiceContext {
             shutdown: Shutdown::new(grace_period),
             readiness: Readiness::default(),
             metrics: Metrics::default(),
+            telemetry: None,
         }
+    }
+
+    /// The same with the telemetry of another.
+    #[must_use]
+    pub fn with_telemetry_of(self, other: &Self) -> Self {
+        Self { telemetry: other.telemetry.clone(), ..self }
     }
 }
 
@@ -104,15 +122,22 @@ where
     F: Future<Output = Result<(), E>>,
     E: Into<Box<dyn Error>>,
 {
-    let ProcessConfig { log, log_format, grace_period } = config;
-    log::start(program, EnvFilter::new(log.0), log_format);
+    let ProcessConfig { log, log_format, grace_period, exports } = config;
+    let environment = exports.then(|| Environment::from(settings::variable));
+    let telemetry = match environment.map(|found| Telemetry::start(found, program)).transpose() {
+        Ok(telemetry) => telemetry.flatten(),
+        Err(error) => return fail(program, &error.to_string()),
+    };
+    log::start(program, EnvFilter::new(log.0), log_format, telemetry.as_ref());
     let settings = settings::effective();
     tracing::info!(program, version = env!("CARGO_PKG_VERSION"), settings, "starting");
+    telemetry.iter().for_each(Telemetry::announce);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(program, &format!("cannot start threads: {error}")),
     };
-    let context = ServiceContext::new(grace_period);
+    let context =
+        ServiceContext { telemetry: telemetry.clone(), ..ServiceContext::new(grace_period) };
     let shutdown = context.shutdown.clone();
     let ended = runtime.block_on(async {
         let service = service(context);
@@ -126,6 +151,9 @@ where
     });
     // Blocking tasks that are stuck must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    if ended.is_some() {
+        telemetry.iter().for_each(Telemetry::finish);
+    }
     match ended {
         Some(Ok(())) => ExitCode::SUCCESS,
         Some(Err(error)) => fail(program, &chain(error.into().as_ref())),

@@ -146,6 +146,13 @@ pub fn parse<S: clap::Parser>() -> Result<S, ExitCode> {
 /// The settings of this process, as [`parse`] found them.
 static EFFECTIVE: OnceLock<String> = OnceLock::new();
 
+/// A variable that is not a setting of modash: those of OpenTelemetry, for which its
+/// specification says what wrong values mean.
+#[allow(clippy::disallowed_methods, reason = "the SDK reads these variables too")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// All settings that have a value, by their environment names, for the log: secrets and
 /// credentials in URLs are masked.
 pub(crate) fn effective() -> &'static str {

@@ -88,7 +88,7 @@ fn an_event_from_the_begin_of_its_request_to_its_acknowledgement() {
             let (first_sequence, events) =
                 emitter.spool().next_batch(place, REQUESTS, usize::MAX, REQUESTS).unwrap();
             assert_eq!(events.len(), REQUESTS);
-            let batch = Batch { first_sequence, events, refusals: Vec::new() };
+            let batch = Batch { first_sequence, events, ..Batch::default() };
             let bytes = prost::Message::encode_to_vec(&Message { say: Some(Say::Batch(batch)) });
             assert!(bytes.len() > 100 * REQUESTS);
             emitter.spool().acknowledge(place, first_sequence + REQUESTS as u64 - 1);

@@ -220,7 +220,12 @@ impl UsageStream {
             if events.is_empty() {
                 break;
             }
-            place.send(request(Say::Batch(Batch { first_sequence, events, refusals })));
+            place.send(request(Say::Batch(Batch {
+                first_sequence,
+                events,
+                refusals,
+                traceparent: String::new(),
+            })));
         }
         Ok(())
     }

@@ -40,6 +40,8 @@ pub(super) struct Batch {
     pub(super) events: Vec<Bytes>,
     #[prost(message, repeated, tag = "3")]
     pub(super) refusals: Vec<Refusal>,
+    #[prost(string, tag = "4")]
+    pub(super) traceparent: String,
 }
 
 /// Opens a stream, which says what comes from the channel.
@@ -85,9 +87,15 @@ mod tests {
         let events = vec![event("a"), event(""), event("c")];
         let encoded = events.iter().map(|event| event.encode_to_vec().into()).collect();
         let refusals = vec![Refusal { sequence: 10, reason: "r".to_owned(), event: b"e".to_vec() }];
+        let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned();
         both(
-            Say::Batch(Batch { first_sequence: 9, events: encoded, refusals: refusals.clone() }),
-            ContractBatch(EventBatch { first_sequence: 9, events, refusals }),
+            Say::Batch(Batch {
+                first_sequence: 9,
+                events: encoded,
+                refusals: refusals.clone(),
+                traceparent: traceparent.clone(),
+            }),
+            ContractBatch(EventBatch { first_sequence: 9, events, refusals, traceparent }),
         );
         assert_eq!(METHOD, format!("/{SERVICE_NAME}/StreamUsage"));
     }

@@ -46,6 +46,10 @@ impl OtelJson {
         object.insert("severity_number".to_owned(), number.into());
         object.insert("severity_text".to_owned(), text.into());
         object.insert("body".to_owned(), fields.body.into());
+        if let Some((trace_id, span_id)) = modash_telemetry::current_ids() {
+            object.insert("trace_id".to_owned(), trace_id.into());
+            object.insert("span_id".to_owned(), span_id.into());
+        }
         for name in TRACE_CONTEXT {
             if let Some(value) = fields.attributes.remove(name) {
                 object.insert(name.to_owned(), value);
