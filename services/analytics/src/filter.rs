@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 
 use modash_proto::{
-    Violations,
+    Violations, is_trace_id,
     v1::{self, LiveRequest},
 };
+
+use uuid::Uuid;
 
 use crate::store::{Row, calls_no_model};
 
@@ -27,6 +29,8 @@ pub(crate) struct Filter {
     pub(crate) sessions: Option<Vec<String>>,
     pub(crate) tags: Option<HashMap<String, String>>,
     pub(crate) stream: Option<bool>,
+    /// In lower case.
+    pub(crate) traces: Option<Vec<String>>,
 }
 
 impl Filter {
@@ -58,6 +62,7 @@ impl Filter {
         if wire.tags.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
             violations.add("filter.tags", "must not contain NUL characters");
         }
+        let traces = traces(wire.trace_ids, violations);
         Self {
             models,
             upstreams,
@@ -69,6 +74,7 @@ impl Filter {
             sessions,
             tags: (!wire.tags.is_empty()).then_some(wire.tags),
             stream: wire.stream,
+            traces,
         }
     }
 
@@ -82,6 +88,18 @@ impl Filter {
             || self.users.is_some()
             || self.tags.is_some()
             || self.stream.is_some()
+    }
+
+    /// Whether only single requests tell what passes: it asks for what many requests
+    /// have for themselves, so no rollups have it.
+    pub(crate) fn reads_requests(&self) -> bool {
+        self.sessions.is_some() || self.traces.is_some()
+    }
+
+    /// The traces that it asks for, as the database has them.
+    pub(crate) fn trace_ids(&self) -> Option<Vec<Uuid>> {
+        let traces = self.traces.as_ref()?;
+        Some(traces.iter().filter_map(|trace| Uuid::try_parse(trace).ok()).collect())
     }
 
     /// Whether a request passes. A dimension that is not known of it passes only
@@ -98,6 +116,7 @@ impl Filter {
             // A request without a session is never found by its session.
             && (self.sessions.is_none()
                 || facts.session.is_some() && has_text(self.sessions.as_ref(), facts.session))
+            && has_text(self.traces.as_ref(), facts.trace_id)
             && self.stream.is_none_or(|stream| stream == facts.stream)
             && self.tags.as_ref().is_none_or(|tags| {
                 tags.iter().all(|(name, value)| facts.tag(name) == Some(value))
@@ -116,6 +135,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) client_key: Option<&'a str>,
     pub(crate) user: Option<&'a str>,
     pub(crate) session: Option<&'a str>,
+    pub(crate) trace_id: Option<&'a str>,
     pub(crate) stream: bool,
     /// `None`: not known before the request ends.
     tags: Option<&'a HashMap<String, String>>,
@@ -134,12 +154,13 @@ impl<'a> Facts<'a> {
             client_key: event.client_key.as_deref(),
             user: event.user.as_deref(),
             session: event.session.as_deref(),
+            trace_id: event.trace_id.as_deref(),
             stream: event.stream,
             tags: Some(&event.tags),
         }
     }
 
-    /// Of a running request, whose session and tags are not known before its end.
+    /// Of a running request, whose session, trace and tags are not known before its end.
     /// While it runs it has no outcome.
     pub(crate) fn of_live(request: &'a LiveRequest) -> Self {
         Self {
@@ -151,6 +172,7 @@ impl<'a> Facts<'a> {
             client_key: request.client_key.as_deref(),
             user: request.user.as_deref(),
             session: None,
+            trace_id: None,
             stream: request.stream,
             tags: None,
         }
@@ -165,6 +187,17 @@ impl<'a> Facts<'a> {
     pub(crate) fn tag(&self, name: &str) -> Option<&'a String> {
         self.tags?.get(name)
     }
+}
+
+/// Checks the ids of traces; they are compared in lower case.
+fn traces(mut ids: Vec<String>, violations: &mut Violations) -> Option<Vec<String>> {
+    const FIELD: &str = "filter.trace_ids";
+    check_length(FIELD, ids.len(), violations);
+    ids.iter_mut().for_each(|id| id.make_ascii_lowercase());
+    if !ids.iter().all(|id| is_trace_id(id)) {
+        violations.add(FIELD, "must be 32 hexadecimal digits each, not all of them 0");
+    }
+    (!ids.is_empty()).then_some(ids)
 }
 
 fn check_length(field: &str, length: usize, violations: &mut Violations) {

@@ -9,7 +9,7 @@ use crate::filter::{Facts, Filter};
 type ByValue = HashMap<String, Vec<u64>>;
 
 /// Number of text dimensions in [`texts`] and [`wanted`].
-const DIMENSIONS: usize = 6;
+const DIMENSIONS: usize = 7;
 
 /// The audiences, by what they ask for.
 #[derive(Debug, Default)]
@@ -22,12 +22,21 @@ pub(super) struct Index {
 
 /// The dimensions of a request, those with most values first.
 fn texts<'a>(facts: &Facts<'a>) -> [Option<&'a str>; DIMENSIONS] {
-    [facts.session, facts.user, facts.client_key, facts.model, facts.upstream, facts.dialect]
+    [
+        facts.trace_id,
+        facts.session,
+        facts.user,
+        facts.client_key,
+        facts.model,
+        facts.upstream,
+        facts.dialect,
+    ]
 }
 
 /// What a filter asks for in the same dimensions.
 fn wanted(filter: &Filter) -> [Option<&Vec<String>>; DIMENSIONS] {
     [
+        filter.traces.as_ref(),
         filter.sessions.as_ref(),
         filter.users.as_ref(),
         filter.client_keys.as_ref(),

@@ -112,7 +112,7 @@ async fn find_page(
             });
             place.from = bounds[ends.unwrap_or(0)];
         }
-        if skipped < FEW || selection.by_session() {
+        if skipped < FEW || selection.reads_requests() {
             break;
         }
         for (bucket, count) in counts.iter().enumerate().rev() {

@@ -93,7 +93,7 @@ fn steps(
 ) -> Option<Level> {
     let minute = LEVELS[0];
     let whole_minutes = grid.starts.iter().all(|start| minute.floor(*start) == *start);
-    if selection.by_session() || !whole_minutes || grid.bucket_seconds < 60 {
+    if selection.reads_requests() || !whole_minutes || grid.bucket_seconds < 60 {
         return None;
     }
     snapshot.step(members, range.start, range.end, MOST_STEPS)

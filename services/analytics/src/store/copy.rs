@@ -44,8 +44,8 @@ impl CopyRows {
         self
     }
 
-    pub(super) fn uuid(&mut self, value: Uuid) -> &mut Self {
-        self.field(Some(value.as_bytes()))
+    pub(super) fn uuid(&mut self, value: Option<Uuid>) -> &mut Self {
+        self.field(value.as_ref().map(|value| value.as_bytes().as_slice()))
     }
 
     pub(super) fn moment(&mut self, value: Option<DateTime<Utc>>) -> &mut Self {

@@ -17,7 +17,7 @@ use super::{
 use crate::rollup::{Key, Rollups, Sample, add_by_minute, pack_buckets};
 
 /// Columns of a row.
-pub(super) const COLUMNS: i16 = 41;
+pub(super) const COLUMNS: i16 = 44;
 
 /// A request that can be stored, as far as its fields tell.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ pub(super) fn encode(copy: &mut CopyRows, row: &Row, shared: &Shared) {
     let own = |text| if shared.kind.is_none() { text } else { None };
     let event = &row.event;
     copy.row()
-        .uuid(row.id)
+        .uuid(Some(row.id))
         .moment(Some(row.started_at))
         .bigint(Some(shared.series.full))
         .bigint(count(event.prompt_tokens))
@@ -155,7 +155,10 @@ pub(super) fn encode(copy: &mut CopyRows, row: &Row, shared: &Shared) {
         .text(own(event.service_tier.as_deref()))
         .text(event.error_type.as_deref())
         .bytea(event.token_gaps.as_ref().map(pack_histogram).as_deref())
-        .optional_integer(shared.kind);
+        .optional_integer(shared.kind)
+        .uuid(event.trace_id.as_deref().and_then(|id| Uuid::try_parse(id).ok()))
+        .bigint(event.span_id.map(u64::cast_signed))
+        .bigint(event.parent_span_id.map(u64::cast_signed));
 }
 
 /// The contract's limit for counts is that of `bigint`.

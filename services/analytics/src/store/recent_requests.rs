@@ -90,6 +90,9 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
         user: row.try_get("user_name")?,
         session: row.try_get("session")?,
         tags: tags.0,
+        trace_id: row.try_get::<Option<Uuid>, _>("trace_id")?.map(|id| id.simple().to_string()),
+        span_id: count("span_id")?,
+        parent_span_id: count("parent_span_id")?,
         status: status.map(|status| status.cast_unsigned().into()),
         model: row.try_get("model")?,
         response_id: row.try_get("response_id")?,
@@ -125,9 +128,6 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
         speed_source: code("speed_source")?,
         // Not kept.
         upstream_sent: None,
-        trace_id: None,
-        span_id: None,
-        parent_span_id: None,
         request_bytes: count("request_bytes")?.unwrap_or_default(),
         response_bytes: count("response_bytes")?.unwrap_or_default(),
     })

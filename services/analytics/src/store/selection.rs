@@ -1,5 +1,5 @@
 //! Which requests a query is about, in the form that the statements take: the
-//! range, the outcomes, the sessions, and the series that pass the filter with
+//! range, the outcomes, the sessions and traces, and the series that pass the filter with
 //! the groups that they belong to.
 
 use std::collections::{HashMap, HashSet};
@@ -10,7 +10,7 @@ use sqlx::{
     Postgres,
     postgres::PgArguments,
     query::{Query, QueryAs},
-    types::Json,
+    types::{Json, Uuid},
 };
 
 use super::{Error, Snapshot, dimensions::Cube, rollups::minutes};
@@ -23,7 +23,7 @@ const MOST_GROUPS: i64 = 1_000;
 /// number that were used last.
 const LARGEST: i64 = 500;
 
-/// Requests of a range that pass a filter. The first five parameters of every
+/// Requests of a range that pass a filter. The first six parameters of every
 /// statement that reads requests.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Selection {
@@ -33,6 +33,7 @@ pub(crate) struct Selection {
     series: Option<Vec<i64>>,
     outcomes: Option<Vec<i16>>,
     sessions: Option<Vec<String>>,
+    traces: Option<Vec<Uuid>>,
 }
 
 /// The series that a query sums up, in the narrowest cube that tells apart what
@@ -64,9 +65,9 @@ impl Selection {
         Self { start, end, ..self.clone() }
     }
 
-    /// Whether single requests must be looked at for their session.
-    pub(crate) fn by_session(&self) -> bool {
-        self.sessions.is_some()
+    /// As [`Filter::reads_requests`].
+    pub(crate) fn reads_requests(&self) -> bool {
+        self.sessions.is_some() || self.traces.is_some()
     }
 
     /// Whether requests that ended so count.
@@ -74,7 +75,7 @@ impl Selection {
         self.outcomes.as_ref().is_none_or(|outcomes| outcomes.contains(&outcome))
     }
 
-    /// A statement for rows of the type `T`, with its first five parameters.
+    /// A statement for rows of the type `T`, with its first six parameters.
     pub(super) fn query_as<T>(
         &self,
         statement: &'static str,
@@ -88,6 +89,7 @@ impl Selection {
             .bind(self.series.as_deref())
             .bind(self.outcomes.as_deref())
             .bind(self.sessions.as_deref())
+            .bind(self.traces.as_deref())
     }
 
     /// The same without a row type, and with values of its own.
@@ -101,6 +103,7 @@ impl Selection {
             .bind(self.series)
             .bind(self.outcomes)
             .bind(self.sessions)
+            .bind(self.traces)
     }
 }
 
@@ -184,6 +187,7 @@ impl Snapshot<'_> {
             series,
             outcomes: filter.outcomes.clone(),
             sessions: filter.sessions.clone(),
+            traces: filter.trace_ids(),
         })
     }
 
@@ -286,7 +290,7 @@ fn may_be_partial(filter: &Filter, grouping: &Grouping) -> bool {
             Dimension::Model | Dimension::Upstream | Dimension::ClientKey | Dimension::User
         )
     );
-    of_series && !filter.has_dimensions() && filter.sessions.is_none()
+    of_series && !filter.has_dimensions() && !filter.reads_requests()
 }
 
 /// The narrowest cube that has all dimensions that are asked for.

@@ -83,7 +83,7 @@ impl Snapshot<'_> {
         bounds: &[DateTime<Utc>],
         depth: Depth,
     ) -> Result<Cells, Error> {
-        let cover = if selection.by_session() {
+        let cover = if selection.reads_requests() {
             Cover::of_requests(bounds)
         } else {
             Cover::new(bounds, self.horizons.of(members.sets))
@@ -226,7 +226,7 @@ impl Snapshot<'_> {
         let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
             return Ok(());
         };
-        if selection.by_session() {
+        if selection.reads_requests() {
             self.plan_for_requests().await?;
         }
         let selection = selection.between(first.start, last.end);

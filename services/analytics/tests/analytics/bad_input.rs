@@ -97,6 +97,7 @@ async fn all_mistakes_of_a_question_are_named_at_once() {
         models: vec!["m".into(); 101],
         users: vec!["a\0b".into()],
         tags: HashMap::from([("a\0".into(), String::new())]),
+        trace_ids: vec!["4bf92f35-77b3-4da6-a3ce-929d0e0e4736".into()],
         ..Default::default()
     };
     let request = UsageTimeseriesRequest {
@@ -112,7 +113,15 @@ async fn all_mistakes_of_a_question_are_named_at_once() {
     fields.sort();
     assert_eq!(
         fields,
-        ["filter.models", "filter.tags", "filter.users", "group_by.tag", "time_zone", "top"]
+        [
+            "filter.models",
+            "filter.tags",
+            "filter.trace_ids",
+            "filter.users",
+            "group_by.tag",
+            "time_zone",
+            "top"
+        ]
     );
 }
 

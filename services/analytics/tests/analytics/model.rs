@@ -58,6 +58,7 @@ fn passes(event: &UsageEvent, filter: Option<&Filter>) -> bool {
         && text(&filter.users, event.user.as_deref())
         && (filter.sessions.is_empty()
             || event.session.as_ref().is_some_and(|session| filter.sessions.contains(session)))
+        && text(&filter.trace_ids, event.trace_id.as_deref())
         && (filter.operations.is_empty() || filter.operations.contains(&event.operation))
         && (filter.outcomes.is_empty() || filter.outcomes.contains(&event.outcome))
         && filter.tags.iter().all(|(name, value)| event.tags.get(name) == Some(value))
@@ -324,8 +325,9 @@ const MINUTE: i64 = 60_000_000;
 /// Microseconds of the steps over which concurrency is told; `None` where single
 /// requests are looked at.
 fn step(range: &TimeRange, filter: Option<&Filter>, starts: &[i64], width: u32) -> Option<i64> {
-    let by_session = filter.is_some_and(|filter| !filter.sessions.is_empty());
-    if by_session || width < 60 || starts.iter().any(|start| start % MINUTE != 0) {
+    let of_requests =
+        filter.is_some_and(|filter| !filter.sessions.is_empty() || !filter.trace_ids.is_empty());
+    if of_requests || width < 60 || starts.iter().any(|start| start % MINUTE != 0) {
         return None;
     }
     let seconds = (range.end - range.start).num_seconds();

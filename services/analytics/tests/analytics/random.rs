@@ -51,7 +51,7 @@ impl Random {
 
     pub(crate) fn event(&mut self) -> UsageEvent {
         let text = |text: &str| text.to_owned();
-        let lasting = match self.0.random_range(0..10) {
+        let lasting = match self.0.random_range(0..11) {
             0 => 0,
             1 => 8 * 3_600_000_000,
             _ => 1_200_000_000,
@@ -69,6 +69,7 @@ impl Random {
             client_key: self.maybe(0.7, |random| text(random.one(&["k1", "k2"]))),
             user: self.maybe(0.7, |random| text(random.one(&["u1", "u2", "u3"]))),
             session: self.maybe(0.5, |random| text(random.one(&["s1", "s2"]))),
+            trace_id: self.maybe(0.5, |random| random.one(&["1", "2"]).repeat(32)),
             tags: self
                 .maybe(0.6, |random| (text("team"), text(random.one(&["x", "y", ""]))))
                 .into_iter()
@@ -151,7 +152,8 @@ impl Random {
                 5 => filter.client_keys = vec!["k1".into()],
                 6 => filter.users = vec!["u1".into(), String::new()],
                 7 => filter.sessions = vec!["s1".into()],
-                8 => filter.tags = [("team".into(), "x".into())].into(),
+                8 => filter.trace_ids = vec!["1".repeat(32)],
+                9 => filter.tags = [("team".into(), "x".into())].into(),
                 _ => filter.stream = Some(self.0.random_bool(0.5)),
             }
         }

@@ -96,15 +96,25 @@ async fn a_filter_leaves_only_what_passes() {
     let with_session = UsageEvent {
         session: Some("s1".into()),
         tags: [("team".to_owned(), "blue".to_owned())].into(),
+        trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         ..event_at("2026-01-01T03:00:00Z")
     };
-    let failed =
-        UsageEvent { outcome: Outcome::Truncated.into(), ..event_at("2026-01-01T04:00:00Z") };
+    let failed = UsageEvent {
+        outcome: Outcome::Truncated.into(),
+        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
+        ..event_at("2026-01-01T04:00:00Z")
+    };
+    let traces = |ids: &[&str]| Filter {
+        trace_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+        ..Default::default()
+    };
     analytics
         .store(vec![with_session.clone(), failed.clone(), event_at("2026-01-01T05:00:00Z")])
         .await;
     let cases = [
         (Filter { sessions: vec!["s1".into()], ..Default::default() }, &with_session),
+        (traces(&["0af7651916cd43dd8448eb211c80319c"]), &with_session),
+        (traces(&["0AF7651916CD43DD8448EB211C80319C", &"1".repeat(32)]), &with_session),
         (Filter { tags: with_session.tags.clone(), ..Default::default() }, &with_session),
         (Filter { outcomes: vec![Outcome::Truncated.into()], ..Default::default() }, &failed),
     ];

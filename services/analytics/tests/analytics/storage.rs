@@ -1,7 +1,7 @@
 //! Schema and upkeep: migrations, partitions, Citus' rules, series.
 
 use modash_analytics::migrate;
-use modash_proto::v1::UsageEvent;
+use modash_proto::v1::{RecentRequestsRequest, UsageEvent};
 use modash_test_support::{TestDatabase, event};
 use sqlx::{Connection as _, PgConnection};
 
@@ -39,6 +39,69 @@ async fn a_migration_of_a_newer_binary_does_not_matter() {
     .await
     .unwrap();
     migrate(config(&database.url())).await.unwrap();
+}
+
+/// Applies the migrations up to a version, as an earlier binary did.
+async fn migrate_to(connection: &mut PgConnection, version: i64) {
+    let mut migrator = sqlx::migrate!("../../migrations");
+    migrator.migrations.to_mut().retain(|migration| migration.version <= version);
+    migrator.run_direct(None, connection, false).await.unwrap();
+}
+
+#[tokio::test]
+async fn days_that_were_there_before_traces_are_indexed_by_trace_too() {
+    let database = TestDatabase::create().await;
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    migrate_to(&mut connection, 25).await;
+    for day in ["2026-01-01", "2026-01-02"] {
+        sqlx::query("SELECT create_requests_partition($1::text::date)")
+            .bind(day)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    // Made by an older process between the two migrations.
+    migrate_to(&mut connection, 26).await;
+    sqlx::query("SELECT create_requests_partition('2026-01-03')")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let mut keep = config(&database.url());
+    keep.retention_days = 10_000;
+    migrate(keep).await.unwrap();
+    let without: Vec<String> = sqlx::query_scalar(
+        "SELECT i.inhrelid::regclass::text FROM pg_inherits i
+         WHERE i.inhparent = 'requests'::regclass AND NOT EXISTS (
+             SELECT FROM pg_index x JOIN pg_inherits p ON p.inhrelid = x.indexrelid
+             WHERE x.indrelid = i.inhrelid AND p.inhparent = 'requests_trace'::regclass)",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(without, [""; 0], "days without the index");
+    let valid: bool = sqlx::query_scalar(
+        "SELECT bool_and(indisvalid) FROM pg_index WHERE indexrelid = 'requests_trace'::regclass",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert!(valid, "the index is complete");
+    assert_eq!(partitions(&mut connection).await.len(), 6, "three old days, three new ones");
+}
+
+#[tokio::test]
+async fn a_column_that_a_newer_binary_adds_disturbs_no_query() {
+    let analytics = TestAnalytics::start().await;
+    analytics.store(vec![event()]).await;
+    let mut client = analytics.client().await;
+    let request = RecentRequestsRequest { page: 1, page_size: 10, ..Default::default() };
+    client.recent_requests(request.clone()).await.unwrap();
+    sqlx::query("ALTER TABLE requests ADD COLUMN of_the_future text")
+        .execute(&mut analytics.connection().await)
+        .await
+        .unwrap();
+    let rows = client.recent_requests(request).await.unwrap().into_inner().rows;
+    assert_eq!(rows.len(), 1);
 }
 
 #[tokio::test]

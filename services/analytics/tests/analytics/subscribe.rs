@@ -251,6 +251,20 @@ async fn topics_and_filter_are_honoured() {
 }
 
 #[tokio::test]
+async fn a_reader_of_one_trace_learns_of_its_commits_only() {
+    let analytics = TestAnalytics::start().await;
+    let trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let filter = Filter { trace_ids: vec![trace_id.to_uppercase()], ..Filter::default() };
+    let request = SubscribeRequest { filter: Some(filter), topics: vec![] };
+    let mut reader = Reader::open(&analytics, request).await;
+    let other = UsageEvent { trace_id: Some("1".repeat(32)), ..event() };
+    let wanted = UsageEvent { trace_id: Some(trace_id.into()), ..event() };
+    analytics.store(vec![event(), other]).await;
+    analytics.store(vec![wanted]).await;
+    assert_eq!(reader.committed().await, 1);
+}
+
+#[tokio::test]
 async fn a_slow_reader_is_told_what_it_missed_and_how_things_are() {
     let analytics = TestAnalytics::start().await;
     // A small window: the network takes little from the server's hands.

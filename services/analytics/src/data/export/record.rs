@@ -29,6 +29,9 @@ pub(super) struct Record<'a, N> {
     user: Option<&'a str>,
     session: Option<&'a str>,
     tags: N,
+    trace_id: Option<&'a str>,
+    span_id: Option<String>,
+    parent_span_id: Option<String>,
     status: Option<u32>,
     response_id: Option<&'a str>,
     finish_reason: Option<&'a str>,
@@ -90,6 +93,9 @@ impl<'a, N> Record<'a, N> {
             user: event.user.as_deref(),
             session: event.session.as_deref(),
             tags: nested(json!(event.tags)),
+            trace_id: event.trace_id.as_deref(),
+            span_id: event.span_id.map(span_id),
+            parent_span_id: event.parent_span_id.map(span_id),
             status: event.status,
             response_id: event.response_id.as_deref(),
             finish_reason: event.finish_reason.as_deref(),
@@ -138,6 +144,11 @@ pub(super) fn outcome_name(outcome: Outcome) -> String {
 
 fn name(full: &str, prefix: &str) -> String {
     full.trim_start_matches(prefix).to_lowercase()
+}
+
+/// 16 hexadecimal digits, as tracing tools write it.
+fn span_id(id: u64) -> String {
+    format!("{id:016x}")
 }
 
 /// RFC 3339, to the microsecond.

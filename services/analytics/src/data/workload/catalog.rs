@@ -136,7 +136,7 @@ pub(super) struct Key {
     pub(super) client: &'static str,
     /// End users that its requests name; mostly none.
     pub(super) users: Vec<String>,
-    /// Whether its requests name their sessions.
+    /// Whether its requests name their sessions and traces.
     pub(super) sessions: bool,
     models: Vec<usize>,
     choice: WeightedAliasIndex<f64>,

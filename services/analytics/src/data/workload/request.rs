@@ -15,6 +15,9 @@ use super::catalog::{Catalog, Key, Kind, Mood};
 /// Requests of one session, about.
 const SESSION_MICROS: i64 = 900_000_000;
 
+/// Requests of one trace, about.
+const TRACE_MICROS: i64 = 20_000_000;
+
 /// Gaps between content events, as buckets away from the mean gap with their
 /// shares in percent; the rest is at the mean.
 const GAPS: [(i32, u64); 6] = [(-30, 6), (-12, 12), (-5, 18), (4, 14), (14, 5), (45, 1)];
@@ -58,6 +61,8 @@ pub(super) fn make(catalog: &Catalog, mood: &Mood, at: i64, random: &mut StdRng)
             ("team".to_owned(), key.team.to_owned()),
         ]
         .into(),
+        trace_id: trace_id(key, at),
+        parent_span_id: key.sessions.then(|| at.cast_unsigned()),
         outcome: outcome.into(),
         usage_source: UsageSource::NotReported.into(),
         connect: random.random_bool(0.1).then(|| seconds(0.0012 * spread(0.5, random))),
@@ -236,6 +241,11 @@ fn session(key: &Key, at: i64, random: &mut StdRng) -> Option<String> {
     let time = at / SESSION_MICROS;
     key.sessions
         .then(|| format!("{}-{time:x}-{}", &key.fingerprint[..8], random.random_range(0..4)))
+}
+
+/// The trace of what the key does at this time, if its client takes part in traces.
+fn trace_id(key: &Key, at: i64) -> Option<String> {
+    key.sessions.then(|| format!("{}{:016x}", key.fingerprint, at / TRACE_MICROS))
 }
 
 /// UUIDv7 (RFC 9562, 5.7).

@@ -9,5 +9,6 @@ COPY incoming_requests (
     prefill_tokens_per_second, decode_tokens_per_second, request_bytes,
     response_bytes, outcome, usage_source, speed_source, status, replica_id,
     method, path, model_requested, session, response_id, finish_reason,
-    service_tier, error_type, token_gaps, kind_id)
+    service_tier, error_type, token_gaps, kind_id, trace_id,
+    span_id, parent_span_id)
 FROM STDIN (FORMAT binary)

@@ -1,4 +1,4 @@
--- Single requests of a selection ($1 to $5), oldest first.
+-- Single requests of a selection ($1 to $6), oldest first.
 SELECT r.*, s.model, s.upstream, s.dialect, s.operation, s.stream, s.client_key,
        s.user_name, s.user_agent_family, s.tags,
        k.replica_id AS kind_replica_id, k.method AS kind_method, k.path AS kind_path,
@@ -15,4 +15,5 @@ WHERE r.started_at >= $1 AND r.started_at < $2
            OR r.session = ANY ($5)
               AND hashtextextended(r.session, 0)
                   = ANY (ARRAY(SELECT hashtextextended(s, 0) FROM unnest($5) AS s)))
+  AND ($6::uuid[] IS NULL OR r.trace_id = ANY ($6))
 ORDER BY r.started_at, r.event_id

@@ -11,7 +11,8 @@ INSERT INTO requests (
     prefill_tokens_per_second, decode_tokens_per_second, request_bytes,
     response_bytes, outcome, usage_source, speed_source, status, replica_id,
     method, path, model_requested, session, response_id, finish_reason,
-    service_tier, error_type, token_gaps, kind_id)
+    service_tier, error_type, token_gaps, kind_id, trace_id,
+    span_id, parent_span_id)
 SELECT
     event_id, started_at, series_id, prompt_tokens, cached_prompt_tokens,
     cache_write_tokens, completion_tokens, reasoning_tokens,
@@ -22,7 +23,8 @@ SELECT
     prefill_tokens_per_second, decode_tokens_per_second, request_bytes,
     response_bytes, outcome, usage_source, speed_source, status, replica_id,
     method, path, model_requested, session, response_id, finish_reason,
-    service_tier, error_type, token_gaps, kind_id
+    service_tier, error_type, token_gaps, kind_id, trace_id,
+    span_id, parent_span_id
 FROM incoming_requests
 ORDER BY started_at, event_id
 ON CONFLICT (started_at, event_id) DO NOTHING

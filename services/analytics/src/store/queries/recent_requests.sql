@@ -1,5 +1,5 @@
--- Single requests of a selection ($1 to $5), newest first: at most $6, after
--- leaving out $7, or those after the position ($8, $9).
+-- Single requests of a selection ($1 to $6), newest first: at most $7, after
+-- leaving out $8, or those after the position ($9, $10).
 SELECT r.*, s.model, s.upstream, s.dialect, s.operation, s.stream, s.client_key,
        s.user_name, s.user_agent_family, s.tags,
        k.replica_id AS kind_replica_id, k.method AS kind_method, k.path AS kind_path,
@@ -16,9 +16,10 @@ FROM (
            OR r.session = ANY ($5)
               AND hashtextextended(r.session, 0)
                   = ANY (ARRAY(SELECT hashtextextended(s, 0) FROM unnest($5) AS s)))
-      AND ($8::timestamptz IS NULL OR (r.started_at, r.event_id) < ($8, $9::uuid))
+      AND ($6::uuid[] IS NULL OR r.trace_id = ANY ($6))
+      AND ($9::timestamptz IS NULL OR (r.started_at, r.event_id) < ($9, $10::uuid))
     ORDER BY r.started_at DESC, r.event_id DESC
-    LIMIT $6::bigint OFFSET $7::bigint
+    LIMIT $7::bigint OFFSET $8::bigint
 ) r
 JOIN series s ON s.series_id = r.series_id
 LEFT JOIN kinds k ON k.kind_id = r.kind_id

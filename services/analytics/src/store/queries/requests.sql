@@ -1,20 +1,20 @@
--- What is summed up of the requests of a selection ($1 to $5), with the value of a
--- grouping ($6, tag $7), NULL as in matching_series.sql; at most $8 rows. $9: what only histograms need, too.
+-- What is summed up of the requests of a selection ($1 to $6), with the value of a
+-- grouping ($7, tag $8), NULL as in matching_series.sql; at most $9 rows. $10: what only histograms need, too.
 SELECT r.series_id, r.started_at, r.outcome, r.usage_source, r.prompt_tokens,
        r.cached_prompt_tokens, r.cache_write_tokens, r.completion_tokens,
        r.reasoning_tokens, r.total_tokens, r.upstream_cost_usd,
-       CASE WHEN $9 THEN r.duration_us END, CASE WHEN $9 THEN r.first_token_us END,
-       CASE WHEN $9 THEN r.decode_tokens_per_second END,
-       CASE WHEN $9 THEN r.prefill_tokens_per_second END,
-       CASE WHEN $9 THEN r.token_gaps END,
+       CASE WHEN $10 THEN r.duration_us END, CASE WHEN $10 THEN r.first_token_us END,
+       CASE WHEN $10 THEN r.decode_tokens_per_second END,
+       CASE WHEN $10 THEN r.prefill_tokens_per_second END,
+       CASE WHEN $10 THEN r.token_gaps END,
        s.operation IN (1, 2, 3) AS generating,
-       CASE WHEN $6::smallint <> 1 OR s.model IS NOT NULL OR s.operation NOT IN (11, 12)
-       THEN coalesce(CASE $6::smallint
+       CASE WHEN $7::smallint <> 1 OR s.model IS NOT NULL OR s.operation NOT IN (11, 12)
+       THEN coalesce(CASE $7::smallint
            WHEN 1 THEN s.model
            WHEN 2 THEN s.upstream
            WHEN 4 THEN s.client_key
            WHEN 5 THEN s.user_name
-           WHEN 100 THEN s.tags ->> $7::text
+           WHEN 100 THEN s.tags ->> $8::text
        END, '') END AS key
 FROM requests r
 -- one look-up after the other, whatever the planner expects
@@ -27,4 +27,5 @@ WHERE r.started_at >= $1 AND r.started_at < $2
            OR r.session = ANY ($5)
               AND hashtextextended(r.session, 0)
                   = ANY (ARRAY(SELECT hashtextextended(s, 0) FROM unnest($5) AS s)))
-LIMIT $8::bigint
+  AND ($6::uuid[] IS NULL OR r.trace_id = ANY ($6))
+LIMIT $9::bigint
