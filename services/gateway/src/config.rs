@@ -6,7 +6,10 @@ use clap::Args;
 use modash_runtime::{Checked, Count, ListenerLimits, Mistakes, Seconds};
 use url::Url;
 
-use crate::hosts::{Hosts, Origins};
+use crate::{
+    hosts::{Hosts, Origins},
+    trace_url::TraceUrl,
+};
 
 /// Settings of the gateway as they were given.
 #[derive(Debug, Clone, Args)]
@@ -52,6 +55,11 @@ pub struct GatewaySettings {
     #[arg(long, env = "MODASH_GATEWAY_PROXY_PORT", default_value = "4005")]
     gateway_proxy_port: Checked<u16>,
 
+    /// Where a trace is shown, with {trace_id} and perhaps {span_id} in its place:
+    /// `https://traces.example.com/trace/{trace_id}` [default: no link]
+    #[arg(long, env = "MODASH_GATEWAY_TRACE_URL")]
+    gateway_trace_url: Option<Checked<TraceUrl>>,
+
     /// Folder of a built dashboard to serve instead of the one inside
     #[arg(long, env = "MODASH_GATEWAY_DASHBOARD_DIR")]
     gateway_dashboard_dir: Option<PathBuf>,
@@ -74,6 +82,8 @@ pub struct GatewayConfig {
     pub allowed_hosts: Hosts,
     /// Port of the proxy, for the page that has nothing to show yet.
     pub proxy_port: u16,
+    /// Where a trace is shown. `None`: the dashboard has no link to traces.
+    pub trace_url: Option<TraceUrl>,
     /// Folder of a built dashboard. `None`: the embedded one.
     pub dashboard_dir: Option<PathBuf>,
 }
@@ -91,6 +101,7 @@ impl GatewayConfig {
             cors_origins: Origins::default(),
             allowed_hosts: Hosts::default(),
             proxy_port: 4005,
+            trace_url: None,
             dashboard_dir: None,
         }
     }
@@ -120,6 +131,8 @@ impl GatewaySettings {
             "MODASH_GATEWAY_PROXY_PORT",
             mistakes,
         );
+        let trace_url =
+            Checked::check_optional(self.gateway_trace_url, "MODASH_GATEWAY_TRACE_URL", mistakes);
         if let Some(folder) = &self.gateway_dashboard_dir {
             mistakes.require(
                 folder.join("index.html").is_file(),
@@ -140,6 +153,7 @@ impl GatewaySettings {
             cors_origins: origins?,
             allowed_hosts: hosts?,
             proxy_port: proxy_port?,
+            trace_url: trace_url?,
             dashboard_dir: self.gateway_dashboard_dir,
         })
     }

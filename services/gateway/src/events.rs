@@ -64,6 +64,17 @@ pub(crate) struct Hub {
     shared: Arc<Shared>,
 }
 
+/// Settings that the dashboard needs; every stream begins with them.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PageSettings {
+    /// Port of the proxy, on the host under which the page is reached.
+    pub(crate) proxy_port: u16,
+    /// Template of links to traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trace_url: Option<String>,
+}
+
 #[derive(Debug)]
 struct Shared {
     instance: String,
@@ -74,16 +85,16 @@ struct Shared {
     /// Bytes that wait for the clients of all streams.
     waiting_bytes: Arc<AtomicUsize>,
     descriptor: MessageDescriptor,
-    proxy_port: u16,
+    page: PageSettings,
     metrics: GatewayMetrics,
 }
 
 impl Hub {
     /// A hub without events. `descriptor` is that of LiveRequest; every stream is
-    /// told `proxy_port`.
+    /// told `page`.
     pub(crate) fn new(
         descriptor: MessageDescriptor,
-        proxy_port: u16,
+        page: PageSettings,
         metrics: GatewayMetrics,
     ) -> Self {
         let mut instance = uuid::Uuid::new_v4().simple().to_string();
@@ -97,7 +108,7 @@ impl Hub {
                 places: Arc::new(Semaphore::new(MOST_STREAMS)),
                 waiting_bytes: Arc::default(),
                 descriptor,
-                proxy_port,
+                page,
                 metrics,
             }),
         }
@@ -200,7 +211,8 @@ impl Hub {
             seq: u64,
             resumed: bool,
             now: u64,
-            proxy_port: u16,
+            #[serde(flatten)]
+            page: &'a PageSettings,
             /// Whether the list is known to be right at this moment.
             live: bool,
             requests: Vec<&'a RawValue>,
@@ -213,7 +225,7 @@ impl Hub {
             seq: opening.seq,
             resumed: opening.resumed,
             now: milliseconds_since_1970(),
-            proxy_port: self.shared.proxy_port,
+            page: &self.shared.page,
             live: self.shared.subscribed.load(Ordering::Relaxed),
             requests: opening.in_flight.iter().map(|live| &*live.json).collect(),
             truncated: opening.truncated,

@@ -22,6 +22,7 @@ mod payload;
 mod router;
 mod rpc;
 mod state;
+mod trace_url;
 mod view;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -35,6 +36,7 @@ pub use config::{AnalyticsUrl, GatewayConfig, GatewaySettings};
 pub use contract::ContractError;
 pub use error::Error;
 pub use hosts::{Hosts, Origins};
+pub use trace_url::TraceUrl;
 
 /// grpc-web calls at the same time; fewer than the streams that one HTTP/2
 /// connection may usually have.
@@ -117,7 +119,11 @@ fn app(
     let contract = contract::Contract::new()?;
     metrics.add_process("gateway");
     let gateway_metrics = metrics::GatewayMetrics::register(metrics);
-    let hub = events::Hub::new(contract.live_request(), config.proxy_port, gateway_metrics.clone());
+    let page = events::PageSettings {
+        proxy_port: config.proxy_port,
+        trace_url: config.trace_url.as_ref().map(ToString::to_string),
+    };
+    let hub = events::Hub::new(contract.live_request(), page, gateway_metrics.clone());
     metrics::add_waiting(metrics, hub.waiting_bytes());
     let assets = match &config.dashboard_dir {
         Some(folder) => assets::Assets::Folder(folder.clone()),

@@ -1,6 +1,7 @@
 //! A message as `/rpc` shows it: every number is a JSON number, times are
 //! milliseconds since 1970, durations milliseconds, and what is unknown is
-//! null. No field is ever left out.
+//! null. Ids of spans, the only `fixed64`, are 16 hexadecimal digits: as numbers
+//! JavaScript would round them. No field is ever left out.
 
 use base64::{display::Base64Display, engine::general_purpose::STANDARD};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
@@ -80,6 +81,9 @@ impl Serialize for Single<'_> {
             Value::I32(value) => serializer.serialize_i32(*value),
             Value::I64(value) => serializer.serialize_i64(*value),
             Value::U32(value) => serializer.serialize_u32(*value),
+            Value::U64(value) if *self.1 == Kind::Fixed64 => {
+                serializer.collect_str(&format_args!("{value:016x}"))
+            }
             Value::U64(value) => serializer.serialize_u64(*value),
             // serde_json writes NaN and the infinities as null.
             Value::F32(value) => serializer.serialize_f32(*value),
@@ -171,6 +175,7 @@ mod tests {
                 }),
                 duration: Some(prost_types::Duration { seconds: 1, nanos: 500_250_000 }),
                 outcome: v1::Outcome::Ok.into(),
+                span_id: Some(0x00f0_67aa_0ba9_02b7),
                 tags: [("team".to_owned(), "a".to_owned())].into(),
                 ..Default::default()
             },
@@ -180,6 +185,8 @@ mod tests {
         assert_eq!(event["outcome"], json!("OUTCOME_OK"));
         assert_eq!(event["tags"], json!({"team": "a"}));
         assert_eq!(event["promptTokens"], Json::Null);
+        assert_eq!(event["spanId"], json!("00f067aa0ba902b7"));
+        assert_eq!(event["parentSpanId"], Json::Null);
     }
 
     #[test]

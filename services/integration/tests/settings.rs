@@ -41,8 +41,13 @@ async fn every_mistake_is_reported_at_once() {
             settings(&[
                 ("MODASH_GATEWAY_LISTEN", "x"),
                 ("MODASH_GATEWAY_ANALYTICS_URL", "ftp://secret@x"),
+                ("MODASH_GATEWAY_TRACE_URL", "https://secret@traces.example.com/{trace_id}"),
             ]),
-            vec!["MODASH_GATEWAY_LISTEN:", "MODASH_GATEWAY_ANALYTICS_URL:"],
+            vec![
+                "MODASH_GATEWAY_LISTEN:",
+                "MODASH_GATEWAY_ANALYTICS_URL:",
+                "MODASH_GATEWAY_TRACE_URL:",
+            ],
         ),
         (
             "modash",

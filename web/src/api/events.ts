@@ -19,6 +19,8 @@ export interface EventData {
   snapshot?: boolean;
   /** With `connected`: where the proxy listens, on the host of this page. */
   proxyPort?: number;
+  /** With `connected`: where a trace is shown, with places for `{trace_id}` and perhaps `{span_id}`. */
+  traceUrl?: string;
   /** False while analytics is away and the gateway does not know what runs; sent when it changes, and with `connected`. */
   live?: boolean;
 }

@@ -24,6 +24,8 @@ export interface Live {
   known: boolean;
   /** Port of the proxy, on the host of this page. */
   proxyPort: number;
+  /** Template of links to traces. Undefined: none is set. */
+  traceUrl: string | undefined;
   /** When the connection was lost, or the last event came; ms since 1970 by the server's clock. */
   since: number;
   /** Running requests and those that ended a moment ago, by id, oldest first; whatever the filter. */
@@ -44,6 +46,7 @@ export class LiveStore {
     connection: "connecting",
     known: false,
     proxyPort: 4005,
+    traceUrl: undefined,
     since: Date.now(),
     rows: [],
     inFlight: 0,
@@ -89,11 +92,13 @@ export class LiveStore {
     for (const request of requests ?? []) this.patch(request, now, all === true);
     const known = data.live ?? (name === "connected" || this.state.known || requests !== undefined);
     const proxyPort = data.proxyPort || this.state.proxyPort;
+    const traceUrl = name === "connected" ? data.traceUrl : this.state.traceUrl;
     if (known !== this.state.known) this.watch(known);
     this.publish({
       since: serverNow(),
       known,
       proxyPort,
+      traceUrl,
       ...(known ? {} : { tokensPerSecond: null }),
     });
   }
@@ -175,9 +180,12 @@ export function startLive(changed: (name: EventName) => void): () => void {
       connection: (state) => live.connection(state),
     },
     () => {
-      const { connection, known, proxyPort, rows } = live.get();
+      const { connection, known, proxyPort, traceUrl, rows } = live.get();
       const requests = rows.filter((row) => row.endedAt === null);
-      return [connection, { now: serverNow(), live: known, proxyPort, requests }];
+      return [
+        connection,
+        { now: serverNow(), live: known, proxyPort, requests, ...(traceUrl ? { traceUrl } : {}) },
+      ];
     },
   );
   const timer = setInterval(() => live.tick(), 1_000);

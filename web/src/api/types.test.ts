@@ -7,6 +7,7 @@ test("answers are the contract's messages with plain numbers, names and nulls", 
   expectTypeOf<NonNullable<UsageSummary["previous"]>["requests"]>().toEqualTypeOf<number>();
   expectTypeOf<UsageEvent["promptTokens"]>().toEqualTypeOf<number | null>();
   expectTypeOf<UsageEvent["startedAt"]>().toEqualTypeOf<number | null>();
+  expectTypeOf<UsageEvent["spanId"]>().toEqualTypeOf<string | null>();
   expectTypeOf<UsageEvent["tags"]>().toEqualTypeOf<{ [key: string]: string }>();
   expectTypeOf<"OUTCOME_OK">().toExtend<UsageEvent["outcome"]>();
   expectTypeOf<UsageEvent["outcome"]>().toExtend<string>();

@@ -32,6 +32,9 @@ type EnumName<T> = [T] extends [number]
 
 type Fields<T> = Exclude<keyof T, "$typeName" | "$unknown">;
 
+/** Ids of spans, the only 64-bit integers that are text: 16 hexadecimal digits. */
+type SpanId = "spanId" | "parentSpanId";
+
 /** Keys whose value may be missing: unknown there, `null` here. */
 type Unknowable<T, K extends keyof T> = undefined extends T[K] ? null : never;
 
@@ -57,7 +60,11 @@ export type Rpc<T> = T extends Timestamp | Duration
           : T extends (infer Item)[]
             ? Rpc<Item>[]
             : T extends Message
-              ? { [K in Fields<T>]-?: Rpc<Exclude<T[K], undefined>> | Unknowable<T, K> }
+              ? {
+                  [K in Fields<T>]-?:
+                    | (K extends SpanId ? string : Rpc<Exclude<T[K], undefined>>)
+                    | Unknowable<T, K>;
+                }
               : T extends object
                 ? { [K in keyof T]: Rpc<T[K]> }
                 : T;

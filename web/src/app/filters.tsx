@@ -13,6 +13,7 @@ const NAMES: Record<FilterKey, string> = {
   client: "client",
   upstream: "upstream",
   stream: "streamed",
+  trace: "trace",
 };
 const STREAM = [
   ["", "All"],

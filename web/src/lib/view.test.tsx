@@ -21,12 +21,15 @@ test("an empty URL is the last day, live, of everything", () => {
 });
 
 test("filters of the URL are those of the contract", () => {
-  expect(toFilter(read("model=a,b&status=cancelled&client=9f&upstream=openai&stream=no").filters)).toEqual({
+  expect(
+    toFilter(read("model=a,b&status=cancelled&client=9f&upstream=openai&stream=no&trace=4bf9").filters),
+  ).toEqual({
     models: ["a", "b"],
     outcomes: ["OUTCOME_CLIENT_CLOSED"],
     clientKeys: ["9f"],
     upstreams: ["openai"],
     stream: false,
+    traceIds: ["4bf9"],
   });
 });
 
@@ -68,4 +71,5 @@ test("running requests pass the same filters", () => {
   expect(passes(request)).toBe(true);
   expect(passes({ ...request, model: "b" })).toBe(false);
   expect(passes({ ...request, stream: false })).toBe(false);
+  expect(liveFilter(read("trace=4bf9").filters)(request)).toBe(false);
 });

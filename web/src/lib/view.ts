@@ -24,7 +24,7 @@ export const STATUSES = {
 export type Status = keyof typeof STATUSES;
 
 /** Keys of the URL that narrow what counts. */
-export const FILTER_KEYS = ["model", "status", "client", "upstream", "stream"] as const;
+export const FILTER_KEYS = ["model", "status", "client", "upstream", "stream", "trace"] as const;
 export type FilterKey = (typeof FILTER_KEYS)[number];
 
 export interface View {
@@ -153,7 +153,7 @@ export function useScope(): Scope {
   }, [view, paused]);
 }
 
-/** Whether a running request passes the filters; its status is not decided yet. */
+/** Whether a running request passes the filters; its status and trace are not known yet. */
 export const liveFilter =
   (filters: View["filters"]) =>
   (request: Pick<LiveRequest, "model" | "clientKey" | "upstream" | "stream">): boolean => {
@@ -163,7 +163,8 @@ export const liveFilter =
       allows(filters.model, request.model) &&
       allows(filters.client, request.clientKey) &&
       allows(filters.upstream, request.upstream) &&
-      allows(filters.stream, request.stream ? "yes" : "no")
+      allows(filters.stream, request.stream ? "yes" : "no") &&
+      filters.trace.length === 0
     );
   };
 
@@ -176,5 +177,6 @@ export function toFilter(filters: View["filters"]): Filter {
     ...(filters.client.length ? { clientKeys: filters.client } : {}),
     ...(filters.upstream.length ? { upstreams: filters.upstream } : {}),
     ...(stream ? { stream: stream === "yes" } : {}),
+    ...(filters.trace.length ? { traceIds: filters.trace } : {}),
   };
 }

@@ -80,7 +80,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::outbox::Held;
+    use crate::events::{PageSettings, outbox::Held};
     use crate::{contract::Contract, metrics::GatewayMetrics};
     use modash_proto::v1::UsageUpdated;
     use tokio::{sync::mpsc, task::JoinHandle};
@@ -88,7 +88,7 @@ mod tests {
     fn hub() -> Hub {
         Hub::new(
             Contract::new().unwrap().live_request(),
-            4005,
+            PageSettings { proxy_port: 4005, trace_url: None },
             GatewayMetrics::register(&modash_runtime::Metrics::default()),
         )
     }

@@ -128,6 +128,18 @@ fn states(event: &Event) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
+async fn a_page_learns_where_traces_are_shown() {
+    let template = "https://traces.example.com/trace/{trace_id}?span={span_id}";
+    let gateway = TestGateway::with(|config| config.trace_url = template.parse().ok()).await;
+    let connected = Events::open(&gateway, "/events", &[]).await.next().await.unwrap();
+    assert_eq!(connected.data["traceUrl"], json!(template));
+    assert_eq!(connected.data["proxyPort"], json!(4005));
+    let without = TestGateway::start().await;
+    let connected = Events::open(&without, "/events", &[]).await.next().await.unwrap();
+    assert_eq!(connected.data.get("traceUrl"), None);
+}
+
+#[tokio::test]
 async fn connected_comes_first_with_the_requests_in_flight() {
     let gateway = subscribed().await;
     let mut first = Events::open(&gateway, "/events", &[]).await;

@@ -1,6 +1,7 @@
 import { screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test, vi } from "vitest";
+import { live } from "../../api/live.ts";
 import { download } from "../../lib/download.ts";
 import { event, idAt, NOON, page } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
@@ -161,6 +162,37 @@ test("a request is found by its id alone", async () => {
     expect(within(drawer).getByText(name ?? "", { exact: false })).toHaveTextContent(value ?? "");
   }
   expect(gateway.asked[0]?.payload).toMatchObject({ range: { start: NOON - 20, end: NOON + 20 } });
+});
+
+const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+test("a request leads to its trace, and to the others of it", async () => {
+  const user = userEvent.setup();
+  live.event("connected", { now: NOON, traceUrl: "https://traces.example.com/t/{trace_id}?s={span_id}" });
+  const wanted = event({ traceId: TRACE, spanId: null, parentSpanId: "00f067aa0ba902b7" });
+  fakeGateway({ RecentRequests: () => page([wanted]) });
+  show(<RequestDrawer id={wanted.eventId} onClose={() => {}} />, `/requests/${wanted.eventId}`);
+  const link = await screen.findByRole("link", { name: "Open trace" });
+  expect(link).toHaveAttribute("href", `https://traces.example.com/t/${TRACE}?s=00f067aa0ba902b7`);
+  expect(link).toHaveAttribute("target", "_blank");
+  expect(link.getAttribute("rel")).toContain("noopener");
+  await user.click(screen.getByRole("button", { name: `Copy ${TRACE}` }));
+  expect(await navigator.clipboard.readText()).toBe(TRACE);
+  await user.click(screen.getByRole("button", { name: TRACE }));
+  expect(location.search).toBe(`?trace=${TRACE}`);
+});
+
+test("without a template there is no link, and without a trace no id", async () => {
+  live.event("connected", { now: NOON });
+  const [traced, other] = [event({ traceId: TRACE }), event({ traceId: null })];
+  fakeGateway({ RecentRequests: () => page([traced]) });
+  const { unmount } = show(<RequestDrawer id={traced.eventId} onClose={() => {}} />);
+  expect(await screen.findByRole("button", { name: TRACE })).toBeVisible();
+  expect(screen.queryByRole("link")).toBeNull();
+  unmount();
+  fakeGateway({ RecentRequests: () => page([other]) });
+  show(<RequestDrawer id={other.eventId} onClose={() => {}} />);
+  expect((await screen.findByText("Trace")).nextSibling).toHaveTextContent("–");
 });
 
 test("an id of nothing is said to be none", async () => {

@@ -1,6 +1,7 @@
 // Everything that is known of one request: its time line to scale, its numbers
 // and where they come from. Never a prompt or an answer: they are not recorded.
 import { type ReactNode, useEffect, useRef } from "react";
+import { useLive } from "../../api/live.ts";
 import type { UsageEvent } from "../../api/types.ts";
 import { Button, Empty } from "../../components/panel.tsx";
 import { Status } from "../../components/status.tsx";
@@ -106,6 +107,14 @@ function Details({ event }: { event: UsageEvent }) {
           ["User agent", event.userAgentFamily ?? UNKNOWN],
           ["User", event.user ?? UNKNOWN],
           ["Session", event.session ?? UNKNOWN],
+          [
+            "Trace",
+            event.traceId ? (
+              <Trace key="trace" id={event.traceId} spanId={event.spanId ?? event.parentSpanId} />
+            ) : (
+              UNKNOWN
+            ),
+          ],
           ...Object.entries(event.tags).map(([name, value]): Fact => [`Tag ${name}`, value]),
           ["Size", `${bytes(event.requestBytes)} up, ${bytes(event.responseBytes)} down`],
         ]}
@@ -167,10 +176,32 @@ function Copyable({ text }: { text: string }) {
       <code className="cut" title={text}>
         {text}
       </code>
-      {navigator.clipboard ? (
-        <Button quiet aria-label={`Copy ${text}`} onClick={() => void navigator.clipboard.writeText(text)}>
-          Copy
-        </Button>
+      <CopyButton text={text} />
+    </span>
+  );
+}
+
+function CopyButton({ text }: { text: string }) {
+  if (!navigator.clipboard) return null;
+  return (
+    <Button quiet aria-label={`Copy ${text}`} onClick={() => void navigator.clipboard.writeText(text)}>
+      Copy
+    </Button>
+  );
+}
+
+/** The trace of a request; `spanId` is its place there: the proxy's span, else the client's. */
+function Trace({ id, spanId }: { id: string; spanId: string | null }) {
+  const { traceUrl } = useLive();
+  const href = traceUrl?.replaceAll("{trace_id}", id).replaceAll("{span_id}", spanId ?? "");
+  return (
+    <span className={styles.copyable}>
+      <Narrow by="trace" value={id} />
+      <CopyButton text={id} />
+      {href ? (
+        <a href={href} target="_blank" rel="noopener noreferrer" className={styles.open}>
+          Open trace
+        </a>
       ) : null}
     </span>
   );
