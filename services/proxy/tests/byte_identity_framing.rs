@@ -118,6 +118,29 @@ async fn a_body_without_an_end_that_broke_off_is_reset() {
     assert!(end.is_err(), "{end:?}");
 }
 
+/// What came in one read leaves in one write: what was written once is read at once.
+#[tokio::test]
+async fn a_head_leaves_in_one_write_with_what_came_of_its_body() {
+    let (proxy, listener) = TestProxy::before_listener(|_| ()).await;
+    let ask = b"POST /v1/x HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\n{}";
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n[{}]";
+    let mut client = TcpStream::connect(proxy.address).await.unwrap();
+    let mut upstream = None;
+    for _ in 0..20 {
+        client.write_all(ask).await.unwrap();
+        let upstream = match &mut upstream {
+            Some(upstream) => upstream,
+            none => none.insert(listener.accept().await.unwrap().0),
+        };
+        let mut read = [0; 1000];
+        let length = upstream.read(&mut read).await.unwrap();
+        assert_eq!(read[..length].escape_ascii().to_string().matches("{}").count(), 1);
+        upstream.write_all(answer).await.unwrap();
+        let length = client.read(&mut read).await.unwrap();
+        assert_eq!(read[..length].escape_ascii().to_string(), answer.escape_ascii().to_string());
+    }
+}
+
 /// Nothing that an upstream says beyond its answer belongs to the next one.
 #[tokio::test]
 async fn what_comes_behind_an_answer_is_nobodys() {

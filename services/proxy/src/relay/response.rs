@@ -42,15 +42,15 @@ impl Relay {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Stop>> {
         loop {
+            // All of it before a byte is written, so that the head leaves together with
+            // what came of the body.
+            while matches!(self.phase, Phase::Relaying) && self.judge_response(turn)? {}
             ready!(self.poll_to_client(context))?;
             if !matches!(self.phase, Phase::Relaying) {
                 return Poll::Ready(Ok(()));
             }
             if matches!(turn.answering, Answering::Ended) {
                 return self.poll_finish_response(context);
-            }
-            if self.judge_response(turn)? {
-                continue;
             }
             let Some(upstream) = &mut self.upstream else { return Poll::Pending };
             let filled = ready!(self.from_upstream.poll_fill(upstream.stream(), context));
@@ -65,8 +65,8 @@ impl Relay {
         }
     }
 
-    /// Judges what came of the response; whether there is something to write, or
-    /// nothing more to come.
+    /// Judges what came of the response, up to the end of a head; whether there may be
+    /// more of it in hand.
     fn judge_response(&mut self, turn: &mut Turn) -> Result<bool, Stop> {
         match &mut turn.answering {
             Answering::Head(scan) => {
@@ -121,7 +121,7 @@ impl Relay {
                 }
                 Ok(true)
             }
-            Answering::Ended => Ok(true),
+            Answering::Ended => Ok(false),
         }
     }
 
