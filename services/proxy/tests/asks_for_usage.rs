@@ -7,8 +7,8 @@ mod support;
 
 use modash_proto::v1::{Outcome, UsageSource};
 use modash_proxy::StreamUsage;
-use modash_test_support::{Answer, FakeUpstream};
-use support::{TestProxy, post};
+use modash_test_support::{Answer, FakeUpstream, Gate};
+use support::{TestProxy, post, read_until};
 
 const CHAT: &str = "/v1/chat/completions";
 const STREAM: &str = r#"{"model":"m","stream":true}"#;
@@ -81,6 +81,34 @@ async fn a_server_that_refuses_is_asked_as_the_client_did_and_not_again() {
     assert_eq!(bodies[1..], [STREAM, STREAM]);
     let events = proxy.analytics.events(2).await;
     assert!(events.iter().all(|event| event.known_outcome() == Outcome::Ok));
+}
+
+#[tokio::test]
+async fn what_was_refused_goes_again_at_once_where_a_connection_is_idle() {
+    let upstream = FakeUpstream::start().await;
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(upstream.url().parse().unwrap());
+        config.stream_usage = StreamUsage::Inject;
+        config.threads = 1;
+    })
+    .await;
+    let both_asked = Gate::new();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        upstream.answer(Answer::json("{}").hold_head(&both_asked));
+        clients.push(proxy.send("GET /v1/models HTTP/1.1\r\nHost: here\r\n\r\n").await);
+        upstream.next_request().await;
+    }
+    both_asked.open();
+    for client in &mut clients {
+        read_until(client, "{}").await;
+    }
+    upstream.answer(Answer::new(422).chunk(r#"{"detail":[{"type":"extra_forbidden"}]}"#));
+    upstream.answer(Answer::event_stream().chunk(CONTENT).chunk(FINISH).chunk(DONE));
+    let mut client = proxy.send(&post(CHAT, STREAM)).await;
+    let response = read_until(&mut client, "0\r\n\r\n").await;
+    assert_eq!(body(&response), [CONTENT, FINISH, DONE].concat());
+    assert_eq!(upstream.connections(), 2);
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ impl Relay {
         turn.sending = Sending::Open;
         turn.answering = Answering::Head(HeadScan::default());
         turn.retried = false;
-        self.connect(turn);
+        self.wait_for_lease(turn, false);
     }
 }
 
