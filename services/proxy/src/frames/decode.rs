@@ -1,6 +1,6 @@
 //! A message in bytes of HTTP/1.1 as HTTP/2 has it.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header::HOST,
     request, response, uri::Authority,
@@ -21,7 +21,8 @@ impl Decoder {
         Self { body: Body::new(framing, of_request), trailers: Vec::new() }
     }
 
-    /// Walks over the next bytes. Returns how many of them belong to the body.
+    /// Walks over the next bytes. Returns how many of them belong to the body. Their data is
+    /// one frame, however small its chunks are.
     ///
     /// # Errors
     /// What is wrong with the framing.
@@ -31,10 +32,19 @@ impl Decoder {
         mut frame: impl FnMut(Frame<Bytes>),
     ) -> Result<usize, Fault> {
         let trailers = &mut self.trailers;
+        let mut data = BytesMut::new();
         let passed = self.body.pass_parts(bytes, |part| match part {
-            Part::Data(range) => frame(Frame::data(Bytes::copy_from_slice(&bytes[range]))),
+            Part::Data(range) => {
+                if data.is_empty() {
+                    data.reserve(bytes.len() - range.start);
+                }
+                data.extend_from_slice(&bytes[range]);
+            }
             Part::Trailers(range) => trailers.extend_from_slice(&bytes[range]),
         })?;
+        if !data.is_empty() {
+            frame(Frame::data(data.freeze()));
+        }
         if self.body.has_ended() && trailers.len() > b"\r\n".len() {
             frame(Frame::trailers(section(&std::mem::take(trailers))));
         }

@@ -21,8 +21,12 @@ use crate::{
     stream::{Duplex, Stream},
 };
 
-/// Bytes that wait for a client of HTTP/2 which does not take them.
+/// What waits for a client of HTTP/2 which does not take it: bytes of memory.
 const MAX_WAITING: usize = 32 * 1024;
+
+/// What a frame takes beside its data, which may be a byte: itself, and what shares the
+/// data.
+const FRAME: usize = size_of::<Frame<Bytes>>() + 64;
 
 /// Where requests come from.
 pub(super) enum Client {
@@ -96,7 +100,7 @@ pub(crate) struct Http2Stream {
     unfinished: bool,
     head: Option<response::Parts>,
     frames: VecDeque<Frame<Bytes>>,
-    /// Bytes of data in `frames`.
+    /// Bytes that `frames` takes.
     waiting: usize,
 }
 
@@ -132,7 +136,7 @@ impl Http2Stream {
     /// The next frame of the response.
     pub(crate) fn next_frame(&mut self) -> Option<Frame<Bytes>> {
         let frame = self.frames.pop_front()?;
-        self.waiting -= frame.data_ref().map_or(0, Bytes::len);
+        self.waiting = self.waiting.saturating_sub(weight(&frame));
         Some(frame)
     }
 
@@ -199,7 +203,7 @@ impl Http2Stream {
             Receiving::Body(body) => {
                 let (frames, waiting) = (&mut self.frames, &mut self.waiting);
                 let passed = body.pass(bytes, |frame| {
-                    *waiting += frame.data_ref().map_or(0, Bytes::len);
+                    *waiting += weight(&frame);
                     frames.push_back(frame);
                 });
                 if body.has_ended() {
@@ -210,6 +214,11 @@ impl Http2Stream {
             Receiving::Ended => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
+}
+
+/// Bytes that a frame takes while it waits.
+fn weight(frame: &Frame<Bytes>) -> usize {
+    FRAME + frame.data_ref().map_or(0, Bytes::len)
 }
 
 impl AsyncRead for Http2Stream {
@@ -248,5 +257,43 @@ impl AsyncWrite for Http2Stream {
             self.response = Receiving::Ended;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn tiny_frames_that_wait_are_bounded_as_large_ones_are() {
+        let (head, ()) = Request::get("http://here/").body(()).unwrap().into_parts();
+        let mut stream = Http2Stream {
+            request: request_head(&head, true),
+            body: None,
+            trailers: None,
+            to_head: false,
+            unfinished: false,
+            response: Receiving::Head(Vec::new(), HeadScan::default()),
+            head: None,
+            frames: VecDeque::new(),
+            waiting: 0,
+        };
+        let mut context = Context::from_waker(Waker::noop());
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert!(Pin::new(&mut stream).poll_write(&mut context, head).is_ready());
+        let chunk = b"1\r\nx\r\n";
+        let mut written = 0;
+        while Pin::new(&mut stream).poll_write(&mut context, chunk).is_ready() {
+            written += 1;
+            assert!(written < MAX_WAITING / size_of::<Frame<Bytes>>(), "nothing bounds them");
+        }
+        while stream.next_frame().is_some() {}
+        assert!(Pin::new(&mut stream).poll_write(&mut context, &chunk.repeat(1000)).is_ready());
+        assert_eq!(
+            stream.next_frame().and_then(|frame| frame.into_data().ok()).unwrap().len(),
+            1000
+        );
     }
 }

@@ -254,7 +254,7 @@ impl AsyncWrite for Stream {
                 let gone = ready!(pieces.poll_reserve(context)).is_err();
                 let mut piece = Piece::default();
                 let passed = body.pass(bytes, |frame| match frame.into_data() {
-                    Ok(data) => piece.data.push_back(data),
+                    Ok(data) => piece.data = Some(data),
                     Err(frame) => piece.trailers = frame.into_trailers().ok(),
                 });
                 let passed = passed.map_err(io::Error::other)?;

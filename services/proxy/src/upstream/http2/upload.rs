@@ -1,7 +1,6 @@
 //! The body of a request on its way to hyper.
 
 use std::{
-    collections::VecDeque,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -19,7 +18,7 @@ const WAITING: usize = 4;
 /// What is written of a body at once.
 #[derive(Default)]
 pub(super) struct Piece {
-    pub(super) data: VecDeque<Bytes>,
+    pub(super) data: Option<Bytes>,
     pub(super) trailers: Option<HeaderMap>,
     /// It is the last one.
     pub(super) last: bool,
@@ -53,7 +52,7 @@ impl Body for Upload {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         loop {
-            if let Some(data) = self.piece.data.pop_front() {
+            if let Some(data) = self.piece.data.take() {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
             if let Some(trailers) = self.piece.trailers.take() {
@@ -71,6 +70,6 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.piece.last && self.piece.data.is_empty() && self.piece.trailers.is_none()
+        self.piece.last && self.piece.data.is_none() && self.piece.trailers.is_none()
     }
 }
