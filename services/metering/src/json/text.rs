@@ -1,27 +1,29 @@
 //! Finding the end of the plain part of a JSON string: the inner loop of
-//! everything. The first bytes go eight at a time; long text is searched with
-//! vector instructions.
+//! everything. The first bytes go sixteen at a time; long text is searched with
+//! wider vector instructions.
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-/// Words after which a text is long.
-const SHORT: usize = 8;
+use wide::u8x16;
+
+const BLOCK: usize = 16;
+/// Bytes after which a text is long.
+const SHORT: usize = 64;
 
 /// Number of bytes before the first `"`, `\` or control character.
 #[inline]
 pub(crate) fn plain(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
+    let mut at = 0;
     // Keys and most values end within the first bytes.
-    for (number, word) in words.iter().take(SHORT).enumerate() {
-        let found = special(u64::from_le_bytes(*word));
+    while let Some(block) = bytes[at..].first_chunk() {
+        let found = special(*block);
         if found != 0 {
-            return 8 * number + (found.trailing_zeros() / 8) as usize;
+            return at + found.trailing_zeros() as usize;
+        }
+        at += BLOCK;
+        if at == SHORT {
+            return long(bytes, at);
         }
     }
-    if words.len() >= SHORT {
-        return long(bytes, 8 * SHORT);
-    }
-    8 * words.len() + tail(rest)
+    at + tail(&bytes[at..])
 }
 
 #[inline(never)]
@@ -43,16 +45,14 @@ fn tail(bytes: &[u8]) -> usize {
         .unwrap_or(bytes.len())
 }
 
-/// High bit set in the lowest byte that is special; higher ones may be wrong.
+/// A bit for each byte that is special, the lowest for the first.
 #[inline]
-fn special(word: u64) -> u64 {
-    let quote = word ^ (ONES * b'"' as u64);
-    let escape = word ^ (ONES * b'\\' as u64);
-    // Below 0x80 all three have the same high bit, which only a byte that is 0, or less
-    // than 0x20, borrows.
-    let borrowed =
-        quote.wrapping_sub(ONES) | escape.wrapping_sub(ONES) | word.wrapping_sub(ONES * 0x20);
-    borrowed & !word & HIGH
+fn special(block: [u8; BLOCK]) -> u32 {
+    let bytes = u8x16::new(block);
+    let quote = bytes.simd_eq(u8x16::splat(b'"'));
+    let escape = bytes.simd_eq(u8x16::splat(b'\\'));
+    let control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+    (quote | escape | control).to_bitmask()
 }
 
 /// Whether two short texts are the same. Written out: for a few bytes a call of
