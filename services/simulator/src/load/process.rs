@@ -1,4 +1,5 @@
-//! What watched processes use of the machine, from `/proc` (Linux).
+//! What watched processes use of the machine: memory from `/proc`, processor time from
+//! their clocks (Linux).
 
 use std::{
     collections::BTreeMap,
@@ -7,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use nix::{time::clock_getcpuclockid, unistd::Pid};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
@@ -102,37 +104,20 @@ fn note_peaks(pids: &[u32], peaks: &Mutex<BTreeMap<u32, u64>>) {
 }
 
 fn sample(pid: u32) -> Option<Sample> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let ticks = cpu_ticks(&stat)?;
-    let per_second = rustix::param::clock_ticks_per_second();
+    // To the nanosecond, and with threads that have ended; `/proc` counts in steps of
+    // 10 ms.
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid).ok()?)).ok()?;
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     Some(Sample {
-        cpu: Duration::from_secs_f64(ticks as f64 / per_second.max(1) as f64),
+        cpu: clock.now().ok()?.into(),
         resident_bytes: pages * rustix::param::page_size() as u64,
     })
-}
-
-/// Fields `utime` and `stime` (14 and 15) of `/proc/<pid>/stat`; the name before
-/// them may hold spaces and parentheses.
-fn cpu_ticks(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn processor_time_is_found_behind_an_odd_name() {
-        let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 1 0 100 200";
-        assert_eq!(cpu_ticks(stat), Some(300));
-        assert_eq!(cpu_ticks("nonsense"), None);
-    }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
