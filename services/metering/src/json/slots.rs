@@ -2,6 +2,7 @@
 //! has ended as a whole; a repeated key clears what the earlier one left.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use crate::json::text::same;
 use crate::usage::Usage;
@@ -78,34 +79,95 @@ const KEPT: usize = 4 << 10;
 /// Largest integer up to which a float counts (2^53).
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Values by slot.
+/// Values by slot. What holds them is lent by the thread while there are any: a stream
+/// that waits for its next event has none, and the next exchange finds it in the cache.
 #[derive(Debug)]
 pub(crate) struct Slots {
     present: Mask,
-    values: Vec<Value>,
+    slots: usize,
+    store: Option<Box<Store>>,
+}
+
+#[derive(Debug)]
+struct Store {
+    values: [Value; SLOTS],
     arena: Vec<u8>,
     /// Counts of the objects that stand at places for them.
     usages: Vec<(Slot, Usage)>,
 }
 
-impl Slots {
-    pub(crate) fn new(slots: usize) -> Self {
-        Self {
-            present: Mask::default(),
-            values: vec![Value::Null; slots],
-            arena: Vec::new(),
-            usages: Vec::new(),
-        }
+/// Stores that a thread keeps.
+const STORES: usize = 4;
+
+thread_local! {
+    static KEPT_STORES: RefCell<Vec<Box<Store>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Store {
+    fn lent() -> Box<Self> {
+        KEPT_STORES.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
+            Box::new(Self {
+                values: [Value::Null; SLOTS],
+                arena: Vec::with_capacity(FIRST),
+                usages: Vec::new(),
+            })
+        })
     }
 
-    /// Forgets everything: the next event begins.
-    pub(crate) fn reset(&mut self) {
-        self.present = Mask::default();
+    fn give_back(mut self: Box<Self>) {
         self.usages.clear();
         self.arena.clear();
         if self.arena.capacity() > KEPT {
             self.arena.shrink_to(KEPT);
         }
+        // A thread that ends keeps none.
+        let _ = KEPT_STORES.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            if kept.len() < STORES {
+                kept.push(self);
+            }
+        });
+    }
+
+    fn compact(&mut self, present: Mask) {
+        let mut arena = Vec::new();
+        for slot in 0..SLOTS {
+            if !present.contains(slot) {
+                continue;
+            }
+            if let Value::Text { at, len } = self.values[slot] {
+                let text = &self.arena[at as usize..at as usize + len as usize];
+                let at = u32::try_from(arena.len()).unwrap_or(u32::MAX);
+                arena.extend_from_slice(text);
+                self.values[slot] = Value::Text { at, len };
+            }
+        }
+        self.arena = arena;
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        self.reset();
+    }
+}
+
+impl Slots {
+    pub(crate) fn new(slots: usize) -> Self {
+        Self { present: Mask::default(), slots, store: None }
+    }
+
+    /// Forgets everything: the next event begins.
+    pub(crate) fn reset(&mut self) {
+        self.present = Mask::default();
+        if let Some(store) = self.store.take() {
+            store.give_back();
+        }
+    }
+
+    #[inline]
+    fn store(&mut self) -> &mut Store {
+        self.store.get_or_insert_with(Store::lent)
     }
 
     /// Forgets the slots of a mask.
@@ -115,20 +177,19 @@ impl Slots {
     }
 
     pub(crate) fn set(&mut self, slot: Slot, value: Value) {
-        self.values[slot] = value;
+        self.store().values[slot] = value;
         self.present.insert(slot);
     }
 
     pub(crate) fn set_text(&mut self, slot: Slot, text: &[u8]) {
-        if self.arena.len() + text.len() > ARENA {
-            self.compact();
+        let present = self.present;
+        let store = self.store();
+        if store.arena.len() + text.len() > ARENA {
+            store.compact(present);
         }
-        if self.arena.capacity() == 0 {
-            self.arena.reserve(FIRST);
-        }
-        let at = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
+        let at = u32::try_from(store.arena.len()).unwrap_or(u32::MAX);
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        self.arena.extend_from_slice(text);
+        store.arena.extend_from_slice(text);
         self.set(slot, Value::Text { at, len });
     }
 
@@ -146,33 +207,19 @@ impl Slots {
         self.set(slot, Value::Integer(sum));
     }
 
-    fn compact(&mut self) {
-        let mut arena = Vec::new();
-        for slot in 0..self.values.len() {
-            if !self.present.contains(slot) {
-                continue;
-            }
-            if let Value::Text { at, len } = self.values[slot] {
-                let text = &self.arena[at as usize..at as usize + len as usize];
-                let at = u32::try_from(arena.len()).unwrap_or(u32::MAX);
-                arena.extend_from_slice(text);
-                self.values[slot] = Value::Text { at, len };
-            }
-        }
-        self.arena = arena;
-    }
-
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<Value> {
-        self.present.contains(slot).then(|| self.values[slot])
+        let store = self.store.as_ref().filter(|_| self.present.contains(slot))?;
+        Some(store.values[slot])
     }
 
     /// Keeps the counts of the object at a place.
     pub(crate) fn set_usage(&mut self, place: Slot, usage: Usage) {
         self.set(place, Value::Object(1));
-        match self.usages.binary_search_by_key(&place, |(place, _)| *place) {
-            Ok(at) => self.usages[at].1 = usage,
-            Err(at) => self.usages.insert(at, (place, usage)),
+        let usages = &mut self.store().usages;
+        match usages.binary_search_by_key(&place, |(place, _)| *place) {
+            Ok(at) => usages[at].1 = usage,
+            Err(at) => usages.insert(at, (place, usage)),
         }
     }
 
@@ -184,10 +231,8 @@ impl Slots {
     /// The counts of all objects, in the order of their places.
     pub(crate) fn usages(&self) -> impl Iterator<Item = (Slot, &Usage)> {
         let stands = |place: Slot| matches!(self.get(place), Some(Value::Object(_)));
-        self.usages
-            .iter()
-            .map(|(place, usage)| (*place, usage))
-            .filter(move |(place, _)| stands(*place))
+        let usages = self.store.as_ref().map_or(&[][..], |store| &store.usages);
+        usages.iter().map(|(place, usage)| (*place, usage)).filter(move |(place, _)| stands(*place))
     }
 
     /// The slots that hold something, from a first to a last one.
@@ -208,12 +253,12 @@ impl Slots {
     /// Whether any object stood at a place for counts: most events have none.
     #[inline]
     pub(crate) fn has_usage(&self) -> bool {
-        !self.usages.is_empty()
+        self.store.as_ref().is_some_and(|store| !store.usages.is_empty())
     }
 
     /// Whether any slot from this one on holds something that is not empty.
     pub(crate) fn any_filled_from(&self, slot: Slot) -> bool {
-        (slot..self.values.len()).any(|slot| match self.get(slot) {
+        (slot..self.slots).any(|slot| match self.get(slot) {
             None | Some(Value::Null) => false,
             Some(Value::Bool(_) | Value::Integer(_) | Value::Float(_)) => true,
             Some(_) => self.filled(slot),
@@ -246,7 +291,10 @@ impl Slots {
     /// Bytes of a string that was kept.
     pub(crate) fn bytes(&self, slot: Slot) -> Option<&[u8]> {
         match self.get(slot)? {
-            Value::Text { at, len } => self.arena.get(at as usize..at as usize + len as usize),
+            Value::Text { at, len } => {
+                let arena = &self.store.as_ref()?.arena;
+                arena.get(at as usize..at as usize + len as usize)
+            }
             _ => None,
         }
     }
