@@ -177,7 +177,7 @@ impl Analytics {
         let live = Arc::new(Live::new());
         let (queue, writers) = queue();
         let ingest_metrics = IngestMetrics::register(&context.metrics);
-        context.metrics.add_process("analytics");
+        context.metrics.add_process("analytics", context.telemetry.as_ref());
         let state = metrics::State {
             queue: queue.clone(),
             live: Arc::clone(&live),

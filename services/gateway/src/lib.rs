@@ -86,9 +86,10 @@ impl Gateway {
     /// # Errors
     /// If the connection to analytics cannot be prepared.
     pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
-        let ServiceContext { shutdown, readiness, metrics, .. } = context;
+        let ServiceContext { shutdown, readiness, metrics, telemetry } = context;
         let ready = readiness.hold("gateway");
         warn_if_exposed("gateway", self.address);
+        metrics.add_process("gateway", telemetry.as_ref());
         let app = app(&self.config, &metrics, &shutdown)?;
 
         let count = ConnectionCount::register(&metrics, &metrics::CONNECTIONS);
@@ -117,7 +118,6 @@ fn app(
     shutdown: &modash_runtime::Shutdown,
 ) -> Result<state::App, Error> {
     let contract = contract::Contract::new()?;
-    metrics.add_process("gateway");
     let gateway_metrics = metrics::GatewayMetrics::register(metrics);
     let page = events::PageSettings {
         proxy_port: config.proxy_port,

@@ -79,6 +79,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "modash-gateway",
             "modash",
             "modash-telemetry",
+            "modash-test-support",
             "modash-integration",
         ],
     ),

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::{asking::StreamUsageAid, emit::Shared, route::Router};
+use crate::{asking::StreamUsageAid, emit::Shared, route::Router, trace_context::Tracing};
 
 /// State of one core.
 pub(crate) struct Core {
     /// Where requests go.
     pub(crate) router: Router,
+    /// `None`: no traces are exported.
+    pub(crate) tracing: Option<Arc<Tracing>>,
     /// What streams without usage get.
     pub(crate) aid: Arc<StreamUsageAid>,
     /// What is shared with other threads.

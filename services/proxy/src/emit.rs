@@ -17,6 +17,7 @@ mod journal;
 mod keeper;
 mod live;
 mod log;
+pub(crate) mod otlp;
 mod running;
 mod spool;
 mod stream;

@@ -30,7 +30,7 @@ mod usage_event;
 mod vital;
 mod watched_files;
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use modash_runtime::{
     Admin, BindError, Description, ServiceContext, Shutdown, bind, warn_if_exposed,
@@ -43,10 +43,12 @@ use crate::{
     core::Core,
     emit::{
         AccessLog, EmitConfig, Emitter, Followers, JournalFile, LogConfig, Shared, directory_of,
+        otlp::{Otlp, Server},
     },
     fault::thread_begins,
     listener::{Admission, Intake, Port},
     route::Router,
+    trace_context::Tracing,
     upstream::Tls,
     usage_event::EventMaker,
     vital::Vital,
@@ -55,7 +57,8 @@ use crate::{
 pub use fault::{break_metering_every, break_thread};
 pub use settings::{
     AccessLogFormat, BaseUrl, ClientConfig, ForwardedHeaders, HttpVersion, ListenerTlsFiles,
-    PoolConfig, ProxyConfig, ProxySettings, Share, StreamUsage, TlsFiles, UpstreamConfig,
+    PoolConfig, ProxyConfig, ProxySettings, Share, StreamUsage, TlsFiles, TraceContextMode,
+    UpstreamConfig,
 };
 pub use tls_files::TlsFileError;
 pub use vital::Death;
@@ -160,7 +163,14 @@ impl Proxy {
             .collect();
         let (format, share) = config.access_log;
         let access_log = AccessLog::start(format, share).map_err(Error::Thread)?.map(Arc::new);
-        let followers = Followers { access_log, ..Followers::default() };
+        let telemetry = context.telemetry;
+        let tracing = telemetry
+            .as_ref()
+            .and_then(|telemetry| Tracing::new(telemetry, config.trace_context))
+            .map(Arc::new);
+        let upstreams = servers(&self.upstream, &config.named_upstreams);
+        let otlp = telemetry.clone().map(|telemetry| Arc::new(Otlp::new(telemetry, upstreams)));
+        let followers = Followers { access_log, otlp, ..Followers::default() };
         let emitter = Arc::new(Emitter::new(
             EmitConfig {
                 replica_id: config.replica_id.clone(),
@@ -173,7 +183,7 @@ impl Proxy {
             cores.clone(),
             maker,
         ));
-        metrics::add(&context.metrics, &cores, &emitter);
+        metrics::add(&context.metrics, &cores, &emitter, telemetry.as_ref());
         let admin = Admin {
             metrics: context.metrics,
             readiness: context.readiness,
@@ -196,7 +206,8 @@ impl Proxy {
                 config.threads,
                 &shared.counters,
             );
-            let core = Arc::new(Core { router, aid: aid.clone(), shared });
+            let core =
+                Arc::new(Core { router, tracing: tracing.clone(), aid: aid.clone(), shared });
             let thread = CoreThread {
                 core,
                 intake,
@@ -218,6 +229,13 @@ impl Proxy {
         emitting.await.map_err(Error::Thread)?;
         death.map_or(Ok(()), |death| Err(death.into()))
     }
+}
+
+/// Hosts and ports of the upstreams by name, for spans and metrics.
+fn servers(upstream: &BaseUrl, named: &[(String, BaseUrl)]) -> HashMap<String, Server> {
+    let server = |base: &BaseUrl| Server { host: base.host().to_owned(), port: base.port() };
+    let named = named.iter().map(|(name, base)| (name.clone(), server(base)));
+    std::iter::once((route::DEFAULT.to_owned(), server(upstream))).chain(named).collect()
 }
 
 struct StopOnDrop(Shutdown);

@@ -7,6 +7,7 @@ use std::sync::{
 
 use modash_proto::v1::ReplicaStats;
 use modash_runtime::{Description, Metrics, Row};
+use modash_telemetry::Telemetry;
 
 use crate::{
     counters::Counters,
@@ -159,8 +160,13 @@ const ROWS: [Row<Now>; 28] = [
 ];
 
 /// Adds everything that the proxy counts.
-pub(crate) fn add(metrics: &Metrics, cores: &[Arc<Shared>], emitter: &Arc<Emitter>) {
-    metrics.add_process("proxy");
+pub(crate) fn add(
+    metrics: &Metrics,
+    cores: &[Arc<Shared>],
+    emitter: &Arc<Emitter>,
+    telemetry: Option<&Telemetry>,
+) {
+    metrics.add_process("proxy", telemetry);
     metrics.add_collector(Box::new(TallyMetrics(emitter.followers().tally.clone())));
     let (cores, emitter) = (Arc::<[_]>::from(cores), emitter.clone());
     metrics.add_table(&ROWS, move || Now {

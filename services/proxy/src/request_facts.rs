@@ -4,8 +4,7 @@
 use std::borrow::Cow;
 
 use modash_metering::{Head, Headers};
-
-use crate::trace_context::TraceContext;
+use modash_telemetry::TraceContext;
 
 /// Headers that carry a credential, in the order in which they are looked for.
 const CREDENTIAL_HEADERS: [&[u8]; 4] =

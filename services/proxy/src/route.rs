@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Name of the upstream without a name.
-const DEFAULT: &str = "default";
+pub(crate) const DEFAULT: &str = "default";
 
 /// Where requests of one core go.
 pub(crate) struct Router {

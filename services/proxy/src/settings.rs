@@ -4,6 +4,7 @@ mod access_log;
 mod base_url;
 mod clients;
 mod forwarded;
+mod trace_context;
 mod upstream;
 
 use std::{
@@ -23,6 +24,7 @@ use base_url::named_upstreams;
 use clients::ClientSettings;
 pub use clients::{ClientConfig, ListenerTlsFiles};
 pub use forwarded::ForwardedHeaders;
+pub use trace_context::TraceContextMode;
 use upstream::UpstreamSettings;
 pub use upstream::{HttpVersion, PoolConfig, TlsFiles, UpstreamConfig};
 
@@ -119,6 +121,11 @@ pub struct ProxySettings {
     /// Share of the requests that the access log shows
     #[arg(long, env = "MODASH_PROXY_ACCESS_LOG_SHARE", default_value = "1")]
     proxy_access_log_share: Checked<Share>,
+
+    /// What upstreams get of a trace where traces are exported (OTEL_* variables): pass
+    /// hands on what the client sent; child makes modash's span the parent of theirs
+    #[arg(long, env = "MODASH_PROXY_TRACE_CONTEXT", default_value = "pass")]
+    proxy_trace_context: Checked<TraceContextMode>,
 }
 
 /// Checked settings.
@@ -160,6 +167,8 @@ pub struct ProxyConfig {
     pub spool_events: usize,
     /// Form of the access log, and the share of requests that it shows.
     pub access_log: (AccessLogFormat, Share),
+    /// What upstreams get of a trace.
+    pub trace_context: TraceContextMode,
 }
 
 impl ProxyConfig {
@@ -201,6 +210,7 @@ impl ProxySettings {
         let spool = self.proxy_spool_events.check("MODASH_PROXY_SPOOL_EVENTS", mistakes);
         let access_log = self.proxy_access_log.check("MODASH_PROXY_ACCESS_LOG", mistakes);
         let share = self.proxy_access_log_share.check("MODASH_PROXY_ACCESS_LOG_SHARE", mistakes);
+        let trace_context = self.proxy_trace_context.check("MODASH_PROXY_TRACE_CONTEXT", mistakes);
         let replica_id = self.proxy_replica_id.unwrap_or_else(|| default_replica_id(port));
         mistakes.require(
             (1..=128).contains(&replica_id.len()),
@@ -225,6 +235,7 @@ impl ProxySettings {
             spool_fsync: fsync?.0,
             spool_events: spool?.0,
             access_log: (access_log?, share?),
+            trace_context: trace_context?,
         })
     }
 }

@@ -7,9 +7,11 @@
 mod description;
 mod process;
 mod table;
+mod telemetry;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use modash_telemetry::Telemetry;
 use prometheus_client::{
     collector::Collector, encoding::text::encode, registry::Metric, registry::Registry,
 };
@@ -49,9 +51,11 @@ impl Metrics {
         self.with(|registry| registry.register_collector(collector));
     }
 
-    /// Adds what every process shows: build, start time, CPU time, memory, open files.
-    pub fn add_process(&self, service: &'static str) {
+    /// Adds what every process shows: build, start time, CPU time, memory, open files,
+    /// and what became of its spans.
+    pub fn add_process(&self, service: &'static str, telemetry: Option<&Telemetry>) {
         process::add(self, service);
+        telemetry::add(self, telemetry.cloned());
     }
 
     /// All metrics in the OpenMetrics text format 1.0.

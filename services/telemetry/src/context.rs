@@ -62,8 +62,18 @@ impl TraceContext {
     /// In the types of OpenTelemetry, of another process.
     #[must_use]
     pub fn remote(&self, state: TraceState) -> SpanContext {
+        self.context(true, state)
+    }
+
+    /// In the types of OpenTelemetry, of this process.
+    #[must_use]
+    pub fn local(&self) -> SpanContext {
+        self.context(false, TraceState::NONE)
+    }
+
+    fn context(&self, remote: bool, state: TraceState) -> SpanContext {
         let flags = TraceFlags::default().with_sampled(self.sampled == Some(true));
-        SpanContext::new(self.trace_id.into(), self.span_id.into(), flags, true, state)
+        SpanContext::new(self.trace_id.into(), self.span_id.into(), flags, remote, state)
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`Relay`]: a line that can be cut, stalled and slowed.
 //! - [`raw`]: HTTP/1.1 by the byte, and the recorded exchanges on a line.
 //! - [`event`]: usage events that can be stored as they are.
+//! - [`OtlpReceiver`]: takes traces and metrics by OTLP.
 //! - [`eventually`]: patience for what happens soon, but not at once.
 
 mod answer;
@@ -13,6 +14,7 @@ mod database;
 mod event;
 mod eventually;
 mod gate;
+mod otlp;
 pub mod raw;
 mod received;
 mod relay;
@@ -23,6 +25,7 @@ pub use database::TestDatabase;
 pub use event::{event, event_at, failed_event, stream_event};
 pub use eventually::{Verdict, eventually};
 pub use gate::Gate;
+pub use otlp::{OtlpProtocol, OtlpReceiver, OtlpSpan};
 pub use received::Received;
 pub use relay::{Relay, Target};
 pub use upstream::FakeUpstream;

@@ -155,6 +155,7 @@ fn text(event: &UsageEvent) -> String {
         ("key", event.client_key.clone()),
         ("error", event.error_type.clone()),
         ("id", Some(event.event_id.clone())),
+        ("trace", event.trace_id.clone()),
     ] {
         match value {
             Some(value) if value.contains([' ', '"']) => drop(write!(line, " {name}={value:?}")),
@@ -196,7 +197,7 @@ fn json(event: &UsageEvent) -> String {
         }
     }
     let status = event.status.map_or("-".to_owned(), |status| status.to_string());
-    json!({
+    let mut line = json!({
         "timestamp": started_at(event),
         "severity_number": 9,
         "severity_text": "INFO",
@@ -208,8 +209,14 @@ fn json(event: &UsageEvent) -> String {
             "service.version": env!("CARGO_PKG_VERSION"),
             "service.instance.id": event.replica_id,
         }
-    })
-    .to_string()
+    });
+    if let Some(trace_id) = &event.trace_id {
+        line["trace_id"] = json!(trace_id);
+    }
+    if let Some(span_id) = event.span_id {
+        line["span_id"] = json!(format!("{span_id:016x}"));
+    }
+    line.to_string()
 }
 
 #[cfg(test)]
@@ -254,6 +261,12 @@ mod tests {
         assert_eq!(attributes["gen_ai.usage.input_tokens"], 7);
         assert_eq!(attributes["modash.duration_seconds"], 1.5);
         assert!(attributes.get("gen_ai.usage.output_tokens").is_none());
+        assert!(line.get("trace_id").is_none() && line.get("span_id").is_none());
+        let trace_id = Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned());
+        let traced = UsageEvent { trace_id, span_id: Some(0xff), ..event() };
+        let line: Value = serde_json::from_str(&json(&traced)).unwrap();
+        assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(line["span_id"], "00000000000000ff");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{access_log::AccessLog, tally::Tally};
+use super::{access_log::AccessLog, otlp::Otlp, tally::Tally};
 use crate::usage_event::EncodedEvent;
 
 /// Those who get each event once, when it is read from its journal.
@@ -13,6 +13,8 @@ pub(crate) struct Followers {
     pub(crate) tally: Arc<Tally>,
     /// `None`: off.
     pub(crate) access_log: Option<Arc<AccessLog>>,
+    /// Spans and metrics by OTLP; `None`: off.
+    pub(crate) otlp: Option<Arc<Otlp>>,
 }
 
 impl Followers {
@@ -20,7 +22,10 @@ impl Followers {
     pub(super) fn see<'e>(&self, events: impl Iterator<Item = &'e EncodedEvent> + Clone) {
         self.tally.add(events.clone());
         if let Some(log) = &self.access_log {
-            events.for_each(|event| log.add(event));
+            events.clone().for_each(|event| log.add(event));
+        }
+        if let Some(otlp) = &self.otlp {
+            otlp.see(events);
         }
     }
 

@@ -20,6 +20,9 @@ pub(crate) struct Glance<'e> {
     pub(crate) upstream_sent: Option<u64>,
     pub(crate) first_token: Option<u64>,
     pub(crate) duration: Option<u64>,
+    pub(crate) trace_id: Option<&'e str>,
+    /// The request is sampled if it has one.
+    pub(crate) span_id: Option<u64>,
 }
 
 impl<'e> Glance<'e> {
@@ -32,6 +35,8 @@ impl<'e> Glance<'e> {
                 (10, Field::Bytes(text)) => glance.upstream = str::from_utf8(text).ok()?,
                 (11, Field::Bytes(text)) => glance.dialect = str::from_utf8(text).ok()?,
                 (15, Field::Bytes(text)) => requested = Some(str::from_utf8(text).ok()?),
+                (22, Field::Bytes(text)) => glance.trace_id = Some(str::from_utf8(text).ok()?),
+                (23, Field::Fixed(id)) => glance.span_id = Some(id),
                 (30, Field::Number(status)) => glance.status = Some(status),
                 (31, Field::Bytes(text)) => glance.model = Some(str::from_utf8(text).ok()?),
                 (35, Field::Number(outcome)) => glance.outcome = outcome,
@@ -59,6 +64,9 @@ impl<'e> Glance<'e> {
 enum Field<'e> {
     Number(u64),
     Bytes(&'e [u8]),
+    /// Of eight bytes.
+    Fixed(u64),
+    /// Of four.
     Other,
 }
 
@@ -76,9 +84,13 @@ fn next_field<'e>(rest: &mut &'e [u8]) -> Option<Option<(u32, Field<'e>)>> {
             *rest = after;
             Field::Bytes(bytes)
         }
-        WireType::ThirtyTwoBit | WireType::SixtyFourBit => {
-            let length = if wire == WireType::ThirtyTwoBit { 4 } else { 8 };
-            *rest = rest.get(length..)?;
+        WireType::SixtyFourBit => {
+            let (bytes, after) = rest.split_first_chunk::<8>()?;
+            *rest = after;
+            Field::Fixed(u64::from_le_bytes(*bytes))
+        }
+        WireType::ThirtyTwoBit => {
+            *rest = rest.get(4..)?;
             Field::Other
         }
         WireType::StartGroup | WireType::EndGroup => return None,
@@ -116,6 +128,8 @@ mod tests {
             dialect: "openai-chat".to_owned(),
             model_requested: Some("asked".to_owned()),
             model: Some("answered".to_owned()),
+            trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
+            span_id: Some(u64::MAX - 7),
             tags: [("team".to_owned(), "a".to_owned())].into(),
             status: Some(200),
             outcome: Outcome::ClientClosed.into(),
@@ -147,6 +161,8 @@ mod tests {
             upstream_sent: Some(1_250),
             first_token: Some(2_000_003),
             duration: Some(61_000_000),
+            trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+            span_id: Some(u64::MAX - 7),
         };
         assert_eq!(glance, expected);
         assert_eq!(glance.overhead(), Some(50));

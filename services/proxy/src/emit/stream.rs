@@ -22,6 +22,7 @@ use super::{
     Emitter,
     allowance::{self, Allowance},
     live,
+    otlp::Deliveries,
     spool::{Place, Renumbered, WINDOW},
     wire::{self, Batch, Request, Say},
 };
@@ -106,6 +107,8 @@ struct UsageStream {
     up: mpsc::Sender<Request>,
     down: Streaming<StreamUsageResponse>,
     live: live::LiveView,
+    /// `None`: traces are off.
+    deliveries: Option<Deliveries>,
     /// Analytics asked for a pause until then.
     paused_until: Instant,
 }
@@ -130,6 +133,7 @@ async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamEr
         up,
         down,
         live: live::LiveView::new(),
+        deliveries: emitter.followers.otlp.as_ref().and_then(|otlp| otlp.deliveries()),
         paused_until: Instant::now(),
     })
 }
@@ -220,12 +224,13 @@ impl UsageStream {
             if events.is_empty() {
                 break;
             }
-            place.send(request(Say::Batch(Batch {
-                first_sequence,
-                events,
-                refusals,
-                traceparent: String::new(),
-            })));
+            let traceparent = self
+                .deliveries
+                .as_mut()
+                .map(|deliveries| deliveries.sending(first_sequence, &events))
+                .unwrap_or_default();
+            let batch = Batch { first_sequence, events, refusals, traceparent };
+            place.send(request(Say::Batch(batch)));
         }
         Ok(())
     }
@@ -243,6 +248,9 @@ impl UsageStream {
         match message.message {
             Some(stream_usage_response::Message::Ack(ack)) => {
                 self.emitter.spool().acknowledge(self.place, ack.sequence);
+                if let Some(deliveries) = &mut self.deliveries {
+                    deliveries.acknowledged(ack.sequence);
+                }
                 self.emitter.trimmed.notify_waiters();
                 return true;
             }

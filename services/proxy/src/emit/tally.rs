@@ -199,6 +199,8 @@ impl Series {
 
     fn add(&self, event: &Glance<'_>) {
         let seconds = |micros: u64| micros as f64 / 1e6;
+        // Only a trace that can be looked up is an example.
+        let sampled = event.span_id.and(event.trace_id);
         for (histogram, value) in [
             (&self.duration, event.duration.map(seconds)),
             (&self.first_token, event.first_token.map(seconds)),
@@ -207,7 +209,8 @@ impl Series {
             (&self.output, event.completion_tokens.map(|tokens| tokens as f64)),
         ] {
             if let Some(value) = value {
-                histogram.observe(value, None, None);
+                let exemplar = sampled.map(|trace_id| [("trace_id", trace_id.to_owned())]);
+                histogram.observe(value, exemplar, None);
             }
         }
     }
@@ -314,6 +317,20 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
         }
+    }
+
+    #[test]
+    fn a_sampled_request_is_an_exemplar_of_its_buckets() {
+        let sampled = UsageEvent {
+            trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
+            span_id: Some(1),
+            ..event("m", 200)
+        };
+        let text = text([event("m", 200), sampled]);
+        let bucket = r#"_duration_seconds_bucket{le="0.64","#;
+        let line = text.lines().find(|line| line.contains(bucket)).unwrap();
+        let exemplar = r#" 2 # {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} 0.5"#;
+        assert!(line.ends_with(exemplar), "{line}");
     }
 
     #[test]

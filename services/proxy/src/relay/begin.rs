@@ -6,6 +6,7 @@ use std::sync::Arc;
 use modash_http1::{
     Body, Framing, HeadScan, Lines, RequestChanges, RequestHead, TargetForm, Version,
 };
+use modash_metering::Headers as _;
 
 use super::{
     Phase, Relay, Stop, Waiting,
@@ -100,16 +101,22 @@ impl Relay {
         if http2 && http::Uri::try_from(target).is_err() {
             return Err(refuse(Refusal::BadTarget));
         }
-        let added = forwarded(&self.peer, head, lines);
+        let mut added = forwarded(&self.peer, head, lines);
         let aid = &self.core.aid;
         let injection = upstream
             .and_then(|upstream| aid.injection(|| facts::parts(read, head, lines), upstream));
+        let mut instead = None;
         let running = upstream.is_some().then(|| {
             facts::with_head(read, head, lines, |head| {
                 let mut exchange = Exchange::begin(head, name.clone(), aid.calibration.clone());
                 let fingerprinter = &self.core.shared.maker.fingerprinter;
                 exchange.client_key =
                     credential(head).map(|key| self.last_key.of(key, fingerprinter));
+                if let Some(tracing) = &self.core.tracing {
+                    exchange.trace =
+                        tracing.begin(exchange.facts.client_span, head.headers.lines());
+                    instead = tracing.instead(exchange.trace.as_ref());
+                }
                 Running::begin(exchange, self.core.shared.clone())
             })
         });
@@ -125,6 +132,13 @@ impl Relay {
                 [&joined[..], if rest == b"*" { b"" } else { rest }]
             }
         };
+        if let Some(instead) = instead {
+            instead.names().for_each(|name| lines.drop_all(head, name));
+            instead
+                .added
+                .iter()
+                .for_each(|(name, value)| add_line(&mut added, name, value.as_bytes()));
+        }
         if injection.is_some() {
             // The client is asked for the body at once.
             lines.drop_all(head, "expect");
@@ -207,11 +221,7 @@ fn forwarded(peer: &super::Peer, head: &[u8], lines: &mut Lines) -> Vec<u8> {
     addresses.extend_from_slice(peer.address.to_canonical().to_string().as_bytes());
     let replaces = peer.forwarded == ForwardedHeaders::Replace;
     let absent = |name| replaces || lines.value(head, name).is_none();
-    let mut add = |name: &str, value: &[u8]| {
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            added.extend_from_slice(part);
-        }
-    };
+    let mut add = |name: &str, value: &[u8]| add_line(&mut added, name, value);
     add(FOR, &addresses);
     if absent(PROTO) {
         add(PROTO, if peer.secure { b"https" } else { b"http" });
@@ -222,6 +232,12 @@ fn forwarded(peer: &super::Peer, head: &[u8], lines: &mut Lines) -> Vec<u8> {
         add(HOST, host);
     }
     added
+}
+
+fn add_line(lines: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        lines.extend_from_slice(part);
+    }
 }
 
 /// Whether a request has bytes behind its head.

@@ -272,6 +272,7 @@ pub fn config(analytics: SocketAddr) -> ProxyConfig {
         spool_fsync: None,
         spool_events: 1000,
         access_log: (modash_proxy::AccessLogFormat::Off, modash_proxy::Share(1.0)),
+        trace_context: modash_proxy::TraceContextMode::Pass,
     }
 }
 

@@ -32,7 +32,8 @@ const ROWS: [Row<Usage>; 6] = [
 #[must_use]
 pub fn process_metrics() -> Vec<Description> {
     let rows = ROWS.iter().map(|row| row.about);
-    std::iter::once(BUILD).chain(rows).chain(crate::admin::CONNECTIONS).collect()
+    let spans = super::telemetry::ROWS.iter().map(|row| row.about);
+    std::iter::once(BUILD).chain(rows).chain(spans).chain(crate::admin::CONNECTIONS).collect()
 }
 
 /// Adds them; those of usage where there is a `/proc` to read them from.
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn a_process_shows_its_build_and_what_it_uses() {
         let metrics = Metrics::default();
-        metrics.add_process("kitchen");
+        metrics.add_process("kitchen", None);
         let text = metrics.text();
         let build = r#"modash_build_info{service="kitchen",version=""#;
         assert!(text.lines().any(|line| line.starts_with(build)), "{text}");
