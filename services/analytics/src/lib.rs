@@ -29,6 +29,7 @@ mod query;
 mod rollup;
 mod server;
 mod store;
+mod trace;
 
 pub use config::{AnalyticsConfig, AnalyticsSettings, DatabaseUrl, RollupDays, default_limits};
 pub use health::check_health;

@@ -12,6 +12,7 @@ use modash_proto::v1::{
 };
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
+use tracing::Instrument as _;
 
 use crate::{
     deadline,
@@ -19,6 +20,7 @@ use crate::{
     live::Live,
     metrics::QueryMetrics,
     store::{self, Grouping, Store},
+    trace,
 };
 
 mod arguments;
@@ -70,11 +72,15 @@ impl Queries {
         let asked = deadline::from_metadata(request.metadata()).unwrap_or(Duration::MAX);
         // A statement is cancelled by the database just before.
         let limit = asked.min(self.timeout + Duration::from_millis(500));
-        let answer = tokio::time::timeout(limit, Box::pin(work(request.into_inner())))
+        let span = trace::call(method, request.metadata().as_ref());
+        let work = Box::pin(work(request.into_inner()));
+        let answer = tokio::time::timeout(limit, work)
+            .instrument(span.clone())
             .await
             .unwrap_or(Err(Failure::Deadline))
-            .map_err(|failure| self.status(method, failure));
+            .map_err(|failure| span.in_scope(|| self.status(method, failure)));
         let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        trace::answered(&span, code);
         self.metrics.answered(method, code, begun.elapsed());
         answer.map(Response::new)
     }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::config::{AnalyticsConfig, DatabaseUrl};
 use dimensions::Dimensions;
 use insert_requests::Shared;
+use traced::Traced as _;
 
 mod activity;
 mod bookings;
@@ -36,6 +37,7 @@ mod selection;
 mod series;
 mod size;
 mod snapshot;
+mod traced;
 
 pub(crate) use completeness::{Report, Run, RunRow};
 pub use connect::PrepareError;
@@ -181,7 +183,7 @@ impl Store {
         shared: &[Shared],
         refused: &[Refused],
     ) -> Result<Vec<Uuid>, Error> {
-        let mut transaction = self.write.begin().await?;
+        let mut transaction = self.write.begin().traced("begin").await?;
         let rows = bookings::book(&mut transaction, rows).await?;
         let inserted = if rows.is_empty() {
             Vec::new()
@@ -190,7 +192,7 @@ impl Store {
         };
         quarantine::add(&mut transaction, refused).await?;
         completeness::count(&mut transaction, &rows, &inserted, refused).await?;
-        transaction.commit().await?;
+        transaction.commit().traced("commit").await?;
         Ok(inserted)
     }
 

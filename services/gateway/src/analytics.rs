@@ -7,13 +7,14 @@ use std::{error::Error, time::Duration};
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION, uri::PathAndQuery};
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use tonic::{
-    Request, Status, TimeoutExpired,
+    Code, Request, Status, TimeoutExpired,
     client::Grpc,
     metadata::MetadataMap,
     transport::{Channel, ClientTlsConfig, Endpoint},
 };
+use tracing::Instrument as _;
 
-use crate::{codec::DynamicCodec, config::AnalyticsUrl};
+use crate::{codec::DynamicCodec, config::AnalyticsUrl, trace};
 
 /// W3C trace context of the caller.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -82,11 +83,12 @@ impl Analytics {
         headers: &HeaderMap,
         deadline: Duration,
     ) -> Result<DynamicMessage, Status> {
-        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-        let path = PathAndQuery::try_from(path)
+        let name = format!("{}/{}", method.parent_service().full_name(), method.name());
+        let path = PathAndQuery::try_from(format!("/{name}"))
             .map_err(|error| Status::internal(format!("method name: {error}")))?;
         let mut request = Request::new(message);
         *request.metadata_mut() = forwarded(headers);
+        let span = trace::question(&name, request.metadata_mut().as_mut());
         request.set_timeout(deadline);
         let mut client = Grpc::new(self.calls.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         let codec = DynamicCodec::new(method.output());
@@ -94,11 +96,14 @@ impl Analytics {
             client.ready().await.map_err(|error| Status::from_error(error.into()))?;
             client.unary(request, path, codec).await
         };
-        match tokio::time::timeout(deadline, answer).await {
+        let answer = tokio::time::timeout(deadline, answer).instrument(span.clone()).await;
+        let answer = match answer {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(for_a_person(status)),
             Err(_) => Err(overdue()),
-        }
+        };
+        trace::told(&span, answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        answer
     }
 }
 

@@ -21,8 +21,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 use tower::{Service as _, ServiceExt as _};
+use tracing::{Instrument as _, Span};
 
-use crate::{analytics, state::App};
+use crate::{analytics, state::App, trace};
 
 /// Headers of one connection, and those that concern the gateway alone.
 const NOT_PASSED_ON: [HeaderName; 8] = [
@@ -77,18 +78,22 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = without_connection(head.headers);
+    let method = head.uri.path().trim_start_matches('/');
+    let span = trace::question(method, request.headers_mut());
     let mut channel = app.analytics.passed_on();
     let response = async { channel.ready().await?.call(request).await };
     let response = response
+        .instrument(span.clone())
         .await
-        .map_err(|error| analytics::for_a_person(Status::from_error(error.into())))?;
+        .map_err(|error| analytics::for_a_person(Status::from_error(error.into())))
+        .inspect_err(|status| trace::told(&span, status.code()))?;
     let (mut head, body) = response.into_parts();
     head.headers = without_connection(head.headers);
     head.version = Version::default();
     let until = app.shutdown.token().cancelled_owned();
     Ok(Response::from_parts(
         head,
-        Body::new(Passed { body, until: Box::pin(until), _place: place }),
+        Body::new(Passed { body, until: Box::pin(until), _place: place, _span: span }),
     ))
 }
 
@@ -114,6 +119,8 @@ struct Passed {
     body: tonic::body::Body,
     until: Pin<Box<WaitForCancellationFutureOwned>>,
     _place: OwnedSemaphorePermit,
+    /// Ends with the answer.
+    _span: Span,
 }
 
 impl http_body::Body for Passed {

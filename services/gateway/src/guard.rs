@@ -19,12 +19,14 @@ use http::{
     },
 };
 use tonic::Status;
+use tracing::Instrument as _;
 
 use crate::{
     body::{self, ReadToTheEnd},
     error,
     hosts::{Caller, caller, may_be_rebound},
     state::App,
+    trace,
 };
 
 /// `traceparent` and `b3` because an Effect client sends both on every call.
@@ -54,7 +56,12 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     let mut response = match surface {
         Some(_) if is_refused(&app, &request, caller) => refused(&path),
         Some(_) if caller == Caller::Listed && is_preflight(&request) => preflight(),
-        Some(_) => body::pack(&headers, run(&path, request, next).await).await,
+        Some(_) => {
+            let span = trace::request(&request);
+            let response = run(&path, request, next).instrument(span.clone()).await;
+            trace::answered(&span, response.status());
+            body::pack(&headers, response).await
+        }
         None => run(&path, request, next).await,
     };
     if surface.is_some() && !app.origins.is_empty() {

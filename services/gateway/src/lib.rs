@@ -22,6 +22,7 @@ mod payload;
 mod router;
 mod rpc;
 mod state;
+mod trace;
 mod trace_url;
 mod view;
 

@@ -16,6 +16,7 @@ use http::{
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
 };
 use serde_json::value::RawValue;
+use tracing::{Instrument as _, Span};
 
 pub(crate) use frame::Frame;
 
@@ -157,10 +158,12 @@ fn lines(app: App, headers: HeaderMap, body: &[u8], media_type: &'static str) ->
             break;
         }
     }
+    // The body is made after its head was answered.
+    let span = Span::current();
     let answers = stream::iter(frames)
         .map(move |frame| {
             let (app, headers) = (app.clone(), headers.clone());
-            async move { answer(&app, &headers, Ok(frame)).await }
+            async move { answer(&app, &headers, Ok(frame)).await }.instrument(span.clone())
         })
         .buffer_unordered(CONCURRENT_CALLS)
         .filter_map(std::future::ready)

@@ -19,7 +19,9 @@ pub mod semconv;
 pub use context::{ContextHeaders, TraceContext};
 pub use environment::Environment;
 pub use export::{StartError, Telemetry};
-pub use propagation::{continue_trace, current_ids, inject, link, span_layer, traces};
+pub use propagation::{
+    continue_from, continue_trace, current_ids, inject, link, span_layer, traces,
+};
 pub use queue::{SpanCounts, SpanQueue};
 pub use sampler::Sampler;
 

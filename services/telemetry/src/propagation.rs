@@ -53,9 +53,20 @@ pub fn continue_trace(span: &Span, headers: &HeaderMap) {
     {
         let state = headers.get(TRACESTATE).and_then(|value| value.to_str().ok());
         let state = state.and_then(|text| TraceState::from_str(text).ok()).unwrap_or_default();
-        // It fails only where the span is not recorded.
-        let _ = span.set_parent(Context::new().with_remote_span_context(parent.remote(state)));
+        set_parent(span, parent.remote(state));
     }
+}
+
+/// Makes a span that was not entered yet a child of another.
+pub fn continue_from(span: &Span, parent: &TraceContext) {
+    if traces() {
+        set_parent(span, parent.remote(TraceState::default()));
+    }
+}
+
+fn set_parent(span: &Span, parent: SpanContext) {
+    // It fails only where the span is not recorded.
+    let _ = span.set_parent(Context::new().with_remote_span_context(parent));
 }
 
 /// Adds the headers that name a span as the parent.

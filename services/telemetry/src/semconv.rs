@@ -60,6 +60,7 @@ names! { ATTRIBUTES = attribute:
     SERVER_PORT = "server.port";
     SERVICE_VERSION = "service.version";
     URL_PATH = "url.path";
+    URL_SCHEME = "url.scheme";
     USER_AGENT_NAME = "user_agent.name";
 }
 
@@ -100,6 +101,31 @@ pub const TOKEN_BUCKETS: [f64; 14] = [
     16_777_216.0,
     67_108_864.0,
 ];
+
+/// The value of `rpc.response.status_code` for a status code of gRPC.
+#[must_use]
+pub fn grpc_status(code: i32) -> &'static str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    usize::try_from(code).ok().and_then(|at| NAMES.get(at)).copied().unwrap_or("UNKNOWN")
+}
 
 /// The provider, as the conventions name it, by the server's host where it tells, else
 /// by the dialect.

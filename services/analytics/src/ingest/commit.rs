@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::queue::{Batch, Group, LateReject, Writers};
@@ -12,6 +13,7 @@ use crate::{
     live::Live,
     metrics::IngestMetrics,
     store::{Error, Refused, Row, Store, WRITE_TIMEOUT},
+    trace,
 };
 
 /// Pauses between attempts: the first one, and the longest.
@@ -75,7 +77,9 @@ impl Committer {
         // circles.
         tagged.sort_unstable_by_key(|(row, _)| (row.started_at, row.id));
         let (rows, origins): (Vec<Row>, Vec<Origin>) = tagged.into_iter().unzip();
-        let outcome = self.store_all(&rows, refused).await;
+        let deliveries = group.batches.iter().filter_map(|batch| batch.delivery);
+        let span = trace::commit(deliveries, rows.len());
+        let outcome = self.store_all(&rows, refused).instrument(span).await;
         self.metrics.commit.observe(begun.elapsed().as_secs_f64());
         self.count(&rows, &outcome);
         self.live.committed(&rows, &outcome.inserted);

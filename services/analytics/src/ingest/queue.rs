@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use modash_telemetry::TraceContext;
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::Instant,
@@ -45,6 +46,8 @@ pub(crate) struct Batch {
     pub(crate) refused: Vec<Refused>,
     /// When it was received.
     pub(crate) arrived: Instant,
+    /// The proxy's span for the delivery. `None`: nothing in it is traced.
+    pub(crate) delivery: Option<TraceContext>,
     /// Told after the commit; dropped without a word if there was none.
     pub(crate) committed: oneshot::Sender<Vec<LateReject>>,
 }

@@ -12,6 +12,7 @@ use modash_proto::{
         stream_usage_response::Message as Down,
     },
 };
+use modash_telemetry::TraceContext;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -201,6 +202,7 @@ impl Intake<'_> {
         let mut rows = Vec::with_capacity(batch.events.len());
         let mut refused = Vec::new();
         let mut rejects = Vec::new();
+        let delivery = TraceContext::from_traceparent(batch.traceparent.as_bytes());
         let mut sequence = batch.first_sequence;
         let mut unreadable: HashMap<u64, Refusal> =
             batch.refusals.into_iter().map(|refusal| (refusal.sequence, refusal)).collect();
@@ -237,7 +239,7 @@ impl Intake<'_> {
         }
         let (committed, receiver) = oneshot::channel();
         let awaited = Awaited { last_sequence: sequence - 1, rejects, committed: receiver };
-        (Batch { rows, refused, arrived: Instant::now(), committed }, awaited)
+        (Batch { rows, refused, arrived: Instant::now(), delivery, committed }, awaited)
     }
 
     fn take_stats(&mut self, stats: ReplicaStats) {

@@ -16,15 +16,16 @@ use modash_proto::v1::{
 };
 use prost::Message as _;
 use tonic::{
-    Request, Response, Status,
+    Code, Request, Response, Status,
     body::Body,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     codegen::{BoxFuture, Service, http},
     server::{Grpc, NamedService, ServerStreamingService},
 };
+use tracing::Span;
 
 use super::Queries;
-use crate::{deadline, live::Subscription};
+use crate::{deadline, live::Subscription, trace};
 
 /// Path of the method.
 const SUBSCRIBE: &str = "/modash.v1.AnalyticsService/Subscribe";
@@ -86,11 +87,28 @@ struct Subscribe(Arc<Queries>);
 
 impl ServerStreamingService<SubscribeRequest> for Subscribe {
     type Response = Bytes;
-    type ResponseStream = Subscription;
-    type Future = Ready<Result<Response<Subscription>, Status>>;
+    type ResponseStream = Traced;
+    type Future = Ready<Result<Response<Traced>, Status>>;
 
     fn call(&mut self, request: Request<SubscribeRequest>) -> Self::Future {
-        ready(self.0.open_subscription(request).map(Response::new))
+        let span = trace::call("Subscribe", request.metadata().as_ref());
+        let opened = span.in_scope(|| self.0.open_subscription(request));
+        trace::answered(&span, opened.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        ready(opened.map(|subscription| Response::new(Traced { subscription, _span: span })))
+    }
+}
+
+/// A subscription whose span lasts as long as it is open.
+struct Traced {
+    subscription: Subscription,
+    _span: Span,
+}
+
+impl Stream for Traced {
+    type Item = Result<Bytes, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.subscription).poll_next(context)
     }
 }
 

@@ -12,7 +12,7 @@ use modash_proto::v1::{UsageEvent, UsageSource};
 use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, types::Uuid};
 
-use super::{Error, Row};
+use super::{Error, Row, traced::Traced as _};
 
 /// The rows, without the counts that other events have booked.
 pub(super) async fn book<'a>(
@@ -34,6 +34,7 @@ pub(super) async fn book<'a>(
         .bind(keys)
         .bind(events)
         .fetch_all(connection)
+        .traced("book_responses")
         .await?;
     let booked: HashMap<Uuid, Uuid> = booked.into_iter().collect();
     let mut rows = rows.to_vec();

@@ -11,7 +11,7 @@ use modash_proto::v1::ReplicaStats;
 use prost::Message as _;
 use sqlx::{FromRow, PgConnection, types::Uuid};
 
-use super::{Error, Refused, Row, Store};
+use super::{Error, Refused, Row, Store, traced::Traced as _};
 
 /// One life of a proxy's process.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +93,7 @@ pub(super) async fn count(
         .bind(column(|counted| counted.duplicate))
         .bind(column(|counted| counted.rejected))
         .execute(connection)
+        .traced("count_for_replicas")
         .await?;
     Ok(())
 }
@@ -120,6 +121,7 @@ impl Store {
     pub(crate) async fn replica_runs(&self) -> Result<Vec<RunRow>, Error> {
         let runs = sqlx::query_as(include_str!("queries/replica_runs.sql"))
             .fetch_all(self.reader()?)
+            .traced("replica_runs")
             .await?;
         Ok(runs)
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use super::{Error, Grouping, Selection, Snapshot};
+use super::{Error, Grouping, Selection, Snapshot, traced::Traced as _};
 
 /// Requests in flight of one group in one bucket.
 #[derive(Debug, Clone, FromRow)]
@@ -36,6 +36,7 @@ impl Snapshot<'_> {
             .bind(keys)
             .bind(self.rows_left + 1)
             .fetch_all(&mut *self.transaction)
+            .traced("concurrency")
             .await?;
         self.spend(cells.first().map_or(0, |cell| cell.read))?;
         Ok(cells)

@@ -13,6 +13,7 @@ use super::{
     dimensions::{Dimensions, NarrowIds},
     rollups::BothSets,
     series::SeriesIds,
+    traced::Traced as _,
 };
 use crate::rollup::{Key, Rollups, Sample, add_by_minute, pack_buckets};
 
@@ -80,7 +81,7 @@ pub(super) async fn insert_new(
     for (row, shared) in rows.iter().zip(shared) {
         encode(&mut copy, row, shared);
     }
-    copy.send(connection, include_str!("queries/copy_requests.sql")).await
+    copy.send(connection, include_str!("queries/copy_requests.sql")).traced("copy_requests").await
 }
 
 /// Inserts the rows; gives the ids of those that were not there before, in the
@@ -93,6 +94,7 @@ pub(super) async fn insert(
     // A table of this connection; one that was there already is empty.
     sqlx::raw_sql(include_str!("queries/create_incoming_requests.sql"))
         .execute(&mut *connection)
+        .traced("create_incoming_requests")
         .await?;
     let mut copy = CopyRows::new(COLUMNS, rows.len());
     let mut last = None;
@@ -102,9 +104,12 @@ pub(super) async fn insert(
             encode(&mut copy, row, shared);
         }
     }
-    copy.send(connection, include_str!("queries/copy_incoming_requests.sql")).await?;
+    copy.send(connection, include_str!("queries/copy_incoming_requests.sql"))
+        .traced("copy_incoming_requests")
+        .await?;
     let inserted = sqlx::query_scalar(include_str!("queries/insert_requests.sql"))
         .fetch_all(connection)
+        .traced("insert_requests")
         .await?;
     Ok(inserted)
 }

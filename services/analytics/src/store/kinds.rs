@@ -12,7 +12,7 @@ use modash_proto::v1::UsageEvent;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 
-use super::{Error, cache::Cache, dimensions::Canonical};
+use super::{Error, cache::Cache, dimensions::Canonical, traced::Traced as _};
 
 /// Sets that are kept in the dictionary.
 const LIMIT: usize = 50_000;
@@ -148,7 +148,7 @@ async fn identify(
 ) -> Result<HashMap<Canonical, i32>, Error> {
     let mut ids = HashMap::new();
     let statement = include_str!("queries/count_kinds.sql");
-    let count: i64 = sqlx::query_scalar(statement).fetch_one(pool).await?;
+    let count: i64 = sqlx::query_scalar(statement).fetch_one(pool).traced("count_kinds").await?;
     let room = usize::try_from(count).unwrap_or(LIMIT) + unknown.len() <= LIMIT;
     for attempt in 0..ATTEMPTS {
         if unknown.is_empty() {
@@ -204,9 +204,10 @@ async fn write(
         };
     }
     if room {
-        statement!("insert_kinds.sql").fetch_all(pool).await?;
+        statement!("insert_kinds.sql").fetch_all(pool).traced("insert_kinds").await?;
     }
-    Ok(statement!("matching_kind_ids.sql").fetch_all(pool).await?.into_iter().collect())
+    let ours = statement!("matching_kind_ids.sql").fetch_all(pool).traced("matching_kind_ids");
+    Ok(ours.await?.into_iter().collect())
 }
 
 #[cfg(test)]

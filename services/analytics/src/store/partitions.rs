@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::PgPool;
 
-use super::Error;
+use super::{Error, traced::Traced as _};
 
 /// Days whose partitions are made ahead of time, today not counted.
 const DAYS_AHEAD: u64 = 2;
@@ -82,6 +82,7 @@ impl Partitions {
             sqlx::query(include_str!("queries/create_partition.sql"))
                 .bind(day)
                 .execute(pool)
+                .traced("create_partition")
                 .await?;
             self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(day);
         }

@@ -6,7 +6,7 @@ use modash_proto::v1::UsageEvent;
 use prost::Message as _;
 use sqlx::{PgConnection, types::Uuid};
 
-use super::{Error, Run};
+use super::{Error, Run, traced::Traced as _};
 
 /// An event that can never be stored.
 #[derive(Debug, Clone)]
@@ -51,8 +51,12 @@ pub(super) async fn add(connection: &mut PgConnection, refused: &[Refused]) -> R
         .bind(reasons)
         .bind(events)
         .execute(&mut *connection)
+        .traced("insert_quarantine")
         .await?;
-    sqlx::query(include_str!("queries/trim_quarantine.sql")).execute(connection).await?;
+    sqlx::query(include_str!("queries/trim_quarantine.sql"))
+        .execute(connection)
+        .traced("trim_quarantine")
+        .await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use sqlx::{
     types::{Json, Uuid},
 };
 
-use super::{Error, Selection, Snapshot};
+use super::{Error, Selection, Snapshot, traced::Traced as _};
 use crate::rollup::unpack_buckets;
 
 /// A place in the order of requests.
@@ -50,6 +50,7 @@ impl Snapshot<'_> {
             .bind(page.after.map(|after| after.started_at))
             .bind(page.after.map(|after| after.id))
             .fetch_all(&mut *self.transaction)
+            .traced("recent_requests")
             .await?;
         Ok(rows.iter().map(event).collect::<Result<_, _>>()?)
     }

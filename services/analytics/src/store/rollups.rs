@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 
-use super::{Error, copy::CopyRows};
+use super::{Error, copy::CopyRows, traced::Traced as _};
 use crate::{
     config::RollupDays,
     rollup::{Horizon, Key, LEVELS, Level, Measures, PackedRow, Rollups, Sets, unpack_row},
@@ -151,13 +151,18 @@ pub(super) async fn add_changes(
     for (sets, rollups) in changes.each() {
         encode(&mut copy, rollups, LEVELS[0].number(sets));
     }
-    copy.send(connection, include_str!("queries/copy_rollup_changes.sql")).await
+    copy.send(connection, include_str!("queries/copy_rollup_changes.sql"))
+        .traced("copy_rollup_changes")
+        .await
 }
 
 /// What the database holds.
 pub(super) async fn horizons(connection: &mut PgConnection) -> Result<Horizons, Error> {
     let levels: Vec<(i32, DateTime<Utc>, Option<NaiveDate>)> =
-        sqlx::query_as(include_str!("queries/rollup_levels.sql")).fetch_all(connection).await?;
+        sqlx::query_as(include_str!("queries/rollup_levels.sql"))
+            .fetch_all(connection)
+            .traced("rollup_levels")
+            .await?;
     let dropped = levels.first().and_then(|(.., dropped)| *dropped);
     let requests_from = dropped.map_or(DateTime::<Utc>::MIN_UTC, midnight);
     let levels: HashMap<i32, DateTime<Utc>> =

@@ -13,7 +13,7 @@ use sqlx::{
     types::{Json, Uuid},
 };
 
-use super::{Error, Snapshot, dimensions::Cube, rollups::minutes};
+use super::{Error, Snapshot, dimensions::Cube, rollups::minutes, traced::Traced as _};
 use crate::{filter::Filter, rollup::Sets};
 
 /// Limit up to which all groups are ranked.
@@ -209,6 +209,7 @@ impl Snapshot<'_> {
                 .bind(grouping.code())
                 .bind(LARGEST)
                 .fetch_all(&mut *self.transaction)
+                .traced("largest_series")
                 .await?;
         }
         let mut members = Members {
@@ -252,6 +253,7 @@ impl Snapshot<'_> {
             .bind(minutes(selection.start))
             .bind(minutes(selection.end + TimeDelta::minutes(1)))
             .fetch_one(&mut *self.transaction)
+            .traced("count_active_series")
             .await?;
         Ok(found.max(active.cast_unsigned()))
     }
@@ -277,6 +279,7 @@ impl Snapshot<'_> {
             .bind(grouping.tag())
             .bind(most)
             .fetch_all(&mut *self.transaction)
+            .traced("matching_series")
             .await?)
     }
 }

@@ -17,6 +17,7 @@ use super::{
     Error,
     cache::Cache,
     dimensions::{Canonical, Cube, Dimensions, NARROW, NarrowIds, id_of},
+    traced::Traced as _,
 };
 
 /// Bytes of full sets whose ids are kept in memory: more than 100,000 of them,
@@ -201,7 +202,7 @@ impl SeriesCache {
             Some((count, _)) => count,
             None => {
                 let statement = include_str!("queries/count_series.sql");
-                sqlx::query_scalar(statement).fetch_one(pool).await?
+                sqlx::query_scalar(statement).fetch_one(pool).traced("count_series").await?
             }
         };
         let wanted = count + i64::try_from(unknown.len()).unwrap_or(i64::MAX);
@@ -215,6 +216,7 @@ impl SeriesCache {
         let there: Vec<i64> = sqlx::query_scalar(include_str!("queries/known_series.sql"))
             .bind(&ids)
             .fetch_all(pool)
+            .traced("known_series")
             .await?;
         let there: HashSet<i64> = there.into_iter().collect();
         // Those without a name of a model that nobody has do not fill up what is
@@ -317,6 +319,7 @@ async fn write(
                 .bind(&cubes)
         };
     }
-    statement!("insert_series.sql").fetch_all(pool).await?;
-    Ok(statement!("matching_series_ids.sql").fetch_all(pool).await?.into_iter().collect())
+    statement!("insert_series.sql").fetch_all(pool).traced("insert_series").await?;
+    let ours = statement!("matching_series_ids.sql").fetch_all(pool).traced("matching_series_ids");
+    Ok(ours.await?.into_iter().collect())
 }

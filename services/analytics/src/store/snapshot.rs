@@ -14,6 +14,7 @@ use super::{
     rebuild::sample,
     rollups::{self, Horizons, minutes},
     selection::Members,
+    traced::Traced as _,
 };
 use crate::filter::Filter;
 use crate::rollup::{
@@ -52,7 +53,7 @@ impl Store {
     /// Begins to read. Rolled back when it is dropped: nothing was changed.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot<'static>, Error> {
         let begin = include_str!("queries/begin_reading.sql");
-        let mut transaction = self.reader()?.begin_with(begin).await?;
+        let mut transaction = self.reader()?.begin_with(begin).traced("begin_reading").await?;
         let horizons = rollups::horizons(&mut transaction).await?;
         Ok(Snapshot { transaction, horizons, edges: Edges::default(), rows_left: self.query_rows })
     }
@@ -149,10 +150,10 @@ impl Snapshot<'_> {
             return Ok(());
         };
         let apart = are_apart(segments, members.series.len(), level);
-        let statement = if apart {
-            include_str!("queries/rollups_of_segments.sql")
+        let (name, statement) = if apart {
+            ("rollups_of_segments", include_str!("queries/rollups_of_segments.sql"))
         } else {
-            include_str!("queries/rollups_of_buckets.sql")
+            ("rollups_of_buckets", include_str!("queries/rollups_of_buckets.sql"))
         };
         let mut query = sqlx::query(statement)
             .bind(segments.iter().map(|segment| minutes(segment.start)).collect::<Vec<_>>())
@@ -167,7 +168,7 @@ impl Snapshot<'_> {
         if !apart {
             query = query.bind(self.rows_left + 1);
         }
-        let rows = query.fetch_all(&mut *self.transaction).await?;
+        let rows = query.fetch_all(&mut *self.transaction).traced(name).await?;
         for row in rows {
             let (place, group): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
             self.spend(row.try_get(2)?)?;
@@ -196,6 +197,7 @@ impl Snapshot<'_> {
             .bind(&members.series)
             .bind(depth == Depth::Distributions)
             .fetch_all(&mut *self.transaction)
+            .traced("rollup_changes")
             .await?;
         if rows.is_empty() {
             return Ok(());
@@ -243,11 +245,15 @@ impl Snapshot<'_> {
             .bind(depth == Depth::Distributions)
             .fetch(&mut *self.transaction);
         let (mut read, mut kept) = (0, Kept::new());
-        while let Some(row) = rows.try_next().await? {
-            read += 1;
-            add_request(cells, members, segments, &row)?;
-            kept.push(row);
-        }
+        let reading = async {
+            while let Some(row) = rows.try_next().await? {
+                read += 1;
+                add_request(cells, members, segments, &row)?;
+                kept.push(row);
+            }
+            Ok::<_, Error>(())
+        };
+        reading.traced("requests").await?;
         drop(rows);
         self.edges.keep(selection, members.grouping.clone(), depth, kept);
         self.spend(read)
@@ -257,6 +263,7 @@ impl Snapshot<'_> {
     pub(super) async fn plan_for_requests(&mut self) -> Result<(), Error> {
         sqlx::query(include_str!("queries/plan_for_requests.sql"))
             .execute(&mut *self.transaction)
+            .traced("plan_for_requests")
             .await?;
         Ok(())
     }

@@ -9,12 +9,14 @@ use prost_reflect::{DynamicMessage, MethodDescriptor};
 use serde_json::{Value, value::RawValue};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+use tracing::{Instrument as _, Span};
 
 use super::frame::{DatabaseError, Dialect, Frame, Reason, Request, Wanted};
 use crate::{
     analytics::TRACEPARENT,
     payload::{self, Mistakes},
     state::App,
+    trace,
     view::View,
 };
 
@@ -51,8 +53,14 @@ async fn answer(app: &App, headers: &HeaderMap, request: Request) -> Frame {
         Ok(message) => message,
         Err(defect) => return Frame::failure(*dialect, id.clone(), Reason::Die { defect }),
     };
+    let request_is_traced = headers.contains_key(TRACEPARENT);
     let headers = headers_of(headers, &request);
-    let value = app.analytics.call(&method, message, &headers, DEADLINE).await;
+    let span = if !request_is_traced && headers.contains_key(TRACEPARENT) {
+        trace::of_its_own(&headers)
+    } else {
+        Span::none()
+    };
+    let value = app.analytics.call(&method, message, &headers, DEADLINE).instrument(span).await;
     let value = value.and_then(|message| {
         serde_json::value::to_raw_value(&View(&message))
             .map_err(|error| Status::internal(format!("answer without JSON form: {error}")))
