@@ -153,6 +153,11 @@ impl Process {
         }
     }
 
+    /// Waits until all that it wrote before its end was read.
+    pub async fn says_no_more(&self) {
+        eventually(PATIENCE, || async { self.readers.iter().all(JoinHandle::is_finished) }).await;
+    }
+
     /// Waits for an end with exit code 0 and gives the output. What has much to do, as the
     /// tests in a browser, has five times as long.
     ///
@@ -160,7 +165,7 @@ impl Process {
     /// If it ends otherwise.
     pub async fn succeeds(mut self) -> String {
         let status = self.ended_within(5 * PATIENCE).await;
-        eventually(PATIENCE, || async { self.readers.iter().all(JoinHandle::is_finished) }).await;
+        self.says_no_more().await;
         assert!(status.success(), "{} ended with {status}: {}", self.name, self.output());
         self.output()
     }

@@ -14,7 +14,7 @@ fn settings<'a>(pairs: &[(&'a str, &str)]) -> Vec<(&'a str, String)> {
 async fn ends_with(code: i32, mut process: Process) -> String {
     let status = process.ended().await;
     assert_eq!(status.code(), Some(code), "{}", process.output());
-    eventually(modash_integration::PATIENCE, || async { !process.output().is_empty() }).await;
+    process.says_no_more().await;
     process.output()
 }
 
