@@ -4,6 +4,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -168,4 +170,44 @@ fn test_crates_are_used_by_tests_only() {
             );
         }
     }
+}
+
+/// All sources in a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let within = folders.iter().flat_map(|folder| sources(folder));
+    files
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|ending| ending == "rs"))
+        .chain(within)
+        .collect()
+}
+
+/// A file that no module names is not compiled, and nothing else says so.
+#[test]
+fn every_source_file_is_a_module_of_its_crate() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let services = fs::read_dir(root.join("services")).unwrap();
+    let crates = services.map(|entry| entry.unwrap().path()).chain([root.join("proto")]);
+    let mut orphans = Vec::new();
+    for source in crates.map(|crate_| crate_.join("src")).filter(|source| source.is_dir()) {
+        for file in sources(&source) {
+            let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+            let folder = file.parent().unwrap();
+            let parents = if folder == source {
+                ["lib.rs", "main.rs"].map(|root| folder.join(root))
+            } else {
+                [folder.with_extension("rs"), folder.join("mod.rs")]
+            };
+            let declared = parents.iter().any(|parent| {
+                let text = fs::read_to_string(parent).unwrap_or_default();
+                text.lines().any(|line| line.trim_end().ends_with(&format!("mod {name};")))
+            });
+            if !declared && !matches!(name.as_str(), "lib" | "main" | "mod") {
+                orphans.push(file);
+            }
+        }
+    }
+    assert!(orphans.is_empty(), "no module names {orphans:#?}");
 }

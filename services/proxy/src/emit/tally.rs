@@ -11,6 +11,7 @@ use std::{
 
 use modash_proto::v1::Outcome;
 use modash_runtime::Description;
+use modash_telemetry::semconv::{DURATION_BUCKETS, FIRST_TOKEN_BUCKETS, TOKEN_BUCKETS};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
@@ -31,31 +32,6 @@ const OTHER: &str = "other";
 
 const LABELS: [&str; 4] = ["upstream", "dialect", "model", "outcome"];
 const TOKEN_LABELS: [&str; 5] = ["upstream", "dialect", "model", "outcome", "type"];
-
-/// Upper bounds in seconds: those that OpenTelemetry's conventions prescribe for
-/// `gen_ai.client.operation.duration` and `gen_ai.server.time_to_first_token`.
-const DURATION: [f64; 14] =
-    [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
-const FIRST_TOKEN: [f64; 16] =
-    [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-
-/// Upper bounds in tokens, of `gen_ai.client.token.usage`.
-const TOKENS: [f64; 14] = [
-    1.0,
-    4.0,
-    16.0,
-    64.0,
-    256.0,
-    1_024.0,
-    4_096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    16_777_216.0,
-    67_108_864.0,
-];
 
 /// Upper bounds in seconds of what modash adds.
 const OVERHEAD: [f64; 11] =
@@ -189,11 +165,11 @@ impl Series {
         let histogram = |bounds: &'static [f64]| Histogram::new(bounds.iter().copied());
         Self {
             labels: labels.map(str::to_owned),
-            duration: histogram(&DURATION),
-            first_token: histogram(&FIRST_TOKEN),
+            duration: histogram(&DURATION_BUCKETS),
+            first_token: histogram(&FIRST_TOKEN_BUCKETS),
             overhead: histogram(&OVERHEAD),
-            input: histogram(&TOKENS),
-            output: histogram(&TOKENS),
+            input: histogram(&TOKEN_BUCKETS),
+            output: histogram(&TOKEN_BUCKETS),
         }
     }
 
