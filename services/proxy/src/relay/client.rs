@@ -136,7 +136,7 @@ impl Http2Stream {
     /// The next frame of the response.
     pub(crate) fn next_frame(&mut self) -> Option<Frame<Bytes>> {
         let frame = self.frames.pop_front()?;
-        self.waiting = self.waiting.saturating_sub(weight(&frame));
+        self.waiting -= weight(&frame);
         Some(frame)
     }
 
@@ -171,7 +171,10 @@ impl Http2Stream {
     }
 
     fn finish(&mut self, trailers: Option<HeaderMap>) {
-        self.frames.extend(trailers.map(Frame::trailers));
+        if let Some(trailers) = trailers.map(Frame::trailers) {
+            self.waiting += weight(&trailers);
+            self.frames.push_back(trailers);
+        }
         self.unfinished = false;
     }
 
