@@ -1,6 +1,6 @@
 //! Rollups are the sums of the stored requests, whatever way these came.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use modash_analytics::{migrate, rebuild_rollups};
 use modash_proto::{
     duration_from_micros,
@@ -287,14 +287,17 @@ async fn sets_beyond_the_limit_of_series_are_counted_as_other() {
 #[tokio::test]
 async fn requests_that_a_process_of_an_older_version_wrote_are_found_and_summed_up() {
     let analytics = TestAnalytics::start().await;
-    analytics.store(vec![UsageEvent { session: Some("s".into()), ..event() }]).await;
+    let started_at = (Utc::now() - TimeDelta::hours(2)).to_rfc3339();
+    let first = UsageEvent { session: Some("s".into()), ..event_at(&started_at) };
+    analytics.store(vec![first]).await;
     folded(&analytics).await;
-    // As that version wrote them: texts in the row, and no rollups.
+    // As that version wrote them: texts in the row, and no rollups. Beside the first one,
+    // whose day has its partition at every hour of today.
     sqlx::query(
         "INSERT INTO requests (event_id, started_at, series_id, prompt_tokens, duration_us,
                                content_events, request_bytes, response_bytes, outcome,
                                usage_source, speed_source, replica_id, method, path)
-         SELECT gen_random_uuid(), now() - interval '2 hours', series_id, 5, 3000000, 0, 1, 1, 1, 1, 0,
+         SELECT gen_random_uuid(), started_at, series_id, 5, 3000000, 0, 1, 1, 1, 1, 0,
                 'old', 'POST', '/v1/chat/completions'
          FROM requests, generate_series(1, 30)",
     )
