@@ -16,6 +16,7 @@ use crate::{assets, connect, contract::SERVICE, events, grpc_web, guard::guard, 
 pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
+        .route("/openapi.json", get(openapi))
         .route("/rpc", any(rpc::serve))
         .route("/rpc/", any(rpc::serve))
         .route("/rpc/{method}", any(short_call))
@@ -29,6 +30,14 @@ pub(crate) fn router(app: App) -> Router {
 async fn healthz() -> Response {
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
     (headers, r#"{"status":"ok"}"#).into_response()
+}
+
+/// The description of the plain JSON form, made from the contract.
+const OPENAPI: &str = include_str!("../../../docs/openapi.json");
+
+async fn openapi() -> Response {
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")];
+    (headers, OPENAPI).into_response()
 }
 
 /// A call in the notation that its content type says.

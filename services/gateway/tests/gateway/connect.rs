@@ -159,6 +159,16 @@ async fn what_does_not_exist_is_unimplemented() {
 }
 
 #[tokio::test]
+async fn the_description_of_plain_json_is_served() {
+    let gateway = TestGateway::start().await;
+    let answer = gateway.get("/openapi.json", &[]).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
+    let description = answer.json();
+    assert_eq!(description["openapi"], "3.1.0");
+    assert!(description["paths"]["/rpc/UsageSummary"]["post"].is_object());
+}
+
+#[tokio::test]
 async fn protocol_version_and_deadline() {
     let gateway = TestGateway::start().await;
     let with = async |name: &str, value: &str| {

@@ -2,7 +2,7 @@
 // @generated from file modash/v1/analytics_service.proto (package modash.v1, syntax proto3)
 /* eslint-disable */
 
-// What can be asked of modash.
+// Queries: recorded usage, running requests, and changes as they happen.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -23,7 +23,7 @@ export const file_modash_v1_analytics_service: GenFile = /*@__PURE__*/
   fileDesc("CiFtb2Rhc2gvdjEvYW5hbHl0aWNzX3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSKKAQoTVXNhZ2VTdW1tYXJ5UmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSGAoQY29tcGFyZV9wcmV2aW91cxgEIAEoCCLgBQoUVXNhZ2VTdW1tYXJ5UmVzcG9uc2USEAoIcmVxdWVzdHMYASABKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAIgASgEEhoKEmluX2ZsaWdodF9yZXF1ZXN0cxgDIAEoBBIVCg1wcm9tcHRfdG9rZW5zGAQgASgEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAUgASgEEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgGIAEoBBIZChFjb21wbGV0aW9uX3Rva2VucxgHIAEoBBIYChByZWFzb25pbmdfdG9rZW5zGAggASgEEhQKDHRvdGFsX3Rva2VucxgJIAEoBBIeChZyZXF1ZXN0c193aXRob3V0X3VzYWdlGAogASgEEiUKHXJlcXVlc3RzX3dpdGhfZXN0aW1hdGVkX3VzYWdlGAsgASgEEjMKC2R1cmF0aW9uX21zGAwgASgLMh4ubW9kYXNoLnYxLkR1cmF0aW9uUGVyY2VudGlsZXMSPgoWdGltZV90b19maXJzdF90b2tlbl9tcxgNIAEoCzIeLm1vZGFzaC52MS5EdXJhdGlvblBlcmNlbnRpbGVzEjwKGGRlY29kZV90b2tlbnNfcGVyX3NlY29uZBgOIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSPQoZcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZBgPIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSMQoIcHJldmlvdXMYECABKAsyHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2USHgoWY2xpZW50X2Nsb3NlZF9yZXF1ZXN0cxgRIAEoBBIeChF1cHN0cmVhbV9jb3N0X3VzZBgSIAEoAUgAiAEBEiMKBXJhbmdlGBMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZUIUChJfdXBzdHJlYW1fY29zdF91c2QivgEKFlVzYWdlVGltZXNlcmllc1JlcXVlc3QSIwoFcmFuZ2UYASABKAsyFC5tb2Rhc2gudjEuVGltZVJhbmdlEiEKBmZpbHRlchgCIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISEQoJdGltZV96b25lGAMgASgJEhYKDmJ1Y2tldF9zZWNvbmRzGAQgASgNEiQKCGdyb3VwX2J5GAUgASgLMhIubW9kYXNoLnYxLkdyb3VwQnkSCwoDdG9wGAYgASgNIqIBChdVc2FnZVRpbWVzZXJpZXNSZXNwb25zZRIWCg5idWNrZXRfc2Vjb25kcxgBIAEoDRIxCg1idWNrZXRfc3RhcnRzGAIgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgZzZXJpZXMYAyADKAsyFi5tb2Rhc2gudjEuVXNhZ2VTZXJpZXMSFAoMb3RoZXJfZ3JvdXBzGAQgASgEItQBCgtVc2FnZVNlcmllcxILCgNrZXkYASABKAkSDQoFb3RoZXIYAiABKAgSEAoIcmVxdWVzdHMYAyADKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAQgAygEEhUKDXByb21wdF90b2tlbnMYBSADKAQSHAoUY2FjaGVkX3Byb21wdF90b2tlbnMYBiADKAQSGQoRY29tcGxldGlvbl90b2tlbnMYByADKAQSGAoQcmVhc29uaW5nX3Rva2VucxgIIAMoBBIUCgx0b3RhbF90b2tlbnMYCSADKAQiwwEKG1Rocm91Z2hwdXRUaW1lc2VyaWVzUmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSFgoOYnVja2V0X3NlY29uZHMYBCABKA0SJAoIZ3JvdXBfYnkYBSABKAsyEi5tb2Rhc2gudjEuR3JvdXBCeRILCgN0b3AYBiABKA0irAEKHFRocm91Z2hwdXRUaW1lc2VyaWVzUmVzcG9uc2USFgoOYnVja2V0X3NlY29uZHMYASABKA0SMQoNYnVja2V0X3N0YXJ0cxgCIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoGc2VyaWVzGAMgAygLMhsubW9kYXNoLnYxLlRocm91Z2hwdXRTZXJpZXMSFAoMb3RoZXJfZ3JvdXBzGAQgASgEIs8DChBUaHJvdWdocHV0U2VyaWVzEgsKA2tleRgBIAEoCRIZChF0b2tlbnNfcGVyX3NlY29uZBgCIAMoARIRCglkZWNvZGVfcDUYAyADKAESEgoKZGVjb2RlX3A1MBgEIAMoARISCgpkZWNvZGVfcDk1GAUgAygBEhMKC3ByZWZpbGxfcDUwGAYgAygBEiIKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDUwGAcgAygBEiIKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1GAggAygBEiIKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk5GAkgAygBEhgKEHRva2VuX2dhcF9tc19wNTAYCiADKAESGAoQdG9rZW5fZ2FwX21zX3A5ORgLIAMoARIYChBjb25jdXJyZW5jeV9tZWFuGAwgAygBEhcKD2NvbmN1cnJlbmN5X21heBgNIAMoBBIQCghyZXF1ZXN0cxgOIAMoBBIcChRyZXF1ZXN0c193aXRoX2RlY29kZRgPIAMoBBIdChVyZXF1ZXN0c193aXRoX3ByZWZpbGwYECADKAQSIQoZcmVxdWVzdHNfd2l0aF9maXJzdF90b2tlbhgRIAMoBCKnAQoVTW9kZWxCcmVha2Rvd25SZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIkCgVvcmRlchgEIAEoDjIVLm1vZGFzaC52MS5Nb2RlbE9yZGVyEg0KBWxpbWl0GAUgASgNIm4KFk1vZGVsQnJlYWtkb3duUmVzcG9uc2USIQoEcm93cxgBIAMoCzITLm1vZGFzaC52MS5Nb2RlbFJvdxINCgV0b3RhbBgCIAEoBBIiCgVvdGhlchgDIAEoCzITLm1vZGFzaC52MS5Nb2RlbFJvdyKTBQoITW9kZWxSb3cSDQoFbW9kZWwYASABKAkSEAoIcmVxdWVzdHMYAiABKAQSDQoFc2hhcmUYAyABKAESFwoPZmFpbGVkX3JlcXVlc3RzGAQgASgEEhMKC2Vycm9yX3NoYXJlGAUgASgBEhUKDXByb21wdF90b2tlbnMYBiABKAQSHAoUY2FjaGVkX3Byb21wdF90b2tlbnMYByABKAQSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAggASgEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAkgASgEEhgKEHJlYXNvbmluZ190b2tlbnMYCiABKAQSFAoMdG90YWxfdG9rZW5zGAsgASgEEh4KFnJlcXVlc3RzX3dpdGhvdXRfdXNhZ2UYDCABKAQSKQocZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MBgNIAEoAUgAiAEBEioKHXByZWZpbGxfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA4gASgBSAGIAQESJwoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYDyABKAFIAogBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NRgQIAEoAUgDiAEBEjAKDGxhc3Rfc2Vlbl9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3BhcmtsaW5lGBIgAygEQh8KHV9kZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwQiAKHl9wcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIdChtfdGltZV90b19maXJzdF90b2tlbl9tc19wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1IpQBChVSZWNlbnRSZXF1ZXN0c1JlcXVlc3QSDAoEcGFnZRgBIAEoDRIRCglwYWdlX3NpemUYAiABKA0SIwoFcmFuZ2UYAyABKAsyFC5tb2Rhc2gudjEuVGltZVJhbmdlEiEKBmZpbHRlchgEIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISEgoKcGFnZV90b2tlbhgFIAEoCSKGAQoWUmVjZW50UmVxdWVzdHNSZXNwb25zZRIjCgRyb3dzGAEgAygLMhUubW9kYXNoLnYxLlVzYWdlRXZlbnQSDQoFdG90YWwYAiABKAQSDAoEcGFnZRgDIAEoDRIRCglwYWdlX3NpemUYBCABKA0SFwoPbmV4dF9wYWdlX3Rva2VuGAUgASgJIhUKE0NvbXBsZXRlbmVzc1JlcXVlc3QicQoUQ29tcGxldGVuZXNzUmVzcG9uc2USJwoDbm93GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCghyZXBsaWNhcxgCIAMoCzIeLm1vZGFzaC52MS5SZXBsaWNhQ29tcGxldGVuZXNzIp8DChNSZXBsaWNhQ29tcGxldGVuZXNzEhIKCnJlcGxpY2FfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRI2ChJwcm9jZXNzX3N0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3JlcG9ydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCghyZXBvcnRlZBgFIAEoCzIXLm1vZGFzaC52MS5SZXBsaWNhU3RhdHMSEQoJY29tbWl0dGVkGAYgASgEEhEKCWR1cGxpY2F0ZRgHIAEoBBIQCghyZWplY3RlZBgIIAEoBBIrCgVzdGF0ZRgJIAEoDjIcLm1vZGFzaC52MS5Db21wbGV0ZW5lc3NTdGF0ZRIYCgt1bmFjY291bnRlZBgKIAEoA0gAiAEBEg8KB21pc3NpbmcYCyABKAQSFgoOZHJvcHBlZF9iZWZvcmUYDCABKAQSFwoPcmVqZWN0ZWRfYmVmb3JlGA0gASgEQg4KDF91bmFjY291bnRlZCJXChBTdWJzY3JpYmVSZXF1ZXN0EiEKBmZpbHRlchgBIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISIAoGdG9waWNzGAIgAygOMhAubW9kYXNoLnYxLlRvcGljIo0CChFTdWJzY3JpYmVSZXNwb25zZRIpCgljb25uZWN0ZWQYASABKAsyFC5tb2Rhc2gudjEuQ29ubmVjdGVkSAASMAoNdXNhZ2VfdXBkYXRlZBgCIAEoCzIXLm1vZGFzaC52MS5Vc2FnZVVwZGF0ZWRIABI/ChVyZXF1ZXN0X3N0YXRlX3VwZGF0ZWQYAyABKAsyHi5tb2Rhc2gudjEuUmVxdWVzdFN0YXRlVXBkYXRlZEgAEiMKBm1pc3NlZBgEIAEoCzIRLm1vZGFzaC52MS5NaXNzZWRIABIqCgprZWVwX2FsaXZlGAUgASgLMhQubW9kYXNoLnYxLktlZXBBbGl2ZUgAQgkKB21lc3NhZ2UiggEKCUNvbm5lY3RlZBIPCgd2ZXJzaW9uGAEgASgJEicKA25vdxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoIcmVxdWVzdHMYAyADKAsyFi5tb2Rhc2gudjEuTGl2ZVJlcXVlc3QSEQoJdHJ1bmNhdGVkGAQgASgIIoABCgxVc2FnZVVwZGF0ZWQSJwoDbm93GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZXF1ZXN0cxgCIAEoBBI1ChFvbGRlc3Rfc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiewoTUmVxdWVzdFN0YXRlVXBkYXRlZBInCgNub3cYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKCHJlcXVlc3RzGAIgAygLMhYubW9kYXNoLnYxLkxpdmVSZXF1ZXN0EhEKCXRydW5jYXRlZBgDIAEoCCIaCgZNaXNzZWQSEAoIbWVzc2FnZXMYASABKAQiNAoJS2VlcEFsaXZlEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqvAEKCk1vZGVsT3JkZXISGwoXTU9ERUxfT1JERVJfVU5TUEVDSUZJRUQQABIYChRNT0RFTF9PUkRFUl9SRVFVRVNUUxABEhwKGE1PREVMX09SREVSX1RPVEFMX1RPS0VOUxACEiEKHU1PREVMX09SREVSX0NPTVBMRVRJT05fVE9LRU5TEAMSGQoVTU9ERUxfT1JERVJfTEFTVF9TRUVOEAQSGwoXTU9ERUxfT1JERVJfRVJST1JfU0hBUkUQBSq1AQoRQ29tcGxldGVuZXNzU3RhdGUSIgoeQ09NUExFVEVORVNTX1NUQVRFX1VOU1BFQ0lGSUVEEAASHwobQ09NUExFVEVORVNTX1NUQVRFX0NPTVBMRVRFEAESHgoaQ09NUExFVEVORVNTX1NUQVRFX1dBSVRJTkcQAhIcChhDT01QTEVURU5FU1NfU1RBVEVfTE9TU1kQAxIdChlDT01QTEVURU5FU1NfU1RBVEVfU0lMRU5UEAQqSAoFVG9waWMSFQoRVE9QSUNfVU5TUEVDSUZJRUQQABIPCgtUT1BJQ19VU0FHRRABEhcKE1RPUElDX1JFUVVFU1RfU1RBVEUQAjLvBAoQQW5hbHl0aWNzU2VydmljZRJPCgxVc2FnZVN1bW1hcnkSHi5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVxdWVzdBofLm1vZGFzaC52MS5Vc2FnZVN1bW1hcnlSZXNwb25zZRJYCg9Vc2FnZVRpbWVzZXJpZXMSIS5tb2Rhc2gudjEuVXNhZ2VUaW1lc2VyaWVzUmVxdWVzdBoiLm1vZGFzaC52MS5Vc2FnZVRpbWVzZXJpZXNSZXNwb25zZRJnChRUaHJvdWdocHV0VGltZXNlcmllcxImLm1vZGFzaC52MS5UaHJvdWdocHV0VGltZXNlcmllc1JlcXVlc3QaJy5tb2Rhc2gudjEuVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXNwb25zZRJVCg5Nb2RlbEJyZWFrZG93bhIgLm1vZGFzaC52MS5Nb2RlbEJyZWFrZG93blJlcXVlc3QaIS5tb2Rhc2gudjEuTW9kZWxCcmVha2Rvd25SZXNwb25zZRJVCg5SZWNlbnRSZXF1ZXN0cxIgLm1vZGFzaC52MS5SZWNlbnRSZXF1ZXN0c1JlcXVlc3QaIS5tb2Rhc2gudjEuUmVjZW50UmVxdWVzdHNSZXNwb25zZRJPCgxDb21wbGV0ZW5lc3MSHi5tb2Rhc2gudjEuQ29tcGxldGVuZXNzUmVxdWVzdBofLm1vZGFzaC52MS5Db21wbGV0ZW5lc3NSZXNwb25zZRJICglTdWJzY3JpYmUSGy5tb2Rhc2gudjEuU3Vic2NyaWJlUmVxdWVzdBocLm1vZGFzaC52MS5TdWJzY3JpYmVSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_timestamp, file_modash_v1_ingest_service, file_modash_v1_query, file_modash_v1_usage_event]);
 
 /**
- * Asks for totals.
+ * Arguments of UsageSummary.
  *
  * @generated from message modash.v1.UsageSummaryRequest
  */
@@ -43,14 +43,14 @@ export type UsageSummaryRequest = Message<"modash.v1.UsageSummaryRequest"> & {
   filter?: Filter | undefined;
 
   /**
-   * IANA name. Empty: UTC.
+   * IANA name of the time zone, for example "Europe/Berlin". Empty: UTC.
    *
    * @generated from field: string time_zone = 3;
    */
   timeZone: string;
 
   /**
-   * Also summarise the range of equal length just before.
+   * Whether to summarise the range of equal length just before as well.
    *
    * @generated from field: bool compare_previous = 4;
    */
@@ -65,8 +65,8 @@ export const UsageSummaryRequestSchema: GenMessage<UsageSummaryRequest> = /*@__P
   messageDesc(file_modash_v1_analytics_service, 0);
 
 /**
- * Totals. A sum over requests of which some did not report that count is the
- * sum of those that did; requests_without_usage tells how many did not.
+ * Totals and percentiles. Sums of tokens add up the requests that reported the
+ * count; requests_without_usage is the number of those that did not.
  *
  * @generated from message modash.v1.UsageSummaryResponse
  */
@@ -79,119 +79,120 @@ export type UsageSummaryResponse = Message<"modash.v1.UsageSummaryResponse"> & {
   requests: bigint;
 
   /**
-   * Those whose outcome is neither OK nor CLIENT_CLOSED.
+   * Failed requests: outcome neither OK nor CLIENT_CLOSED.
    *
    * @generated from field: uint64 failed_requests = 2;
    */
   failedRequests: bigint;
 
   /**
-   * Requests running now, whatever the range.
+   * Requests that run now, independent of the range.
    *
    * @generated from field: uint64 in_flight_requests = 3;
    */
   inFlightRequests: bigint;
 
   /**
-   * Sum of prompt tokens.
+   * Sum of prompt tokens, cached ones included.
    *
    * @generated from field: uint64 prompt_tokens = 4;
    */
   promptTokens: bigint;
 
   /**
-   * Sum of cached prompt tokens.
+   * Sum of prompt tokens that were read from a cache.
    *
    * @generated from field: uint64 cached_prompt_tokens = 5;
    */
   cachedPromptTokens: bigint;
 
   /**
-   * Sum of cache write tokens.
+   * Sum of prompt tokens that were written to a cache.
    *
    * @generated from field: uint64 cache_write_tokens = 6;
    */
   cacheWriteTokens: bigint;
 
   /**
-   * Sum of completion tokens.
+   * Sum of completion tokens, reasoning included.
    *
    * @generated from field: uint64 completion_tokens = 7;
    */
   completionTokens: bigint;
 
   /**
-   * Sum of reasoning tokens.
+   * Sum of completion tokens that were spent on reasoning.
    *
    * @generated from field: uint64 reasoning_tokens = 8;
    */
   reasoningTokens: bigint;
 
   /**
-   * Sum of total tokens.
+   * Sum of total tokens: prompt and completion.
    *
    * @generated from field: uint64 total_tokens = 9;
    */
   totalTokens: bigint;
 
   /**
-   * Successful generating requests whose answer carried no readable usage.
+   * Successful generating requests whose response carried no readable usage.
    *
    * @generated from field: uint64 requests_without_usage = 10;
    */
   requestsWithoutUsage: bigint;
 
   /**
-   * Requests whose counts are estimates.
+   * Requests whose token counts are estimates of modash.
    *
    * @generated from field: uint64 requests_with_estimated_usage = 11;
    */
   requestsWithEstimatedUsage: bigint;
 
   /**
-   * Time from request head to last byte.
+   * Time in milliseconds from the request head to the last byte.
    *
    * @generated from field: modash.v1.DurationPercentiles duration_ms = 12;
    */
   durationMs?: DurationPercentiles | undefined;
 
   /**
-   * Time from request head to first content.
+   * Time in milliseconds from the request head to the first content.
    *
    * @generated from field: modash.v1.DurationPercentiles time_to_first_token_ms = 13;
    */
   timeToFirstTokenMs?: DurationPercentiles | undefined;
 
   /**
-   * Decode rate of single requests.
+   * Decode rate of single requests, in tokens per second.
    *
    * @generated from field: modash.v1.RatePercentiles decode_tokens_per_second = 14;
    */
   decodeTokensPerSecond?: RatePercentiles | undefined;
 
   /**
-   * Prefill rate of single requests.
+   * Prefill rate of single requests, in tokens per second.
    *
    * @generated from field: modash.v1.RatePercentiles prefill_tokens_per_second = 15;
    */
   prefillTokensPerSecond?: RatePercentiles | undefined;
 
   /**
-   * The range before, without its own `previous`. Absent: not asked for.
+   * The range before, without a `previous` of its own. Absent: not asked for.
    *
    * @generated from field: modash.v1.UsageSummaryResponse previous = 16;
    */
   previous?: UsageSummaryResponse | undefined;
 
   /**
-   * Requests that the client ended before the answer did.
+   * Requests whose client disconnected before the response ended.
    *
    * @generated from field: uint64 client_closed_requests = 17;
    */
   clientClosedRequests: bigint;
 
   /**
-   * Sum of the costs that upstreams reported. Absent: none did.
+   * Sum of the costs in US dollars that upstreams reported. Absent: no upstream
+   * did.
    *
    * @generated from field: optional double upstream_cost_usd = 18;
    */
@@ -213,7 +214,7 @@ export const UsageSummaryResponseSchema: GenMessage<UsageSummaryResponse> = /*@_
   messageDesc(file_modash_v1_analytics_service, 1);
 
 /**
- * Asks for usage over time.
+ * Arguments of UsageTimeseries.
  *
  * @generated from message modash.v1.UsageTimeseriesRequest
  */
@@ -233,30 +234,31 @@ export type UsageTimeseriesRequest = Message<"modash.v1.UsageTimeseriesRequest">
   filter?: Filter | undefined;
 
   /**
-   * IANA name; buckets of a day and more begin at its midnight. Empty: UTC.
+   * IANA name of the time zone, for example "Europe/Berlin"; buckets of a day or
+   * more start at its midnight. Empty: UTC.
    *
    * @generated from field: string time_zone = 3;
    */
   timeZone: string;
 
   /**
-   * Width of a bucket in seconds: 1 to 604,800, at most 1,500 buckets. 0: chosen
-   * by the range.
+   * Width of a bucket in seconds: 1 to 604,800, above a day in whole days, with
+   * at most 1,500 buckets in the range. 0: chosen by the range.
    *
    * @generated from field: uint32 bucket_seconds = 4;
    */
   bucketSeconds: number;
 
   /**
-   * Absent: one series of everything.
+   * Absent: one series of all requests.
    *
    * @generated from field: modash.v1.GroupBy group_by = 5;
    */
   groupBy?: GroupBy | undefined;
 
   /**
-   * Largest groups by total tokens that get a series of their own: 1 to 50.
-   * The rest is summed up as "other". 0: 5.
+   * Number of groups, the largest by total tokens, that get a series of their
+   * own: 1 to 50. The others are summed up as one series. 0: 5.
    *
    * @generated from field: uint32 top = 6;
    */
@@ -271,37 +273,38 @@ export const UsageTimeseriesRequestSchema: GenMessage<UsageTimeseriesRequest> = 
   messageDesc(file_modash_v1_analytics_service, 2);
 
 /**
- * Columns, so that a chart takes them as they are.
+ * A time series as columns, for charts.
  *
  * @generated from message modash.v1.UsageTimeseriesResponse
  */
 export type UsageTimeseriesResponse = Message<"modash.v1.UsageTimeseriesResponse"> & {
   /**
-   * Width of a bucket. A day bucket may be an hour longer or shorter.
+   * Width of a bucket in seconds. A bucket of a day may be an hour longer or
+   * shorter, where clocks change.
    *
    * @generated from field: uint32 bucket_seconds = 1;
    */
   bucketSeconds: number;
 
   /**
-   * Start of each bucket. The first and the last may lie partly outside the
-   * range.
+   * Start of each bucket. The first and the last bucket may lie partly outside
+   * the range.
    *
    * @generated from field: repeated google.protobuf.Timestamp bucket_starts = 2;
    */
   bucketStarts: Timestamp[];
 
   /**
-   * One for each group, largest first, "other" last.
+   * One for each group, largest first; the sum of the others last.
    *
    * @generated from field: repeated modash.v1.UsageSeries series = 3;
    */
   series: UsageSeries[];
 
   /**
-   * Groups in the range without a series of their own: the sum of these is the
-   * series "other". By model it also has the requests that call none, as
-   * ModelBreakdownResponse.other has them.
+   * Number of groups in the range without a series of their own. Their sum is
+   * the series with `other` set; grouped by model, it includes the requests that
+   * call no model, as ModelBreakdownResponse.other does.
    *
    * @generated from field: uint64 other_groups = 4;
    */
@@ -316,69 +319,70 @@ export const UsageTimeseriesResponseSchema: GenMessage<UsageTimeseriesResponse> 
   messageDesc(file_modash_v1_analytics_service, 3);
 
 /**
- * One group over time. Every list is as long as bucket_starts.
+ * One group over time. Every list has the length of bucket_starts.
  *
  * @generated from message modash.v1.UsageSeries
  */
 export type UsageSeries = Message<"modash.v1.UsageSeries"> & {
   /**
-   * The group's value. Empty: not grouped, or the requests had none.
+   * Value of the group, for example the name of the model. Empty: not grouped,
+   * or requests without a value.
    *
    * @generated from field: string key = 1;
    */
   key: string;
 
   /**
-   * This is the sum of what has no series of its own.
+   * Whether this is the sum of the groups without a series of their own.
    *
    * @generated from field: bool other = 2;
    */
   other: boolean;
 
   /**
-   * Finished requests.
+   * Finished requests in each bucket.
    *
    * @generated from field: repeated uint64 requests = 3;
    */
   requests: bigint[];
 
   /**
-   * Failed ones.
+   * Failed requests in each bucket: outcome neither OK nor CLIENT_CLOSED.
    *
    * @generated from field: repeated uint64 failed_requests = 4;
    */
   failedRequests: bigint[];
 
   /**
-   * Sums of prompt tokens.
+   * Sum of prompt tokens in each bucket.
    *
    * @generated from field: repeated uint64 prompt_tokens = 5;
    */
   promptTokens: bigint[];
 
   /**
-   * Sums of cached prompt tokens.
+   * Sum of cached prompt tokens in each bucket.
    *
    * @generated from field: repeated uint64 cached_prompt_tokens = 6;
    */
   cachedPromptTokens: bigint[];
 
   /**
-   * Sums of completion tokens.
+   * Sum of completion tokens in each bucket.
    *
    * @generated from field: repeated uint64 completion_tokens = 7;
    */
   completionTokens: bigint[];
 
   /**
-   * Sums of reasoning tokens.
+   * Sum of reasoning tokens in each bucket.
    *
    * @generated from field: repeated uint64 reasoning_tokens = 8;
    */
   reasoningTokens: bigint[];
 
   /**
-   * Sums of total tokens.
+   * Sum of total tokens in each bucket.
    *
    * @generated from field: repeated uint64 total_tokens = 9;
    */
@@ -393,48 +397,51 @@ export const UsageSeriesSchema: GenMessage<UsageSeries> = /*@__PURE__*/
   messageDesc(file_modash_v1_analytics_service, 4);
 
 /**
- * Asks for speeds over time.
+ * Arguments of ThroughputTimeseries.
  *
  * @generated from message modash.v1.ThroughputTimeseriesRequest
  */
 export type ThroughputTimeseriesRequest = Message<"modash.v1.ThroughputTimeseriesRequest"> & {
   /**
-   * As in UsageTimeseriesRequest.
+   * Absent: the last 24 h.
    *
    * @generated from field: modash.v1.TimeRange range = 1;
    */
   range?: TimeRange | undefined;
 
   /**
-   * As in UsageTimeseriesRequest.
+   * Absent: all requests.
    *
    * @generated from field: modash.v1.Filter filter = 2;
    */
   filter?: Filter | undefined;
 
   /**
-   * As in UsageTimeseriesRequest.
+   * IANA name of the time zone, for example "Europe/Berlin"; buckets of a day or
+   * more start at its midnight. Empty: UTC.
    *
    * @generated from field: string time_zone = 3;
    */
   timeZone: string;
 
   /**
-   * As in UsageTimeseriesRequest.
+   * Width of a bucket in seconds: 1 to 604,800, above a day in whole days, with
+   * at most 1,500 buckets in the range. 0: chosen by the range.
    *
    * @generated from field: uint32 bucket_seconds = 4;
    */
   bucketSeconds: number;
 
   /**
-   * As in UsageTimeseriesRequest.
+   * Absent: one series of all requests.
    *
    * @generated from field: modash.v1.GroupBy group_by = 5;
    */
   groupBy?: GroupBy | undefined;
 
   /**
-   * As in UsageTimeseriesRequest; the largest by requests.
+   * Number of groups, the largest by requests, that get a series of their own:
+   * 1 to 50. 0: 5.
    *
    * @generated from field: uint32 top = 6;
    */
@@ -449,13 +456,13 @@ export const ThroughputTimeseriesRequestSchema: GenMessage<ThroughputTimeseriesR
   messageDesc(file_modash_v1_analytics_service, 5);
 
 /**
- * Columns, so that a chart takes them as they are.
+ * A time series as columns, for charts.
  *
  * @generated from message modash.v1.ThroughputTimeseriesResponse
  */
 export type ThroughputTimeseriesResponse = Message<"modash.v1.ThroughputTimeseriesResponse"> & {
   /**
-   * Width of a bucket.
+   * Width of a bucket in seconds.
    *
    * @generated from field: uint32 bucket_seconds = 1;
    */
@@ -469,15 +476,15 @@ export type ThroughputTimeseriesResponse = Message<"modash.v1.ThroughputTimeseri
   bucketStarts: Timestamp[];
 
   /**
-   * One for each group, largest first. There is no "other": percentiles of
-   * unlike things say nothing.
+   * One for each group, largest first. There is no sum of the others, since
+   * percentiles of unlike groups say nothing.
    *
    * @generated from field: repeated modash.v1.ThroughputSeries series = 3;
    */
   series: ThroughputSeries[];
 
   /**
-   * Groups in the range without a series of their own.
+   * Number of groups in the range without a series of their own.
    *
    * @generated from field: uint64 other_groups = 4;
    */
@@ -492,13 +499,15 @@ export const ThroughputTimeseriesResponseSchema: GenMessage<ThroughputTimeseries
   messageDesc(file_modash_v1_analytics_service, 6);
 
 /**
- * One group over time. Every list is as long as bucket_starts; NaN is unknown.
+ * One group over time. Every list has the length of bucket_starts; NaN stands
+ * for an unknown value.
  *
  * @generated from message modash.v1.ThroughputSeries
  */
 export type ThroughputSeries = Message<"modash.v1.ThroughputSeries"> & {
   /**
-   * The group's value. Empty: not grouped, or the requests had none.
+   * Value of the group, for example the name of the model. Empty: not grouped,
+   * or requests without a value.
    *
    * @generated from field: string key = 1;
    */
@@ -506,35 +515,35 @@ export type ThroughputSeries = Message<"modash.v1.ThroughputSeries"> & {
 
   /**
    * Completion tokens of the requests that started in the bucket, divided by
-   * its width.
+   * its width: tokens per second.
    *
    * @generated from field: repeated double tokens_per_second = 2;
    */
   tokensPerSecond: number[];
 
   /**
-   * Decode rate of single requests, 5th percentile.
+   * Decode rate of single requests in tokens per second, 5th percentile.
    *
    * @generated from field: repeated double decode_p5 = 3;
    */
   decodeP5: number[];
 
   /**
-   * Median.
+   * Decode rate of single requests in tokens per second, median.
    *
    * @generated from field: repeated double decode_p50 = 4;
    */
   decodeP50: number[];
 
   /**
-   * 95th percentile.
+   * Decode rate of single requests in tokens per second, 95th percentile.
    *
    * @generated from field: repeated double decode_p95 = 5;
    */
   decodeP95: number[];
 
   /**
-   * Prefill rate of single requests, median.
+   * Prefill rate of single requests in tokens per second, median.
    *
    * @generated from field: repeated double prefill_p50 = 6;
    */
@@ -548,14 +557,14 @@ export type ThroughputSeries = Message<"modash.v1.ThroughputSeries"> & {
   timeToFirstTokenMsP50: number[];
 
   /**
-   * 95th percentile.
+   * Time to first token in milliseconds, 95th percentile.
    *
    * @generated from field: repeated double time_to_first_token_ms_p95 = 8;
    */
   timeToFirstTokenMsP95: number[];
 
   /**
-   * 99th percentile.
+   * Time to first token in milliseconds, 99th percentile.
    *
    * @generated from field: repeated double time_to_first_token_ms_p99 = 9;
    */
@@ -569,23 +578,23 @@ export type ThroughputSeries = Message<"modash.v1.ThroughputSeries"> & {
   tokenGapMsP50: number[];
 
   /**
-   * 99th percentile.
+   * Gap between content events in milliseconds, 99th percentile.
    *
    * @generated from field: repeated double token_gap_ms_p99 = 11;
    */
   tokenGapMsP99: number[];
 
   /**
-   * Requests in flight, mean over the bucket.
+   * Requests in flight, mean of the bucket.
    *
    * @generated from field: repeated double concurrency_mean = 12;
    */
   concurrencyMean: number[];
 
   /**
-   * Requests in flight, maximum in the bucket: the highest mean over one step,
-   * rounded up. A step is a minute, in long ranges more; in buckets of less than
-   * a minute it is none, and the maximum is exact.
+   * Requests in flight, maximum of the bucket. In buckets of less than a minute
+   * it is exact; in others it is the highest mean of a minute (in long ranges of
+   * more), rounded up.
    *
    * @generated from field: repeated uint64 concurrency_max = 13;
    */
@@ -599,21 +608,21 @@ export type ThroughputSeries = Message<"modash.v1.ThroughputSeries"> & {
   requests: bigint[];
 
   /**
-   * Those that had a decode rate.
+   * Requests that had a decode rate.
    *
    * @generated from field: repeated uint64 requests_with_decode = 15;
    */
   requestsWithDecode: bigint[];
 
   /**
-   * Those that had a prefill rate.
+   * Requests that had a prefill rate.
    *
    * @generated from field: repeated uint64 requests_with_prefill = 16;
    */
   requestsWithPrefill: bigint[];
 
   /**
-   * Those that had a time to first token.
+   * Requests that had a time to first token.
    *
    * @generated from field: repeated uint64 requests_with_first_token = 17;
    */
@@ -628,7 +637,7 @@ export const ThroughputSeriesSchema: GenMessage<ThroughputSeries> = /*@__PURE__*
   messageDesc(file_modash_v1_analytics_service, 7);
 
 /**
- * Asks for models.
+ * Arguments of ModelBreakdown.
  *
  * @generated from message modash.v1.ModelBreakdownRequest
  */
@@ -648,21 +657,21 @@ export type ModelBreakdownRequest = Message<"modash.v1.ModelBreakdownRequest"> &
   filter?: Filter | undefined;
 
   /**
-   * IANA name. Empty: UTC.
+   * IANA name of the time zone, for example "Europe/Berlin". Empty: UTC.
    *
    * @generated from field: string time_zone = 3;
    */
   timeZone: string;
 
   /**
-   * UNSPECIFIED: by requests.
+   * Order of the rows. UNSPECIFIED: by requests.
    *
    * @generated from field: modash.v1.ModelOrder order = 4;
    */
   order: ModelOrder;
 
   /**
-   * 1 to 1,000. 0: 100.
+   * Number of rows at most: 1 to 1,000. 0: 100.
    *
    * @generated from field: uint32 limit = 5;
    */
@@ -677,30 +686,30 @@ export const ModelBreakdownRequestSchema: GenMessage<ModelBreakdownRequest> = /*
   messageDesc(file_modash_v1_analytics_service, 8);
 
 /**
- * The models of a range.
+ * The models of a time range.
  *
  * @generated from message modash.v1.ModelBreakdownResponse
  */
 export type ModelBreakdownResponse = Message<"modash.v1.ModelBreakdownResponse"> & {
   /**
-   * In the order asked for.
+   * One row for each model, in the order asked for.
    *
    * @generated from field: repeated modash.v1.ModelRow rows = 1;
    */
   rows: ModelRow[];
 
   /**
-   * Models in the range, those beyond the limit included.
+   * Number of models in the range, those beyond the limit included.
    *
    * @generated from field: uint64 total = 2;
    */
   total: bigint;
 
   /**
-   * The sum of all requests that are in no row: those of models beyond the limit
-   * (total without those in rows), and those that call no model, which are
-   * retrievals, lists, files, probes (RETRIEVAL and OTHER without a model). It has
-   * no percentiles and no newest request. Absent: there are none.
+   * Sum of all requests that are in no row: those of models beyond the limit,
+   * and those that call no model, such as retrievals, lists, files and probes
+   * (RETRIEVAL and OTHER without a model). Has no percentiles and no
+   * last_seen_at. Absent: there are no such requests.
    *
    * @generated from field: modash.v1.ModelRow other = 3;
    */
@@ -721,7 +730,7 @@ export const ModelBreakdownResponseSchema: GenMessage<ModelBreakdownResponse> = 
  */
 export type ModelRow = Message<"modash.v1.ModelRow"> & {
   /**
-   * Its name. Empty: calls that named none.
+   * Name of the model. Empty: requests that named none.
    *
    * @generated from field: string model = 1;
    */
@@ -735,98 +744,99 @@ export type ModelRow = Message<"modash.v1.ModelRow"> & {
   requests: bigint;
 
   /**
-   * Share of all requests: 0 to 1.
+   * Share of all requests of the range: 0 to 1.
    *
    * @generated from field: double share = 3;
    */
   share: number;
 
   /**
-   * Failed ones.
+   * Failed requests: outcome neither OK nor CLIENT_CLOSED.
    *
    * @generated from field: uint64 failed_requests = 4;
    */
   failedRequests: bigint;
 
   /**
-   * Share of failed requests: 0 to 1.
+   * Share of failed requests in those of this model: 0 to 1.
    *
    * @generated from field: double error_share = 5;
    */
   errorShare: number;
 
   /**
-   * Sum of prompt tokens.
+   * Sum of prompt tokens, cached ones included.
    *
    * @generated from field: uint64 prompt_tokens = 6;
    */
   promptTokens: bigint;
 
   /**
-   * Sum of cached prompt tokens.
+   * Sum of prompt tokens that were read from a cache.
    *
    * @generated from field: uint64 cached_prompt_tokens = 7;
    */
   cachedPromptTokens: bigint;
 
   /**
-   * Sum of cache write tokens.
+   * Sum of prompt tokens that were written to a cache.
    *
    * @generated from field: uint64 cache_write_tokens = 8;
    */
   cacheWriteTokens: bigint;
 
   /**
-   * Sum of completion tokens.
+   * Sum of completion tokens, reasoning included.
    *
    * @generated from field: uint64 completion_tokens = 9;
    */
   completionTokens: bigint;
 
   /**
-   * Sum of reasoning tokens.
+   * Sum of completion tokens that were spent on reasoning.
    *
    * @generated from field: uint64 reasoning_tokens = 10;
    */
   reasoningTokens: bigint;
 
   /**
-   * Sum of total tokens.
+   * Sum of total tokens: prompt and completion.
    *
    * @generated from field: uint64 total_tokens = 11;
    */
   totalTokens: bigint;
 
   /**
-   * Successful generating requests without readable usage.
+   * Successful generating requests whose response carried no readable usage.
    *
    * @generated from field: uint64 requests_without_usage = 12;
    */
   requestsWithoutUsage: bigint;
 
   /**
-   * Decode rate, median. Absent: no request had one.
+   * Decode rate in tokens per second, median. Absent: no request had one.
    *
    * @generated from field: optional double decode_tokens_per_second_p50 = 13;
    */
   decodeTokensPerSecondP50?: number | undefined;
 
   /**
-   * Prefill rate, median.
+   * Prefill rate in tokens per second, median. Absent: no request had one.
    *
    * @generated from field: optional double prefill_tokens_per_second_p50 = 14;
    */
   prefillTokensPerSecondP50?: number | undefined;
 
   /**
-   * Time to first token in milliseconds, median.
+   * Time to first token in milliseconds, median. Absent: no request had one.
    *
    * @generated from field: optional double time_to_first_token_ms_p50 = 15;
    */
   timeToFirstTokenMsP50?: number | undefined;
 
   /**
-   * 95th percentile.
+   * Time to first token in milliseconds, 95th percentile. Absent: no request had
+   * one.
    *
    * @generated from field: optional double time_to_first_token_ms_p95 = 16;
    */
@@ -840,7 +850,7 @@ export type ModelRow = Message<"modash.v1.ModelRow"> & {
   lastSeenAt?: Timestamp | undefined;
 
   /**
-   * Requests in each of 24 parts of the range that are as good as equal.
+   * Requests in each of 24 parts of the range of nearly equal length.
    *
    * @generated from field: repeated uint64 sparkline = 18;
    */
@@ -855,20 +865,20 @@ export const ModelRowSchema: GenMessage<ModelRow> = /*@__PURE__*/
   messageDesc(file_modash_v1_analytics_service, 10);
 
 /**
- * Asks for single requests.
+ * Arguments of RecentRequests.
  *
  * @generated from message modash.v1.RecentRequestsRequest
  */
 export type RecentRequestsRequest = Message<"modash.v1.RecentRequestsRequest"> & {
   /**
-   * From 1.
+   * Number of the page, from 1. Required, and not used with a page_token.
    *
    * @generated from field: uint32 page = 1;
    */
   page: number;
 
   /**
-   * 1 to 100.
+   * Rows of a page: 1 to 100. Required.
    *
    * @generated from field: uint32 page_size = 2;
    */
@@ -889,8 +899,8 @@ export type RecentRequestsRequest = Message<"modash.v1.RecentRequestsRequest"> &
   filter?: Filter | undefined;
 
   /**
-   * The next_page_token of the page before: faster on deep pages, and not
-   * shifted by new requests. Empty: by page number.
+   * The next_page_token of the page before: faster on deep pages, and new
+   * requests do not shift the rows. Empty: by page number.
    *
    * @generated from field: string page_token = 5;
    */
@@ -905,41 +915,41 @@ export const RecentRequestsRequestSchema: GenMessage<RecentRequestsRequest> = /*
   messageDesc(file_modash_v1_analytics_service, 11);
 
 /**
- * A page of single requests, newest first.
+ * A page of finished requests, newest first.
  *
  * @generated from message modash.v1.RecentRequestsResponse
  */
 export type RecentRequestsResponse = Message<"modash.v1.RecentRequestsResponse"> & {
   /**
-   * At most page_size. Empty beyond the end.
+   * At most page_size requests. Empty beyond the last page.
    *
    * @generated from field: repeated modash.v1.UsageEvent rows = 1;
    */
   rows: UsageEvent[];
 
   /**
-   * Requests in the range that pass the filter.
+   * Number of requests in the range that pass the filter.
    *
    * @generated from field: uint64 total = 2;
    */
   total: bigint;
 
   /**
-   * As asked for.
+   * Number of the page, as asked for.
    *
    * @generated from field: uint32 page = 3;
    */
   page: number;
 
   /**
-   * As asked for.
+   * Rows of a page, as asked for.
    *
    * @generated from field: uint32 page_size = 4;
    */
   pageSize: number;
 
   /**
-   * For the next page. Empty: this is the last one.
+   * Token for the next page. Empty: this is the last page.
    *
    * @generated from field: string next_page_token = 5;
    */
@@ -954,7 +964,7 @@ export const RecentRequestsResponseSchema: GenMessage<RecentRequestsResponse> = 
   messageDesc(file_modash_v1_analytics_service, 12);
 
 /**
- * Asks whether every event arrived.
+ * Arguments of Completeness: none.
  *
  * @generated from message modash.v1.CompletenessRequest
  */
@@ -969,20 +979,21 @@ export const CompletenessRequestSchema: GenMessage<CompletenessRequest> = /*@__P
   messageDesc(file_modash_v1_analytics_service, 13);
 
 /**
- * The account of every proxy that reported within the retention.
+ * One account for each proxy replica that reported within the retention.
  *
  * @generated from message modash.v1.CompletenessResponse
  */
 export type CompletenessResponse = Message<"modash.v1.CompletenessResponse"> & {
   /**
-   * The server's time.
+   * Time at analytics.
    *
    * @generated from field: google.protobuf.Timestamp now = 1;
    */
   now?: Timestamp | undefined;
 
   /**
-   * One for each replica, by name. At most 1,000, those heard of last.
+   * One account for each replica, ordered by name: at most 1,000, those that
+   * reported last.
    *
    * @generated from field: repeated modash.v1.ReplicaCompleteness replicas = 2;
    */
@@ -997,69 +1008,70 @@ export const CompletenessResponseSchema: GenMessage<CompletenessResponse> = /*@_
   messageDesc(file_modash_v1_analytics_service, 14);
 
 /**
- * The account of one proxy, since its last start.
+ * The account of one proxy replica, since its last start.
  *
  * @generated from message modash.v1.ReplicaCompleteness
  */
 export type ReplicaCompleteness = Message<"modash.v1.ReplicaCompleteness"> & {
   /**
-   * Its name.
+   * Name of the replica.
    *
    * @generated from field: string replica_id = 1;
    */
   replicaId: string;
 
   /**
-   * Its version.
+   * Version of the proxy.
    *
    * @generated from field: string version = 2;
    */
   version: string;
 
   /**
-   * When its process started. Absent: an older proxy, which does not say.
+   * When the process started. Absent: an older proxy, which does not report it.
    *
    * @generated from field: google.protobuf.Timestamp process_started_at = 3;
    */
   processStartedAt?: Timestamp | undefined;
 
   /**
-   * When it last reported.
+   * When the replica last reported.
    *
    * @generated from field: google.protobuf.Timestamp reported_at = 4;
    */
   reportedAt?: Timestamp | undefined;
 
   /**
-   * What it counted itself.
+   * Counters of the replica.
    *
    * @generated from field: modash.v1.ReplicaStats reported = 5;
    */
   reported?: ReplicaStats | undefined;
 
   /**
-   * Its events that were stored for the first time.
+   * Events of the replica that analytics stored.
    *
    * @generated from field: uint64 committed = 6;
    */
   committed: bigint;
 
   /**
-   * Its events that were stored before: sent again, for want of an answer.
+   * Events that were stored already: sent again because an acknowledgement was
+   * lost.
    *
    * @generated from field: uint64 duplicate = 7;
    */
   duplicate: bigint;
 
   /**
-   * Its events that can never be stored.
+   * Events that analytics refused for good.
    *
    * @generated from field: uint64 rejected = 8;
    */
   rejected: bigint;
 
   /**
-   * How things are.
+   * Whether the data of the replica is complete.
    *
    * @generated from field: modash.v1.CompletenessState state = 9;
    */
@@ -1067,28 +1079,28 @@ export type ReplicaCompleteness = Message<"modash.v1.ReplicaCompleteness"> & {
 
   /**
    * finished + recovered + interrupted - acknowledged - queued - spooled -
-   * dropped. Absent: an older proxy does not count all of them.
+   * dropped. Absent: an older proxy, which does not report all of them.
    *
    * @generated from field: optional int64 unaccounted = 10;
    */
   unaccounted?: bigint | undefined;
 
   /**
-   * Acknowledged events that analytics does not know.
+   * Acknowledged events that are not in the database.
    *
    * @generated from field: uint64 missing = 11;
    */
   missing: bigint;
 
   /**
-   * Events that its processes before the last start gave up.
+   * Events dropped by processes of the replica before the last start.
    *
    * @generated from field: uint64 dropped_before = 12;
    */
   droppedBefore: bigint;
 
   /**
-   * Events that were rejected before the last start.
+   * Events rejected before the last start.
    *
    * @generated from field: uint64 rejected_before = 13;
    */
@@ -1103,7 +1115,7 @@ export const ReplicaCompletenessSchema: GenMessage<ReplicaCompleteness> = /*@__P
   messageDesc(file_modash_v1_analytics_service, 15);
 
 /**
- * Asks for changes.
+ * Arguments of Subscribe.
  *
  * @generated from message modash.v1.SubscribeRequest
  */
@@ -1116,7 +1128,7 @@ export type SubscribeRequest = Message<"modash.v1.SubscribeRequest"> & {
   filter?: Filter | undefined;
 
   /**
-   * Empty: all topics.
+   * Kinds of change to send. Empty: all.
    *
    * @generated from field: repeated modash.v1.Topic topics = 2;
    */
@@ -1131,7 +1143,7 @@ export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*
   messageDesc(file_modash_v1_analytics_service, 16);
 
 /**
- * One change.
+ * One change, or a keep-alive.
  *
  * @generated from message modash.v1.SubscribeResponse
  */
@@ -1143,7 +1155,7 @@ export type SubscribeResponse = Message<"modash.v1.SubscribeResponse"> & {
    */
   message: {
     /**
-     * First of every stream.
+     * First message of every stream.
      *
      * @generated from field: modash.v1.Connected connected = 1;
      */
@@ -1151,7 +1163,7 @@ export type SubscribeResponse = Message<"modash.v1.SubscribeResponse"> & {
     case: "connected";
   } | {
     /**
-     * Totals changed.
+     * Usage was committed: totals have changed.
      *
      * @generated from field: modash.v1.UsageUpdated usage_updated = 2;
      */
@@ -1159,7 +1171,7 @@ export type SubscribeResponse = Message<"modash.v1.SubscribeResponse"> & {
     case: "usageUpdated";
   } | {
     /**
-     * Running requests changed.
+     * Running requests started, progressed or ended.
      *
      * @generated from field: modash.v1.RequestStateUpdated request_state_updated = 3;
      */
@@ -1175,7 +1187,7 @@ export type SubscribeResponse = Message<"modash.v1.SubscribeResponse"> & {
     case: "missed";
   } | {
     /**
-     * Nothing happened for 15 s.
+     * Sent after 15 s without another message.
      *
      * @generated from field: modash.v1.KeepAlive keep_alive = 5;
      */
@@ -1192,7 +1204,7 @@ export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE_
   messageDesc(file_modash_v1_analytics_service, 17);
 
 /**
- * The state of things when the stream began, or after `missed`.
+ * The state when the stream starts, and after `missed`.
  *
  * @generated from message modash.v1.Connected
  */
@@ -1205,21 +1217,22 @@ export type Connected = Message<"modash.v1.Connected"> & {
   version: string;
 
   /**
-   * The server's time.
+   * Time at analytics.
    *
    * @generated from field: google.protobuf.Timestamp now = 2;
    */
   now?: Timestamp | undefined;
 
   /**
-   * Requests running now, the newest ones up to 3 MiB.
+   * Requests that run now: the newest ones, 3 MiB at most.
    *
    * @generated from field: repeated modash.v1.LiveRequest requests = 3;
    */
   requests: LiveRequest[];
 
   /**
-   * More requests run than `requests` has: one that is missing may still run.
+   * Whether more requests run than `requests` holds. A request that is missing
+   * in it may then still run.
    *
    * @generated from field: bool truncated = 4;
    */
@@ -1234,27 +1247,28 @@ export const ConnectedSchema: GenMessage<Connected> = /*@__PURE__*/
   messageDesc(file_modash_v1_analytics_service, 18);
 
 /**
- * Usage was committed. At most one each 250 ms.
+ * Usage was committed: totals have changed. Sent at most every 250 ms.
  *
  * @generated from message modash.v1.UsageUpdated
  */
 export type UsageUpdated = Message<"modash.v1.UsageUpdated"> & {
   /**
-   * The server's time.
+   * Time at analytics.
    *
    * @generated from field: google.protobuf.Timestamp now = 1;
    */
   now?: Timestamp | undefined;
 
   /**
-   * Requests committed since the last one.
+   * Requests committed since the last UsageUpdated.
    *
    * @generated from field: uint64 requests = 2;
    */
   requests: bigint;
 
   /**
-   * Earliest start among them: queries that end before it are still right.
+   * Earliest start among them: answers for ranges that end before it are still
+   * right.
    *
    * @generated from field: google.protobuf.Timestamp oldest_started_at = 3;
    */
@@ -1269,28 +1283,28 @@ export const UsageUpdatedSchema: GenMessage<UsageUpdated> = /*@__PURE__*/
   messageDesc(file_modash_v1_analytics_service, 19);
 
 /**
- * Running requests began, went on or ended. At most one each 250 ms; the newest
- * state of each request that changed.
+ * Running requests started, progressed or ended: the newest state of each
+ * request that changed. Sent at most every 250 ms.
  *
  * @generated from message modash.v1.RequestStateUpdated
  */
 export type RequestStateUpdated = Message<"modash.v1.RequestStateUpdated"> & {
   /**
-   * The server's time.
+   * Time at analytics.
    *
    * @generated from field: google.protobuf.Timestamp now = 1;
    */
   now?: Timestamp | undefined;
 
   /**
-   * At most 200.
+   * At most 200 requests.
    *
    * @generated from field: repeated modash.v1.LiveRequest requests = 2;
    */
   requests: LiveRequest[];
 
   /**
-   * There were more than 200: subscribe anew for all.
+   * Whether more than 200 requests changed: subscribe again to get all that run.
    *
    * @generated from field: bool truncated = 3;
    */
@@ -1305,13 +1319,13 @@ export const RequestStateUpdatedSchema: GenMessage<RequestStateUpdated> = /*@__P
   messageDesc(file_modash_v1_analytics_service, 20);
 
 /**
- * Messages were left out.
+ * Messages were left out because the reader was slow.
  *
  * @generated from message modash.v1.Missed
  */
 export type Missed = Message<"modash.v1.Missed"> & {
   /**
-   * How many.
+   * Number of messages left out.
    *
    * @generated from field: uint64 messages = 1;
    */
@@ -1326,13 +1340,13 @@ export const MissedSchema: GenMessage<Missed> = /*@__PURE__*/
   messageDesc(file_modash_v1_analytics_service, 21);
 
 /**
- * Nothing happened.
+ * Shows that the stream is alive.
  *
  * @generated from message modash.v1.KeepAlive
  */
 export type KeepAlive = Message<"modash.v1.KeepAlive"> & {
   /**
-   * The server's time.
+   * Time at analytics.
    *
    * @generated from field: google.protobuf.Timestamp now = 1;
    */
@@ -1347,7 +1361,7 @@ export const KeepAliveSchema: GenMessage<KeepAlive> = /*@__PURE__*/
   messageDesc(file_modash_v1_analytics_service, 22);
 
 /**
- * Order of models, each with the largest first.
+ * Order of models, always the largest first.
  *
  * @generated from enum modash.v1.ModelOrder
  */
@@ -1402,7 +1416,7 @@ export const ModelOrderSchema: GenEnum<ModelOrder> = /*@__PURE__*/
   enumDesc(file_modash_v1_analytics_service, 0);
 
 /**
- * How complete the data of a proxy are.
+ * Whether the data of a proxy replica is complete.
  *
  * @generated from enum modash.v1.CompletenessState
  */
@@ -1415,29 +1429,29 @@ export enum CompletenessState {
   UNSPECIFIED = 0,
 
   /**
-   * The numbers add up, and nothing waits for more than 2 s.
+   * The counters add up, and no event waits for more than 2 s.
    *
    * @generated from enum value: COMPLETENESS_STATE_COMPLETE = 1;
    */
   COMPLETE = 1,
 
   /**
-   * The numbers add up, and events wait.
+   * The counters add up, and events wait to be sent or stored.
    *
    * @generated from enum value: COMPLETENESS_STATE_WAITING = 2;
    */
   WAITING = 2,
 
   /**
-   * Events were dropped or rejected, or the numbers do not add up.
+   * Events were dropped or rejected, or the counters do not add up.
    *
    * @generated from enum value: COMPLETENESS_STATE_LOSSY = 3;
    */
   LOSSY = 3,
 
   /**
-   * Nothing was lost, and nothing was heard of it for 15 s: the numbers are those
-   * of its last report.
+   * Nothing was lost, but the replica has not reported for 15 s: the counters are
+   * those of its last report.
    *
    * @generated from enum value: COMPLETENESS_STATE_SILENT = 4;
    */
@@ -1464,14 +1478,14 @@ export enum Topic {
   UNSPECIFIED = 0,
 
   /**
-   * Totals.
+   * Changed totals: UsageUpdated.
    *
    * @generated from enum value: TOPIC_USAGE = 1;
    */
   USAGE = 1,
 
   /**
-   * Running requests.
+   * Running requests: RequestStateUpdated.
    *
    * @generated from enum value: TOPIC_REQUEST_STATE = 2;
    */
@@ -1485,15 +1499,16 @@ export const TopicSchema: GenEnum<Topic> = /*@__PURE__*/
   enumDesc(file_modash_v1_analytics_service, 2);
 
 /**
- * Answers questions about recorded and running requests. Requests of all time
- * ranges count by their start. Bad arguments are INVALID_ARGUMENT with
- * google.rpc.BadRequest field violations.
+ * Queries about recorded and running requests. A request counts in the time
+ * range in which it started. Invalid arguments are refused with
+ * INVALID_ARGUMENT, and google.rpc.BadRequest in the details names every field
+ * that is wrong.
  *
  * @generated from service modash.v1.AnalyticsService
  */
 export const AnalyticsService: GenService<{
   /**
-   * Totals and percentiles of a range.
+   * Totals and percentiles of a time range.
    *
    * @generated from rpc modash.v1.AnalyticsService.UsageSummary
    */
@@ -1503,7 +1518,7 @@ export const AnalyticsService: GenService<{
     output: typeof UsageSummaryResponseSchema;
   },
   /**
-   * Requests and tokens over time.
+   * Requests and tokens over time, in buckets, optionally by group.
    *
    * @generated from rpc modash.v1.AnalyticsService.UsageTimeseries
    */
@@ -1513,7 +1528,7 @@ export const AnalyticsService: GenService<{
     output: typeof UsageTimeseriesResponseSchema;
   },
   /**
-   * Speeds, waiting times and concurrency over time.
+   * Speed, latency and concurrency over time, in buckets, optionally by group.
    *
    * @generated from rpc modash.v1.AnalyticsService.ThroughputTimeseries
    */
@@ -1523,7 +1538,7 @@ export const AnalyticsService: GenService<{
     output: typeof ThroughputTimeseriesResponseSchema;
   },
   /**
-   * One row for each model.
+   * One row for each model: requests, tokens, errors and speed.
    *
    * @generated from rpc modash.v1.AnalyticsService.ModelBreakdown
    */
@@ -1533,7 +1548,7 @@ export const AnalyticsService: GenService<{
     output: typeof ModelBreakdownResponseSchema;
   },
   /**
-   * Single requests, newest first.
+   * Single finished requests, newest first, in pages.
    *
    * @generated from rpc modash.v1.AnalyticsService.RecentRequests
    */
@@ -1543,7 +1558,7 @@ export const AnalyticsService: GenService<{
     output: typeof RecentRequestsResponseSchema;
   },
   /**
-   * Whether every event arrived, for each proxy.
+   * Whether every usage event arrived, for each proxy replica.
    *
    * @generated from rpc modash.v1.AnalyticsService.Completeness
    */
@@ -1553,7 +1568,8 @@ export const AnalyticsService: GenService<{
     output: typeof CompletenessResponseSchema;
   },
   /**
-   * Changes as they happen; begins with `connected`.
+   * Changes as they happen. The first message is `connected`, with the requests
+   * that run; the stream ends only with the client or the server.
    *
    * @generated from rpc modash.v1.AnalyticsService.Subscribe
    */

@@ -72,7 +72,7 @@ export const StreamUsageRequestSchema: GenMessage<StreamUsageRequest> = /*@__PUR
   messageDesc(file_modash_v1_ingest_service, 0);
 
 /**
- * Who is speaking. Always the first message.
+ * Identifies the proxy. Always the first message.
  *
  * @generated from message modash.v1.Hello
  */
@@ -173,7 +173,7 @@ export type Refusal = Message<"modash.v1.Refusal"> & {
   sequence: bigint;
 
   /**
-   * What analytics said. At most 256 bytes.
+   * Why analytics refused it. At most 256 bytes.
    *
    * @generated from field: string reason = 2;
    */
@@ -417,7 +417,7 @@ export const StreamUsageResponseSchema: GenMessage<StreamUsageResponse> = /*@__P
  */
 export type Ack = Message<"modash.v1.Ack"> & {
   /**
-   * Highest such sequence number.
+   * The highest of these sequence numbers.
    *
    * @generated from field: uint64 sequence = 1;
    */
@@ -438,21 +438,21 @@ export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
  */
 export type Reject = Message<"modash.v1.Reject"> & {
   /**
-   * Its sequence number.
+   * Sequence number of the event.
    *
    * @generated from field: uint64 sequence = 1;
    */
   sequence: bigint;
 
   /**
-   * Its id, as received.
+   * Id of the event, as received.
    *
    * @generated from field: string event_id = 2;
    */
   eventId: string;
 
   /**
-   * What is wrong with it, for a person.
+   * What is wrong with the event, in words.
    *
    * @generated from field: string reason = 3;
    */
@@ -473,7 +473,7 @@ export const RejectSchema: GenMessage<Reject> = /*@__PURE__*/
  */
 export type SlowDown = Message<"modash.v1.SlowDown"> & {
   /**
-   * For how long.
+   * Length of the pause.
    *
    * @generated from field: google.protobuf.Duration pause = 1;
    */
@@ -488,7 +488,7 @@ export const SlowDownSchema: GenMessage<SlowDown> = /*@__PURE__*/
   messageDesc(file_modash_v1_ingest_service, 10);
 
 /**
- * Receives usage events.
+ * Receives usage events from proxies. Served over gRPC only.
  *
  * @generated from service modash.v1.IngestService
  */

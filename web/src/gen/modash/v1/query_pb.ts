@@ -47,86 +47,88 @@ export const TimeRangeSchema: GenMessage<TimeRange> = /*@__PURE__*/
   messageDesc(file_modash_v1_query, 0);
 
 /**
- * Which requests count. An empty list lets all pass; several values of one
- * list are alternatives; the lists must all match. At most 100 values a list.
+ * Which requests count. The values of one list are alternatives, the lists must
+ * all match, and an empty list matches every request. At most 100 values in a
+ * list.
  *
  * @generated from message modash.v1.Filter
  */
 export type Filter = Message<"modash.v1.Filter"> & {
   /**
-   * The response's model, else the one requested. Empty: calls that named none;
-   * requests that call no model pass no filter by model.
+   * Models: the one that the response names, else the one requested. "" stands
+   * for requests that named none. Requests that call no model match no value.
    *
    * @generated from field: repeated string models = 1;
    */
   models: string[];
 
   /**
-   * Names of upstreams.
+   * Names of upstreams: "default" or a configured name.
    *
    * @generated from field: repeated string upstreams = 2;
    */
   upstreams: string[];
 
   /**
-   * Wire dialects.
+   * Wire dialects, for example "openai-chat".
    *
    * @generated from field: repeated string dialects = 3;
    */
   dialects: string[];
 
   /**
-   * Operations.
+   * What requests asked for.
    *
    * @generated from field: repeated modash.v1.Operation operations = 4;
    */
   operations: Operation[];
 
   /**
-   * Outcomes.
+   * How requests ended.
    *
    * @generated from field: repeated modash.v1.Outcome outcomes = 5;
    */
   outcomes: Outcome[];
 
   /**
-   * Fingerprints of credentials.
+   * Fingerprints of credentials, as in UsageEvent.client_key.
    *
    * @generated from field: repeated string client_keys = 6;
    */
   clientKeys: string[];
 
   /**
-   * End users.
+   * End users, as in UsageEvent.user.
    *
    * @generated from field: repeated string users = 7;
    */
   users: string[];
 
   /**
-   * Sessions. Filters by session read single requests, not summaries.
+   * Sessions, as in UsageEvent.session. Such a filter reads single requests, not
+   * rollups, and takes longer.
    *
    * @generated from field: repeated string sessions = 8;
    */
   sessions: string[];
 
   /**
-   * Tags, each of them to match.
+   * Tags by name; all of them must match.
    *
    * @generated from field: map<string, string> tags = 9;
    */
   tags: { [key: string]: string };
 
   /**
-   * Only streams, or only others. Absent: both.
+   * true: only streamed requests; false: only others. Absent: both.
    *
    * @generated from field: optional bool stream = 10;
    */
   stream?: boolean | undefined;
 
   /**
-   * Traces, each as 32 hexadecimal digits. Filters by trace read single requests, not
-   * summaries.
+   * Traces, each as 32 hexadecimal digits. Such a filter reads single requests,
+   * not rollups, and takes longer.
    *
    * @generated from field: repeated string trace_ids = 11;
    */
@@ -141,27 +143,27 @@ export const FilterSchema: GenMessage<Filter> = /*@__PURE__*/
   messageDesc(file_modash_v1_query, 1);
 
 /**
- * Percentiles of a duration, in milliseconds. Absent: no request had one.
+ * Percentiles of a duration.
  *
  * @generated from message modash.v1.DurationPercentiles
  */
 export type DurationPercentiles = Message<"modash.v1.DurationPercentiles"> & {
   /**
-   * Median.
+   * Median in milliseconds. Absent: no request had such a duration.
    *
    * @generated from field: optional double p50 = 1;
    */
   p50?: number | undefined;
 
   /**
-   * 95th percentile.
+   * 95th percentile in milliseconds. Absent: no request had such a duration.
    *
    * @generated from field: optional double p95 = 2;
    */
   p95?: number | undefined;
 
   /**
-   * 99th percentile.
+   * 99th percentile in milliseconds. Absent: no request had such a duration.
    *
    * @generated from field: optional double p99 = 3;
    */
@@ -176,28 +178,27 @@ export const DurationPercentilesSchema: GenMessage<DurationPercentiles> = /*@__P
   messageDesc(file_modash_v1_query, 2);
 
 /**
- * Percentiles of a rate, in tokens per second. Low ones are the bad ones.
- * Absent: no request had one.
+ * Percentiles of a rate; a low one means slow requests.
  *
  * @generated from message modash.v1.RatePercentiles
  */
 export type RatePercentiles = Message<"modash.v1.RatePercentiles"> & {
   /**
-   * 5th percentile.
+   * 5th percentile in tokens per second. Absent: no request had a rate.
    *
    * @generated from field: optional double p5 = 1;
    */
   p5?: number | undefined;
 
   /**
-   * Median.
+   * Median in tokens per second. Absent: no request had a rate.
    *
    * @generated from field: optional double p50 = 2;
    */
   p50?: number | undefined;
 
   /**
-   * 95th percentile.
+   * 95th percentile in tokens per second. Absent: no request had a rate.
    *
    * @generated from field: optional double p95 = 3;
    */
@@ -218,13 +219,13 @@ export const RatePercentilesSchema: GenMessage<RatePercentiles> = /*@__PURE__*/
  */
 export type GroupBy = Message<"modash.v1.GroupBy"> & {
   /**
-   * What by. Absent: not at all.
+   * One of these. Absent: not split.
    *
    * @generated from oneof modash.v1.GroupBy.by
    */
   by: {
     /**
-     * A column of the events.
+     * A column of the usage events.
      *
      * @generated from field: modash.v1.Dimension dimension = 1;
      */
@@ -232,7 +233,7 @@ export type GroupBy = Message<"modash.v1.GroupBy"> & {
     case: "dimension";
   } | {
     /**
-     * The value of the tag of this name.
+     * The value of the tag of this name: 1 to 64 bytes.
      *
      * @generated from field: string tag = 2;
      */

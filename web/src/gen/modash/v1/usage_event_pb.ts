@@ -56,15 +56,15 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
   upstream: string;
 
   /**
-   * Wire dialect, for example "openai-chat", "anthropic-messages"; "unknown"
-   * where neither path nor shape told.
+   * Wire dialect, for example "openai-chat" or "anthropic-messages"; "unknown" if
+   * neither the path nor the body shows it.
    *
    * @generated from field: string dialect = 11;
    */
   dialect: string;
 
   /**
-   * What the caller asked the server to do.
+   * What the request asked for.
    *
    * @generated from field: modash.v1.Operation operation = 12;
    */
@@ -93,7 +93,7 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
   modelRequested?: string | undefined;
 
   /**
-   * The request asked for a streamed answer.
+   * Whether the request asked for a streamed response.
    *
    * @generated from field: bool stream = 16;
    */
@@ -320,15 +320,15 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
   upstreamCostUsd?: number | undefined;
 
   /**
-   * Until a connection to the upstream was at hand. Absent: never, or
-   * one was reused.
+   * Until a new connection to the upstream was established. Absent: never, or a
+   * connection was reused.
    *
    * @generated from field: google.protobuf.Duration connect = 70;
    */
   connect?: Duration | undefined;
 
   /**
-   * From the request being sent to the upstream's response head.
+   * From sending the request to the upstream's response head.
    *
    * @generated from field: google.protobuf.Duration upstream_head = 71;
    */
@@ -350,7 +350,7 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
   lastToken?: Duration | undefined;
 
   /**
-   * Until the last byte was handed to the client, or it left.
+   * Until the last byte was sent to the client, or the client disconnected.
    *
    * @generated from field: google.protobuf.Duration duration = 74;
    */
@@ -392,9 +392,9 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
   speedSource: SpeedSource;
 
   /**
-   * Until the request was being sent to the upstream, the last time that it was.
-   * Absent: never. For the proxy's own metrics and traces; analytics does not keep
-   * it.
+   * Until the request was sent to the upstream, counted from the last attempt.
+   * Absent: never. For the proxy's own metrics and traces; analytics does not
+   * keep it.
    *
    * @generated from field: google.protobuf.Duration upstream_sent = 80;
    */
@@ -480,7 +480,7 @@ export type LiveRequest = Message<"modash.v1.LiveRequest"> & {
   startedAt?: Timestamp | undefined;
 
   /**
-   * How far it is.
+   * How far the request is.
    *
    * @generated from field: modash.v1.RequestPhase phase = 4;
    */

@@ -1,0 +1,172 @@
+//! Messages as JSON schemas of their proto3 JSON form.
+
+use std::collections::BTreeMap;
+
+use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use serde_json::{Value, json};
+
+use crate::contract::Contract;
+
+/// Whether a message is sent or received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Request,
+    Answer,
+}
+
+/// Limits of arguments as JSON schema, which the contract has in its comments only.
+const LIMITS: [(&str, &str); 17] = [
+    ("Filter.client_keys", r#"{ "maxItems": 100 }"#),
+    ("Filter.dialects", r#"{ "maxItems": 100 }"#),
+    ("Filter.models", r#"{ "maxItems": 100 }"#),
+    ("Filter.operations", r#"{ "maxItems": 100 }"#),
+    ("Filter.outcomes", r#"{ "maxItems": 100 }"#),
+    ("Filter.sessions", r#"{ "maxItems": 100 }"#),
+    ("Filter.tags", r#"{ "maxProperties": 100 }"#),
+    (
+        "Filter.trace_ids",
+        r#"{ "maxItems": 100, "items": { "type": "string", "pattern": "^[0-9A-Fa-f]{32}$" } }"#,
+    ),
+    ("Filter.upstreams", r#"{ "maxItems": 100 }"#),
+    ("Filter.users", r#"{ "maxItems": 100 }"#),
+    ("GroupBy.tag", r#"{ "minLength": 1, "maxLength": 64 }"#),
+    ("ModelBreakdownRequest.limit", r#"{ "maximum": 1000 }"#),
+    ("RecentRequestsRequest.page_size", r#"{ "minimum": 1, "maximum": 100 }"#),
+    ("ThroughputTimeseriesRequest.bucket_seconds", r#"{ "maximum": 604800 }"#),
+    ("ThroughputTimeseriesRequest.top", r#"{ "maximum": 50 }"#),
+    ("UsageTimeseriesRequest.bucket_seconds", r#"{ "maximum": 604800 }"#),
+    ("UsageTimeseriesRequest.top", r#"{ "maximum": 50 }"#),
+];
+
+/// Arguments without a default; both are at least 1.
+const REQUIRED: [&str; 2] = ["RecentRequestsRequest.page", "RecentRequestsRequest.page_size"];
+
+/// Fields named above that the contract does not have.
+pub(crate) fn limits_of_no_field(contract: &Contract) -> Vec<&'static str> {
+    let messages = contract.files().flat_map(|file| file.messages().collect::<Vec<_>>());
+    let known: Vec<_> = messages
+        .flat_map(|message| message.fields().map(|field| name(&field)).collect::<Vec<_>>())
+        .collect();
+    let named = LIMITS.into_iter().map(|(field, _)| field).chain(REQUIRED);
+    named.filter(|field| !known.iter().any(|name| name == field)).collect()
+}
+
+/// The schemas that were needed so far, by name.
+pub(crate) struct Schemas<'a> {
+    contract: &'a Contract,
+    found: BTreeMap<String, Value>,
+    directions: BTreeMap<String, Direction>,
+}
+
+impl<'a> Schemas<'a> {
+    pub(crate) fn new(contract: &'a Contract) -> Self {
+        Self { contract, found: BTreeMap::new(), directions: BTreeMap::new() }
+    }
+
+    /// All of them.
+    pub(crate) fn into_all(self) -> BTreeMap<String, Value> {
+        self.found
+    }
+
+    /// A reference to the schema of a message, which is made if it is new.
+    pub(crate) fn message(&mut self, message: &MessageDescriptor, direction: Direction) -> Value {
+        let name = message.name().to_owned();
+        let reference = json!({ "$ref": format!("#/components/schemas/{name}") });
+        // Before its fields, because a message can contain itself.
+        if let Some(before) = self.directions.insert(name.clone(), direction) {
+            let same_in_both = message.fields().all(|field| field.supports_presence());
+            assert!(before == direction || same_in_both, "{name} has two forms: name it twice");
+            return reference;
+        }
+        let mut properties = BTreeMap::new();
+        let mut required = Vec::new();
+        for field in message.fields() {
+            let key = field.json_name().to_owned();
+            let always_there = direction == Direction::Answer && !field.supports_presence();
+            if always_there || REQUIRED.contains(&self::name(&field).as_str()) {
+                required.push(key.clone());
+            }
+            properties.insert(key, self.field(&field, direction));
+        }
+        let mut schema = json!({
+            "type": "object",
+            "description": self.contract.comment(message),
+            "properties": properties,
+        });
+        if !required.is_empty() {
+            schema["required"] = json!(required);
+        }
+        for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {
+            let names: Vec<_> = oneof.fields().map(|field| field.json_name().to_owned()).collect();
+            schema["not"] = json!({ "required": names });
+        }
+        self.found.insert(name, schema);
+        reference
+    }
+
+    fn field(&mut self, field: &FieldDescriptor, direction: Direction) -> Value {
+        let single = |schemas: &mut Self, kind: &Kind| schemas.single(kind, direction);
+        let mut schema = if field.is_map() {
+            json!({ "type": "object", "additionalProperties": { "type": "string" } })
+        } else if field.is_list() {
+            json!({ "type": "array", "items": single(self, &field.kind()) })
+        } else {
+            single(self, &field.kind())
+        };
+        if REQUIRED.contains(&name(field).as_str()) {
+            schema["minimum"] = json!(1);
+        }
+        for (_, limits) in LIMITS.iter().filter(|(limited, _)| *limited == name(field)) {
+            let limits: BTreeMap<String, Value> = serde_json::from_str(limits).unwrap();
+            limits.into_iter().for_each(|(key, value)| schema[key] = value);
+        }
+        schema["description"] = json!(self.contract.comment(field));
+        schema
+    }
+
+    fn single(&mut self, kind: &Kind, direction: Direction) -> Value {
+        match kind {
+            Kind::Message(message) => match message.full_name() {
+                "google.protobuf.Timestamp" => json!({ "type": "string", "format": "date-time" }),
+                "google.protobuf.Duration" => {
+                    json!({ "type": "string", "pattern": "^-?[0-9]+(\\.[0-9]+)?s$" })
+                }
+                _ => self.message(message, direction),
+            },
+            Kind::Enum(names) => self.enumeration(names),
+            Kind::Bool => json!({ "type": "boolean" }),
+            Kind::String => json!({ "type": "string" }),
+            Kind::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
+            Kind::Double | Kind::Float => json!({
+                "anyOf": [{ "type": "number" }, { "enum": ["NaN", "Infinity", "-Infinity"] }],
+            }),
+            Kind::Uint32 | Kind::Fixed32 => {
+                json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
+            }
+            Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
+                json!({ "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX })
+            }
+            Kind::Uint64 | Kind::Fixed64 => json!({ "type": "string", "pattern": "^[0-9]+$" }),
+            Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
+                json!({ "type": "string", "pattern": "^-?[0-9]+$" })
+            }
+        }
+    }
+
+    fn enumeration(&mut self, names: &EnumDescriptor) -> Value {
+        let values: Vec<_> = names.values().map(|value| value.name().to_owned()).collect();
+        let meanings = names
+            .values()
+            .map(|value| format!("- `{}`: {}", value.name(), self.contract.comment(&value)));
+        let meanings: Vec<_> = meanings.collect();
+        let description = format!("{}\n\n{}", self.contract.comment(names), meanings.join("\n"));
+        let schema = json!({ "type": "string", "enum": values, "description": description });
+        self.found.insert(names.name().to_owned(), schema);
+        json!({ "$ref": format!("#/components/schemas/{}", names.name()) })
+    }
+}
+
+/// Name of a field with its message.
+fn name(field: &FieldDescriptor) -> String {
+    format!("{}.{}", field.parent_message().name(), field.name())
+}
