@@ -4,6 +4,7 @@
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::Args;
+use modash_access::Access;
 use modash_runtime::{Checked, Count, ListenerLimits, Mistakes, Seconds, redact};
 use sqlx::postgres::PgConnectOptions;
 
@@ -102,6 +103,8 @@ pub struct AnalyticsConfig {
     pub listen: SocketAddr,
     /// Address of the admin server.
     pub admin_listen: SocketAddr,
+    /// Who may do what.
+    pub access: Access,
     /// Bounds of the connections of gRPC and grpc-web.
     pub limits: ListenerLimits,
     /// The database. `None` until somebody provides one; needed to bind.
@@ -231,6 +234,7 @@ impl AnalyticsSettings {
         Some(AnalyticsConfig {
             listen: listen?,
             admin_listen: admin_listen?,
+            access: Access::open(),
             limits: ListenerLimits {
                 connections: connections?.map(|count| count.0),
                 header_timeout: header_timeout?.0,

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use modash_access::Scope;
 use modash_proto::{
     Violations, is_trace_id,
     v1::{self, LiveRequest},
@@ -31,12 +32,23 @@ pub(crate) struct Filter {
     pub(crate) stream: Option<bool>,
     /// In lower case.
     pub(crate) traces: Option<Vec<String>>,
+    /// A scope narrowed it: what is not known to pass it must not be told.
+    pub(crate) scoped: bool,
 }
 
 impl Filter {
-    /// Checks a filter from the wire and notes what is wrong with it.
-    pub(crate) fn from_wire(wire: Option<v1::Filter>, violations: &mut Violations) -> Self {
-        let Some(wire) = wire else { return Self::default() };
+    /// Checks a filter from the wire, notes what is wrong with it, and narrows it to
+    /// what the caller sees. There is no other way to a filter.
+    pub(crate) fn from_wire(
+        wire: Option<v1::Filter>,
+        scope: &Scope,
+        violations: &mut Violations,
+    ) -> Self {
+        let filter = wire.map_or_else(Self::default, |wire| Self::checked(wire, violations));
+        filter.within(scope)
+    }
+
+    fn checked(wire: v1::Filter, violations: &mut Violations) -> Self {
         let mut texts = |field: &str, values: Vec<String>| {
             check_length(field, values.len(), violations);
             if values.iter().any(|value| value.contains('\0')) {
@@ -75,7 +87,28 @@ impl Filter {
             tags: (!wire.tags.is_empty()).then_some(wire.tags),
             stream: wire.stream,
             traces,
+            scoped: false,
         }
+    }
+
+    /// The requests that pass this filter and are in a scope.
+    fn within(mut self, scope: &Scope) -> Self {
+        if scope.is_everything() {
+            return self;
+        }
+        self.scoped = true;
+        narrow(&mut self.models, &scope.models);
+        narrow(&mut self.upstreams, &scope.upstreams);
+        narrow(&mut self.client_keys, &scope.client_keys);
+        for (name, value) in &scope.tags {
+            let tags = self.tags.get_or_insert_default();
+            let asked = tags.insert(name.clone(), value.clone());
+            if asked.is_some_and(|asked| asked != *value) {
+                // A request has one value of a tag, so none passes.
+                self.models = Some(Vec::new());
+            }
+        }
+        self
     }
 
     /// Whether it asks for a dimension of series.
@@ -198,6 +231,17 @@ fn traces(mut ids: Vec<String>, violations: &mut Violations) -> Option<Vec<Strin
         violations.add(FIELD, "must be 32 hexadecimal digits each, not all of them 0");
     }
     (!ids.is_empty()).then_some(ids)
+}
+
+/// Leaves what is allowed of what is asked for; an empty list lets none pass.
+fn narrow(asked: &mut Option<Vec<String>>, allowed: &[String]) {
+    if allowed.is_empty() {
+        return;
+    }
+    match asked {
+        Some(asked) => asked.retain(|value| allowed.contains(value)),
+        None => *asked = Some(allowed.to_vec()),
+    }
 }
 
 fn check_length(field: &str, length: usize, violations: &mut Violations) {

@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{live::Live, metrics::IngestMetrics, store::Store};
+use crate::{gate, live::Live, metrics::IngestMetrics, store::Store};
 
 mod commit;
 mod queue;
@@ -77,11 +77,12 @@ impl IngestService for Ingest {
         if self.shutdown.is_requested() {
             return Err(Status::unavailable("analytics is stopping; try again"));
         }
+        let pass = gate::pass(request.extensions())?;
         let (answers, receiver) = mpsc::channel(ANSWERS);
         let ingest = self.clone();
         self.streams.spawn(async move {
             ingest.metrics.streams.inc();
-            ingest.run_stream(request.into_inner(), answers).await;
+            ingest.run_stream(request.into_inner(), &pass, answers).await;
             ingest.metrics.streams.dec();
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))

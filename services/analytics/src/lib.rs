@@ -21,6 +21,7 @@ pub mod data;
 mod deadline;
 mod error;
 mod filter;
+mod gate;
 mod health;
 mod ingest;
 mod live;
@@ -214,6 +215,7 @@ impl Analytics {
             ConnectionCount::register(&context.metrics, &metrics::CONNECTIONS),
             ingest.clone(),
             queries,
+            self.config.access.clone(),
             stop_listening.clone().cancelled_owned(),
         ));
         let preparing = async {

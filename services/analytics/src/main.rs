@@ -4,6 +4,7 @@
 use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use modash_access::{AccessSettings, TokenCommand};
 use modash_analytics::{
     Analytics, AnalyticsConfig, AnalyticsSettings,
     data::{DataCommand, RollupsCommand},
@@ -25,6 +26,8 @@ struct Settings {
     process: ProcessSettings,
     #[command(flatten)]
     analytics: AnalyticsSettings,
+    #[command(flatten)]
+    access: AccessSettings,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -37,6 +40,9 @@ enum Command {
     /// Sums over requests
     #[command(subcommand)]
     Rollups(RollupsCommand),
+    /// Make, show or revoke the tokens of MODASH_TOKENS_FILE
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Ask the running process whether it is ready; for container images
     Healthcheck,
 }
@@ -46,6 +52,9 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(exit_code) => return exit_code,
     };
+    if let Some(Command::Token(command)) = settings.command {
+        return modash_access::run_command(PROGRAM, command, &settings.access);
+    }
     let mut mistakes = Mistakes::default();
     let needs_database = !matches!(settings.command, Some(Command::Healthcheck));
     mistakes.require(
@@ -60,7 +69,13 @@ fn main() -> ExitCode {
         command => (settings.process, command),
     };
     let process = process.check(&mut mistakes);
-    let analytics = settings.analytics.check(&mut mistakes);
+    let mut analytics = settings.analytics.check(&mut mistakes);
+    if let (Some(analytics), None) = (&mut analytics, &command) {
+        let listeners = [("MODASH_ANALYTICS_LISTEN", analytics.listen)];
+        if let Some(access) = settings.access.check(&listeners, &mut mistakes) {
+            analytics.access = access;
+        }
+    }
     match (&analytics, &command) {
         (Some(analytics), Some(Command::Data(command))) => command.check(analytics, &mut mistakes),
         (_, Some(Command::Rollups(command))) => command.check(&mut mistakes),
@@ -81,6 +96,7 @@ fn main() -> ExitCode {
             modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }
         Some(Command::Healthcheck) => healthcheck(&analytics),
+        Some(Command::Token(_)) => ExitCode::SUCCESS,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use modash_access::Scope;
 use modash_proto::v1::{
     CompletenessRequest, CompletenessResponse, Dimension, ModelBreakdownRequest,
     ModelBreakdownResponse, Outcome, RecentRequestsRequest, RecentRequestsResponse,
@@ -17,6 +18,7 @@ use tracing::Instrument as _;
 use crate::{
     deadline,
     error::{Failure, LimitedLog},
+    gate,
     live::Live,
     metrics::QueryMetrics,
     store::{self, Grouping, Store},
@@ -57,13 +59,13 @@ impl Queries {
         Self { store, live, metrics, timeout, log: LimitedLog::default() }
     }
 
-    /// Runs the work of a call within its deadline, counts it, and turns what
-    /// went wrong into a status.
+    /// Runs the work of a call, with what the caller sees, within its deadline; counts
+    /// it, and turns what went wrong into a status.
     async fn answer<Q, A, W>(
         &self,
         method: &'static str,
         request: Request<Q>,
-        work: impl FnOnce(Q) -> W,
+        work: impl FnOnce(Q, Scope) -> W,
     ) -> Result<Response<A>, Status>
     where
         W: Future<Output = Result<A, Failure>>,
@@ -73,7 +75,8 @@ impl Queries {
         // A statement is cancelled by the database just before.
         let limit = asked.min(self.timeout + Duration::from_millis(500));
         let span = trace::call(method, request.metadata().as_ref());
-        let work = Box::pin(work(request.into_inner()));
+        let scope = gate::scope(request.extensions())?;
+        let work = Box::pin(work(request.into_inner(), scope));
         let answer = tokio::time::timeout(limit, work)
             .instrument(span.clone())
             .await
@@ -103,23 +106,28 @@ impl AnalyticsService for Queries {
         &self,
         request: Request<UsageSummaryRequest>,
     ) -> Result<Response<UsageSummaryResponse>, Status> {
-        self.answer("UsageSummary", request, |request| self.answer_usage_summary(request)).await
+        self.answer("UsageSummary", request, |request, scope| {
+            self.answer_usage_summary(request, scope)
+        })
+        .await
     }
 
     async fn usage_timeseries(
         &self,
         request: Request<UsageTimeseriesRequest>,
     ) -> Result<Response<UsageTimeseriesResponse>, Status> {
-        self.answer("UsageTimeseries", request, |request| self.answer_usage_timeseries(request))
-            .await
+        self.answer("UsageTimeseries", request, |request, scope| {
+            self.answer_usage_timeseries(request, scope)
+        })
+        .await
     }
 
     async fn throughput_timeseries(
         &self,
         request: Request<ThroughputTimeseriesRequest>,
     ) -> Result<Response<ThroughputTimeseriesResponse>, Status> {
-        self.answer("ThroughputTimeseries", request, |request| {
-            self.answer_throughput_timeseries(request)
+        self.answer("ThroughputTimeseries", request, |request, scope| {
+            self.answer_throughput_timeseries(request, scope)
         })
         .await
     }
@@ -128,21 +136,30 @@ impl AnalyticsService for Queries {
         &self,
         request: Request<ModelBreakdownRequest>,
     ) -> Result<Response<ModelBreakdownResponse>, Status> {
-        self.answer("ModelBreakdown", request, |request| self.answer_model_breakdown(request)).await
+        self.answer("ModelBreakdown", request, |request, scope| {
+            self.answer_model_breakdown(request, scope)
+        })
+        .await
     }
 
     async fn recent_requests(
         &self,
         request: Request<RecentRequestsRequest>,
     ) -> Result<Response<RecentRequestsResponse>, Status> {
-        self.answer("RecentRequests", request, |request| self.answer_recent_requests(request)).await
+        self.answer("RecentRequests", request, |request, scope| {
+            self.answer_recent_requests(request, scope)
+        })
+        .await
     }
 
     async fn completeness(
         &self,
         request: Request<CompletenessRequest>,
     ) -> Result<Response<CompletenessResponse>, Status> {
-        self.answer("Completeness", request, |request| self.answer_completeness(request)).await
+        self.answer("Completeness", request, |request, scope| {
+            self.answer_completeness(request, scope)
+        })
+        .await
     }
 
     type SubscribeStream = subscribe::Decoded;

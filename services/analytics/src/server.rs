@@ -3,6 +3,7 @@
 
 use std::{future::Future, sync::Arc};
 
+use modash_access::Access;
 use modash_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
@@ -16,6 +17,7 @@ use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 
 use crate::{
+    gate::Gate,
     ingest::Ingest,
     query::{EncodedSubscribe, Queries},
 };
@@ -40,6 +42,7 @@ pub(crate) async fn serve(
     count: ConnectionCount,
     ingest: Ingest,
     queries: Queries,
+    access: Access,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let reflection = || {
@@ -62,6 +65,7 @@ pub(crate) async fn serve(
         .add_service(IngestServiceServer::new(ingest).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(EncodedSubscribe::new(queries, analytics))
         .into_axum_router()
+        .layer(Gate(access))
         // grpc-web is unwrapped before the services see it.
         .layer(GrpcWebLayer::new());
     listener.serve(router, count, stop).await;

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
+use modash_access::Access;
 use modash_runtime::{Checked, Count, ListenerLimits, Mistakes, Seconds};
 use url::Url;
 
@@ -72,6 +73,8 @@ pub struct GatewayConfig {
     pub listen: SocketAddr,
     /// Address of the admin listener.
     pub admin_listen: SocketAddr,
+    /// Who may do what.
+    pub access: Access,
     /// Bounds of the connections.
     pub limits: ListenerLimits,
     /// Where analytics is.
@@ -96,6 +99,7 @@ impl GatewayConfig {
         Self {
             listen,
             admin_listen,
+            access: Access::open(),
             limits: ListenerLimits::default(),
             analytics_url,
             cors_origins: Origins::default(),
@@ -143,6 +147,7 @@ impl GatewaySettings {
         Some(GatewayConfig {
             listen: listen?,
             admin_listen: admin?,
+            access: Access::open(),
             limits: ListenerLimits {
                 connections: connections?.map(|count| count.0),
                 header_timeout: header_timeout?.0,

@@ -1,8 +1,9 @@
-//! `GET /events`: live changes as server-sent events. One subscription at
-//! analytics feeds all streams; each stream folds for itself.
+//! `GET /events`: live changes as server-sent events. One subscription at analytics
+//! feeds all streams of callers who see the same; each stream folds for itself.
 
 mod fold;
 mod frame;
+mod hubs;
 mod live;
 mod log;
 mod outbox;
@@ -22,8 +23,9 @@ use axum::{
 use futures_util::StreamExt as _;
 use http::{
     HeaderName, Method, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
 };
+use modash_access::{Access, Pass};
 use modash_proto::v1::{LiveRequest, RequestStateUpdated, UsageUpdated};
 use prost_reflect::MessageDescriptor;
 use serde::Serialize;
@@ -45,7 +47,7 @@ use log::{Change, Event, Log, milliseconds_since_1970};
 use outbox::Outbox;
 use stream::{End, Stream};
 
-pub(crate) use source::run as follow;
+pub(crate) use hubs::Hubs;
 
 const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -58,7 +60,10 @@ const BUFFERED_EVENTS: usize = 64;
 /// A snapshot of a large installation is larger than gRPC's usual 4 MiB.
 const MAX_MESSAGE_BYTES: usize = 32 * 1024 * 1024;
 
-/// Feeds all streams. Clones share it.
+/// How often a stream looks whether its caller would still be let in.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Feeds the streams of one subscription. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Hub {
     shared: Arc<Shared>,
@@ -114,6 +119,23 @@ impl Hub {
         }
     }
 
+    /// A hub without events that counts with this one.
+    fn another(&self) -> Self {
+        let shared = &*self.shared;
+        let new = Self::new(shared.descriptor.clone(), shared.proxy_port, shared.metrics.clone());
+        let mut new = Arc::into_inner(new.shared).unwrap_or_else(|| unreachable!("it is new"));
+        new.places = shared.places.clone();
+        new.waiting_bytes = shared.waiting_bytes.clone();
+        Self { shared: Arc::new(new) }
+    }
+
+    /// Waits until analytics has told what is in flight.
+    async fn subscribed(&self) {
+        let mut newest = self.shared.newest.subscribe();
+        let subscribed = |_: &u64| self.shared.subscribed.load(Ordering::Relaxed);
+        let _ = newest.wait_for(subscribed).await;
+    }
+
     /// Bytes that wait for the clients of all streams.
     pub(crate) fn waiting_bytes(&self) -> Arc<AtomicUsize> {
         self.shared.waiting_bytes.clone()
@@ -143,8 +165,8 @@ impl Hub {
         let was_lost = !self.shared.subscribed.swap(true, Ordering::Relaxed);
         if was_lost {
             tracing::info!("live events arrive from analytics");
+            self.shared.metrics.subscribed.inc();
         }
-        self.shared.metrics.subscribed.set(1);
         if all_new {
             self.push(Change::Usage { requests: None, oldest_started_at: None });
         }
@@ -155,9 +177,9 @@ impl Hub {
 
     /// Analytics is gone, which every stream is told; whether it was there before.
     fn lost(&self) -> bool {
-        self.shared.metrics.subscribed.set(0);
         let was_subscribed = self.shared.subscribed.swap(false, Ordering::Relaxed);
         if was_subscribed {
+            self.shared.metrics.subscribed.dec();
             let (requests, live) = (Vec::new(), Some(false));
             self.push(Change::Requests { requests, truncated: false, snapshot: false, live });
         }
@@ -254,24 +276,32 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
             Status::invalid_argument(format!("this is {EVENT_STREAM}; Accept excludes it"));
         return error::response_with(StatusCode::NOT_ACCEPTABLE, &status);
     }
-    let Ok(place) = app.hub.shared.places.clone().try_acquire_owned() else {
+    let (hubs, pass) = (&app.hubs, request.extensions().get::<Pass>().cloned());
+    let Ok(place) = hubs.place() else {
         let text = format!("{MOST_STREAMS} streams are open already; try again later");
         return error::response(&Status::unavailable(text));
     };
-    let opening = app.hub.open(last_event_id(&request).as_deref());
-    let (out, frames) = Outbox::new(BUFFERED_EVENTS, &app.hub.shared.waiting_bytes);
-    for frame in [Some(Frame::retry()), app.hub.connected_frame(&opening)].into_iter().flatten() {
+    let followed = hubs.of(request.headers().get(AUTHORIZATION)).await;
+    let hub = followed.hub().clone();
+    let opening = hub.open(last_event_id(&request).as_deref());
+    let (out, frames) = Outbox::new(BUFFERED_EVENTS, &hub.shared.waiting_bytes);
+    for frame in [Some(Frame::retry()), hub.connected_frame(&opening)].into_iter().flatten() {
         // It is new and has room.
         let _ = out.send(frame);
     }
     let Opening { seq, fold, newest, .. } = opening;
-    let stream = Stream { hub: app.hub.clone(), seq, fold, newest, out };
+    let stream = Stream { hub, seq, fold, newest, out };
     let counted = Counted::new(&app.metrics.event_streams);
     tokio::spawn(async move {
         let _until_the_end = (place, counted);
-        if stream.run(app.shutdown).await == End::TooSlow {
+        let end = tokio::select! {
+            end = stream.run(app.shutdown) => end,
+            () = refused(&app.access, pass) => End::Refused,
+        };
+        if end == End::TooSlow {
             app.metrics.slow_readers.inc();
         }
+        followed.leave();
     });
     let headers = [
         (CONTENT_TYPE, EVENT_STREAM),
@@ -281,6 +311,14 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
     let frames =
         ReceiverStream::new(frames).map(|held| Ok::<_, std::convert::Infallible>(held.take().0));
     (headers, Body::from_stream(frames)).into_response()
+}
+
+/// Waits until a caller would not be let in any more.
+async fn refused(access: &Access, pass: Option<Pass>) {
+    let Some(pass) = pass else { return std::future::pending().await };
+    while access.renew(&pass).is_ok() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// From the header, which a browser sends by itself, or from the query.

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TE, TRAILER, TRANSFER_ENCODING,
-        UPGRADE,
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN, TE, TRAILER,
+        TRANSFER_ENCODING, UPGRADE,
     },
     request::Parts,
 };
@@ -26,8 +26,9 @@ use tracing::{Instrument as _, Span};
 use crate::{analytics, state::App, trace};
 
 /// Headers of one connection, and those that concern the gateway alone.
-const NOT_PASSED_ON: [HeaderName; 8] = [
+const NOT_PASSED_ON: [HeaderName; 9] = [
     CONNECTION,
+    COOKIE,
     HOST,
     ORIGIN,
     TE,

@@ -15,15 +15,17 @@ use http::{
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
         ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-        ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+        AUTHORIZATION, CONTENT_TYPE, ORIGIN, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
 };
-use tonic::Status;
+use modash_access::{Refusal, Role};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::Instrument as _;
 
 use crate::{
     body::{self, ReadToTheEnd},
-    error,
+    error, grpc_web,
     hosts::{Caller, caller, may_be_rebound},
     state::App,
     trace,
@@ -51,11 +53,14 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     let path = request.uri().path().to_owned();
     let surface = surface(&path);
     let headers = request.headers().clone();
-    let request = request.map(ReadToTheEnd::wrap);
+    let mut request = request.map(ReadToTheEnd::wrap);
     let caller = caller(&headers, request.uri(), &app.origins, &app.hosts);
     let mut response = match surface {
         Some(_) if is_refused(&app, &request, caller) => refused(&path),
         Some(_) if caller == Caller::Listed && is_preflight(&request) => preflight(),
+        Some(_) if let Err(refusal) = admit(&app, &mut request) => {
+            not_admitted(&path, &headers, &refusal)
+        }
         Some(_) => {
             let span = trace::request(&request);
             let response = run(&path, request, next).instrument(span.clone()).await;
@@ -98,6 +103,33 @@ fn refused(path: &str) -> Response {
          that may, MODASH_GATEWAY_ALLOWED_HOSTS the gateway's own names",
     );
     error::refusal(path, StatusCode::FORBIDDEN, &status)
+}
+
+/// Asks for a token that may read, and notes who calls. Analytics decides anew by the
+/// same header: here nobody is let in whom it would refuse.
+fn admit(app: &App, request: &mut Request) -> Result<(), Refusal> {
+    let header = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let pass = app.access.admit(header, Role::Read)?;
+    request.extensions_mut().insert(pass);
+    Ok(())
+}
+
+fn not_admitted(path: &str, headers: &HeaderMap, refusal: &Refusal) -> Response {
+    let (code, http) = if refusal.is_forbidden() {
+        (Code::PermissionDenied, StatusCode::FORBIDDEN)
+    } else {
+        (Code::Unauthenticated, StatusCode::UNAUTHORIZED)
+    };
+    let details = ErrorDetails::with_error_info(refusal.reason(), "modash", []);
+    let status = Status::with_error_details(code, refusal.to_string(), details);
+    if grpc_web::is_grpc_web(headers) {
+        return grpc_web::failure(headers.get(CONTENT_TYPE).cloned(), &status);
+    }
+    let mut response = error::refusal(path, http, &status);
+    if http == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 fn is_preflight(request: &Request) -> bool {

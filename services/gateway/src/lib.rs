@@ -97,7 +97,9 @@ impl Gateway {
         let mut parts = JoinSet::new();
         let admin = Admin { metrics, readiness, shutdown: shutdown.clone() };
         parts.spawn(admin.run(self.admin_listener));
-        parts.spawn(events::follow(app.hub.clone(), app.analytics.events()));
+        if app.access.is_open() {
+            parts.spawn(app.hubs.follow_shared());
+        }
 
         drop(ready);
         let stop = shutdown.token().cancelled_owned();
@@ -130,10 +132,13 @@ fn app(
         Some(folder) => assets::Assets::Folder(folder.clone()),
         None => assets::Assets::embedded(),
     };
+    let analytics = analytics::Analytics::new(&config.analytics_url)?;
+    let hubs = events::Hubs::new(hub, analytics.events());
     Ok(state::App {
         contract,
-        analytics: analytics::Analytics::new(&config.analytics_url)?,
-        hub,
+        analytics,
+        access: config.access.clone(),
+        hubs,
         assets: Arc::new(assets),
         origins: Arc::new(config.cors_origins.clone()),
         hosts: Arc::new(config.allowed_hosts.clone()),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use modash_access::AccessSettings;
 use modash_gateway::{Gateway, GatewaySettings};
 use modash_runtime::{Mistakes, ProcessSettings};
 
@@ -13,6 +14,8 @@ struct Settings {
     #[command(flatten)]
     gateway: GatewaySettings,
     #[command(flatten)]
+    access: AccessSettings,
+    #[command(flatten)]
     process: ProcessSettings,
 }
 
@@ -22,7 +25,13 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let mut mistakes = Mistakes::default();
-    let gateway = settings.gateway.check(&mut mistakes);
+    let mut gateway = settings.gateway.check(&mut mistakes);
+    if let Some(gateway) = &mut gateway {
+        let listeners = [("MODASH_GATEWAY_LISTEN", gateway.listen)];
+        if let Some(access) = settings.access.check(&listeners, &mut mistakes) {
+            gateway.access = access;
+        }
+    }
     let process = settings.process.check(&mut mistakes);
     let (Some(gateway), Some(process), true) = (gateway, process, mistakes.is_empty()) else {
         return mistakes.report("modash-gateway");

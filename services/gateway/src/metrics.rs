@@ -29,7 +29,7 @@ metric_table! {
             "Events made for /events";
         pub(crate) subscribed: Gauge<u64, AtomicU64> = Gauge::default(),
             gauge "modash_gateway_subscribed" []
-            "1 while live events arrive from analytics";
+            "Subscriptions through which live events arrive: one, or with tokens one for each token that reads";
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use modash_access::Access;
 use modash_runtime::Shutdown;
 use tokio::sync::Semaphore;
 
@@ -9,7 +10,7 @@ use crate::{
     analytics::Analytics,
     assets::Assets,
     contract::Contract,
-    events::Hub,
+    events::Hubs,
     hosts::{Hosts, Origins},
     metrics::GatewayMetrics,
 };
@@ -21,8 +22,10 @@ pub(crate) struct App {
     pub(crate) contract: Contract,
     /// The way to analytics.
     pub(crate) analytics: Analytics,
+    /// Who may do what.
+    pub(crate) access: Access,
     /// Live events of all streams.
-    pub(crate) hub: Hub,
+    pub(crate) hubs: Hubs,
     /// Files of the dashboard.
     pub(crate) assets: Arc<Assets>,
     /// Other sites that may use the gateway.

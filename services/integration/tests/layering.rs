@@ -12,16 +12,18 @@ use std::{
 use serde_json::Value;
 
 /// A crate and the members of the workspace that its code may use.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("modash-proto", &[]),
     ("modash-telemetry", &[]),
     ("modash-runtime", &["modash-telemetry"]),
+    ("modash-access", &["modash-runtime"]),
     ("modash-histogram", &[]),
     ("modash-http1", &[]),
     ("modash-metering", &["modash-histogram"]),
     (
         "modash-proxy",
         &[
+            "modash-access",
             "modash-histogram",
             "modash-http1",
             "modash-metering",
@@ -32,14 +34,21 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ),
     (
         "modash-analytics",
-        &["modash-histogram", "modash-proto", "modash-runtime", "modash-telemetry"],
+        &[
+            "modash-access",
+            "modash-histogram",
+            "modash-proto",
+            "modash-runtime",
+            "modash-telemetry",
+        ],
     ),
-    ("modash-gateway", &["modash-proto", "modash-runtime", "modash-telemetry"]),
+    ("modash-gateway", &["modash-access", "modash-proto", "modash-runtime", "modash-telemetry"]),
     ("modash-embedded-postgres", &[]),
     ("modash-simulator", &["modash-histogram", "modash-runtime"]),
     (
         "modash",
         &[
+            "modash-access",
             "modash-analytics",
             "modash-embedded-postgres",
             "modash-gateway",
@@ -50,7 +59,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "modash-simulator",
         ],
     ),
-    ("modash-test-support", &["modash-embedded-postgres", "modash-proto"]),
+    ("modash-test-support", &["modash-access", "modash-embedded-postgres", "modash-proto"]),
     ("modash-bench", &["modash-embedded-postgres", "modash-runtime", "modash-simulator"]),
     ("modash-integration", &["modash-embedded-postgres", "modash-proto", "modash-test-support"]),
 ];

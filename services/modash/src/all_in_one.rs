@@ -3,6 +3,7 @@
 
 use std::{future::Future, net::SocketAddr};
 
+use modash_access::{Role, TokenSource};
 use modash_analytics::Analytics;
 use modash_gateway::Gateway;
 use modash_proxy::Proxy;
@@ -14,7 +15,7 @@ use crate::{
     banner::Banner,
     client_key_secret,
     database::Database,
-    demo::{self, SimulatedServer},
+    demo::{self, DemoTokens, SimulatedServer},
     local_server,
 };
 
@@ -63,6 +64,15 @@ async fn run_services(
     let (gateway_context, analytics_context) = (part(0.1), part(0.2));
 
     let data_directory = config.database.data_directory;
+    let mut access = config.access;
+    let ingest = access.token_of_process("the proxy inside", Role::Ingest);
+    let demo_tokens = DemoTokens {
+        read: access.token_of_process("the demo", Role::Read),
+        ingest: ingest.clone(),
+    };
+    config.proxy.analytics_token = ingest.map(TokenSource::Token);
+    config.gateway.access = access.clone();
+    config.analytics.access = access;
     let analytics = Analytics::bind(config.analytics).await?;
     let analytics_address = analytics.address();
     let analytics_url = url(analytics_address);
@@ -116,7 +126,12 @@ async fn run_services(
         }
         .show();
         if config.demo {
-            demo::start_traffic(&url(proxy_address), analytics_url, demo_stop.clone())?;
+            demo::start_traffic(
+                &url(proxy_address),
+                analytics_url,
+                demo_tokens,
+                demo_stop.clone(),
+            )?;
         }
         std::future::pending().await
     };

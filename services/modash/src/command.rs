@@ -2,6 +2,7 @@
 //! database that `modash` itself would use.
 
 use clap::Subcommand;
+use modash_access::TokenCommand;
 use modash_analytics::{
     AnalyticsConfig,
     data::{DataCommand, RollupsCommand},
@@ -19,6 +20,9 @@ pub enum Command {
     /// Repair what is computed from stored requests
     #[command(subcommand)]
     Rollups(RollupsCommand),
+    /// Make, show or revoke the tokens of MODASH_TOKENS_FILE
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 impl Command {
@@ -27,6 +31,7 @@ impl Command {
         match self {
             Self::Data(command) => command.check(analytics, mistakes),
             Self::Rollups(command) => command.check(mistakes),
+            Self::Token(_) => {}
         }
     }
 
@@ -46,6 +51,7 @@ impl Command {
             match self {
                 Self::Data(command) => command.run(analytics, context).await,
                 Self::Rollups(command) => command.run(analytics, context).await,
+                Self::Token(_) => Ok(()),
             }
         };
         let result = tokio::select! {

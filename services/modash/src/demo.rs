@@ -5,6 +5,7 @@ mod day_before;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use modash_access::Token;
 use modash_runtime::Shutdown;
 use modash_simulator::{Simulator, SimulatorConfig, Traffic, TrafficConfig};
 use tokio::task::JoinHandle;
@@ -24,10 +25,18 @@ pub(crate) async fn start_server(shutdown: Shutdown) -> Result<SimulatedServer, 
     Ok(SimulatedServer { url: simulator.url(), task: tokio::spawn(simulator.run(shutdown)) })
 }
 
+/// What the demo shows to analytics, where that asks for tokens.
+#[derive(Debug, Clone)]
+pub(crate) struct DemoTokens {
+    pub(crate) read: Option<Token>,
+    pub(crate) ingest: Option<Token>,
+}
+
 /// Starts the simulated people, and at the first start records a day before.
 pub(crate) fn start_traffic(
     proxy: &str,
     analytics: String,
+    tokens: DemoTokens,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     // As busy as the day before, so that the charts of both fit together.
@@ -36,7 +45,7 @@ pub(crate) fn start_traffic(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     tokio::spawn(async move {
-        if let Err(error) = day_before::record(analytics, now).await {
+        if let Err(error) = day_before::record(analytics, tokens, now).await {
             tracing::warn!(%error, "the demo begins without a day before");
         }
         traffic.run(shutdown).await;

@@ -29,6 +29,9 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     match cli.command {
+        Some(Command::Token(command)) => {
+            modash_access::run_command("modash", command, cli.modash.access())
+        }
         None => serve(cli.modash, cli.process),
         Some(command) => run_command(command, cli.modash, cli.process),
     }

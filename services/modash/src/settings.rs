@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use modash_access::{Access, AccessSettings};
 use modash_analytics::{AnalyticsConfig, AnalyticsSettings};
 use modash_embedded_postgres::default_data_directory;
 use modash_gateway::{GatewayConfig, GatewaySettings};
@@ -35,6 +36,8 @@ pub struct Settings {
     gateway: GatewaySettings,
     #[command(flatten)]
     analytics: AnalyticsSettings,
+    #[command(flatten)]
+    access: AccessSettings,
 }
 
 /// Checked settings.
@@ -50,6 +53,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// Analytics.
     pub analytics: AnalyticsConfig,
+    /// Who may do what.
+    pub access: Access,
 }
 
 /// Where a private database is.
@@ -112,8 +117,23 @@ impl Settings {
         let demo = self.demo;
         let (proxy, gateway) =
             (self.proxy.clone().check(mistakes), self.gateway.clone().check(mistakes));
+        let access = self.access.clone();
         let (database, analytics) = self.check_data(mistakes)?;
-        Some(Config { demo, database, proxy: proxy?, gateway: gateway?, analytics })
+        let (proxy, gateway) = (proxy?, gateway?);
+        let listeners = [
+            // The dashboard is there too.
+            ("MODASH_PROXY_HOST", proxy.listen),
+            ("MODASH_GATEWAY_LISTEN", gateway.listen),
+            ("MODASH_ANALYTICS_LISTEN", analytics.listen),
+        ];
+        let access = access.check(&listeners, mistakes)?;
+        Some(Config { demo, database, proxy, gateway, analytics, access })
+    }
+
+    /// Those of access.
+    #[must_use]
+    pub fn access(&self) -> &AccessSettings {
+        &self.access
     }
 
     /// Checks those of the database and of analytics, which are all that a command

@@ -35,6 +35,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use modash_access::TokenSource;
 use modash_proto::{
     micros_from_duration, micros_from_timestamp, timestamp_from_micros,
     v1::{ReplicaStats, UsageEvent},
@@ -78,6 +79,7 @@ const LAST_REPORT_SHARE: f64 = 0.04;
 pub(crate) struct EmitConfig {
     pub(crate) replica_id: String,
     pub(crate) analytics: Vec<Url>,
+    pub(crate) analytics_token: Option<TokenSource>,
     /// Most events that are in memory only.
     pub(crate) events_in_memory: usize,
     /// `None`: in memory only.
@@ -93,6 +95,7 @@ pub(crate) struct Emitter {
     replica_id: String,
     process_started_at: prost_types::Timestamp,
     analytics: Vec<Url>,
+    analytics_token: Option<TokenSource>,
     cores: Vec<Arc<Shared>>,
     maker: Arc<EventMaker>,
     spool: Arc<SharedSpool>,
@@ -124,6 +127,7 @@ impl Emitter {
             replica_id: config.replica_id,
             process_started_at: SystemTime::now().into(),
             analytics: config.analytics,
+            analytics_token: config.analytics_token,
             cores,
             maker,
             spool: Arc::new(SharedSpool::new(Spool::new(WINDOW, config.events_in_memory))),

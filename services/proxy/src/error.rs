@@ -40,6 +40,10 @@ pub(crate) enum Refusal {
     NotAForwardProxy,
     /// The target and the upstream's base path make no valid target.
     BadTarget,
+    /// A name that may be a stranger's, on a port of this machine alone.
+    ForeignHost,
+    /// `..` leads out of the upstream's base path.
+    OutsideBasePath,
 }
 
 /// Why a 101 is no response.
@@ -114,9 +118,18 @@ impl Refusal {
                 "modash is not a forward proxy: use its address as the base URL, \
                  not as an HTTP proxy"
             }
+            Self::ForeignHost => {
+                "this proxy answers its own machine only, by localhost or an address; list other \
+                 names of it in MODASH_PROXY_ALLOWED_HOSTS"
+            }
+            Self::OutsideBasePath => {
+                "\"..\" in the request target leads out of the upstream's base path; send the path \
+                 without it"
+            }
             Self::BadTarget => "the request target is not valid behind the upstream's base path",
         };
-        Answer::error(400, "invalid_request", message)
+        let status = if self == Self::ForeignHost { 421 } else { 400 };
+        Answer::error(status, "invalid_request", message)
     }
 }
 

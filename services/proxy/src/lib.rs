@@ -28,7 +28,6 @@ mod trace_context;
 mod upstream;
 mod usage_event;
 mod vital;
-mod watched_files;
 
 use std::{collections::HashMap, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -56,9 +55,9 @@ use crate::{
 #[cfg(debug_assertions)]
 pub use fault::{break_metering_every, break_thread};
 pub use settings::{
-    AccessLogFormat, BaseUrl, ClientConfig, ForwardedHeaders, HttpVersion, ListenerTlsFiles,
-    PoolConfig, ProxyConfig, ProxySettings, Share, StreamUsage, TlsFiles, TraceContextMode,
-    UpstreamConfig,
+    AccessLogFormat, AllowedHosts, BaseUrl, ClientConfig, ForwardedHeaders, HttpVersion,
+    ListenerTlsFiles, PoolConfig, ProxyConfig, ProxySettings, Share, StreamUsage, TlsFiles,
+    TraceContextMode, UpstreamConfig,
 };
 pub use tls_files::TlsFileError;
 pub use vital::Death;
@@ -175,6 +174,7 @@ impl Proxy {
             EmitConfig {
                 replica_id: config.replica_id.clone(),
                 analytics: config.analytics.clone(),
+                analytics_token: config.analytics_token.clone(),
                 events_in_memory: config.spool_events,
                 log,
                 journal,
@@ -195,6 +195,7 @@ impl Proxy {
         let _stop = StopOnDrop(context.shutdown.clone());
         let (running, mut ended) = tokio::sync::mpsc::channel(1);
         let (deaths, mut died) = tokio::sync::mpsc::channel(1);
+        let hosts = config.listen.ip().is_loopback().then(|| config.allowed_hosts.clone());
         let aid = Arc::new(StreamUsageAid::new(config.stream_usage));
         for (number, (intake, shared)) in intakes.into_iter().zip(cores).enumerate() {
             let router = Router::new(
@@ -205,7 +206,8 @@ impl Proxy {
                 &config.upstream_config,
                 config.threads,
                 &shared.counters,
-            );
+            )
+            .under(hosts.clone());
             let core =
                 Arc::new(Core { router, tracing: tracing.clone(), aid: aid.clone(), shared });
             let thread = CoreThread {

@@ -1,11 +1,13 @@
 //! From a request head to where it goes: modash's own paths, the gateway, a
 //! named upstream, or the default one.
 
+mod inside;
+
 use std::sync::Arc;
 
 use crate::{
     counters::Counters,
-    settings::{BaseUrl, UpstreamConfig},
+    settings::{AllowedHosts, BaseUrl, UpstreamConfig},
     upstream::{Pool, Tls},
 };
 
@@ -17,6 +19,8 @@ pub(crate) struct Router {
     default: Upstream,
     named: Vec<Upstream>,
     gateway: Option<Arc<Pool>>,
+    /// Which names are answered; `None`: all.
+    hosts: Option<AllowedHosts>,
 }
 
 /// An LLM server.
@@ -31,6 +35,8 @@ pub(crate) enum Way<'a, 't> {
     Healthz,
     /// To the gateway, unmetered, with this target behind its base path.
     Gateway(&'a Arc<Pool>, &'t [u8]),
+    /// Nowhere: `..` leads out of the base path of an upstream.
+    Outside,
     /// To an LLM server. A target that does not begin with `/` gets one.
     Upstream(&'a Upstream, &'t [u8]),
 }
@@ -61,7 +67,18 @@ impl Router {
                 })
                 .collect(),
             gateway: gateway.map(gateway_pool),
+            hosts: None,
         }
+    }
+
+    /// Answers under these names only.
+    pub(crate) fn under(self, hosts: Option<AllowedHosts>) -> Self {
+        Self { hosts, ..self }
+    }
+
+    /// Whether a request with this `Host` is answered.
+    pub(crate) fn answers(&self, host: Option<&[u8]>) -> bool {
+        self.hosts.as_ref().zip(host).is_none_or(|(hosts, host)| hosts.allows(host))
     }
 
     /// All pools, to close what is old in them.
@@ -86,11 +103,20 @@ impl Router {
             if let Some(rest) = rest
                 && matches!(rest.first(), None | Some(b'?' | b'/'))
             {
-                return Way::Upstream(upstream, rest);
+                return to(upstream, rest);
             }
         }
-        Way::Upstream(&self.default, target)
+        to(&self.default, target)
     }
+}
+
+/// To an upstream, whose base path the rest of the target must not leave.
+fn to<'a, 't>(upstream: &'a Upstream, rest: &'t [u8]) -> Way<'a, 't> {
+    let path = rest.split(|byte| *byte == b'?').next().unwrap_or_default();
+    if !upstream.pool.base().base_path().is_empty() && !inside::stays_inside(path) {
+        return Way::Outside;
+    }
+    Way::Upstream(upstream, rest)
 }
 
 fn is_for_gateway(path: &str) -> bool {
@@ -136,10 +162,16 @@ mod tests {
             ("/openai?x=1", "openai ?x=1"),
             ("/openai", "openai "),
             ("/openaix/v1", "default /openaix/v1"),
+            ("/v1/../../x", "outside"),
+            ("/v1/%2e%2E/..?a=b", "outside"),
+            ("/v1?a=/../..", "default /v1?a=/../.."),
+            // Without a base path there is nothing to leave.
+            ("/openai/../x", "openai /../x"),
         ] {
             let text = |rest: &[u8]| String::from_utf8(rest.to_vec()).unwrap();
             let way = match router.way(target.as_bytes()) {
                 Way::Healthz => "healthz".to_owned(),
+                Way::Outside => "outside".to_owned(),
                 Way::Gateway(_, rest) => format!("gateway {}", text(rest)),
                 Way::Upstream(upstream, rest) => format!("{} {}", upstream.name, text(rest)),
             };

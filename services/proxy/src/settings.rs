@@ -1,6 +1,7 @@
 //! Settings of the proxy, and their checked form.
 
 mod access_log;
+mod allowed_hosts;
 mod base_url;
 mod clients;
 mod forwarded;
@@ -15,10 +16,12 @@ use std::{
 };
 
 use clap::Args;
+use modash_access::TokenSource;
 use modash_runtime::{Checked, Mistakes};
 use url::Url;
 
 pub use access_log::{AccessLogFormat, Share};
+pub use allowed_hosts::AllowedHosts;
 pub use base_url::BaseUrl;
 use base_url::named_upstreams;
 use clients::ClientSettings;
@@ -40,6 +43,11 @@ pub struct ProxySettings {
     #[arg(long, env = "MODASH_PROXY_HOST", default_value = "127.0.0.1")]
     proxy_host: Checked<IpAddr>,
 
+    /// Host names under which applications of this machine reach the proxy, separated
+    /// by commas. localhost, addresses and names without a dot need not be listed
+    #[arg(long, env = "MODASH_PROXY_ALLOWED_HOSTS", default_value = "")]
+    proxy_allowed_hosts: Checked<AllowedHosts>,
+
     /// LLM server that gets all requests not meant for a named upstream, with a
     /// base path if it has one: https://api.openai.com or
     /// http://127.0.0.1:8080/llm
@@ -60,6 +68,15 @@ pub struct ProxySettings {
     /// next one is tried when one cannot be reached
     #[arg(long, env = "MODASH_PROXY_ANALYTICS_URL", default_value = "http://127.0.0.1:4007")]
     proxy_analytics_url: Checked<AnalyticsUrls>,
+
+    /// File with the token of the role ingest that analytics asks for
+    #[arg(long, env = "MODASH_PROXY_ANALYTICS_TOKEN_FILE")]
+    proxy_analytics_token_file: Option<PathBuf>,
+
+    /// The same token itself; set it in the environment, since flags are seen in the
+    /// list of processes
+    #[arg(long, env = "MODASH_PROXY_ANALYTICS_TOKEN", hide_env_values = true)]
+    proxy_analytics_token: Option<String>,
 
     /// Address of /livez, /readyz and /metrics
     #[arg(long, env = "MODASH_PROXY_ADMIN_LISTEN", default_value = "127.0.0.1:4015")]
@@ -135,6 +152,8 @@ pub struct ProxyConfig {
     pub listen: SocketAddr,
     /// Where `/metrics` and the like are.
     pub admin_listen: SocketAddr,
+    /// Names under which it answers, where it listens on loopback.
+    pub allowed_hosts: AllowedHosts,
     /// Upstream of all paths without the name of another one. Must be set before
     /// the proxy can be bound.
     pub upstream: Option<BaseUrl>,
@@ -144,6 +163,8 @@ pub struct ProxyConfig {
     pub gateway: Option<BaseUrl>,
     /// Base URLs of analytics, tried in turn; at least one.
     pub analytics: Vec<Url>,
+    /// The token that is shown to analytics.
+    pub analytics_token: Option<TokenSource>,
     /// Forwarding threads; at least 1.
     pub threads: usize,
     /// Name of the replica; 1 to 128 bytes.
@@ -193,12 +214,19 @@ impl ProxySettings {
             "MODASH_PROXY_HOST",
             mistakes,
         );
+        let allowed_hosts = self.proxy_allowed_hosts.check("MODASH_PROXY_ALLOWED_HOSTS", mistakes);
         let upstream = Checked::check_optional(self.upstream_url, "UPSTREAM_URL", mistakes);
         let named = mistakes_of("MODASH_PROXY_UPSTREAMS", mistakes, || {
             named_upstreams(&self.proxy_upstreams)
         });
         let gateway = Checked::check_optional(self.gateway_url, "GATEWAY_URL", mistakes);
         let analytics = self.proxy_analytics_url.check("MODASH_PROXY_ANALYTICS_URL", mistakes);
+        let analytics_token = TokenSource::from_settings(
+            self.proxy_analytics_token.as_deref(),
+            self.proxy_analytics_token_file.as_deref(),
+        )
+        .map_err(|error| mistakes.add("MODASH_PROXY_ANALYTICS_TOKEN", error))
+        .ok();
         let admin = self.proxy_admin_listen.check("MODASH_PROXY_ADMIN_LISTEN", mistakes);
         let threads = self.proxy_threads.check("MODASH_PROXY_THREADS", mistakes);
         let upstream_config = self.upstreams.check(mistakes);
@@ -220,10 +248,12 @@ impl ProxySettings {
         Some(ProxyConfig {
             listen: SocketAddr::new(host?, port?),
             admin_listen: admin?,
+            allowed_hosts: allowed_hosts?,
             upstream: upstream?,
             named_upstreams: named?,
             gateway: gateway?,
             analytics: analytics?.0,
+            analytics_token: analytics_token?,
             threads: threads?.0,
             replica_id,
             upstream_config: upstream_config?,

@@ -11,7 +11,7 @@ use std::{
 /// The layers, lowest first, each with its modules. A module knows those of its own
 /// layer and of lower ones.
 const LAYERS: [(&str, &[&str]); 9] = [
-    ("ground", &["fault", "frames", "stream", "tls_files", "vital", "watched_files"]),
+    ("ground", &["fault", "frames", "stream", "tls_files", "vital"]),
     ("settings", &["settings"]),
     ("counters", &["counters"]),
     ("upstream", &["upstream"]),
@@ -25,7 +25,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
 /// Within a layer: a module and those of its layer that it may know, so that there are no
 /// circles.
 const WITHIN: [(&str, &[&str]); 10] = [
-    ("tls_files", &["watched_files"]),
+    ("request_facts", &["trace_context"]),
     ("exchange", &["client_key", "request_facts", "trace_context"]),
     ("usage_event", &["client_key", "exchange", "request_facts", "trace_context"]),
     ("asking", &["route"]),

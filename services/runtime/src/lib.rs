@@ -17,6 +17,7 @@ mod readiness;
 mod server;
 mod settings;
 mod shutdown;
+mod watched_files;
 
 pub use admin::Admin;
 pub use file_limit::{FileShare, raise_file_limit, reserved_files};
@@ -28,3 +29,4 @@ pub use readiness::{Hold, Readiness};
 pub use server::{BoundedListener, ConnectionCount, ListenerLimits};
 pub use settings::{Checked, Count, Mistakes, Seconds, Switch, USAGE_EXIT_CODE, parse, redact};
 pub use shutdown::Shutdown;
+pub use watched_files::WatchedFiles;

@@ -7,6 +7,7 @@
 //! - [`raw`]: HTTP/1.1 by the byte, and the recorded exchanges on a line.
 //! - [`event`]: usage events that can be stored as they are.
 //! - [`OtlpReceiver`]: takes traces and metrics by OTLP.
+//! - [`TokensFile`]: tokens that can be added and revoked.
 //! - [`eventually`]: patience for what happens soon, but not at once.
 
 mod answer;
@@ -18,6 +19,7 @@ mod otlp;
 pub mod raw;
 mod received;
 mod relay;
+mod tokens_file;
 mod upstream;
 
 pub use answer::Answer;
@@ -28,4 +30,5 @@ pub use gate::Gate;
 pub use otlp::{OtlpProtocol, OtlpReceiver, OtlpSpan};
 pub use received::Received;
 pub use relay::{Relay, Target};
+pub use tokens_file::TokensFile;
 pub use upstream::FakeUpstream;

@@ -9,6 +9,7 @@ use std::{fs::File, io, path::PathBuf};
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use futures_util::TryStreamExt as _;
+use modash_access::Scope;
 use modash_proto::{TimeRange, Violations, v1};
 use modash_runtime::Mistakes;
 
@@ -122,7 +123,7 @@ pub(super) async fn run(store: &Store, options: &ExportOptions) -> Result<(), Da
         outcomes: options.outcomes.iter().map(|outcome| *outcome as i32).collect(),
         ..v1::Filter::default()
     };
-    let filter = Filter::from_wire(Some(filter), &mut Violations::default());
+    let filter = Filter::from_wire(Some(filter), &Scope::default(), &mut Violations::default());
     let range = TimeRange {
         start: options.from.unwrap_or(DateTime::<Utc>::UNIX_EPOCH),
         end: options.to.unwrap_or_else(Utc::now),

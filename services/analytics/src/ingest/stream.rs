@@ -4,6 +4,7 @@
 use std::{collections::HashMap, ops::ControlFlow, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use modash_access::Pass;
 use modash_proto::{
     MAX_EVENTS_PER_BATCH, clean_text, duration_from_micros, micros_from_timestamp,
     v1::{
@@ -71,12 +72,13 @@ impl Ingest {
     pub(super) async fn run_stream(
         &self,
         mut incoming: Streaming<StreamUsageRequest>,
+        pass: &Pass,
         answers: Answers,
     ) {
         let (awaited, acknowledge) = mpsc::channel(UNACKNOWLEDGED_BATCHES);
         let acknowledging = acknowledge_in_order(acknowledge, answers.clone());
         let taking_in = async {
-            let taken = self.take_in(&mut incoming, awaited, answers.clone());
+            let taken = self.take_in(&mut incoming, pass, awaited, answers.clone());
             tokio::select! {
                 result = taken => result,
                 () = self.shutdown.requested() => {
@@ -95,6 +97,7 @@ impl Ingest {
     async fn take_in(
         &self,
         incoming: &mut Streaming<StreamUsageRequest>,
+        pass: &Pass,
         awaited: mpsc::Sender<Awaited>,
         answers: Answers,
     ) -> Result<(), Status> {
@@ -102,6 +105,12 @@ impl Ingest {
         let mut hello = check_hello(hello)?;
         clean_text(&mut hello.replica_id, MAX_REPLICA_ID);
         clean_text(&mut hello.version, MAX_VERSION);
+        if !pass.may_send_for(&hello.replica_id) {
+            return Err(Status::permission_denied(format!(
+                "hello.replica_id: the token {} is bound to other replicas",
+                pass.name().unwrap_or_default()
+            )));
+        }
         tracing::info!(
             replica = hello.replica_id,
             version = hello.version,

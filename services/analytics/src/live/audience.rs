@@ -19,6 +19,9 @@ use crate::{
     store::Row,
 };
 
+/// To whole hours: when exactly requests of others began is told to nobody.
+const MICROSECONDS_OF_AN_HOUR: i64 = 3_600_000_000;
+
 /// The readers of one filter.
 #[derive(Debug)]
 pub(super) struct Audience {
@@ -139,11 +142,17 @@ impl Audiences {
         }
     }
 
-    /// Notes commits of which only the number is known: everybody is told.
+    /// Notes commits of which only the number is known: everybody is told. Readers with
+    /// a scope learn that there was something, not how much.
     pub(super) fn tell_commits(&mut self, commits: Commits) {
         let Some(oldest) = commits.oldest_started_at else { return };
         for audience in self.by_id.values_mut().filter(|audience| audience.topics.usage) {
-            audience.note(|pending| pending.add_usage(commits.requests, oldest));
+            let (requests, oldest) = if audience.filter.scoped {
+                (0, oldest - oldest.rem_euclid(MICROSECONDS_OF_AN_HOUR))
+            } else {
+                (commits.requests, oldest)
+            };
+            audience.note(|pending| pending.add_usage(requests, oldest));
         }
     }
 }

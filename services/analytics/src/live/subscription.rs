@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::Stream;
+use modash_access::Scope;
 use modash_proto::{
     Violations,
     v1::{
@@ -82,11 +83,12 @@ impl Live {
     pub(crate) fn subscribe(
         self: &Arc<Self>,
         request: SubscribeRequest,
+        scope: &Scope,
         deadline: Option<Duration>,
         open: Gauge,
     ) -> Result<Subscription, Status> {
         let mut violations = Violations::default();
-        let filter = Filter::from_wire(request.filter, &mut violations);
+        let filter = Filter::from_wire(request.filter, scope, &mut violations);
         let topics = Topics::from_wire(&request.topics);
         if topics.is_none() {
             violations.add("topics", "has one that is not known to this version");

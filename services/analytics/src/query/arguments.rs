@@ -3,6 +3,7 @@
 
 use chrono::Utc;
 use chrono_tz::Tz;
+use modash_access::Scope;
 use modash_proto::{
     TimeRange, Violations,
     v1::{self, Dimension, group_by::By},
@@ -31,11 +32,12 @@ pub(super) struct Split {
 }
 
 impl Arguments {
-    /// Checks what all queries have.
+    /// Checks what all queries have, and narrows them to what the caller sees.
     pub(super) fn new(
         range: Option<&v1::TimeRange>,
         filter: Option<v1::Filter>,
         time_zone: &str,
+        scope: &Scope,
     ) -> Self {
         let mut violations = Violations::default();
         let range = TimeRange::from_wire(range, Utc::now())
@@ -48,7 +50,7 @@ impl Arguments {
                 name.parse::<Tz>().map_err(|_| "must be an IANA name such as Europe/Berlin"),
             ),
         };
-        let filter = Filter::from_wire(filter, &mut violations);
+        let filter = Filter::from_wire(filter, scope, &mut violations);
         Self { range, zone, filter, violations }
     }
 

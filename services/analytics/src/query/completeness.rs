@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use modash_access::Scope;
 use modash_proto::{
     micros_from_timestamp, timestamp_from_micros,
     v1::{
@@ -11,6 +12,8 @@ use modash_proto::{
         ReplicaStats,
     },
 };
+
+use tonic::Status;
 
 use super::Queries;
 use crate::{error::Failure, store::RunRow};
@@ -28,7 +31,13 @@ impl Queries {
     pub(super) async fn answer_completeness(
         &self,
         CompletenessRequest {}: CompletenessRequest,
+        scope: Scope,
     ) -> Result<CompletenessResponse, Failure> {
+        if !scope.is_everything() {
+            let text =
+                "completeness counts the requests of all; a token with a scope may not see it";
+            return Err(Status::permission_denied(text).into());
+        }
         let (runs, now) = (self.store.replica_runs().await?, Utc::now());
         Ok(CompletenessResponse {
             now: Some(timestamp_from_micros(now.timestamp_micros())),

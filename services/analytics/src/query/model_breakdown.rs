@@ -3,6 +3,7 @@
 use std::{cmp::Reverse, collections::HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use modash_access::Scope;
 use modash_proto::{
     TimeRange, timestamp_from_micros,
     v1::{self, Dimension, ModelBreakdownRequest, ModelBreakdownResponse, ModelOrder},
@@ -30,9 +31,10 @@ impl Queries {
     pub(super) async fn answer_model_breakdown(
         &self,
         request: ModelBreakdownRequest,
+        scope: Scope,
     ) -> Result<ModelBreakdownResponse, Failure> {
         let mut arguments =
-            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone);
+            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone, &scope);
         let limit = arguments.limit("limit", request.limit, 100, 1_000);
         let order = ModelOrder::try_from(request.order).unwrap_or_else(|_| {
             arguments.violations.add("order", "is not known to this version");

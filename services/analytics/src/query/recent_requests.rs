@@ -1,6 +1,7 @@
 //! Single requests, newest first: by page number, or after the last one seen.
 
 use chrono::{DateTime, Utc};
+use modash_access::Scope;
 use modash_proto::{
     micros_from_timestamp,
     v1::{RecentRequestsRequest, RecentRequestsResponse, UsageEvent},
@@ -24,8 +25,9 @@ impl Queries {
     pub(super) async fn answer_recent_requests(
         &self,
         request: RecentRequestsRequest,
+        scope: Scope,
     ) -> Result<RecentRequestsResponse, Failure> {
-        let mut arguments = Arguments::new(request.range.as_ref(), request.filter, "");
+        let mut arguments = Arguments::new(request.range.as_ref(), request.filter, "", &scope);
         if request.page == 0 {
             arguments.violations.add("page", "must be at least 1");
         }

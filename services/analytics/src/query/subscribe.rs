@@ -25,7 +25,7 @@ use tonic::{
 use tracing::Span;
 
 use super::Queries;
-use crate::{deadline, live::Subscription, trace};
+use crate::{deadline, gate, live::Subscription, trace};
 
 /// Path of the method.
 const SUBSCRIBE: &str = "/modash.v1.AnalyticsService/Subscribe";
@@ -78,7 +78,8 @@ impl Queries {
     ) -> Result<Subscription, Status> {
         let deadline = deadline::from_metadata(request.metadata());
         let open = self.metrics.subscribers.clone();
-        self.live.subscribe(request.into_inner(), deadline, open)
+        let scope = gate::scope(request.extensions())?;
+        self.live.subscribe(request.into_inner(), &scope, deadline, open)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use modash_access::Scope;
 use modash_histogram::Histogram;
 use modash_proto::{
     TimeRange,
@@ -29,9 +30,10 @@ impl Queries {
     pub(super) async fn answer_throughput_timeseries(
         &self,
         request: ThroughputTimeseriesRequest,
+        scope: Scope,
     ) -> Result<ThroughputTimeseriesResponse, Failure> {
         let mut arguments =
-            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone);
+            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone, &scope);
         let split = arguments.split(request.bucket_seconds, request.group_by, request.top);
         let (range, filter, Split { grid, grouping, top }) = arguments.finish(split)?;
         let mut snapshot = self.store.snapshot().await?;

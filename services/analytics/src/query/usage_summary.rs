@@ -1,6 +1,7 @@
 //! Totals and percentiles of a range, and of the range before.
 
 use chrono::Datelike as _;
+use modash_access::Scope;
 use modash_proto::{
     TimeRange,
     v1::{UsageSummaryRequest, UsageSummaryResponse},
@@ -17,9 +18,10 @@ impl Queries {
     pub(super) async fn answer_usage_summary(
         &self,
         request: UsageSummaryRequest,
+        scope: Scope,
     ) -> Result<UsageSummaryResponse, Failure> {
         let mut arguments =
-            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone);
+            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone, &scope);
         let starts_too_early = |range: TimeRange| range.previous().start.year() < 1;
         if request.compare_previous && arguments.range().is_some_and(starts_too_early) {
             arguments

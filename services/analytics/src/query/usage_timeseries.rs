@@ -1,5 +1,6 @@
 //! Requests and tokens over time, as columns; buckets without requests are 0.
 
+use modash_access::Scope;
 use modash_proto::v1::{UsageSeries, UsageTimeseriesRequest, UsageTimeseriesResponse};
 
 use super::{
@@ -17,9 +18,10 @@ impl Queries {
     pub(super) async fn answer_usage_timeseries(
         &self,
         request: UsageTimeseriesRequest,
+        scope: Scope,
     ) -> Result<UsageTimeseriesResponse, Failure> {
         let mut arguments =
-            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone);
+            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone, &scope);
         let split = arguments.split(request.bucket_seconds, request.group_by, request.top);
         let (range, filter, Split { grid, grouping, top }) = arguments.finish(split)?;
         let mut snapshot = self.store.snapshot().await?;

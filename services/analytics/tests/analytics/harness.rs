@@ -7,6 +7,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use modash_access::Access;
 use modash_analytics::{Analytics, AnalyticsConfig, Error, RollupDays};
 use modash_proto::{
     timestamp_from_micros,
@@ -44,6 +45,7 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
     AnalyticsConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        access: Access::open(),
         limits: modash_analytics::default_limits(),
         database_url: Some(database_url.parse().unwrap()),
         read_database_url: None,

@@ -1,15 +1,16 @@
-//! The one subscription behind all streams: follows analytics, and after every
+//! The subscription behind the streams of a hub: follows analytics, and after every
 //! loss comes back by itself and tells the streams to look again.
 
 use std::time::Duration;
 
+use http::{HeaderValue, header::AUTHORIZATION};
 use modash_proto::v1::{
     Connected, SubscribeRequest, SubscribeResponse,
     analytics_service_client::AnalyticsServiceClient, subscribe_response::Message,
 };
 use rand::Rng as _;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Request, Status, Streaming, metadata::MetadataMap, transport::Channel};
 
 use super::Hub;
 
@@ -29,14 +30,14 @@ enum End {
     Lost(Status),
 }
 
-/// Follows analytics for ever.
-pub(crate) async fn run(hub: Hub, channel: Channel) {
+/// Follows analytics for ever, showing this `authorization` header.
+pub(super) async fn run(hub: Hub, channel: Channel, authorization: Option<HeaderValue>) {
     let mut pause = FIRST_PAUSE;
     let mut reported = false;
     let mut resync = false;
     loop {
         let before = Instant::now();
-        match follow(&hub, &channel, resync).await {
+        match follow(&hub, &channel, authorization.as_ref(), resync).await {
             End::Resync => resync = true,
             End::Lost(status) => {
                 resync = false;
@@ -61,10 +62,18 @@ pub(crate) async fn run(hub: Hub, channel: Channel) {
 }
 
 /// One subscription from its beginning to its end.
-async fn follow(hub: &Hub, channel: &Channel, resync: bool) -> End {
+async fn follow(
+    hub: &Hub,
+    channel: &Channel,
+    authorization: Option<&HeaderValue>,
+    resync: bool,
+) -> End {
     let mut client = AnalyticsServiceClient::new(channel.clone())
         .max_decoding_message_size(super::MAX_MESSAGE_BYTES);
-    let opened = timeout(SILENCE, client.subscribe(SubscribeRequest::default())).await;
+    let mut request = Request::new(SubscribeRequest::default());
+    let headers = authorization.map(|value| (AUTHORIZATION, value.clone())).into_iter().collect();
+    *request.metadata_mut() = MetadataMap::from_headers(headers);
+    let opened = timeout(SILENCE, client.subscribe(request)).await;
     let mut messages = match opened {
         Ok(Ok(response)) => response.into_inner(),
         Ok(Err(status)) => return End::Lost(status),

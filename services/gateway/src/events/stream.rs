@@ -23,6 +23,8 @@ pub(crate) enum End {
     TooSlow,
     /// The gateway stops.
     Stopped,
+    /// The caller's token has ended.
+    Refused,
 }
 
 /// A stream that was opened.

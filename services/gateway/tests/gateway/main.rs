@@ -2,6 +2,8 @@
 //! behind it.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod assets;
 #[cfg(test)]
 mod clients;

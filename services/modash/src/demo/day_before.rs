@@ -1,6 +1,7 @@
 //! A simulated day before the demo began, so that there is something to look
 //! back on. It goes the way of all events: by gRPC into analytics.
 
+use modash_access::Token;
 use modash_histogram::Histogram;
 use modash_proto::{
     MAX_EVENTS_PER_BATCH, duration_from_micros, timestamp_from_micros,
@@ -12,7 +13,9 @@ use modash_proto::{
     },
 };
 use rand::{Rng, SeedableRng as _, rngs::StdRng};
-use tonic::{Status, transport::Channel};
+use tonic::{Request, Status, transport::Channel};
+
+use super::DemoTokens;
 
 const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
 
@@ -81,16 +84,28 @@ const fn habit(
     }
 }
 
+/// A call that shows a token, if one is needed.
+#[allow(clippy::result_large_err, reason = "the status is the error of the caller")]
+fn with_token<T>(message: T, token: Option<&Token>) -> Result<Request<T>, Status> {
+    let mut request = Request::new(message);
+    if let Some(token) = token {
+        let value = format!("Bearer {}", token.expose()).parse();
+        let value = value.map_err(|_| Status::internal("the token is no header value"))?;
+        request.metadata_mut().insert("authorization", value);
+    }
+    Ok(request)
+}
+
 /// Records the day before `now` (microseconds since 1970), unless something is
 /// recorded already.
-pub(super) async fn record(analytics: String, now: i64) -> Result<(), Status> {
+pub(super) async fn record(analytics: String, tokens: DemoTokens, now: i64) -> Result<(), Status> {
     let connect = Channel::from_shared(analytics)
         .map_err(|error| Status::internal(error.to_string()))?
         .connect()
         .await;
     let channel = connect.map_err(|error| Status::unavailable(error.to_string()))?;
     let summary = AnalyticsServiceClient::new(channel.clone())
-        .usage_summary(UsageSummaryRequest::default())
+        .usage_summary(with_token(UsageSummaryRequest::default(), tokens.read.as_ref())?)
         .await?
         .into_inner();
     if summary.requests > 0 {
@@ -121,7 +136,10 @@ pub(super) async fn record(analytics: String, now: i64) -> Result<(), Status> {
         tokio_stream::iter(messages.collect::<Vec<_>>()),
         tokio_stream::pending(),
     );
-    let mut answers = IngestServiceClient::new(channel).stream_usage(messages).await?.into_inner();
+    let mut answers = IngestServiceClient::new(channel)
+        .stream_usage(with_token(messages, tokens.ingest.as_ref())?)
+        .await?
+        .into_inner();
     while let Some(answer) = answers.message().await? {
         if let Some(modash_proto::v1::stream_usage_response::Message::Ack(ack)) = answer.message
             && ack.sequence >= count

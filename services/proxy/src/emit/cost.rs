@@ -50,6 +50,7 @@ fn an_event_from_the_begin_of_its_request_to_its_acknowledgement() {
     let file = journal.clone();
     let config = EmitConfig {
         replica_id: "replica-1".to_owned(),
+        analytics_token: None,
         analytics: Vec::new(),
         events_in_memory: 100_000,
         log: Some(log.clone()),

@@ -49,6 +49,8 @@ enum StreamError {
     ConnectTimeout,
     #[error("{}: {}", .0.code().description(), .0.message())]
     Status(#[from] Status),
+    #[error("{0}")]
+    Token(String),
     #[error("analytics closed the stream")]
     Closed,
     #[error(transparent)]
@@ -116,6 +118,10 @@ struct UsageStream {
 async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamError> {
     let channel =
         timeout(KEEP_ALIVE, connect(url)).await.map_err(|_| StreamError::ConnectTimeout)??;
+    let authorization = match &emitter.analytics_token {
+        Some(source) => Some(source.authorization().map_err(StreamError::Token)?),
+        None => None,
+    };
     let (up, messages) = mpsc::channel(8);
     let place = emitter.spool().rewind();
     let hello = Hello {
@@ -126,7 +132,7 @@ async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamEr
     };
     // The channel is new and empty, so this cannot wait.
     let _ = up.send(request(Say::Hello(hello))).await;
-    let down = wire::open(channel, ReceiverStream::new(messages)).await?;
+    let down = wire::open(channel, ReceiverStream::new(messages), authorization).await?;
     Ok(UsageStream {
         emitter: emitter.clone(),
         place,

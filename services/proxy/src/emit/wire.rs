@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use modash_proto::v1::{Hello, LiveUpdate, Refusal, ReplicaStats, StreamUsageResponse};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming, metadata::AsciiMetadataValue, transport::Channel};
 use tonic_prost::ProstCodec;
 
 /// The contract's method.
@@ -44,16 +44,26 @@ pub(super) struct Batch {
     pub(super) traceparent: String,
 }
 
-/// Opens a stream, which says what comes from the channel.
+/// Opens a stream, which says what comes from the channel; `authorization` is the
+/// header of that name.
 pub(super) async fn open(
     channel: Channel,
     requests: ReceiverStream<Request>,
+    authorization: Option<String>,
 ) -> Result<Streaming<StreamUsageResponse>, Status> {
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let codec = ProstCodec::<Request, StreamUsageResponse>::default();
     let method = http::uri::PathAndQuery::from_static(METHOD);
-    let response = client.streaming(tonic::Request::new(requests), method, codec).await?;
+    let mut request = tonic::Request::new(requests);
+    if let Some(authorization) = authorization {
+        let mut value: AsciiMetadataValue = authorization
+            .parse()
+            .map_err(|_| Status::unauthenticated("the token is no header value"))?;
+        value.set_sensitive(true);
+        request.metadata_mut().insert("authorization", value);
+    }
+    let response = client.streaming(request, method, codec).await?;
     Ok(response.into_inner())
 }
 

@@ -3,6 +3,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use modash_runtime::WatchedFiles;
 use rustls::{
     RootCertStore, ServerConfig, crypto::ring, server::WebPkiClientVerifier,
     server::danger::ClientCertVerifier,
@@ -11,7 +12,6 @@ use rustls::{
 use crate::{
     settings::ListenerTlsFiles,
     tls_files::{TlsFileError, add_authorities, certificates, private_key},
-    watched_files::Watched,
 };
 
 const CERTIFICATE: &str = "MODASH_PROXY_TLS_CERT_FILE";
@@ -19,7 +19,7 @@ const KEY: &str = "MODASH_PROXY_TLS_KEY_FILE";
 const CLIENT_AUTHORITIES: &str = "MODASH_PROXY_TLS_CLIENT_CA_FILE";
 
 /// TLS with clients, shared by all cores.
-pub(crate) struct ListenerTls(Watched<Arc<ServerConfig>>);
+pub(crate) struct ListenerTls(WatchedFiles<Arc<ServerConfig>>);
 
 impl ListenerTls {
     /// What the files say.
@@ -27,7 +27,7 @@ impl ListenerTls {
         let paths = [Some(&files.certificate), Some(&files.key), files.client_authorities.as_ref()];
         let paths = paths.into_iter().flatten().cloned().collect();
         let read = move || read(&files).map(Arc::new);
-        Watched::new("the certificates for clients", paths, read).map(Self)
+        WatchedFiles::new("the certificates for clients", paths, read).map(Self)
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {

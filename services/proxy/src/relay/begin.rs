@@ -79,6 +79,9 @@ impl Relay {
             Counters::add(&self.core.shared.counters.refused);
             refusal.answer()
         };
+        if !self.core.router.answers(lines.value(head, "host")) {
+            return Err(refuse(Refusal::ForeignHost));
+        }
         let target = read.target.of(head);
         let way = match read.form {
             TargetForm::Origin => self.core.router.way(target),
@@ -91,6 +94,7 @@ impl Relay {
             Way::Healthz => {
                 return Err(Answer::ok());
             }
+            Way::Outside => return Err(refuse(Refusal::OutsideBasePath)),
             Way::Gateway(pool, rest) => (pool, Arc::from("gateway"), None, rest, None),
             Way::Upstream(upstream, rest) => {
                 let host = upstream.pool.base().host_header().as_bytes();

@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use modash_runtime::WatchedFiles;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, RootCertStore, pki_types::ServerName,
 };
@@ -17,12 +18,11 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::{
     settings::TlsFiles,
     tls_files::{TlsFileError, add_authorities, certificates, private_key},
-    watched_files::Watched,
 };
 
 /// TLS for upstreams, shared by all of them and by all cores.
 #[derive(Clone)]
-pub(crate) struct Tls(Arc<Watched<Configs>>);
+pub(crate) struct Tls(Arc<WatchedFiles<Configs>>);
 
 /// The two differ in what they offer; sessions of one are good for the other.
 #[derive(Clone)]
@@ -35,7 +35,8 @@ impl Tls {
     /// With the system's certificate authorities, and what the files say.
     pub(crate) fn new(files: TlsFiles) -> Result<Self, TlsFileError> {
         let paths: Vec<_> = paths(&files).map(Path::to_owned).collect();
-        let watched = Watched::new("the certificates for upstreams", paths, move || read(&files));
+        let watched =
+            WatchedFiles::new("the certificates for upstreams", paths, move || read(&files));
         Ok(Self(Arc::new(watched?)))
     }
 

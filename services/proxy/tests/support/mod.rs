@@ -260,6 +260,8 @@ pub fn config(analytics: SocketAddr) -> ProxyConfig {
         upstream: None,
         named_upstreams: Vec::new(),
         gateway: None,
+        allowed_hosts: modash_proxy::AllowedHosts::default(),
+        analytics_token: None,
         analytics: vec![format!("http://{analytics}").parse().unwrap()],
         threads: 2,
         replica_id: "test".to_owned(),

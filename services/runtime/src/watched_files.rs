@@ -3,7 +3,8 @@
 //! is no thread and nothing to configure.
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
+    os::unix::fs::MetadataExt as _,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -16,28 +17,37 @@ type Read<T> = dyn Fn() -> Result<T, String> + Send + Sync;
 
 /// What some files say. Files that have become unreadable change nothing: what
 /// they last said stays.
-pub(crate) struct Watched<T> {
+pub struct WatchedFiles<T> {
     /// For the log: `the certificates`.
     name: &'static str,
     read: Box<Read<T>>,
-    state: Mutex<(WatchedFiles, T)>,
+    state: Mutex<(Stamps, T)>,
 }
 
-impl<T: Clone> Watched<T> {
+impl<T> fmt::Debug for WatchedFiles<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchedFiles").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<T: Clone> WatchedFiles<T> {
     /// Reads the files for the first time.
-    pub(crate) fn new<E: Display>(
+    ///
+    /// # Errors
+    /// What `read` says of files that are not usable.
+    pub fn new<E: Display>(
         name: &'static str,
         paths: Vec<PathBuf>,
         read: impl Fn() -> Result<T, E> + Send + Sync + 'static,
     ) -> Result<Self, E> {
-        let files = WatchedFiles::new(paths);
+        let files = Stamps::new(paths);
         let state = Mutex::new((files, read()?));
         let read = Box::new(move || read().map_err(|error| error.to_string()));
         Ok(Self { name, read, state })
     }
 
     /// What they say now.
-    pub(crate) fn get(&self) -> T {
+    pub fn get(&self) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (files, value) = &mut *state;
         if files.changed() {
@@ -59,17 +69,18 @@ impl<T: Clone> Watched<T> {
 
 /// Some files, and how they looked when they were last read.
 #[derive(Debug)]
-struct WatchedFiles {
+struct Stamps {
     paths: Vec<PathBuf>,
     stamps: Vec<Option<Stamp>>,
     looked_at: Instant,
 }
 
-/// When a file was changed, and its length. Links are followed, so that a
-/// directory that is swapped as a whole (Kubernetes secrets) is noticed.
-type Stamp = (SystemTime, u64);
+/// When a file was changed, its length, and its number in the file system, which a
+/// replaced file changes. Links are followed, so that a directory that is swapped as
+/// a whole (Kubernetes secrets) is noticed.
+type Stamp = (SystemTime, u64, u64);
 
-impl WatchedFiles {
+impl Stamps {
     /// Files that are about to be read.
     fn new(paths: Vec<PathBuf>) -> Self {
         let stamps = stamps(&paths);
@@ -91,7 +102,7 @@ impl WatchedFiles {
 fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
     let stamp = |path: &PathBuf| {
         let data = std::fs::metadata(path).ok()?;
-        Some((data.modified().ok()?, data.len()))
+        Some((data.modified().ok()?, data.len(), data.ino()))
     };
     paths.iter().map(stamp).collect()
 }
@@ -105,8 +116,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, "old").unwrap();
-        let mut files = WatchedFiles::new(vec![path.clone()]);
-        let later = |files: &mut WatchedFiles| {
+        let mut files = Stamps::new(vec![path.clone()]);
+        let later = |files: &mut Stamps| {
             files.looked_at = Instant::now().checked_sub(LOOK_EVERY).unwrap();
             files.changed()
         };

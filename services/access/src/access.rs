@@ -1,0 +1,190 @@
+//! The question that every door asks: may this caller do that? The file of tokens is
+//! read again when it changes.
+
+use std::{path::Path, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use modash_runtime::WatchedFiles;
+
+use crate::{FileError, Grant, Hash, Refusal, Role, Scope, Token, Tokens, file};
+
+/// Who may do what. Clones share the file.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// `None`: everybody may do everything.
+    file: Option<Arc<WatchedFiles<Arc<Tokens>>>>,
+    /// Tokens of this process, for the services inside it.
+    own: Tokens,
+}
+
+/// A caller who may go on.
+#[derive(Debug, Clone)]
+pub struct Pass(Option<Arc<Grant>>);
+
+impl Access {
+    /// Without tokens: everybody may do everything.
+    #[must_use]
+    pub fn open() -> Self {
+        Self { file: None, own: Tokens::default() }
+    }
+
+    /// With the tokens of a file, which is read again when it changes.
+    ///
+    /// # Errors
+    /// If it cannot be read or is not usable.
+    pub fn from_file(path: &Path) -> Result<Self, FileError> {
+        let read = {
+            let path = path.to_owned();
+            move || file::read(&path).map(Arc::new)
+        };
+        let file = WatchedFiles::new("the tokens", vec![path.to_owned()], read)?;
+        Ok(Self { file: Some(Arc::new(file)), own: Tokens::default() })
+    }
+
+    /// Whether everybody may do everything.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Makes a token that lives as long as this process, for a service inside it.
+    /// `None` if none is needed.
+    pub fn token_of_process(&mut self, name: &str, role: Role) -> Option<Token> {
+        if self.is_open() {
+            return None;
+        }
+        let token = Token::generate();
+        self.own.push(Grant {
+            name: name.to_owned(),
+            role,
+            scope: Scope::default(),
+            replicas: Vec::new(),
+            expires: None,
+            hash: token.hash(),
+        });
+        Some(token)
+    }
+
+    /// Whether a caller with this `authorization` header may do what `needed` is
+    /// needed for.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&self, authorization: Option<&[u8]>, needed: Role) -> Result<Pass, Refusal> {
+        if self.is_open() {
+            return Ok(Pass(None));
+        }
+        let token = bearer(authorization.ok_or(Refusal::Missing)?).ok_or(Refusal::Malformed)?;
+        let grant = self.valid(&token.hash(), Utc::now())?;
+        if grant.role.covers(needed) {
+            return Ok(Pass(Some(Arc::new(grant))));
+        }
+        Err(Refusal::Role { name: grant.name, role: grant.role, needed })
+    }
+
+    /// Whether a caller who was admitted would be so now: tokens end and are revoked.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn renew(&self, pass: &Pass) -> Result<(), Refusal> {
+        match &pass.0 {
+            Some(grant) => self.valid(&grant.hash, Utc::now()).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn valid(&self, hash: &Hash, now: DateTime<Utc>) -> Result<Grant, Refusal> {
+        if let Ok(grant) = self.own.valid(hash, now) {
+            return Ok(grant.clone());
+        }
+        match &self.file {
+            Some(file) => file.get().valid(hash, now).cloned(),
+            None => Err(Refusal::Unknown),
+        }
+    }
+}
+
+impl Pass {
+    /// What the caller sees; `None`: everything.
+    #[must_use]
+    pub fn scope(&self) -> Option<&Scope> {
+        self.0.as_ref().map(|grant| &grant.scope).filter(|scope| !scope.is_everything())
+    }
+
+    /// Whether the caller may send events of this replica.
+    #[must_use]
+    pub fn may_send_for(&self, replica_id: &str) -> bool {
+        self.0.as_ref().is_none_or(|grant| grant.may_send_for(replica_id))
+    }
+
+    /// The name of the token; `None` where none is needed.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.0.as_ref().map(|grant| grant.name.as_str())
+    }
+}
+
+/// The token of an `authorization` header.
+fn bearer(header: &[u8]) -> Option<Token> {
+    let (scheme, token) = std::str::from_utf8(header).ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Token::parse(token.trim()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(name: &str, role: Role, token: &Token) -> Grant {
+        let (scope, replicas) = (Scope::default(), Vec::new());
+        Grant { name: name.into(), role, scope, replicas, expires: None, hash: token.hash() }
+    }
+
+    #[test]
+    fn without_tokens_everybody_may_do_everything() {
+        let access = Access::open();
+        for header in [None, Some(&b"Basic x"[..])] {
+            assert!(access.admit(header, Role::Admin).unwrap().scope().is_none());
+        }
+    }
+
+    #[test]
+    fn a_caller_is_admitted_by_token_and_role_and_refused_with_a_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens.toml");
+        let token = Token::generate();
+        file::write(&path, &Tokens::with("", &grant("a", Role::Read, &token)).unwrap()).unwrap();
+        let mut access = Access::from_file(&path).unwrap();
+        let own = access.token_of_process("proxy", Role::Ingest).unwrap();
+        let admit = |header: &str, role| access.admit(Some(header.as_bytes()), role);
+
+        let header = format!("bearer {}", token.expose());
+        assert_eq!(admit(&header, Role::Read).unwrap().name(), Some("a"));
+        assert_eq!(admit(&header, Role::Ingest).unwrap_err().reason(), "ROLE_MISSING");
+        assert!(admit(&format!("Bearer {}", own.expose()), Role::Ingest).is_ok());
+        assert_eq!(access.admit(None, Role::Read).unwrap_err(), Refusal::Missing);
+        for wrong in ["", "Bearer", token.expose(), "Basic abc", "Bearer modash_x"] {
+            assert_eq!(admit(wrong, Role::Read).unwrap_err(), Refusal::Malformed, "{wrong}");
+        }
+        let other = format!("Bearer {}", Token::generate().expose());
+        assert_eq!(admit(&other, Role::Read).unwrap_err(), Refusal::Unknown);
+    }
+
+    #[test]
+    fn a_pass_ends_when_its_token_is_revoked() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens.toml");
+        let token = Token::generate();
+        file::write(&path, &Tokens::with("", &grant("a", Role::Read, &token)).unwrap()).unwrap();
+        let access = Access::from_file(&path).unwrap();
+        let header = format!("Bearer {}", token.expose());
+        let pass = access.admit(Some(header.as_bytes()), Role::Read).unwrap();
+        assert_eq!(access.renew(&pass), Ok(()));
+        file::write(&path, "").unwrap();
+        let begun = std::time::Instant::now();
+        while access.renew(&pass).is_ok() {
+            assert!(begun.elapsed().as_secs() < 30, "the file was not read again");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        assert_eq!(access.renew(&pass), Err(Refusal::Unknown));
+    }
+}

@@ -1,0 +1,30 @@
+//! Who may do what: tokens with roles and scopes, the file that holds their hashes,
+//! and the commands that change that file. Knows no protocol and no listener: a
+//! door asks [`Access::admit`] with the header that it received, and passes on what
+//! the answer says.
+//!
+//! `token` (the secret and its hash) → `grant` and `scope` (what it allows) →
+//! `tokens` (the file as text) → `access` (the file while it changes) → a door.
+//! `file` and `command` are the only places that write.
+
+mod access;
+mod command;
+mod expiry;
+mod file;
+mod grant;
+mod scope;
+mod settings;
+mod source;
+mod token;
+mod tokens;
+
+pub use access::{Access, Pass};
+pub use command::{CommandError, NewToken, TokenCommand, run_command};
+pub use expiry::Expiry;
+pub use file::FileError;
+pub use grant::{Grant, Refusal, Role};
+pub use scope::{Scope, ScopeError};
+pub use settings::AccessSettings;
+pub use source::TokenSource;
+pub use token::{Hash, Token};
+pub use tokens::{Tokens, TokensError};
