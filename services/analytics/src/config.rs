@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::Args;
 use modash_access::Access;
-use modash_runtime::{Checked, Count, ListenerLimits, Mistakes, Seconds, redact};
+use modash_runtime::{Checked, Count, Hosts, ListenerLimits, Mistakes, Origins, Seconds, redact};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::rollup::{Level, Sets};
@@ -21,6 +21,15 @@ pub struct AnalyticsSettings {
     /// Address of /livez, /readyz and /metrics of analytics
     #[arg(long, env = "MODASH_ANALYTICS_ADMIN_LISTEN", default_value = "127.0.0.1:4017")]
     analytics_admin_listen: Checked<SocketAddr>,
+
+    /// Origins of sites whose pages may ask analytics by grpc-web, separated by commas:
+    /// https://tools.example.com
+    #[arg(long, env = "MODASH_ANALYTICS_CORS_ORIGINS", default_value = "")]
+    analytics_cors_origins: Checked<Origins>,
+
+    /// Host names of analytics for pages that are loaded under them, separated by commas
+    #[arg(long, env = "MODASH_ANALYTICS_ALLOWED_HOSTS", default_value = "")]
+    analytics_allowed_hosts: Checked<Hosts>,
 
     /// Most connections of clients at once; the one idle longest makes room for one
     /// beyond it [default: 512, or an eighth of the file descriptors if that is fewer]
@@ -103,6 +112,10 @@ pub struct AnalyticsConfig {
     pub listen: SocketAddr,
     /// Address of the admin server.
     pub admin_listen: SocketAddr,
+    /// Sites whose pages may ask by grpc-web.
+    pub cors_origins: Origins,
+    /// Names of its own.
+    pub allowed_hosts: Hosts,
     /// Who may do what.
     pub access: Access,
     /// Bounds of the connections of gRPC and grpc-web.
@@ -169,6 +182,10 @@ impl AnalyticsSettings {
         let listen = self.analytics_listen.check("MODASH_ANALYTICS_LISTEN", mistakes);
         let admin_listen =
             self.analytics_admin_listen.check("MODASH_ANALYTICS_ADMIN_LISTEN", mistakes);
+        let cors_origins =
+            self.analytics_cors_origins.check("MODASH_ANALYTICS_CORS_ORIGINS", mistakes);
+        let allowed_hosts =
+            self.analytics_allowed_hosts.check("MODASH_ANALYTICS_ALLOWED_HOSTS", mistakes);
         let connections = Checked::check_optional(
             self.analytics_connections,
             "MODASH_ANALYTICS_CONNECTIONS",
@@ -234,6 +251,8 @@ impl AnalyticsSettings {
         Some(AnalyticsConfig {
             listen: listen?,
             admin_listen: admin_listen?,
+            cors_origins: cors_origins?,
+            allowed_hosts: allowed_hosts?,
             access: Access::open(),
             limits: ListenerLimits {
                 connections: connections?.map(|count| count.0),

@@ -7,6 +7,7 @@ mod export;
 mod generate;
 mod moment;
 mod progress;
+mod quarantine;
 mod retention;
 mod rollups;
 mod size;
@@ -23,6 +24,7 @@ pub use export::{ExportFormat, ExportOptions};
 pub use generate::{GenerateOptions, Method};
 use moment::moment;
 use progress::Progress;
+pub use quarantine::{QuarantineOptions, Quarantined};
 pub use retention::RetentionOptions;
 pub use rollups::RollupsCommand;
 pub use size::{Size, SizeOptions, TableSize};
@@ -41,6 +43,8 @@ pub enum DataCommand {
     Retention(RetentionOptions),
     /// Write requests to a file, as CSV or as lines of JSON
     Export(ExportOptions),
+    /// Show events that were refused for good, with the reasons
+    Quarantine(QuarantineOptions),
 }
 
 impl DataCommand {
@@ -49,7 +53,7 @@ impl DataCommand {
         match self {
             Self::Generate(options) => options.check(config, mistakes),
             Self::Export(options) => options.check(mistakes),
-            Self::Size(_) | Self::Retention(_) => {}
+            Self::Size(_) | Self::Retention(_) | Self::Quarantine(_) => {}
         }
     }
 
@@ -67,6 +71,7 @@ impl DataCommand {
             Self::Size(options) => size::run(store, options).await,
             Self::Retention(options) => retention::run(store, options).await,
             Self::Export(options) => export::run(store, options).await,
+            Self::Quarantine(options) => quarantine::run(store, options).await,
         })
         .await
     }

@@ -16,6 +16,7 @@ use modash_runtime::{
 use tokio::{net::TcpListener, task::JoinError, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
+mod browser;
 mod config;
 pub mod data;
 mod deadline;
@@ -37,6 +38,7 @@ pub use health::check_health;
 pub use server::ServeError;
 pub use store::{Error as StoreError, PrepareError, Rebuilt};
 
+use browser::Browsers;
 use error::LimitedLog;
 use ingest::{Committer, Ingest, Reports, queue};
 use live::{Cluster, Live};
@@ -138,7 +140,9 @@ impl Analytics {
         .await?;
         let address = listener.address();
         let admin_address = admin_listener.local_addr().map_err(Error::Listener)?;
-        warn_if_exposed("analytics", address);
+        if config.access.is_open() {
+            warn_if_exposed("analytics", address);
+        }
         Ok(Self { config, database_url, listener, admin_listener, address, admin_address })
     }
 
@@ -216,6 +220,7 @@ impl Analytics {
             ingest.clone(),
             queries,
             self.config.access.clone(),
+            Browsers::new(self.config.cors_origins.clone(), self.config.allowed_hosts.clone()),
             stop_listening.clone().cancelled_owned(),
         ));
         let preparing = async {

@@ -17,6 +17,7 @@ use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 
 use crate::{
+    browser::Browsers,
     gate::Gate,
     ingest::Ingest,
     query::{EncodedSubscribe, Queries},
@@ -43,6 +44,7 @@ pub(crate) async fn serve(
     ingest: Ingest,
     queries: Queries,
     access: Access,
+    browsers: Browsers,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let reflection = || {
@@ -67,7 +69,8 @@ pub(crate) async fn serve(
         .into_axum_router()
         .layer(Gate(access))
         // grpc-web is unwrapped before the services see it.
-        .layer(GrpcWebLayer::new());
+        .layer(GrpcWebLayer::new())
+        .layer(browsers);
     listener.serve(router, count, stop).await;
     Ok(())
 }

@@ -97,7 +97,7 @@ pub(crate) async fn serve(assets: &Assets, request: &Parts) -> Response {
 }
 
 /// Whether a browser navigates to a place that the page's own router knows.
-fn is_page(path: &str, headers: &HeaderMap) -> bool {
+pub(crate) fn is_page(path: &str, headers: &HeaderMap) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
     headers.contains_key(ACCEPT)
         && accepts(headers, "text/html")

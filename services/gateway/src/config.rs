@@ -1,16 +1,18 @@
 //! Settings of the gateway and their checked form.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use clap::Args;
-use modash_access::Access;
-use modash_runtime::{Checked, Count, ListenerLimits, Mistakes, Seconds};
+use http::HeaderName;
+use modash_access::{Access, TokenSource};
+use modash_runtime::{Checked, Count, Hosts, ListenerLimits, Mistakes, Origins, Seconds};
 use url::Url;
 
-use crate::{
-    hosts::{Hosts, Origins},
-    trace_url::TraceUrl,
-};
+use crate::{session::TrustedUsers, trace_url::TraceUrl};
 
 /// Settings of the gateway as they were given.
 #[derive(Debug, Clone, Args)]
@@ -51,6 +53,25 @@ pub struct GatewaySettings {
     #[arg(long, env = "MODASH_GATEWAY_ALLOWED_HOSTS", default_value = "")]
     gateway_allowed_hosts: Checked<Hosts>,
 
+    /// Secret under which the sessions of browsers are sealed, the same for all gateways
+    /// of an installation: 32 bytes or more; set it in the environment [default: random
+    /// at each start]
+    #[arg(long, env = "MODASH_GATEWAY_SESSION_SECRET", hide_env_values = true)]
+    gateway_session_secret: Option<String>,
+
+    /// Header in which a proxy with single sign-on names the user, for example
+    /// x-forwarded-user; needs the two settings below
+    #[arg(long, env = "MODASH_GATEWAY_TRUSTED_USER_HEADER")]
+    gateway_trusted_user_header: Option<Checked<HeaderName>>,
+
+    /// Addresses of that proxy, separated by commas; from others the header says nothing
+    #[arg(long, env = "MODASH_GATEWAY_TRUSTED_ADDRESSES", default_value = "")]
+    gateway_trusted_addresses: Checked<Addresses>,
+
+    /// File with the token that the users of that proxy have
+    #[arg(long, env = "MODASH_GATEWAY_TRUSTED_USER_TOKEN_FILE")]
+    gateway_trusted_user_token_file: Option<PathBuf>,
+
     /// Port of the proxy on the host under which browsers reach the dashboard; the
     /// page shows it until there is a first request
     #[arg(long, env = "MODASH_GATEWAY_PROXY_PORT", default_value = "4005")]
@@ -83,6 +104,10 @@ pub struct GatewayConfig {
     pub cors_origins: Origins,
     /// Names of the gateway beside localhost and IP addresses.
     pub allowed_hosts: Hosts,
+    /// Secret of the sessions of browsers; `None`: a random one.
+    pub session_secret: Option<Vec<u8>>,
+    /// A proxy with single sign-on in front.
+    pub trusted_users: Option<TrustedUsers>,
     /// Port of the proxy, for the page that has nothing to show yet.
     pub proxy_port: u16,
     /// Where a trace is shown. `None`: the dashboard has no link to traces.
@@ -104,6 +129,8 @@ impl GatewayConfig {
             analytics_url,
             cors_origins: Origins::default(),
             allowed_hosts: Hosts::default(),
+            session_secret: None,
+            trusted_users: None,
             proxy_port: 4005,
             trace_url: None,
             dashboard_dir: None,
@@ -130,6 +157,18 @@ impl GatewaySettings {
         let analytics = self.gateway_analytics_url.check("MODASH_GATEWAY_ANALYTICS_URL", mistakes);
         let origins = self.gateway_cors_origins.check("MODASH_GATEWAY_CORS_ORIGINS", mistakes);
         let hosts = self.gateway_allowed_hosts.check("MODASH_GATEWAY_ALLOWED_HOSTS", mistakes);
+        let session_secret = self.gateway_session_secret;
+        mistakes.require(
+            session_secret.as_ref().is_none_or(|secret| secret.len() >= 32),
+            "MODASH_GATEWAY_SESSION_SECRET",
+            "must have 32 bytes or more (openssl rand -hex 32)",
+        );
+        let trusted_users = trusted_users(
+            self.gateway_trusted_user_header,
+            self.gateway_trusted_addresses,
+            self.gateway_trusted_user_token_file,
+            mistakes,
+        );
         let proxy_port = self.gateway_proxy_port.check_as(
             "a port from 0 to 65535",
             "MODASH_GATEWAY_PROXY_PORT",
@@ -157,10 +196,51 @@ impl GatewaySettings {
             analytics_url: analytics?,
             cors_origins: origins?,
             allowed_hosts: hosts?,
+            session_secret: session_secret.map(String::into_bytes),
+            trusted_users: trusted_users?,
             proxy_port: proxy_port?,
             trace_url: trace_url?,
             dashboard_dir: self.gateway_dashboard_dir,
         })
+    }
+}
+
+fn trusted_users(
+    header: Option<Checked<HeaderName>>,
+    addresses: Checked<Addresses>,
+    token_file: Option<PathBuf>,
+    mistakes: &mut Mistakes,
+) -> Option<Option<TrustedUsers>> {
+    const HEADER: &str = "MODASH_GATEWAY_TRUSTED_USER_HEADER";
+    let header = Checked::check_optional(header, HEADER, mistakes)?;
+    let addresses = addresses.check("MODASH_GATEWAY_TRUSTED_ADDRESSES", mistakes)?.0;
+    let Some(header) = header else { return Some(None) };
+    let complete = !addresses.is_empty() && token_file.is_some();
+    mistakes.require(
+        complete,
+        HEADER,
+        "needs MODASH_GATEWAY_TRUSTED_ADDRESSES, which say who may set it, and \
+         MODASH_GATEWAY_TRUSTED_USER_TOKEN_FILE, which says what its users may do",
+    );
+    let token = TokenSource::File(token_file?);
+    complete.then_some(Some(TrustedUsers { header, addresses, token }))
+}
+
+/// Addresses, separated by commas.
+#[derive(Debug, Clone)]
+struct Addresses(Vec<IpAddr>);
+
+impl FromStr for Addresses {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = |item: &str| {
+            item.parse::<IpAddr>()
+                .map(|address| address.to_canonical())
+                .map_err(|_| format!("{item:?} is not an address such as 10.0.0.7"))
+        };
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        items.map(address).collect::<Result<_, _>>().map(Self)
     }
 }
 

@@ -122,7 +122,7 @@ impl Hub {
     /// A hub without events that counts with this one.
     fn another(&self) -> Self {
         let shared = &*self.shared;
-        let new = Self::new(shared.descriptor.clone(), shared.proxy_port, shared.metrics.clone());
+        let new = Self::new(shared.descriptor.clone(), shared.page.clone(), shared.metrics.clone());
         let mut new = Arc::into_inner(new.shared).unwrap_or_else(|| unreachable!("it is new"));
         new.places = shared.places.clone();
         new.waiting_bytes = shared.waiting_bytes.clone();

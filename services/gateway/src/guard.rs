@@ -19,6 +19,7 @@ use http::{
     },
 };
 use modash_access::{Refusal, Role};
+use modash_runtime::{Caller, ClientAddress, caller, may_be_rebound};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::Instrument as _;
@@ -26,7 +27,7 @@ use tracing::Instrument as _;
 use crate::{
     body::{self, ReadToTheEnd},
     error, grpc_web,
-    hosts::{Caller, caller, may_be_rebound},
+    media_type::MediaType,
     state::App,
     trace,
 };
@@ -55,6 +56,7 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     let headers = request.headers().clone();
     let mut request = request.map(ReadToTheEnd::wrap);
     let caller = caller(&headers, request.uri(), &app.origins, &app.hosts);
+    sign_in(&app, &mut request, caller);
     let mut response = match surface {
         Some(_) if is_refused(&app, &request, caller) => refused(&path),
         Some(_) if caller == Caller::Listed && is_preflight(&request) => preflight(),
@@ -103,6 +105,38 @@ fn refused(path: &str) -> Response {
          that may, MODASH_GATEWAY_ALLOWED_HOSTS the gateway's own names",
     );
     error::refusal(path, StatusCode::FORBIDDEN, &status)
+}
+
+/// Gives a request without `authorization` the one of its session. A page of another
+/// site can neither send one with an `Origin` of the gateway, nor read what a form made.
+fn sign_in(app: &App, request: &mut Request, caller: Caller) {
+    if app.access.is_open() || request.headers().contains_key(AUTHORIZATION) {
+        return;
+    }
+    let (headers, uri) = (request.headers(), request.uri());
+    let own = match caller {
+        Caller::Own => !is_form(headers),
+        Caller::Program => {
+            matches!(*request.method(), Method::GET | Method::HEAD)
+                && !may_be_rebound(headers, uri, &app.hosts)
+        }
+        Caller::Listed | Caller::Stranger => false,
+    };
+    let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
+    if let Some(value) = app.sessions.authorization(headers, address, own) {
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+}
+
+/// Whether a form can have sent this.
+fn is_form(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(MediaType::parse);
+    media_type.is_some_and(|media_type| {
+        matches!(
+            media_type.essence.as_str(),
+            "text/plain" | "multipart/form-data" | "application/x-www-form-urlencoded"
+        )
+    })
 }
 
 /// Asks for a token that may read, and notes who calls. Analytics decides anew by the

@@ -15,12 +15,12 @@ mod error;
 mod events;
 mod grpc_web;
 mod guard;
-mod hosts;
 mod media_type;
 mod metrics;
 mod payload;
 mod router;
 mod rpc;
+mod session;
 mod state;
 mod trace;
 mod trace_url;
@@ -36,7 +36,8 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 pub use config::{AnalyticsUrl, GatewayConfig, GatewaySettings};
 pub use contract::ContractError;
 pub use error::Error;
-pub use hosts::{Hosts, Origins};
+pub use modash_runtime::{Hosts, Origins};
+pub use session::TrustedUsers;
 pub use trace_url::TraceUrl;
 
 /// grpc-web calls at the same time; fewer than the streams that one HTTP/2
@@ -89,7 +90,9 @@ impl Gateway {
     pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
         let ServiceContext { shutdown, readiness, metrics, telemetry } = context;
         let ready = readiness.hold("gateway");
-        warn_if_exposed("gateway", self.address);
+        if self.config.access.is_open() {
+            warn_if_exposed("gateway", self.address);
+        }
         metrics.add_process("gateway", telemetry.as_ref());
         let app = app(&self.config, &metrics, &shutdown)?;
 
@@ -139,6 +142,10 @@ fn app(
         analytics,
         access: config.access.clone(),
         hubs,
+        sessions: Arc::new(session::Sessions::new(
+            config.session_secret.as_deref(),
+            config.trusted_users.clone(),
+        )),
         assets: Arc::new(assets),
         origins: Arc::new(config.cors_origins.clone()),
         hosts: Arc::new(config.allowed_hosts.clone()),

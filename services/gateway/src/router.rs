@@ -10,7 +10,9 @@ use axum::{
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tonic::Status;
 
-use crate::{assets, connect, contract::SERVICE, events, grpc_web, guard::guard, rpc, state::App};
+use crate::{
+    assets, connect, contract::SERVICE, events, grpc_web, guard::guard, rpc, session, state::App,
+};
 
 /// All paths with what serves them.
 pub(crate) fn router(app: App) -> Router {
@@ -22,6 +24,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/rpc/{method}", any(short_call))
         .route(&format!("/{SERVICE}/{{method}}"), any(call))
         .route("/events", any(events::serve))
+        .merge(session::routes())
         .fallback(other)
         .layer(middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
@@ -65,6 +68,13 @@ async fn other(State(app): State<App>, request: Request) -> Response {
     let (head, _) = request.into_parts();
     let path = head.uri.path();
     if !path.starts_with("/modash.") {
+        let signs_in = !app.access.is_open()
+            && assets::is_page(path, &head.headers)
+            && session::must_sign_in(&app.access, &head.headers);
+        if signs_in {
+            let whole = head.uri.path_and_query().map_or(path, http::uri::PathAndQuery::as_str);
+            return session::to_sign_in(whole);
+        }
         return assets::serve(&app.assets, &head).await;
     }
     let name = path.trim_start_matches('/').replace('/', ".");

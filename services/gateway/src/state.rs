@@ -6,13 +6,11 @@ use modash_access::Access;
 use modash_runtime::Shutdown;
 use tokio::sync::Semaphore;
 
+use modash_runtime::{Hosts, Origins};
+
 use crate::{
-    analytics::Analytics,
-    assets::Assets,
-    contract::Contract,
-    events::Hubs,
-    hosts::{Hosts, Origins},
-    metrics::GatewayMetrics,
+    analytics::Analytics, assets::Assets, contract::Contract, events::Hubs,
+    metrics::GatewayMetrics, session::Sessions,
 };
 
 /// Everything behind the URL table.
@@ -26,6 +24,8 @@ pub(crate) struct App {
     pub(crate) access: Access,
     /// Live events of all streams.
     pub(crate) hubs: Hubs,
+    /// Browsers that are signed in.
+    pub(crate) sessions: Arc<Sessions>,
     /// Files of the dashboard.
     pub(crate) assets: Arc<Assets>,
     /// Other sites that may use the gateway.

@@ -172,7 +172,7 @@ async fn a_commit_belongs_to_the_deliveries_whose_events_it_has() {
             ..Default::default()
         })
     };
-    let hello = Hello { replica_id: "a".into(), next_sequence: 1, ..Default::default() };
+    let hello = Hello { replica_id: "replica-1".into(), next_sequence: 1, ..Default::default() };
     let messages = [Up::Hello(hello), batch(1, deliveries[0]), batch(2, deliveries[1])];
     let (up, requests) = tokio::sync::mpsc::channel(4);
     for message in messages {

@@ -24,8 +24,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
 
 /// Within a layer: a module and those of its layer that it may know, so that there are no
 /// circles.
-const WITHIN: [(&str, &[&str]); 10] = [
-    ("request_facts", &["trace_context"]),
+const WITHIN: [(&str, &[&str]); 9] = [
     ("exchange", &["client_key", "request_facts", "trace_context"]),
     ("usage_event", &["client_key", "exchange", "request_facts", "trace_context"]),
     ("asking", &["route"]),

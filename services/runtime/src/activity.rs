@@ -4,6 +4,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -171,16 +172,21 @@ impl Body for OpenBody {
     }
 }
 
+/// The address from which a request came, among its extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAddress(pub IpAddr);
+
 /// Answers the requests of one connection, and notes when each is open.
 #[derive(Clone)]
 pub(crate) struct Noted {
     router: Router,
     activity: Arc<Activity>,
+    address: ClientAddress,
 }
 
 impl Noted {
-    pub(crate) fn new(router: Router, activity: Arc<Activity>) -> Self {
-        Self { router, activity }
+    pub(crate) fn new(router: Router, activity: Arc<Activity>, address: IpAddr) -> Self {
+        Self { router, activity, address: ClientAddress(address) }
     }
 }
 
@@ -197,7 +203,8 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        request.extensions_mut().insert(self.address);
         let open = self.activity.begin_request();
         let answer = self.router.clone().oneshot(request.map(axum::body::Body::new));
         Box::pin(async move {

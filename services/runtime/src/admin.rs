@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{StatusCode, header::CONTENT_TYPE},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::net::TcpListener;
 
 use crate::{
-    BoundedListener, ConnectionCount, Description, ListenerLimits, Metrics, Readiness, Shutdown,
+    BoundedListener, Caller, ConnectionCount, Description, Hosts, ListenerLimits, Metrics, Origins,
+    Readiness, Shutdown, caller, may_be_rebound,
 };
 
 /// Serves `/livez`, `/readyz` and `/metrics`.
@@ -35,10 +37,12 @@ impl Admin {
             Err(error) => return tracing::error!(%error, "the admin server has no address"),
         };
         let count = ConnectionCount::register(&self.metrics, &CONNECTIONS);
+        let local = listener.address().ip().is_loopback();
         let router = Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
+            .layer(middleware::from_fn_with_state(local, no_pages))
             .with_state(self);
         listener.serve(router, count, std::future::pending()).await;
     }
@@ -57,6 +61,18 @@ fn limits() -> ListenerLimits {
         idle_timeout: Duration::from_secs(60),
         ..ListenerLimits::default()
     }
+}
+
+/// Refuses pages in browsers: those of other sites, and on loopback those whose name
+/// was pointed here. Elsewhere names are those of the network, and scrapers use them.
+async fn no_pages(State(local): State<bool>, request: Request, next: Next) -> Response {
+    let (headers, uri) = (request.headers(), request.uri());
+    let stranger = caller(headers, uri, &Origins::default(), &Hosts::default()) == Caller::Stranger;
+    if stranger || local && may_be_rebound(headers, uri, &Hosts::default()) {
+        let text = "pages of other sites may not use this port\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    next.run(request).await
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {

@@ -9,6 +9,7 @@
 mod activity;
 mod admin;
 mod file_limit;
+mod hosts;
 mod listen;
 mod log;
 mod metrics;
@@ -19,8 +20,10 @@ mod settings;
 mod shutdown;
 mod watched_files;
 
+pub use activity::ClientAddress;
 pub use admin::Admin;
 pub use file_limit::{FileShare, raise_file_limit, reserved_files};
+pub use hosts::{Caller, Hosts, Origins, caller, may_be_rebound};
 pub use listen::{BindError, bind, warn_if_exposed};
 pub use log::LogFormat;
 pub use metrics::{Description, Kind, Metrics, Row, process_metrics};

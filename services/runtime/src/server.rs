@@ -2,7 +2,14 @@
 //! a share of the process's file descriptors, time for request heads and for idle
 //! connections. The gateway, analytics and all admin ports are served by it.
 
-use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use hyper_util::{
@@ -167,13 +174,13 @@ impl BoundedListener {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, _)) if connections.make_room(most) => {
+                Ok((socket, client)) if connections.make_room(most) => {
                     prepare(&socket);
                     let activity = Activity::new();
                     connections.insert(
                         Arc::clone(&activity),
                         drive(
-                            socket,
+                            (socket, client.ip()),
                             activity,
                             router.clone(),
                             Arc::clone(&limits),
@@ -286,14 +293,14 @@ impl Drop for Opened {
 
 /// Drives one connection to its end.
 async fn drive(
-    socket: TcpStream,
+    (socket, address): (TcpStream, IpAddr),
     activity: Arc<Activity>,
     router: Router,
     limits: Arc<ListenerLimits>,
     stopping: CancellationToken,
     _opened: Opened,
 ) {
-    let service = TowerToHyperService::new(Noted::new(router, Arc::clone(&activity)));
+    let service = TowerToHyperService::new(Noted::new(router, Arc::clone(&activity), address));
     let builder = builder(&limits);
     let socket = TokioIo::new(Watched::new(socket, Arc::clone(&activity)));
     let mut connection = pin!(builder.serve_connection(socket, service));

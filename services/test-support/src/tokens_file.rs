@@ -1,5 +1,7 @@
 //! A tokens file that a test adds to and revokes from.
 
+#![allow(clippy::unwrap_used, reason = "what is not as expected fails the test")]
+
 use std::path::PathBuf;
 
 use modash_access::{Access, Grant, Role, Scope, Token, Tokens};

@@ -137,8 +137,9 @@ async fn send(address: &str, streams: Vec<Vec<UsageEvent>>) -> Result<()> {
 async fn stream(
     mut client: IngestServiceClient<tonic::transport::Channel>,
     replica_id: String,
-    events: Vec<UsageEvent>,
+    mut events: Vec<UsageEvent>,
 ) -> Result<()> {
+    events.iter_mut().for_each(|event| event.replica_id.clone_from(&replica_id));
     let last = events.len() as u64;
     let (up, requests) = mpsc::channel(4);
     let hello = Hello {

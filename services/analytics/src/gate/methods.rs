@@ -4,7 +4,7 @@
 use modash_access::Role;
 
 /// Every method by its path.
-const METHODS: [(&str, Role); 14] = [
+const METHODS: [(&str, Role); 13] = [
     ("/modash.v1.AnalyticsService/UsageSummary", Role::Read),
     ("/modash.v1.AnalyticsService/UsageTimeseries", Role::Read),
     ("/modash.v1.AnalyticsService/ThroughputTimeseries", Role::Read),
@@ -14,7 +14,6 @@ const METHODS: [(&str, Role); 14] = [
     ("/modash.v1.AnalyticsService/Subscribe", Role::Read),
     ("/modash.v1.IngestService/StreamUsage", Role::Ingest),
     ("/grpc.health.v1.Health/Check", Role::Read),
-    ("/grpc.health.v1.Health/List", Role::Read),
     ("/grpc.health.v1.Health/Watch", Role::Read),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Role::Read),
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Role::Read),

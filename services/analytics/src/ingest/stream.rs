@@ -229,6 +229,11 @@ impl Intake<'_> {
                 continue;
             }
             match Row::new(event, Some(&self.run)) {
+                Ok(row) if *row.event.replica_id != *self.run.replica_id => {
+                    self.count_reject("foreign_replica");
+                    let reason = "replica_id is not that of hello".to_owned();
+                    refuse(*row.event, None, reason);
+                }
                 Ok(row) => match self.ingest.store.place(row.started_at) {
                     Ok(()) => rows.push((row, sequence)),
                     Err(misplaced) => {

@@ -6,7 +6,8 @@ use modash_proto::v1::UsageEvent;
 use prost::Message as _;
 use sqlx::{PgConnection, types::Uuid};
 
-use super::{Error, Run, traced::Traced as _};
+use super::{Error, Run, Store, traced::Traced as _};
+use crate::data::Quarantined;
 
 /// An event that can never be stored.
 #[derive(Debug, Clone)]
@@ -19,6 +20,16 @@ pub(crate) struct Refused {
     pub(crate) unreadable: Option<Vec<u8>>,
     /// What is wrong with it, for a person.
     pub(crate) reason: String,
+}
+
+impl Store {
+    /// The newest refused events.
+    pub(crate) async fn quarantined(&self, limit: u16) -> Result<Vec<Quarantined>, Error> {
+        Ok(sqlx::query_as(include_str!("queries/quarantined.sql"))
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await?)
+    }
 }
 
 /// Longest event, encoded, that is kept whole: beyond it its end is cut.

@@ -271,14 +271,14 @@ async fn a_scoped_caller_gets_the_answers_of_a_world_that_has_its_own_requests_o
             let (range, time_zone) = (Some(random.range()), random.zone());
             let context = format!("seed {seed}, scope {scope}, filter {filter:?}");
             let question = UsageSummaryRequest {
-                range: range.clone(),
+                range,
                 time_zone: time_zone.clone(),
                 compare_previous: true,
                 ..Default::default()
             };
             same!(all, own, usage_summary, question, filter, both, context);
             let question = UsageTimeseriesRequest {
-                range: range.clone(),
+                range,
                 time_zone: time_zone.clone(),
                 bucket_seconds: random.bucket_seconds(),
                 group_by: random.group_by(),
@@ -287,7 +287,7 @@ async fn a_scoped_caller_gets_the_answers_of_a_world_that_has_its_own_requests_o
             };
             same!(all, own, usage_timeseries, question, filter, both, context);
             let question = ThroughputTimeseriesRequest {
-                range: range.clone(),
+                range,
                 time_zone: time_zone.clone(),
                 bucket_seconds: random.bucket_seconds(),
                 group_by: random.group_by(),
@@ -296,7 +296,7 @@ async fn a_scoped_caller_gets_the_answers_of_a_world_that_has_its_own_requests_o
             };
             same!(all, own, throughput_timeseries, question, filter, both, context);
             let question = ModelBreakdownRequest {
-                range: range.clone(),
+                range,
                 time_zone,
                 order: ModelOrder::Requests.into(),
                 ..Default::default()
@@ -367,4 +367,54 @@ async fn a_scoped_subscriber_is_told_of_its_own_requests_only() {
     // Several times the longest pause between two messages.
     let _ = tokio::time::timeout(Duration::from_secs(2), collect).await;
     assert_eq!(told, [1]);
+}
+
+#[tokio::test]
+async fn an_event_that_names_another_replica_than_its_stream_goes_to_quarantine() {
+    let analytics = TestAnalytics::start().await;
+    let mut proxy = crate::harness::TestProxy::connect(&analytics, "mine").await;
+    let own = UsageEvent { replica_id: "mine".into(), ..event() };
+    let forged = UsageEvent { replica_id: "another".into(), ..event() };
+    let last = proxy.send(vec![own, forged.clone()]).await;
+    let rejected = proxy.acknowledged(last).await;
+    assert_eq!(rejected.len(), 1, "{rejected:?}");
+    assert_eq!(rejected[0].event_id, forged.event_id);
+    assert_eq!(rejected[0].reason, "replica_id is not that of hello");
+    assert_eq!(analytics.stored().await, 1);
+}
+
+/// The head of the answer to a grpc-web call of an empty message over HTTP/1.1.
+async fn grpc_web(analytics: &TestAnalytics, path: &str, headers: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(analytics.address).await.unwrap();
+    let head = format!(
+        "POST /{path} HTTP/1.1\r\n{headers}Content-Type: application/grpc-web+proto\r\n\
+         Content-Length: 5\r\nConnection: close\r\n\r\n\0\0\0\0\0"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).to_lowercase()
+}
+
+#[tokio::test]
+async fn pages_ask_by_their_own_or_a_listed_origin_and_send_no_usage_events() {
+    let analytics = TestAnalytics::start_with(|config| {
+        config.cors_origins = "https://tools.example.com".parse().unwrap();
+    })
+    .await;
+    let summary = "modash.v1.AnalyticsService/UsageSummary";
+    let own = format!("Host: {0}\r\nOrigin: http://{0}\r\n", analytics.address);
+    let listed = "Host: localhost\r\nOrigin: https://tools.example.com\r\n";
+    let evil = "Host: localhost\r\nOrigin: https://evil.example\r\n";
+    let rebound = "Host: evil.example:4007\r\nOrigin: http://evil.example:4007\r\n";
+    for (headers, status) in [(own.as_str(), 200), (listed, 200), (evil, 403), (rebound, 403)] {
+        let answer = grpc_web(&analytics, summary, headers).await;
+        assert!(answer.starts_with(&format!("http/1.1 {status}")), "{headers}{answer}");
+        let allowed = answer.contains("access-control-allow-origin: https://tools.example.com");
+        assert_eq!(allowed, headers == listed, "{answer}");
+    }
+    let ingest = "modash.v1.IngestService/StreamUsage";
+    let answer = grpc_web(&analytics, ingest, "Host: localhost\r\n").await;
+    assert!(answer.contains("grpc-status: 12"), "{answer}");
 }

@@ -1,6 +1,6 @@
 //! A running analytics with a database of its own, and proxies that talk to it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::OnceLock, time::Duration};
 
 use chrono::{DateTime, Utc};
 use hyper_util::{
@@ -46,6 +46,8 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         access: Access::open(),
+        cors_origins: Default::default(),
+        allowed_hosts: Default::default(),
         limits: modash_analytics::default_limits(),
         database_url: Some(database_url.parse().unwrap()),
         read_database_url: None,
@@ -141,10 +143,12 @@ impl TestAnalytics {
 
     /// Stores events, all of them.
     pub(crate) async fn store(&self, events: Vec<UsageEvent>) {
-        let mut proxy = TestProxy::connect(self, "test").await;
-        for events in events.chunks(1000) {
-            let last = proxy.send(events.to_vec()).await;
-            assert_eq!(proxy.acknowledged(last).await, []);
+        for events in events.chunk_by(|one, other| one.replica_id == other.replica_id) {
+            let mut proxy = TestProxy::connect(self, &events[0].replica_id).await;
+            for events in events.chunks(1000) {
+                let last = proxy.send(events.to_vec()).await;
+                assert_eq!(proxy.acknowledged(last).await, []);
+            }
         }
     }
 
@@ -191,6 +195,8 @@ pub(crate) struct TestProxy {
     pub(crate) up: mpsc::Sender<StreamUsageRequest>,
     pub(crate) down: Streaming<StreamUsageResponse>,
     next: u64,
+    /// That of its hello.
+    replica_id: OnceLock<String>,
 }
 
 impl TestProxy {
@@ -214,15 +220,23 @@ impl TestProxy {
         let stream = ReceiverStream::new(requests);
         let mut client = analytics.ingest_client().await;
         let down = client.stream_usage(stream).await.unwrap().into_inner();
-        Self { up, down, next: 1 }
+        Self { up, down, next: 1, replica_id: OnceLock::new() }
     }
 
     pub(crate) async fn say(&self, message: Up) {
+        if let Up::Hello(hello) = &message {
+            let _ = self.replica_id.set(hello.replica_id.clone());
+        }
         self.up.send(StreamUsageRequest { message: Some(message) }).await.unwrap();
     }
 
-    /// Sends a batch; gives the sequence number of its last event.
-    pub(crate) async fn send(&mut self, events: Vec<UsageEvent>) -> u64 {
+    /// Sends a batch; gives the sequence number of its last event. Events that name no
+    /// replica of their own are this one's.
+    pub(crate) async fn send(&mut self, mut events: Vec<UsageEvent>) -> u64 {
+        let unnamed = modash_test_support::event().replica_id;
+        for event in events.iter_mut().filter(|event| event.replica_id == unnamed) {
+            event.replica_id = self.replica_id.get().cloned().unwrap_or_default();
+        }
         let first_sequence = self.next;
         self.next += events.len() as u64;
         self.say(Up::Batch(EventBatch { first_sequence, events, ..Default::default() })).await;

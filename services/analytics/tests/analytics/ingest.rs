@@ -161,12 +161,11 @@ async fn no_text_keeps_an_event_out_of_the_totals() {
     let analytics = TestAnalytics::start().await;
     let odd = || "a\0\u{1b}[31m\u{85}".repeat(200);
     type Spoil = fn(&mut UsageEvent, String);
-    let spoils: [Spoil; 16] = [
+    let spoils: [Spoil; 15] = [
         |event, text| event.upstream = text,
         |event, text| event.dialect = text,
         |event, text| event.method = text,
         |event, text| event.path = text,
-        |event, text| event.replica_id = text,
         |event, text| event.model_requested = Some(text),
         |event, text| event.user_agent_family = Some(text),
         |event, text| event.client_key = Some(text),

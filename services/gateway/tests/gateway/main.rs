@@ -22,4 +22,6 @@ mod guard;
 #[cfg(test)]
 mod rpc;
 #[cfg(test)]
+mod session;
+#[cfg(test)]
 mod support;

@@ -45,7 +45,9 @@ async fn stream(analytics: SocketAddr, events: Vec<UsageEvent>) -> Result<usize,
         |error: tonic::transport::Error| tonic::Status::unavailable(error.to_string());
     let mut client =
         IngestServiceClient::connect(format!("http://{analytics}")).await.map_err(unavailable)?;
-    let hello = Hello { replica_id: "another".to_owned(), next_sequence: 1, ..Hello::default() };
+    // The same replica, in a life of which analytics knows nothing.
+    let replica_id = events.first().map(|event| event.replica_id.clone()).unwrap_or_default();
+    let hello = Hello { replica_id, next_sequence: 1, ..Hello::default() };
     let count = events.len();
     let batch = EventBatch { first_sequence: 1, events, ..Default::default() };
     let messages = [Message::Hello(hello), Message::Batch(batch)]

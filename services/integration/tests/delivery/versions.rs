@@ -78,7 +78,13 @@ fn analytics_takes_events_from_older_and_newer_proxies() {
         let mut newer = Stream::open(system.analytics_address).await;
         newer.send(&field(1, &[field(1, b"newer"), number(3, 1), unknown()].concat())).await;
         newer.send(&field(99, b"something new")).await;
-        let known = UsageEvent { outcome: 77, operation: 78, usage_source: 79, ..event() };
+        let known = UsageEvent {
+            replica_id: "newer".to_owned(),
+            outcome: 77,
+            operation: 78,
+            usage_source: 79,
+            ..event()
+        };
         let event = [known.encode_to_vec(), unknown()].concat();
         let batch = [number(1, 1), field(2, &event), unknown()].concat();
         newer.send(&[field(2, &batch), unknown()].concat()).await;

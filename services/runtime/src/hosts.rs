@@ -1,26 +1,28 @@
 //! Who may ask: decides by `Origin` and `Host` whether a request comes from the
-//! gateway's own pages, a listed site, a program, or a page that should not
+//! service's own pages, a listed site, a program, or a page that should not
 //! reach this machine at all (other sites, rebound DNS names).
 
 use std::{collections::BTreeSet, net::IpAddr, str::FromStr};
 
-use http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, Uri, header};
 use url::{Host, Url};
 
-/// Sites that may use the gateway from a browser, each as `scheme://host[:port]`.
+/// Sites that may use a service from a browser, each as `scheme://host[:port]`.
 #[derive(Debug, Clone, Default)]
 pub struct Origins(BTreeSet<String>);
 
-/// Host names of the gateway, in lower case and without port.
+/// Host names of a service, in lower case and without port.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts(BTreeSet<String>);
 
 impl Origins {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether none is listed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn contains(&self, origin: &str) -> bool {
+    fn contains(&self, origin: &str) -> bool {
         self.0.contains(origin)
     }
 }
@@ -59,10 +61,10 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 
 /// Where a request comes from, as far as its head tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Caller {
+pub enum Caller {
     /// No `Origin`: a program, or a page of the gateway that reads.
     Program,
-    /// A page of the gateway.
+    /// A page of the service.
     Own,
     /// A page of a listed site.
     Listed,
@@ -71,7 +73,8 @@ pub(crate) enum Caller {
 }
 
 /// Decides who calls. `uri` matters for HTTP/2, where it carries the host.
-pub(crate) fn caller(headers: &HeaderMap, uri: &Uri, origins: &Origins, hosts: &Hosts) -> Caller {
+#[must_use]
+pub fn caller(headers: &HeaderMap, uri: &Uri, origins: &Origins, hosts: &Hosts) -> Caller {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return Caller::Program;
     };
@@ -93,11 +96,12 @@ pub(crate) fn caller(headers: &HeaderMap, uri: &Uri, origins: &Origins, hosts: &
     if own { Caller::Own } else { Caller::Stranger }
 }
 
-/// Whether the name under which the gateway was reached can be one that a
+/// Whether the name under which a service was reached can be one that a
 /// stranger's DNS points here. Browsers leave `Origin` out where a page reads
 /// from what it takes for its own site, so for reads the host alone tells. A
 /// name without a dot cannot be a stranger's.
-pub(crate) fn may_be_rebound(headers: &HeaderMap, uri: &Uri, hosts: &Hosts) -> bool {
+#[must_use]
+pub fn may_be_rebound(headers: &HeaderMap, uri: &Uri, hosts: &Hosts) -> bool {
     let Some(host) = host_header(headers, uri) else {
         return false;
     };
@@ -123,7 +127,7 @@ impl Hosts {
 
 fn host_header<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     let header = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    header.or_else(|| uri.authority().map(http::uri::Authority::as_str))
+    header.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str))
 }
 
 #[cfg(test)]

@@ -1,0 +1,209 @@
+//! Signing in to the dashboard: a browser shows a token once and gets a cookie that
+//! stands for it. Nothing is kept here: the cookie holds the token, sealed with a key
+//! of the gateway, so every request is decided by the token as it is then.
+
+mod attempts;
+mod cookie;
+mod pages;
+
+use std::{net::IpAddr, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER, SET_COOKIE},
+};
+use modash_access::{Access, Role, Token, TokenSource};
+use modash_runtime::{Caller, ClientAddress, caller};
+use serde_json::json;
+
+use crate::{body, state::App};
+
+use attempts::Attempts;
+use cookie::Sealer;
+
+/// How long a session lasts.
+const LIFETIME: Duration = Duration::from_secs(12 * 3600);
+
+/// A header that forms and links cannot send.
+const INTENT: &str = "x-modash-request";
+
+/// Sessions of browsers, and callers whom a proxy in front has signed in.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    sealer: Sealer,
+    attempts: Attempts,
+    /// Who vouches for users, and by which header.
+    trusted: Option<TrustedUsers>,
+}
+
+/// A proxy with single sign-on in front of the gateway.
+#[derive(Debug, Clone)]
+pub struct TrustedUsers {
+    /// The header that names the user, in lower case.
+    pub header: http::HeaderName,
+    /// Addresses that the proxy has.
+    pub addresses: Vec<IpAddr>,
+    /// The token of its users.
+    pub token: TokenSource,
+}
+
+impl Sessions {
+    /// With a secret that all gateways of an installation share; `None`: one of its
+    /// own, and sessions end with the process.
+    pub(crate) fn new(secret: Option<&[u8]>, trusted: Option<TrustedUsers>) -> Self {
+        Self { sealer: Sealer::new(secret), attempts: Attempts::default(), trusted }
+    }
+
+    /// The `authorization` header that a request without one stands for: that of its
+    /// session, or of the user whom a trusted proxy names. A cookie counts only where
+    /// no page of another site can have sent it.
+    pub(crate) fn authorization(
+        &self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+        is_own_page: bool,
+    ) -> Option<HeaderValue> {
+        let value = match self.vouched(headers, address) {
+            Some(source) => source
+                .authorization()
+                .inspect_err(|error| {
+                    tracing::warn!(error, "users of the trusted proxy have no token");
+                })
+                .ok()?,
+            None if is_own_page => format!("Bearer {}", self.sealer.open(headers)?.expose()),
+            None => return None,
+        };
+        let mut value = HeaderValue::try_from(value).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    fn vouched(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Option<&TokenSource> {
+        let trusted = self.trusted.as_ref()?;
+        let address = address?.to_canonical();
+        let named = headers.get(&trusted.header).is_some_and(|user| !user.is_empty());
+        (named && trusted.addresses.contains(&address)).then_some(&trusted.token)
+    }
+}
+
+/// The paths of sessions.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/session", get(who).post(sign_in).delete(sign_out))
+        .route("/sign-in", get(pages::page))
+        .route("/sign-in.js", get(pages::script))
+        .route("/sign-in.css", get(pages::style))
+}
+
+/// Whether a browser that opens the dashboard has to sign in first.
+pub(crate) fn must_sign_in(access: &Access, headers: &HeaderMap) -> bool {
+    access.admit(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes), Role::Read).is_err()
+}
+
+/// Sends a browser to the page where it signs in, and from there back to `path`.
+pub(crate) fn to_sign_in(path: &str) -> Response {
+    let to: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
+    let headers = [(http::header::LOCATION, format!("/sign-in?to={to}"))];
+    (StatusCode::SEE_OTHER, headers, [(CACHE_CONTROL, "no-store")]).into_response()
+}
+
+fn said(status: StatusCode, value: &serde_json::Value) -> Response {
+    (status, [(CACHE_CONTROL, "no-store")], Json(value)).into_response()
+}
+
+/// Who is signed in, by name, and what they see.
+async fn who(State(app): State<App>, request: Request) -> Response {
+    if app.access.is_open() {
+        return said(StatusCode::OK, &json!({ "open": true }));
+    }
+    let header = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    match app.access.admit(header, Role::Read) {
+        Ok(pass) => {
+            let sees = pass.scope().map_or_else(|| "everything".to_owned(), ToString::to_string);
+            said(StatusCode::OK, &json!({ "name": pass.name(), "sees": sees }))
+        }
+        Err(refusal) => said(StatusCode::UNAUTHORIZED, &json!({ "message": refusal.to_string() })),
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct SignIn {
+    token: String,
+}
+
+/// Takes a token and gives a cookie for it.
+async fn sign_in(State(app): State<App>, request: Request) -> Response {
+    if let Some(refused) = not_meant(&app, &request) {
+        return refused;
+    }
+    let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
+    if let Some(wait) = app.sessions.attempts.wait(address) {
+        return too_many(wait);
+    }
+    let (head, body) = request.into_parts();
+    let message = match body::read(&head.headers, body).await {
+        Ok(body) => serde_json::from_slice::<SignIn>(&body).ok(),
+        Err(_) => None,
+    };
+    let Some(SignIn { token }) = message else {
+        let message = "the body must be {\"token\": \"modash_…\"}";
+        return said(StatusCode::BAD_REQUEST, &json!({ "message": message }));
+    };
+    let header = format!("Bearer {}", token.trim());
+    let admitted = app.access.admit(Some(header.as_bytes()), Role::Read);
+    match (admitted, Token::parse(token.trim())) {
+        (Ok(_), Some(token)) => {
+            app.sessions.attempts.succeeded(address);
+            let cookie = app.sessions.sealer.cookie(&token, LIFETIME, is_https(&head.headers));
+            (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
+        }
+        // Without tokens there is nothing to sign in to.
+        (Ok(_), None) => StatusCode::NO_CONTENT.into_response(),
+        (Err(refusal), _) => {
+            app.sessions.attempts.failed(address);
+            said(StatusCode::UNAUTHORIZED, &json!({ "message": refusal.to_string() }))
+        }
+    }
+}
+
+/// Takes the cookie away.
+async fn sign_out(State(app): State<App>, request: Request) -> Response {
+    if let Some(refused) = not_meant(&app, &request) {
+        return refused;
+    }
+    let cookie = app.sessions.sealer.no_cookie(is_https(request.headers()));
+    (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
+}
+
+/// What changes something must come from a page of the gateway itself, with a header
+/// that no form can send.
+fn not_meant(app: &App, request: &Request) -> Option<Response> {
+    let headers = request.headers();
+    let own = caller(headers, request.uri(), &app.origins, &app.hosts) == Caller::Own;
+    if own && headers.contains_key(INTENT) {
+        return None;
+    }
+    let message = format!(
+        "this is for pages of the gateway: the Origin must be its own, and the header {INTENT} must be there"
+    );
+    Some(said(StatusCode::FORBIDDEN, &json!({ "message": message })))
+}
+
+fn too_many(wait: Duration) -> Response {
+    let seconds = wait.as_secs().max(1);
+    let message = format!("too many failed attempts from this address; try again in {seconds} s");
+    let mut response = said(StatusCode::TOO_MANY_REQUESTS, &json!({ "message": message }));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// Whether the browser uses TLS, as its page's own origin says.
+fn is_https(headers: &HeaderMap) -> bool {
+    headers.get(http::header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"))
+}
