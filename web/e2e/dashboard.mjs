@@ -3,6 +3,7 @@
 // CHROMIUM names the browser (default /usr/bin/chromium). Waits for conditions,
 // never for time; exits with 1 and the reason when something does not hold.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -61,10 +62,10 @@ const requestsTile = (page) =>
 const requestsCount = async (page) =>
   Number((await requestsTile(page).getAttribute("title")).replace(/\D/g, ""));
 
-async function sendRequest(stream) {
+async function sendRequest(stream, headers = {}) {
   const response = await fetch(new URL("/v1/chat/completions", proxy), {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...headers },
     body: JSON.stringify({
       model: process.env.E2E_MODEL ?? "e2e-model",
       messages: [{ role: "user", content: "Hello" }],
@@ -146,6 +147,26 @@ try {
     await page.keyboard.press("Escape");
     await page.waitForURL(/\/requests$/);
   });
+
+  // E2E_TRACE_URL is the template that the gateway has.
+  if (process.env.E2E_TRACE_URL) {
+    await step("a request is found by its trace, and leads to it", async () => {
+      const trace = randomBytes(16).toString("hex");
+      const span = randomBytes(8).toString("hex");
+      await sendRequest(true, { traceparent: `00-${trace}-${span}-00` });
+      const shown = await open(`/requests?trace=${trace}`);
+      const rows = shown.getByRole("region", { name: "Recent requests" }).locator("tbody button");
+      await rows.first().click();
+      assert.equal(await rows.count(), 1);
+      const drawer = shown.getByRole("dialog", { name: "Request" });
+      const link = drawer.getByRole("link", { name: "Open trace" });
+      const expected = process.env.E2E_TRACE_URL.replace("{trace_id}", trace).replace("{span_id}", span);
+      assert.equal(await link.getAttribute("href"), expected);
+      await drawer.getByRole("button", { name: `Copy ${trace}` }).waitFor();
+      if (folder) await shown.screenshot({ path: join(folder, "trace.png") });
+      await shown.close();
+    });
+  }
 
   await step("the account of the proxy adds up, and the page says so", async () => {
     const delivery = page.getByRole("region", { name: "Delivery of each proxy" });

@@ -84,7 +84,9 @@ impl Queries {
             .map_err(|failure| span.in_scope(|| self.status(method, failure)));
         let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
         trace::answered(&span, code);
-        self.metrics.answered(method, code, begun.elapsed());
+        let duration = begun.elapsed();
+        trace::took(method, code, duration);
+        self.metrics.answered(method, code, duration);
         answer.map(Response::new)
     }
 

@@ -1,15 +1,26 @@
-//! Spans of calls and commits. Where nothing is exported there are none.
+//! Spans and durations of calls, spans of commits. Where nothing is exported there are
+//! none.
 
-use modash_telemetry::{TraceContext, continue_from, continue_trace, link, semconv, traces};
+use std::time::Duration;
+
+use modash_telemetry::{
+    TraceContext, Work, continue_from, continue_trace, link, opentelemetry::KeyValue, semconv,
+    traces,
+};
 use tonic::{Code, codegen::http::HeaderMap};
 use tracing::{Span, field::Empty, info_span};
+
+/// The name of a method in the conventions.
+fn full_name(method: &str) -> String {
+    format!("modash.v1.AnalyticsService/{method}")
+}
 
 /// The span of a call, in the trace that its headers name.
 pub(crate) fn call(method: &str, headers: &HeaderMap) -> Span {
     if !traces() {
         return Span::none();
     }
-    let name = format!("modash.v1.AnalyticsService/{method}");
+    let name = full_name(method);
     let span = info_span!(
         "call",
         otel.name = name,
@@ -24,16 +35,39 @@ pub(crate) fn call(method: &str, headers: &HeaderMap) -> Span {
     span
 }
 
-/// Notes how a call ended.
+/// Notes how a call was answered, in its span.
 pub(crate) fn answered(span: &Span, code: Code) {
     if span.is_disabled() {
         return;
     }
     let name = semconv::grpc_status(code as i32);
     span.record(semconv::RPC_RESPONSE_STATUS_CODE, name);
-    // Of the others the caller is the cause (semantic conventions of gRPC, status of a
-    // server span).
-    let ours = matches!(
+    if is_ours(code) {
+        span.record("otel.status_code", "ERROR");
+        span.record(semconv::ERROR_TYPE, name);
+    }
+}
+
+/// Notes how long a call took.
+pub(crate) fn took(method: &str, code: Code, duration: Duration) {
+    Work::Call.took(duration, || {
+        let name = semconv::grpc_status(code as i32);
+        let mut attributes = vec![
+            KeyValue::new(semconv::RPC_SYSTEM_NAME, "grpc"),
+            KeyValue::new(semconv::RPC_METHOD, full_name(method)),
+            KeyValue::new(semconv::RPC_RESPONSE_STATUS_CODE, name),
+        ];
+        if is_ours(code) {
+            attributes.push(KeyValue::new(semconv::ERROR_TYPE, name));
+        }
+        attributes
+    });
+}
+
+/// Of the other codes the caller is the cause (semantic conventions of gRPC, status of a
+/// server span).
+fn is_ours(code: Code) -> bool {
+    matches!(
         code,
         Code::Unknown
             | Code::DeadlineExceeded
@@ -41,11 +75,7 @@ pub(crate) fn answered(span: &Span, code: Code) {
             | Code::Internal
             | Code::Unavailable
             | Code::DataLoss
-    );
-    if ours {
-        span.record("otel.status_code", "ERROR");
-        span.record(semconv::ERROR_TYPE, name);
-    }
+    )
 }
 
 /// The span of a commit: within the first delivery whose events it has, linked to

@@ -14,7 +14,7 @@ use tonic::{
 };
 use tracing::Instrument as _;
 
-use crate::{codec::DynamicCodec, config::AnalyticsUrl, trace};
+use crate::{codec::DynamicCodec, config::AnalyticsUrl, trace::Question};
 
 /// W3C trace context of the caller.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -88,7 +88,7 @@ impl Analytics {
             .map_err(|error| Status::internal(format!("method name: {error}")))?;
         let mut request = Request::new(message);
         *request.metadata_mut() = forwarded(headers);
-        let span = trace::question(&name, request.metadata_mut().as_mut());
+        let question = Question::begin(name, request.metadata_mut().as_mut());
         request.set_timeout(deadline);
         let mut client = Grpc::new(self.calls.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         let codec = DynamicCodec::new(method.output());
@@ -96,13 +96,13 @@ impl Analytics {
             client.ready().await.map_err(|error| Status::from_error(error.into()))?;
             client.unary(request, path, codec).await
         };
-        let answer = tokio::time::timeout(deadline, answer).instrument(span.clone()).await;
+        let answer = tokio::time::timeout(deadline, answer).instrument(question.span()).await;
         let answer = match answer {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(for_a_person(status)),
             Err(_) => Err(overdue()),
         };
-        trace::told(&span, answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        question.answered(answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
         answer
     }
 }

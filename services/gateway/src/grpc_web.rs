@@ -21,9 +21,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 use tower::{Service as _, ServiceExt as _};
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
-use crate::{analytics, state::App, trace};
+use crate::{analytics, state::App, trace::Question};
 
 /// Headers of one connection, and those that concern the gateway alone.
 const NOT_PASSED_ON: [HeaderName; 9] = [
@@ -79,22 +79,25 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = without_connection(head.headers);
-    let method = head.uri.path().trim_start_matches('/');
-    let span = trace::question(method, request.headers_mut());
+    let method = head.uri.path().trim_start_matches('/').to_owned();
+    let question = Question::begin(method, request.headers_mut());
     let mut channel = app.analytics.passed_on();
     let response = async { channel.ready().await?.call(request).await };
-    let response = response
-        .instrument(span.clone())
-        .await
-        .map_err(|error| analytics::for_a_person(Status::from_error(error.into())))
-        .inspect_err(|status| trace::told(&span, status.code()))?;
+    let response = match response.instrument(question.span()).await {
+        Ok(response) => response,
+        Err(error) => {
+            let status = analytics::for_a_person(Status::from_error(error.into()));
+            question.answered(status.code());
+            return Err(status);
+        }
+    };
     let (mut head, body) = response.into_parts();
     head.headers = without_connection(head.headers);
     head.version = Version::default();
     let until = app.shutdown.token().cancelled_owned();
     Ok(Response::from_parts(
         head,
-        Body::new(Passed { body, until: Box::pin(until), _place: place, _span: span }),
+        Body::new(Passed { body, until: Box::pin(until), _place: place, _question: question }),
     ))
 }
 
@@ -121,7 +124,7 @@ struct Passed {
     until: Pin<Box<WaitForCancellationFutureOwned>>,
     _place: OwnedSemaphorePermit,
     /// Ends with the answer.
-    _span: Span,
+    _question: Question,
 }
 
 impl http_body::Body for Passed {

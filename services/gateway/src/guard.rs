@@ -29,7 +29,7 @@ use crate::{
     error, grpc_web,
     media_type::MediaType,
     state::App,
-    trace,
+    trace::RequestTrace,
 };
 
 /// `traceparent` and `b3` because an Effect client sends both on every call.
@@ -64,9 +64,9 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
             not_admitted(&path, &headers, &refusal)
         }
         Some(_) => {
-            let span = trace::request(&request);
-            let response = run(&path, request, next).instrument(span.clone()).await;
-            trace::answered(&span, response.status());
+            let trace = RequestTrace::begin(&request);
+            let response = run(&path, request, next).instrument(trace.span()).await;
+            trace.answered(response.status());
             body::pack(&headers, response).await
         }
         None => run(&path, request, next).await,

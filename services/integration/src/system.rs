@@ -70,14 +70,25 @@ pub struct Services {
 impl Services {
     /// Starts all three, and waits until a query is answered.
     pub async fn start(database_url: &str, upstream_url: &str) -> Self {
-        let analytics = Self::start_analytics(database_url, "127.0.0.1:0");
+        Self::start_with(database_url, upstream_url, &[]).await
+    }
+
+    /// The same with settings that all three get.
+    pub async fn start_with(
+        database_url: &str,
+        upstream_url: &str,
+        common: &[(&'static str, String)],
+    ) -> Self {
+        let analytics = Self::analytics(database_url, "127.0.0.1:0", common);
         let analytics_address = analytics.address("analytics").await;
         let analytics_url = format!("http://{analytics_address}");
         let mut settings = any_ports(&["GATEWAY", "GATEWAY_ADMIN"]);
+        settings.extend_from_slice(common);
         settings.push(("MODASH_GATEWAY_ANALYTICS_URL", analytics_url.clone()));
         let gateway = Process::start("modash-gateway", &settings, &[]);
         let gateway_url = format!("http://{}", gateway.address("gateway").await);
         let mut settings = any_ports(&["PROXY_ADMIN"]);
+        settings.extend_from_slice(common);
         settings.extend([
             ("PORT", "0".to_owned()),
             ("UPSTREAM_URL", upstream_url.to_owned()),
@@ -96,7 +107,12 @@ impl Services {
     /// Starts analytics alone.
     #[must_use]
     pub fn start_analytics(database_url: &str, listen: &str) -> Process {
+        Self::analytics(database_url, listen, &[])
+    }
+
+    fn analytics(database_url: &str, listen: &str, common: &[(&'static str, String)]) -> Process {
         let mut settings = any_ports(&["ANALYTICS_ADMIN"]);
+        settings.extend_from_slice(common);
         settings.push(("MODASH_ANALYTICS_LISTEN", listen.to_owned()));
         settings.push(("DATABASE_URL", database_url.to_owned()));
         Process::start("modash-analytics", &settings, &[])

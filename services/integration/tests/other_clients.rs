@@ -17,13 +17,17 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The system in front of a simulated LLM server.
+/// Where the dashboard links to for a trace.
+const TRACE_URL: &str = "https://traces.example.com/{trace_id}?span={span_id}";
+
 async fn modash(directory: &TempDir) -> AllInOne {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(directory.path(), open).unwrap();
     let simulator = Simulator::bind(SimulatorConfig::default()).await.unwrap();
     let url = simulator.url();
     tokio::spawn(simulator.run(Shutdown::new(Duration::from_secs(1))));
-    AllInOne::start(directory.path(), &[("UPSTREAM_URL", url)], &[]).await
+    let trace_url = ("MODASH_GATEWAY_TRACE_URL", TRACE_URL.to_owned());
+    AllInOne::start(directory.path(), &[("UPSTREAM_URL", url), trace_url], &[]).await
 }
 
 fn repository() -> PathBuf {
@@ -103,6 +107,7 @@ async fn a_browser_sees_the_number_change_without_a_reload() {
     let mut command = Command::new("node");
     command
         .current_dir(repository().join("web"))
+        .env("E2E_TRACE_URL", TRACE_URL)
         .arg("e2e/dashboard.mjs")
         .args([&modash.gateway, &modash.proxy])
         .arg(&screenshots);

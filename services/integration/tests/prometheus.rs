@@ -6,9 +6,10 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -86,6 +87,42 @@ fn promtool_accepts_the_alerts_and_the_example_configuration() {
     }
 }
 
+/// No Collector can be started here: this holds the shape that it would refuse, and lets
+/// promtool read the part that is Prometheus' own.
+#[test]
+fn the_example_of_a_collector_uses_what_it_declares() {
+    let to_json = "import json,sys,yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+    let output = Command::new(modash_integration::python())
+        .args(["-c", to_json])
+        .arg(docs("observability/collector.yaml"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let config: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut used = BTreeSet::new();
+    for (signal, pipeline) in config["service"]["pipelines"].as_object().unwrap() {
+        for kind in ["receivers", "processors", "exporters"] {
+            for name in pipeline[kind].as_array().unwrap() {
+                let name = name.as_str().unwrap();
+                assert!(!config[kind][name].is_null(), "{signal} uses {name}: no {kind} of it");
+                used.insert((kind, name));
+            }
+        }
+        // The Collector's own advice: refuse before anything is gathered.
+        assert_eq!(pipeline["processors"][0], "memory_limiter", "{signal}");
+    }
+    for kind in ["receivers", "processors", "exporters"] {
+        for name in config[kind].as_object().unwrap().keys() {
+            assert!(used.contains(&(kind, name.as_str())), "{name} of {kind} is used nowhere");
+        }
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), config["receivers"]["prometheus"]["config"].to_string()).unwrap();
+    let output = Command::new("promtool").args(["check", "config"]).arg(file.path()).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// A Prometheus of its own that scrapes these addresses each second.
 struct Prometheus {
     url: String,
@@ -159,6 +196,22 @@ async fn chat(proxy: &str, stream: bool, model: &str) -> u16 {
     post_json(&url, &[], &request).await.unwrap().status.as_u16()
 }
 
+/// Whoever does not ask for OpenMetrics gets a page that Prometheus' own linter accepts.
+async fn check_text_format(target: SocketAddr) {
+    let page = get(&format!("http://{target}/metrics")).await.unwrap();
+    assert_eq!(page.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let mut linter = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    linter.stdin.take().unwrap().write_all(&page.body).unwrap();
+    let output = linter.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&page.body));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_prometheus_finds_every_metric_and_the_right_values() {
     let database = TestDatabase::create().await;
@@ -186,6 +239,10 @@ async fn a_real_prometheus_finds_every_metric_and_the_right_values() {
         if summary["requests"] == 6 { Ok(()) } else { Err(summary.to_string()) }
     })
     .await;
+
+    for target in &targets {
+        check_text_format(*target).await;
+    }
 
     let prometheus = Prometheus::start(&targets).await;
     eventually(PATIENCE, || async {

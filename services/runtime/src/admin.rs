@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{HeaderMap, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     BoundedListener, Caller, ConnectionCount, Description, Hosts, ListenerLimits, Metrics, Origins,
-    Readiness, Shutdown, caller, may_be_rebound,
+    Readiness, Shutdown, caller, may_be_rebound, metrics,
 };
 
 /// Serves `/livez`, `/readyz` and `/metrics`.
@@ -41,7 +41,7 @@ impl Admin {
         let router = Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics))
+            .route("/metrics", get(scrape))
             .layer(middleware::from_fn_with_state(local, no_pages))
             .with_state(self);
         listener.serve(router, count, std::future::pending()).await;
@@ -88,9 +88,8 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, content_type)], admin.metrics.text())
+async fn scrape(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    metrics::page(&admin.metrics, &headers)
 }
 
 #[cfg(test)]

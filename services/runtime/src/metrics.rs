@@ -4,7 +4,9 @@
 //! code holds the metrics and counts, a table of [`Row`]s where values are read when
 //! they are asked for. `docs/metrics.md` is made from the same descriptions.
 
+mod classic;
 mod description;
+mod page;
 mod process;
 mod table;
 mod telemetry;
@@ -17,6 +19,7 @@ use prometheus_client::{
 };
 
 pub use description::{Description, Kind};
+pub(crate) use page::page;
 pub use process::process_metrics;
 pub use table::Row;
 

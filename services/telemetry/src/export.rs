@@ -2,7 +2,11 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -24,7 +28,7 @@ use opentelemetry_sdk::{
 use tokio::sync::Notify;
 
 use crate::{
-    ContextHeaders, Environment, Sampler, SpanCounts, SpanQueue,
+    ContextHeaders, Environment, Sampler, SpanCounts, SpanQueue, durations,
     exporters::{metric_exporter, span_exporter},
     propagation,
 };
@@ -53,6 +57,25 @@ impl From<ExporterBuildError> for StartError {
     }
 }
 
+/// What became of what a process exports, since its start; zeros where that is off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExportCounts {
+    /// Of spans.
+    pub spans: SpanCounts,
+    /// Of batches of metrics.
+    pub metrics: MetricCounts,
+}
+
+/// What became of batches of metrics. What is in a batch that failed is in the next one,
+/// as all values count from the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MetricCounts {
+    /// Those that the collector took.
+    pub exported: u64,
+    /// Those that it did not take.
+    pub failures: u64,
+}
+
 /// Traces and metrics of one process. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
@@ -67,6 +90,7 @@ struct Shared {
     tracers: Option<SdkTracerProvider>,
     /// `None`: metrics are off.
     meters: Option<SdkMeterProvider>,
+    metric_batches: Arc<Batches>,
     stop: Arc<Notify>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -94,10 +118,12 @@ impl Telemetry {
                 .build()
         });
         let stop = Arc::new(Notify::new());
+        let metric_batches = Arc::<Batches>::default();
         let (made, making) = mpsc::sync_channel(1);
         let work = {
             let (environment, spans, stop) = (environment.clone(), spans.clone(), stop.clone());
-            move || export(&environment, &resource, spans.as_ref(), &stop, &made)
+            let batches = metric_batches.clone();
+            move || export(&environment, &resource, spans.as_ref(), batches, &stop, &made)
         };
         let thread = thread::Builder::new()
             .name("modash-otlp".to_owned())
@@ -105,8 +131,11 @@ impl Telemetry {
             .map_err(StartError::Thread)?;
         let ended = || StartError::Exporter("the exporter's thread ended".to_owned());
         let meters = making.recv().map_err(|_| ended())??;
+        if let Some(meters) = &meters {
+            durations::begin(&meters.meter("modash"));
+        }
         let thread = Mutex::new(Some(thread));
-        let shared = Shared { environment, spans, tracers, meters, stop, thread };
+        let shared = Shared { environment, spans, tracers, meters, metric_batches, stop, thread };
         Ok(Some(Self { shared: Arc::new(shared) }))
     }
 
@@ -142,10 +171,13 @@ impl Telemetry {
         self.shared.environment.context_headers
     }
 
-    /// What became of spans; zeros where traces are off.
+    /// What became of spans and metrics.
     #[must_use]
-    pub fn span_counts(&self) -> SpanCounts {
-        self.spans().map(SpanQueue::counts).unwrap_or_default()
+    pub fn counts(&self) -> ExportCounts {
+        ExportCounts {
+            spans: self.spans().map(SpanQueue::counts).unwrap_or_default(),
+            metrics: self.shared.metric_batches.counts(),
+        }
     }
 
     /// Makes instruments; `None`: metrics are off.
@@ -188,6 +220,7 @@ fn export(
     environment: &Environment,
     resource: &Resource,
     spans: Option<&SpanQueue>,
+    batches: Arc<Batches>,
     stop: &Notify,
     made: &mpsc::SyncSender<Made>,
 ) {
@@ -201,8 +234,8 @@ fn export(
             .metrics
             .as_ref()
             .map(|signal| {
-                let exporter =
-                    Watched { exporter: metric_exporter(signal)?, state: Mutex::default() };
+                let exporter = metric_exporter(signal)?;
+                let exporter = Watched { exporter, batches, state: Mutex::default() };
                 let reader = PeriodicReader::builder(exporter)
                     .with_interval(environment.metric_interval)
                     .build();
@@ -306,15 +339,38 @@ impl Reported {
     }
 }
 
-/// An exporter of metrics whose failures are logged once.
+/// Counts batches of metrics.
+#[derive(Debug, Default)]
+struct Batches {
+    exported: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Batches {
+    fn note(&self, taken: bool) {
+        let counter = if taken { &self.exported } else { &self.failures };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> MetricCounts {
+        MetricCounts {
+            exported: self.exported.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// An exporter of metrics whose failures are counted, and logged once.
 struct Watched {
     exporter: MetricExporter,
+    batches: Arc<Batches>,
     state: Mutex<Reported>,
 }
 
 impl PushMetricExporter for Watched {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let exported = self.exporter.export(metrics).await;
+        self.batches.note(exported.is_ok());
         let problem = exported.as_ref().err().map(ToString::to_string);
         self.state.lock().unwrap_or_else(PoisonError::into_inner).report("metrics", problem);
         exported

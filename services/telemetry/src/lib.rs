@@ -8,6 +8,7 @@
 
 mod client;
 mod context;
+mod durations;
 mod environment;
 mod export;
 mod exporters;
@@ -17,8 +18,9 @@ mod sampler;
 pub mod semconv;
 
 pub use context::{ContextHeaders, TraceContext};
+pub use durations::Work;
 pub use environment::Environment;
-pub use export::{StartError, Telemetry};
+pub use export::{ExportCounts, MetricCounts, StartError, Telemetry};
 pub use propagation::{
     continue_from, continue_trace, current_ids, inject, link, span_layer, traces,
 };

@@ -65,10 +65,14 @@ names! { ATTRIBUTES = attribute:
 }
 
 names! { METRICS = metric:
+    DB_CLIENT_OPERATION_DURATION = "db.client.operation.duration";
     GEN_AI_CLIENT_OPERATION_DURATION = "gen_ai.client.operation.duration";
     GEN_AI_CLIENT_TOKEN_USAGE = "gen_ai.client.token.usage";
     GEN_AI_SERVER_TIME_PER_OUTPUT_TOKEN = "gen_ai.server.time_per_output_token";
     GEN_AI_SERVER_TIME_TO_FIRST_TOKEN = "gen_ai.server.time_to_first_token";
+    HTTP_SERVER_REQUEST_DURATION = "http.server.request.duration";
+    RPC_CLIENT_CALL_DURATION = "rpc.client.call.duration";
+    RPC_SERVER_CALL_DURATION = "rpc.server.call.duration";
 }
 
 /// Upper bounds in seconds that the conventions prescribe for
@@ -81,8 +85,8 @@ pub const FIRST_TOKEN_BUCKETS: [f64; 16] =
     [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// Those for `gen_ai.server.time_per_output_token`.
-pub const PER_TOKEN_BUCKETS: [f64; 12] =
-    [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 2.5];
+pub const PER_TOKEN_BUCKETS: [f64; 13] =
+    [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5];
 
 /// Those for `gen_ai.client.token.usage`, in tokens.
 pub const TOKEN_BUCKETS: [f64; 14] = [
@@ -101,6 +105,13 @@ pub const TOKEN_BUCKETS: [f64; 14] = [
     16_777_216.0,
     67_108_864.0,
 ];
+
+/// Those for `http.server.request.duration` and for the calls of `rpc`.
+pub const CALL_BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// Those for `db.client.operation.duration`.
+pub const STATEMENT_BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
 /// The value of `rpc.response.status_code` for a status code of gRPC.
 #[must_use]

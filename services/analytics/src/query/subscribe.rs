@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::{BufMut as _, Bytes};
@@ -28,7 +29,8 @@ use super::Queries;
 use crate::{deadline, gate, live::Subscription, trace};
 
 /// Path of the method.
-const SUBSCRIBE: &str = "/modash.v1.AnalyticsService/Subscribe";
+const PATH: &str = "/modash.v1.AnalyticsService/Subscribe";
+const SUBSCRIBE: &str = "Subscribe";
 
 /// The service with its methods, of which `Subscribe` has messages that are
 /// encoded already.
@@ -59,7 +61,7 @@ impl Service<http::Request<Body>> for EncodedSubscribe {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() != SUBSCRIBE {
+        if request.uri().path() != PATH {
             return self.others.call(request);
         }
         let method = Subscribe(Arc::clone(&self.queries));
@@ -92,17 +94,29 @@ impl ServerStreamingService<SubscribeRequest> for Subscribe {
     type Future = Ready<Result<Response<Traced>, Status>>;
 
     fn call(&mut self, request: Request<SubscribeRequest>) -> Self::Future {
-        let span = trace::call("Subscribe", request.metadata().as_ref());
+        let begun = Instant::now();
+        let span = trace::call(SUBSCRIBE, request.metadata().as_ref());
         let opened = span.in_scope(|| self.0.open_subscription(request));
-        trace::answered(&span, opened.as_ref().map_or_else(Status::code, |_| Code::Ok));
-        ready(opened.map(|subscription| Response::new(Traced { subscription, _span: span })))
+        let code = opened.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        trace::answered(&span, code);
+        if code != Code::Ok {
+            trace::took(SUBSCRIBE, code, begun.elapsed());
+        }
+        ready(opened.map(|subscription| Response::new(Traced { subscription, begun, _span: span })))
     }
 }
 
-/// A subscription whose span lasts as long as it is open.
+/// A subscription whose span and duration last as long as it is open.
 struct Traced {
     subscription: Subscription,
+    begun: Instant,
     _span: Span,
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        trace::took(SUBSCRIBE, Code::Ok, self.begun.elapsed());
+    }
 }
 
 impl Stream for Traced {

@@ -1,16 +1,18 @@
-//! Spans of statements, within the span of the call or commit that they serve. Where
-//! that is not traced there are none.
+//! Durations of statements, and their spans within that of the call or commit that they
+//! serve; where that is not traced there are none.
 
-use std::{borrow::Cow, future::Future};
+use std::{borrow::Cow, future::Future, time::Instant};
 
-use modash_telemetry::{semconv, traces};
+use modash_telemetry::{Work, opentelemetry::KeyValue, semconv, traces};
 use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use super::Error;
 
-/// A statement that can have a span.
+const POSTGRESQL: &str = "postgresql";
+
+/// A statement that is timed.
 pub(super) trait Traced: Future + Sized {
-    /// The same in a span. `statement` is its file without the ending; values are never
+    /// The same, timed and in a span. `statement` is its file without the ending; values are never
     /// part of a span.
     fn traced(self, statement: &'static str) -> impl Future<Output = Self::Output> + Send;
 }
@@ -21,8 +23,19 @@ where
     E: Kind,
 {
     async fn traced(self, statement: &'static str) -> Result<T, E> {
+        let begun = Instant::now();
         let span = span(statement);
         let result = self.instrument(span.clone()).await;
+        Work::Statement.took(begun.elapsed(), || {
+            let mut attributes = vec![
+                KeyValue::new(semconv::DB_SYSTEM_NAME, POSTGRESQL),
+                KeyValue::new(semconv::DB_QUERY_SUMMARY, statement),
+            ];
+            if let Err(error) = &result {
+                attributes.push(KeyValue::new(semconv::ERROR_TYPE, error.kind().into_owned()));
+            }
+            attributes
+        });
         if let Err(error) = &result {
             span.record(semconv::ERROR_TYPE, &*error.kind());
             span.record("otel.status_code", "ERROR");
@@ -41,7 +54,7 @@ pub(super) fn span(statement: &'static str) -> Span {
         otel.name = statement,
         otel.kind = "client",
         otel.status_code = Empty,
-        { semconv::DB_SYSTEM_NAME } = "postgresql",
+        { semconv::DB_SYSTEM_NAME } = POSTGRESQL,
         { semconv::DB_QUERY_SUMMARY } = statement,
         { semconv::ERROR_TYPE } = Empty,
     )

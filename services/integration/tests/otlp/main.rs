@@ -1,11 +1,12 @@
-//! Traces and metrics of the proxy by OTLP, taken by a receiver that speaks gRPC or HTTP:
-//! parents, links, times, attributes, status, metrics. What a collector in a bad state
-//! costs is in `collectors.rs`.
+//! Traces and metrics by OTLP, taken by a receiver that speaks gRPC or HTTP: parents,
+//! links, times, attributes, status, metrics of the proxy. The whole way of a request
+//! to SQL is in `whole_way.rs`, what a collector in a bad state costs in `collectors.rs`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod collectors;
 mod heads;
+mod whole_way;
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -129,6 +130,9 @@ async fn metrics_of_one_request(receiver: &OtlpReceiver) {
     // Input and output.
     assert_eq!([duration.0, tokens.0, first.0, each.0], [1, 2, 1, 1]);
     assert_eq!((tokens.2.first(), tokens.2.last()), (Some(&1.0), Some(&67_108_864.0)));
+    // As the conventions 1.42.0 list them for this metric.
+    let bounds = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5];
+    assert_eq!(each.2, bounds);
     assert!(first.1 <= duration.1 && each.1 * 3.0 <= duration.1);
 }
 

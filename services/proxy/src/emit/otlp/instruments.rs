@@ -1,7 +1,10 @@
 //! The metrics of the GenAI conventions, with the buckets that they prescribe. Models
 //! are limited as in `/metrics`, by the SDK's own limit of attribute sets (2,000).
 
-use modash_proto::{micros_from_duration, v1::UsageEvent};
+use modash_proto::{
+    micros_from_duration,
+    v1::{Outcome, UsageEvent},
+};
 use modash_telemetry::{
     opentelemetry::{
         KeyValue,
@@ -69,7 +72,9 @@ impl Instruments {
                 self.tokens.record(count, &[&common[..], &[kind]].concat());
             }
         }
-        let Some(first) = seconds(&event.first_token) else { return };
+        // The conventions have these of successful responses only.
+        let first = seconds(&event.first_token).filter(|_| event.known_outcome() == Outcome::Ok);
+        let Some(first) = first else { return };
         let sent = seconds(&event.upstream_sent).unwrap_or(0.0);
         self.first_token.record((first - sent).max(0.0), &common);
         if let (Some(last), Some(tokens @ 2..)) =
