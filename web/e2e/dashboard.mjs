@@ -155,8 +155,8 @@ try {
       const span = randomBytes(8).toString("hex");
       await sendRequest(true, { traceparent: `00-${trace}-${span}-00` });
       const shown = await open(`/requests?trace=${trace}`);
-      const rows = shown.getByRole("region", { name: "Recent requests" }).locator("tbody button");
-      await rows.first().click();
+      const rows = shown.getByRole("region", { name: "Recent requests" }).locator("tbody tr");
+      await rows.locator("button").first().click();
       assert.equal(await rows.count(), 1);
       const drawer = shown.getByRole("dialog", { name: "Request" });
       const link = drawer.getByRole("link", { name: "Open trace" });
