@@ -17,6 +17,7 @@ use crate::{
     contract::SERVICE,
     error,
     media_type::MediaType,
+    names,
     state::App,
 };
 
@@ -50,7 +51,7 @@ pub(crate) async fn serve(app: &App, name: &str, head: &Parts, body: axum::body:
     let answer = async {
         let deadline = deadline(&head.headers)?;
         let body = body::read(&head.headers, body).await.map_err(|error| status_of(&error))?;
-        let message = decode(method.input(), &body)?;
+        let message = decode(&method.input(), &body)?;
         let answer = app.analytics.call(&method, message, &head.headers, deadline).await?;
         encode(&answer)
     };
@@ -89,8 +90,11 @@ fn deadline(headers: &HeaderMap) -> Result<Duration, Status> {
     });
     digits
         .and_then(|digits| digits.parse().ok())
+        .filter(|milliseconds| *milliseconds > 0)
         .map(Duration::from_millis)
-        .ok_or_else(|| Status::invalid_argument("connect-timeout-ms must be 1 to 10 digits"))
+        .ok_or_else(|| {
+            Status::invalid_argument("connect-timeout-ms must be 1 to 10 digits, and more than 0")
+        })
 }
 
 fn status_of(error: &BodyError) -> Status {
@@ -105,22 +109,26 @@ fn status_of(error: &BodyError) -> Status {
 }
 
 /// Reads a request message; an error names the field.
-fn decode(descriptor: MessageDescriptor, body: &[u8]) -> Result<DynamicMessage, Status> {
+fn decode(descriptor: &MessageDescriptor, body: &[u8]) -> Result<DynamicMessage, Status> {
     let name = descriptor.full_name().to_owned();
-    let refused = |place: &str, error: serde_json::Error| {
+    let refused = |place: &str, error: &dyn std::fmt::Display| {
         Status::invalid_argument(format!("cannot decode {place} from JSON: {error}"))
     };
     let options = DeserializeOptions::new().deny_unknown_fields(false);
+    let whole: serde_json::Value = serde_json::from_slice(body)
+        .map_err(|error| refused(&format!("message {name}"), &error))?;
     let mut json = serde_json::Deserializer::from_slice(body);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-    let message = DynamicMessage::deserialize_with_options(descriptor, tracked, &options);
+    let message = DynamicMessage::deserialize_with_options(descriptor.clone(), tracked, &options);
     let message = message.map_err(|error| match track.path().to_string() {
-        path if path == "." || !error.is_data() => refused(&format!("message {name}"), error),
-        path => refused(&format!("field {name}.{path}"), error),
+        path if path == "." => refused(&format!("message {name}"), &error),
+        path => refused(&format!("field {name}.{path}"), &error),
     })?;
-    json.end().map_err(|error| refused(&format!("message {name}"), error))?;
-    Ok(message)
+    match names::unknown(descriptor, &whole) {
+        Some(unknown) => Err(refused(&format!("field {name}.{}", unknown.path), &unknown.problem)),
+        None => Ok(message),
+    }
 }
 
 fn encode(message: &DynamicMessage) -> Result<Vec<u8>, Status> {
@@ -140,7 +148,7 @@ mod tests {
     fn refusal(body: &str) -> String {
         let contract = Contract::new().unwrap();
         let descriptor = contract.message("modash.v1.RecentRequestsRequest").unwrap();
-        decode(descriptor, body.as_bytes()).unwrap_err().message().to_owned()
+        decode(&descriptor, body.as_bytes()).unwrap_err().message().to_owned()
     }
 
     #[test]
@@ -149,6 +157,8 @@ mod tests {
         assert!(text.contains("modash.v1.RecentRequestsRequest.filter.users"), "{text}");
         let text = refusal(r#"{"page":1,"pageSize":"x"}"#);
         assert!(text.contains("modash.v1.RecentRequestsRequest.pageSize"), "{text}");
+        let text = refusal(r#"{"filter":{"outcomes":["OUTCOME_OKAY"]}}"#);
+        assert!(text.contains("modash.v1.RecentRequestsRequest.filter.outcomes[0]"), "{text}");
     }
 
     #[test]
@@ -167,7 +177,7 @@ mod tests {
         };
         assert_eq!(parse("1500").unwrap(), Duration::from_millis(1500));
         assert_eq!(parse("9999999999").unwrap(), Duration::from_millis(9_999_999_999));
-        for wrong in ["", "12345678901", "-1", "1.5", "+1"] {
+        for wrong in ["", "0", "12345678901", "-1", "1.5", "+1"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

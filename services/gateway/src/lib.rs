@@ -17,6 +17,7 @@ mod grpc_web;
 mod guard;
 mod media_type;
 mod metrics;
+mod names;
 mod payload;
 mod router;
 mod rpc;

@@ -1,5 +1,5 @@
 //! Clients that were not made for modash: the official Python packages, a gRPC
-//! client that knows only an address, and a browser.
+//! client that knows only an address, schemathesis, and a browser.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
@@ -96,6 +96,28 @@ async fn a_client_that_knows_only_the_address_calls_usage_summary_by_reflection(
     let answer = &output[output.find('{').unwrap()..=output.rfind('}').unwrap()];
     let answer: Value = serde_json::from_str(answer).unwrap();
     assert_eq!((&answer["requests"], &answer["prompt_tokens"]), (&json!("1"), &json!("1")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemathesis_gets_no_answer_from_plain_json_that_is_not_described() {
+    let directory = TempDir::new().unwrap();
+    let modash = modash(&directory).await;
+    let url = format!("{}/v1/chat/completions", modash.proxy);
+    for model in ["one", "two"] {
+        let request = json!({ "model": model, "messages": [{ "role": "user", "content": "hi" }] });
+        modash_integration::post_json(&url, &[], &request).await.unwrap();
+    }
+    let configuration = repository().join("services/integration/tests/python/schemathesis.toml");
+    let mut command = Command::new(modash_integration::python().with_file_name("schemathesis"));
+    command
+        .current_dir(directory.path())
+        // The server under test is reached directly, whatever the environment says.
+        .env("NO_PROXY", "*")
+        .arg("--config-file")
+        .arg(configuration)
+        .args(["run", "--no-color", &format!("{}/openapi.json", modash.gateway)]);
+    let output = Process::spawn("schemathesis", command).succeeds().await;
+    println!("{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,6 +53,7 @@ pub(crate) fn text(contract: &Contract) -> String {
         "components": {
             "schemas": schemas,
             "responses": responses(),
+            "parameters": parameters(),
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer", "description": TOKEN },
             },
@@ -75,24 +76,36 @@ fn call(contract: &Contract, method: &MethodDescriptor, schemas: &mut Schemas<'_
         "summary": contract.line(method),
         "tags": ["queries"],
         "parameters": [
-            {
-                "name": "connect-timeout-ms",
-                "in": "header",
-                "description": "Deadline in milliseconds: 1 to 10 digits. Absent: 10 s.",
-                "schema": { "type": "string", "pattern": "^[0-9]{1,10}$" },
-            },
-            {
-                "name": "connect-protocol-version",
-                "in": "header",
-                "description": "Version of the Connect protocol. Not needed.",
-                "schema": { "type": "string", "const": "1" },
-            },
+            { "$ref": "#/components/parameters/connect-timeout-ms" },
+            { "$ref": "#/components/parameters/connect-protocol-version" },
         ],
         "requestBody": {
             "required": true,
             "content": { "application/json": { "schema": request } },
         },
         "responses": responses,
+    })
+}
+
+/// Headers that all methods take.
+fn parameters() -> Value {
+    json!({
+        "connect-timeout-ms": {
+            "name": "connect-timeout-ms",
+            "in": "header",
+            "description": "Deadline in milliseconds: 1 to 10 digits, and more than 0. Absent: 10 s.",
+            "schema": {
+                "type": "string",
+                "pattern": "^[0-9]{0,9}[1-9][0-9]{0,9}$",
+                "maxLength": 10,
+            },
+        },
+        "connect-protocol-version": {
+            "name": "connect-protocol-version",
+            "in": "header",
+            "description": "Version of the Connect protocol. Not needed.",
+            "schema": { "type": "string", "const": "1" },
+        },
     })
 }
 

@@ -98,7 +98,9 @@ impl<'a> Schemas<'a> {
         }
         for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {
             let names: Vec<_> = oneof.fields().map(|field| field.json_name().to_owned()).collect();
-            schema["not"] = json!({ "required": names });
+            let set = names.iter().map(|name| (name, json!({ "not": { "type": "null" } })));
+            let set: BTreeMap<_, _> = set.collect();
+            schema["not"] = json!({ "required": names, "properties": set });
         }
         self.found.insert(name, schema);
         reference
@@ -120,6 +122,10 @@ impl<'a> Schemas<'a> {
             let limits: BTreeMap<String, Value> = serde_json::from_str(limits).unwrap();
             limits.into_iter().for_each(|(key, value)| schema[key] = value);
         }
+        let required = REQUIRED.contains(&name(field).as_str());
+        if direction == Direction::Request && !required {
+            schema = or_null(schema);
+        }
         schema["description"] = json!(self.contract.comment(field));
         schema
     }
@@ -133,6 +139,12 @@ impl<'a> Schemas<'a> {
                 }
                 _ => self.message(message, direction),
             },
+            Kind::Enum(names) if direction == Direction::Request => json!({
+                "anyOf": [
+                    self.enumeration(names),
+                    { "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX },
+                ],
+            }),
             Kind::Enum(names) => self.enumeration(names),
             Kind::Bool => json!({ "type": "boolean" }),
             Kind::String => json!({ "type": "string" }),
@@ -163,6 +175,22 @@ impl<'a> Schemas<'a> {
         let schema = json!({ "type": "string", "enum": values, "description": description });
         self.found.insert(names.name().to_owned(), schema);
         json!({ "$ref": format!("#/components/schemas/{}", names.name()) })
+    }
+}
+
+/// Also takes null, which stands for a field that is not set.
+fn or_null(mut schema: Value) -> Value {
+    match schema.get("type") {
+        Some(kind) => {
+            schema["type"] = json!([kind, "null"]);
+            schema
+        }
+        None if schema.get("anyOf").is_some() => {
+            let null = json!({ "type": "null" });
+            schema["anyOf"].as_array_mut().unwrap().push(null);
+            schema
+        }
+        None => json!({ "anyOf": [schema, { "type": "null" }] }),
     }
 }
 
