@@ -5,10 +5,15 @@ use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::Args;
 use modash_access::Access;
-use modash_runtime::{Checked, Count, Hosts, ListenerLimits, Mistakes, Origins, Seconds, redact};
+use modash_runtime::{
+    Checked, Count, Hosts, ListenerLimits, ListenerTlsFiles, Mistakes, Origins, Seconds, redact,
+};
 use sqlx::postgres::PgConnectOptions;
 
-use crate::rollup::{Level, Sets};
+use crate::{
+    rollup::{Level, Sets},
+    tls::ListenerTlsSettings,
+};
 
 /// Settings of analytics, as given.
 #[derive(Debug, Clone, Args)]
@@ -43,6 +48,9 @@ pub struct AnalyticsSettings {
     /// Time without a request after which a connection is closed
     #[arg(long, env = "MODASH_ANALYTICS_IDLE_TIMEOUT_SECONDS", default_value = "90")]
     analytics_idle_timeout_seconds: Checked<Seconds>,
+
+    #[command(flatten)]
+    tls: ListenerTlsSettings,
 
     /// PostgreSQL 15 or later, for example
     /// postgresql://modash:modash@localhost:5433/modash
@@ -120,6 +128,8 @@ pub struct AnalyticsConfig {
     pub access: Access,
     /// Bounds of the connections of gRPC and grpc-web.
     pub limits: ListenerLimits,
+    /// TLS with clients; `None`: they use plain HTTP.
+    pub tls: Option<ListenerTlsFiles>,
     /// The database. `None` until somebody provides one; needed to bind.
     pub database_url: Option<DatabaseUrl>,
     /// Where queries go; `None`: to the database.
@@ -197,6 +207,7 @@ impl AnalyticsSettings {
         let idle_timeout = self
             .analytics_idle_timeout_seconds
             .check("MODASH_ANALYTICS_IDLE_TIMEOUT_SECONDS", mistakes);
+        let tls = self.tls.check(mistakes);
         let database_url = Checked::check_optional(self.database_url, "DATABASE_URL", mistakes);
         let read_database_url = Checked::check_optional(
             self.analytics_read_database_url,
@@ -260,6 +271,7 @@ impl AnalyticsSettings {
                 idle_timeout: idle_timeout?.0,
                 ..default_limits()
             },
+            tls,
             database_url: database_url?,
             read_database_url: read_database_url?,
             database_wait: database_wait?.0,

@@ -10,8 +10,8 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use modash_runtime::{
-    Admin, BindError, BoundedListener, ConnectionCount, Description, Hold, ServiceContext,
-    warn_if_exposed,
+    Admin, BindError, BoundedListener, ConnectionCount, Description, Hold, ListenerTls,
+    ServiceContext, TlsFileError, warn_if_exposed,
 };
 use tokio::{net::TcpListener, task::JoinError, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -31,6 +31,7 @@ mod query;
 mod rollup;
 mod server;
 mod store;
+mod tls;
 mod trace;
 
 pub use config::{AnalyticsConfig, AnalyticsSettings, DatabaseUrl, RollupDays, default_limits};
@@ -81,6 +82,9 @@ pub enum Error {
     /// A listener could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A file of certificates or keys is no good.
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
     /// A listener has no address.
     #[error("a listener has no address")]
     Listener(#[source] std::io::Error),
@@ -125,13 +129,21 @@ impl Analytics {
     /// Binds both listeners.
     ///
     /// # Errors
-    /// If a listener cannot be bound, or the configuration has no database.
+    /// If a listener cannot be bound, a file of TLS is no good, or the configuration has
+    /// no database.
     pub async fn bind(config: AnalyticsConfig) -> Result<Self, Error> {
         let database_url = config.database_url.clone().ok_or(Error::NoDatabaseUrl)?;
         let limits = config.limits.clone();
+        let tls = config.tls.clone();
+        let tls = tls
+            .map(|files| {
+                ListenerTls::new("the certificates of analytics", tls::LISTENER_TLS, files)
+            })
+            .transpose()?;
         let listener =
             BoundedListener::bind("analytics", "MODASH_ANALYTICS_LISTEN", config.listen, limits)
-                .await?;
+                .await?
+                .with_tls(tls);
         let admin_listener = modash_runtime::bind(
             "analytics admin",
             "MODASH_ANALYTICS_ADMIN_LISTEN",

@@ -2,7 +2,7 @@
 //! trace and its authorization; errors of the transport become texts for a
 //! person.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error as _, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION, uri::PathAndQuery};
 use prost_reflect::{DynamicMessage, MethodDescriptor};
@@ -10,11 +10,15 @@ use tonic::{
     Code, Request, Status, TimeoutExpired,
     client::Grpc,
     metadata::MetadataMap,
-    transport::{Channel, ClientTlsConfig, Endpoint},
+    transport::{Channel, Endpoint},
 };
 use tracing::Instrument as _;
 
-use crate::{codec::DynamicCodec, config::AnalyticsUrl, trace::Question};
+use modash_runtime::{ClientTlsFiles, GrpcTls};
+
+use crate::{
+    Error, codec::DynamicCodec, config::AnalyticsUrl, tls::ANALYTICS_PEER, trace::Question,
+};
 
 /// W3C trace context of the caller.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -38,12 +42,15 @@ pub(crate) struct Analytics {
     /// For calls that are passed on: long streams of browsers must not use up
     /// the streams that one connection may have.
     passed_on: Channel,
+    /// `None`: in plain.
+    tls: Option<GrpcTls>,
 }
 
 impl Analytics {
     /// Prepares the connections; opens none.
-    pub(crate) fn new(url: &AnalyticsUrl) -> Result<Self, tonic::transport::Error> {
-        let mut endpoint = Endpoint::from_shared(url.as_str().to_owned())?
+    pub(crate) fn new(url: &AnalyticsUrl, files: ClientTlsFiles) -> Result<Self, Error> {
+        let plain = url.as_str().strip_prefix("https").map(|rest| format!("http{rest}"));
+        let endpoint = Endpoint::from_shared(plain.unwrap_or_else(|| url.as_str().to_owned()))?
             .connect_timeout(Duration::from_secs(2))
             // An analytics that hangs is noticed after six seconds at the latest.
             .http2_keep_alive_interval(Duration::from_secs(2))
@@ -55,14 +62,20 @@ impl Analytics {
             // connection, with the calls of all other clients, at the 1,024th.
             .http2_max_concurrent_reset_streams(MOST_RESET_STREAMS)
             .http2_max_local_error_reset_streams(None);
-        if url.is_https() {
-            endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
-        }
-        Ok(Self {
-            calls: endpoint.connect_lazy(),
-            events: endpoint.connect_lazy(),
-            passed_on: endpoint.connect_lazy(),
-        })
+        let tls = url
+            .is_https()
+            .then(|| GrpcTls::new("the certificates for analytics", &ANALYTICS_PEER, files));
+        let tls = tls.transpose()?;
+        let connection = || {
+            let Some(tls) = &tls else { return endpoint.connect_lazy() };
+            let (host, port) = url.host_and_port();
+            // tonic would ask for TLS of its own by the scheme of the endpoint.
+            let origin = url.as_str().parse();
+            let endpoint =
+                origin.map_or_else(|_| endpoint.clone(), |origin| endpoint.clone().origin(origin));
+            endpoint.connect_with_connector_lazy(tls.dialer(host, port))
+        };
+        Ok(Self { calls: connection(), events: connection(), passed_on: connection(), tls })
     }
 
     /// The connection for the gateway's own subscription.
@@ -99,11 +112,35 @@ impl Analytics {
         let answer = tokio::time::timeout(deadline, answer).instrument(question.span()).await;
         let answer = match answer {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(for_a_person(status)),
+            Ok(Err(status)) => Err(self.for_a_person(status)),
             Err(_) => Err(overdue()),
         };
         question.answered(answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
         answer
+    }
+
+    /// Replaces errors of the transport, which name hosts and libraries. Errors
+    /// that analytics itself sent stay as they are.
+    pub(crate) fn for_a_person(&self, status: Status) -> Status {
+        let mut cause = status.source();
+        if cause.is_none() {
+            return status;
+        }
+        tracing::debug!(error = %status, "analytics could not be asked");
+        while let Some(error) = cause {
+            if error.is::<TimeoutExpired>() {
+                return overdue();
+            }
+            cause = error.source();
+        }
+        match self.tls.as_ref().and_then(GrpcTls::advice) {
+            Some(advice) => Status::unavailable(format!(
+                "usage data is unavailable: TLS between gateway and analytics failed: {advice}"
+            )),
+            None => Status::unavailable(
+                "usage data is unavailable: analytics cannot be reached; try again in a few seconds",
+            ),
+        }
     }
 }
 
@@ -113,30 +150,6 @@ fn forwarded(headers: &HeaderMap) -> MetadataMap {
         |name: HeaderName| headers.get(&name).map(|value: &HeaderValue| (name, value.clone()));
     let picked = [TRACEPARENT, TRACESTATE, AUTHORIZATION].into_iter().filter_map(pick);
     MetadataMap::from_headers(picked.collect())
-}
-
-/// Replaces errors of the transport, which name hosts and libraries. Errors
-/// that analytics itself sent stay as they are.
-pub(crate) fn for_a_person(status: Status) -> Status {
-    let mut cause = status.source();
-    if cause.is_none() {
-        return status;
-    }
-    tracing::debug!(error = %status, "analytics could not be asked");
-    while let Some(error) = cause {
-        if error.is::<TimeoutExpired>() {
-            return overdue();
-        }
-        cause = error.source();
-    }
-    unreachable()
-}
-
-/// Analytics cannot be reached, or the connection broke.
-pub(crate) fn unreachable() -> Status {
-    Status::unavailable(
-        "usage data is unavailable: analytics cannot be reached; try again in a few seconds",
-    )
 }
 
 fn overdue() -> Status {

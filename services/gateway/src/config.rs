@@ -9,10 +9,13 @@ use std::{
 use clap::Args;
 use http::HeaderName;
 use modash_access::{Access, TokenSource};
-use modash_runtime::{Checked, Count, Hosts, ListenerLimits, Mistakes, Origins, Seconds};
+use modash_runtime::{
+    Checked, ClientTlsFiles, Count, Hosts, ListenerLimits, ListenerTlsFiles, Mistakes, Origins,
+    Seconds,
+};
 use url::Url;
 
-use crate::{session::TrustedUsers, trace_url::TraceUrl};
+use crate::{session::TrustedUsers, tls::GatewayTlsSettings, trace_url::TraceUrl};
 
 /// Settings of the gateway as they were given.
 #[derive(Debug, Clone, Args)]
@@ -42,6 +45,9 @@ pub struct GatewaySettings {
     /// Where analytics is
     #[arg(long, env = "MODASH_GATEWAY_ANALYTICS_URL", default_value = "http://127.0.0.1:4007")]
     gateway_analytics_url: Checked<AnalyticsUrl>,
+
+    #[command(flatten)]
+    tls: GatewayTlsSettings,
 
     /// Origins of other sites whose pages may use the gateway, separated by
     /// commas: `https://tools.example.com,http://localhost:5173`
@@ -98,8 +104,12 @@ pub struct GatewayConfig {
     pub access: Access,
     /// Bounds of the connections.
     pub limits: ListenerLimits,
+    /// TLS with clients; `None`: they use plain HTTP.
+    pub tls: Option<ListenerTlsFiles>,
     /// Where analytics is.
     pub analytics_url: AnalyticsUrl,
+    /// The files of TLS towards analytics behind https.
+    pub analytics_tls: ClientTlsFiles,
     /// Sites whose pages may use the gateway. Empty: none but its own.
     pub cors_origins: Origins,
     /// Names of the gateway beside localhost and IP addresses.
@@ -126,7 +136,9 @@ impl GatewayConfig {
             admin_listen,
             access: Access::open(),
             limits: ListenerLimits::default(),
+            tls: None,
             analytics_url,
+            analytics_tls: ClientTlsFiles::default(),
             cors_origins: Origins::default(),
             allowed_hosts: Hosts::default(),
             session_secret: None,
@@ -155,6 +167,7 @@ impl GatewaySettings {
             .gateway_idle_timeout_seconds
             .check("MODASH_GATEWAY_IDLE_TIMEOUT_SECONDS", mistakes);
         let analytics = self.gateway_analytics_url.check("MODASH_GATEWAY_ANALYTICS_URL", mistakes);
+        let (tls, analytics_tls) = self.tls.check(mistakes);
         let origins = self.gateway_cors_origins.check("MODASH_GATEWAY_CORS_ORIGINS", mistakes);
         let hosts = self.gateway_allowed_hosts.check("MODASH_GATEWAY_ALLOWED_HOSTS", mistakes);
         let session_secret = self.gateway_session_secret;
@@ -193,7 +206,9 @@ impl GatewaySettings {
                 idle_timeout: idle_timeout?.0,
                 ..ListenerLimits::default()
             },
+            tls,
             analytics_url: analytics?,
+            analytics_tls,
             cors_origins: origins?,
             allowed_hosts: hosts?,
             session_secret: session_secret.map(String::into_bytes),
@@ -259,6 +274,12 @@ impl AnalyticsUrl {
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
+    }
+
+    /// Host, an address of IPv6 in brackets, and port.
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        let port = self.0.port_or_known_default().unwrap_or_default();
+        (self.0.host_str().unwrap_or_default(), port)
     }
 }
 

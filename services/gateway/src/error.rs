@@ -20,7 +20,10 @@ pub enum Error {
     /// A listener could not be bound.
     #[error(transparent)]
     Bind(#[from] modash_runtime::BindError),
-    /// TLS to analytics could not be prepared.
+    /// A file of certificates or keys is no good.
+    #[error(transparent)]
+    Tls(#[from] modash_runtime::TlsFileError),
+    /// The address of analytics is none.
     #[error("the connection to analytics cannot be prepared")]
     Analytics(#[from] tonic::transport::Error),
     /// The descriptors of the contract are broken.

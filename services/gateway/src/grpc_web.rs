@@ -23,7 +23,7 @@ use tonic::Status;
 use tower::{Service as _, ServiceExt as _};
 use tracing::Instrument as _;
 
-use crate::{analytics, state::App, trace::Question};
+use crate::{state::App, trace::Question};
 
 /// Headers of one connection, and those that concern the gateway alone.
 const NOT_PASSED_ON: [HeaderName; 9] = [
@@ -86,7 +86,7 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
     let response = match response.instrument(question.span()).await {
         Ok(response) => response,
         Err(error) => {
-            let status = analytics::for_a_person(Status::from_error(error.into()));
+            let status = app.analytics.for_a_person(Status::from_error(error.into()));
             question.answered(status.code());
             return Err(status);
         }

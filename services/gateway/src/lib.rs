@@ -23,6 +23,7 @@ mod router;
 mod rpc;
 mod session;
 mod state;
+mod tls;
 mod trace;
 mod trace_url;
 mod view;
@@ -30,14 +31,15 @@ mod view;
 use std::{net::SocketAddr, sync::Arc};
 
 use modash_runtime::{
-    Admin, BoundedListener, ConnectionCount, Description, ServiceContext, bind, warn_if_exposed,
+    Admin, BoundedListener, ConnectionCount, Description, ListenerTls, ServiceContext, bind,
+    warn_if_exposed,
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
 pub use config::{AnalyticsUrl, GatewayConfig, GatewaySettings};
 pub use contract::ContractError;
 pub use error::Error;
-pub use modash_runtime::{Hosts, Origins};
+pub use modash_runtime::{ClientTlsFiles, Hosts, ListenerTlsFiles, Origins};
 pub use session::TrustedUsers;
 pub use trace_url::TraceUrl;
 
@@ -59,12 +61,20 @@ impl Gateway {
     /// Binds both listeners.
     ///
     /// # Errors
-    /// If an address is taken, not permitted or not of this machine.
+    /// If an address is taken, not permitted or not of this machine, or a file of TLS is
+    /// no good.
     pub async fn bind(config: GatewayConfig) -> Result<Self, Error> {
         let limits = config.limits.clone();
+        let tls = config.tls.clone();
+        let tls = tls
+            .map(|files| {
+                ListenerTls::new("the certificates of the gateway", tls::LISTENER_TLS, files)
+            })
+            .transpose()?;
         let listener =
             BoundedListener::bind("gateway", "MODASH_GATEWAY_LISTEN", config.listen, limits)
-                .await?;
+                .await?
+                .with_tls(tls);
         let admin_listener =
             bind("gateway admin", "MODASH_GATEWAY_ADMIN_LISTEN", config.admin_listen).await?;
         let (address, admin_address) = (listener.address(), admin_listener.local_addr()?);
@@ -136,7 +146,7 @@ fn app(
         Some(folder) => assets::Assets::Folder(folder.clone()),
         None => assets::Assets::embedded(),
     };
-    let analytics = analytics::Analytics::new(&config.analytics_url)?;
+    let analytics = analytics::Analytics::new(&config.analytics_url, config.analytics_tls.clone())?;
     let hubs = events::Hubs::new(hub, analytics.events());
     Ok(state::App {
         contract,
@@ -146,6 +156,7 @@ fn app(
         sessions: Arc::new(session::Sessions::new(
             config.session_secret.as_deref(),
             config.trusted_users.clone(),
+            config.tls.is_some(),
         )),
         assets: Arc::new(assets),
         origins: Arc::new(config.cors_origins.clone()),

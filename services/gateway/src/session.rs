@@ -40,6 +40,8 @@ pub(crate) struct Sessions {
     attempts: Attempts,
     /// Who vouches for users, and by which header.
     trusted: Option<TrustedUsers>,
+    /// Whether the gateway itself speaks TLS.
+    over_tls: bool,
 }
 
 /// A proxy with single sign-on in front of the gateway.
@@ -56,8 +58,19 @@ pub struct TrustedUsers {
 impl Sessions {
     /// With a secret that all gateways of an installation share; `None`: one of its
     /// own, and sessions end with the process.
-    pub(crate) fn new(secret: Option<&[u8]>, trusted: Option<TrustedUsers>) -> Self {
-        Self { sealer: Sealer::new(secret), attempts: Attempts::default(), trusted }
+    pub(crate) fn new(
+        secret: Option<&[u8]>,
+        trusted: Option<TrustedUsers>,
+        over_tls: bool,
+    ) -> Self {
+        Self { sealer: Sealer::new(secret), attempts: Attempts::default(), trusted, over_tls }
+    }
+
+    /// Whether the browser uses TLS: with the gateway itself, or, as the page's own
+    /// origin says, with a reverse proxy in front.
+    fn is_https(&self, headers: &HeaderMap) -> bool {
+        let origin = headers.get(http::header::ORIGIN);
+        self.over_tls || origin.is_some_and(|origin| origin.as_bytes().starts_with(b"https:"))
     }
 
     /// The `authorization` header that a request without one stands for: that of its
@@ -160,7 +173,8 @@ async fn sign_in(State(app): State<App>, request: Request) -> Response {
     match (admitted, Token::parse(token.trim())) {
         (Ok(_), Some(token)) => {
             app.sessions.attempts.succeeded(address);
-            let cookie = app.sessions.sealer.cookie(&token, LIFETIME, is_https(&head.headers));
+            let cookie =
+                app.sessions.sealer.cookie(&token, LIFETIME, app.sessions.is_https(&head.headers));
             (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
         }
         // Without tokens there is nothing to sign in to.
@@ -177,7 +191,7 @@ async fn sign_out(State(app): State<App>, request: Request) -> Response {
     if let Some(refused) = not_meant(&app, &request) {
         return refused;
     }
-    let cookie = app.sessions.sealer.no_cookie(is_https(request.headers()));
+    let cookie = app.sessions.sealer.no_cookie(app.sessions.is_https(request.headers()));
     (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
 }
 
@@ -201,9 +215,4 @@ fn too_many(wait: Duration) -> Response {
     let mut response = said(StatusCode::TOO_MANY_REQUESTS, &json!({ "message": message }));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
-}
-
-/// Whether the browser uses TLS, as its page's own origin says.
-fn is_https(headers: &HeaderMap) -> bool {
-    headers.get(http::header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"))
 }

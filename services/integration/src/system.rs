@@ -79,7 +79,7 @@ impl Services {
         upstream_url: &str,
         common: &[(&'static str, String)],
     ) -> Self {
-        let analytics = Self::analytics(database_url, "127.0.0.1:0", common);
+        let analytics = Self::start_analytics_with(database_url, "127.0.0.1:0", common);
         let analytics_address = analytics.address("analytics").await;
         let analytics_url = format!("http://{analytics_address}");
         let mut settings = any_ports(&["GATEWAY", "GATEWAY_ADMIN"]);
@@ -107,12 +107,18 @@ impl Services {
     /// Starts analytics alone.
     #[must_use]
     pub fn start_analytics(database_url: &str, listen: &str) -> Process {
-        Self::analytics(database_url, listen, &[])
+        Self::start_analytics_with(database_url, listen, &[])
     }
 
-    fn analytics(database_url: &str, listen: &str, common: &[(&'static str, String)]) -> Process {
+    /// The same with further settings.
+    #[must_use]
+    pub fn start_analytics_with(
+        database_url: &str,
+        listen: &str,
+        more: &[(&'static str, String)],
+    ) -> Process {
         let mut settings = any_ports(&["ANALYTICS_ADMIN"]);
-        settings.extend_from_slice(common);
+        settings.extend_from_slice(more);
         settings.push(("MODASH_ANALYTICS_LISTEN", listen.to_owned()));
         settings.push(("DATABASE_URL", database_url.to_owned()));
         Process::start("modash-analytics", &settings, &[])

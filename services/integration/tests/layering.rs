@@ -65,7 +65,8 @@ const ALLOWED: [(&str, &[&str]); 16] = [
 ];
 
 /// A library and the only crates whose code may use it.
-const RESERVED: [(&str, &[&str]); 5] = [
+const RESERVED: [(&str, &[&str]); 6] = [
+    ("rustls", &["modash-runtime", "modash-telemetry", "modash-test-support"]),
     ("sqlx", &["modash-analytics"]),
     ("prost-reflect", &["modash-gateway"]),
     ("axum", &["modash-gateway", "modash-runtime"]),

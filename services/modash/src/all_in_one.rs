@@ -78,13 +78,16 @@ async fn run_services(
     let analytics_url = url(analytics_address);
     config.gateway.analytics_url = parsed(&analytics_url)?;
     config.gateway.proxy_port = config.proxy.listen.port();
+    let gateway_tls = config.gateway.tls.is_some();
     let gateway = Gateway::bind(config.gateway).await?;
     let dashboard = gateway.address();
     let simulated =
         if config.demo { Some(demo::start_server(demo_stop.clone()).await?) } else { None };
     let note = choose_upstream(&mut config.proxy, simulated.as_ref()).await?;
     config.proxy.analytics = vec![parsed(&analytics_url)?];
-    config.proxy.gateway = Some(parsed(&url(dashboard))?);
+    if !gateway_tls {
+        config.proxy.gateway = Some(parsed(&url(dashboard))?);
+    }
     config.proxy.client_key_secret =
         config.proxy.client_key_secret.or_else(|| client_key_secret::load(&data_directory));
     config.proxy.spool_directory.get_or_insert_with(|| data_directory.join("spool"));
@@ -94,7 +97,8 @@ async fn run_services(
         config.proxy.clients.tls = None;
         config.proxy.clients.proxy_protocol = false;
     }
-    let proxy_scheme = if config.proxy.clients.tls.is_some() { "https" } else { "http" };
+    let scheme = |tls: bool| if tls { "https" } else { "http" };
+    let proxy_scheme = scheme(config.proxy.clients.tls.is_some());
     let proxy = Proxy::bind(config.proxy).await?;
     let proxy_address = proxy.address();
 
@@ -117,6 +121,7 @@ async fn run_services(
         }
         Banner {
             dashboard,
+            dashboard_scheme: scheme(gateway_tls),
             proxy: proxy_address,
             proxy_scheme,
             analytics: analytics_address,

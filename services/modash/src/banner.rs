@@ -5,6 +5,7 @@ use std::{fmt, io::Write as _, net::SocketAddr};
 /// Addresses of the running parts.
 pub(crate) struct Banner {
     pub(crate) dashboard: SocketAddr,
+    pub(crate) dashboard_scheme: &'static str,
     pub(crate) proxy: SocketAddr,
     pub(crate) proxy_scheme: &'static str,
     pub(crate) analytics: SocketAddr,
@@ -24,10 +25,10 @@ impl Banner {
 
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dashboard = reachable(self.dashboard);
+        let dashboard = format!("{}://{}", self.dashboard_scheme, reachable(self.dashboard));
         let proxy = format!("{}://{}", self.proxy_scheme, reachable(self.proxy));
         writeln!(f, "\nmodash is ready{}\n", if self.demo { " (demo)" } else { "" })?;
-        writeln!(f, "  dashboard  http://{dashboard}")?;
+        writeln!(f, "  dashboard  {dashboard}")?;
         writeln!(f, "  proxy      {proxy}  ->  {}", self.upstream)?;
         writeln!(f, "  analytics  {} (gRPC with reflection)", reachable(self.analytics))?;
         writeln!(f, "  database   {}\n", self.database)?;
@@ -58,6 +59,7 @@ mod tests {
     fn the_banner_has_the_addresses_and_a_ready_made_curl_line() {
         let banner = Banner {
             dashboard: ([127, 0, 0, 1], 4006).into(),
+            dashboard_scheme: "http",
             proxy: ([0, 0, 0, 0], 4005).into(),
             proxy_scheme: "https",
             analytics: ([127, 0, 0, 1], 4007).into(),

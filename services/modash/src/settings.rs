@@ -120,6 +120,12 @@ impl Settings {
         let access = self.access.clone();
         let (database, analytics) = self.check_data(mistakes)?;
         let (proxy, gateway) = (proxy?, gateway?);
+        mistakes.require(
+            analytics.tls.is_none(),
+            "MODASH_ANALYTICS_TLS_CERT_FILE",
+            "is for modash-analytics; in modash the proxy and the gateway reach analytics inside the \
+             process, without TLS: leave it unset, and MODASH_ANALYTICS_LISTEN on loopback",
+        );
         let listeners = [
             // The dashboard is there too.
             ("MODASH_PROXY_HOST", proxy.listen),

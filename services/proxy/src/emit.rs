@@ -7,6 +7,7 @@
 
 mod access_log;
 mod allowance;
+mod connect;
 #[cfg(test)]
 mod cost;
 mod directory;
@@ -40,7 +41,7 @@ use modash_proto::{
     micros_from_duration, micros_from_timestamp, timestamp_from_micros,
     v1::{ReplicaStats, UsageEvent},
 };
-use modash_runtime::Shutdown;
+use modash_runtime::{GrpcTls, Shutdown};
 use prost::Message as _;
 use tokio::sync::{Notify, mpsc::Sender, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -79,6 +80,8 @@ const LAST_REPORT_SHARE: f64 = 0.04;
 pub(crate) struct EmitConfig {
     pub(crate) replica_id: String,
     pub(crate) analytics: Vec<Url>,
+    /// For those behind https.
+    pub(crate) analytics_tls: Option<GrpcTls>,
     pub(crate) analytics_token: Option<TokenSource>,
     /// Most events that are in memory only.
     pub(crate) events_in_memory: usize,
@@ -95,6 +98,7 @@ pub(crate) struct Emitter {
     replica_id: String,
     process_started_at: prost_types::Timestamp,
     analytics: Vec<Url>,
+    analytics_tls: Option<GrpcTls>,
     analytics_token: Option<TokenSource>,
     cores: Vec<Arc<Shared>>,
     maker: Arc<EventMaker>,
@@ -127,6 +131,7 @@ impl Emitter {
             replica_id: config.replica_id,
             process_started_at: SystemTime::now().into(),
             analytics: config.analytics,
+            analytics_tls: config.analytics_tls,
             analytics_token: config.analytics_token,
             cores,
             maker,

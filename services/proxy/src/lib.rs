@@ -23,7 +23,6 @@ mod request_facts;
 mod route;
 mod settings;
 mod stream;
-mod tls_files;
 mod trace_context;
 mod upstream;
 mod usage_event;
@@ -32,7 +31,8 @@ mod vital;
 use std::{collections::HashMap, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use modash_runtime::{
-    Admin, BindError, Description, ServiceContext, Shutdown, bind, warn_if_exposed,
+    Admin, BindError, ClientTls, Description, GrpcTls, ServiceContext, Shutdown, bind,
+    warn_if_exposed,
 };
 use tokio::{net::TcpListener, sync::mpsc::Sender};
 
@@ -47,19 +47,18 @@ use crate::{
     fault::thread_begins,
     listener::{Admission, Intake, Port},
     route::Router,
+    settings::{ANALYTICS_PEER, UPSTREAM_PEER},
     trace_context::Tracing,
-    upstream::Tls,
     usage_event::EventMaker,
     vital::Vital,
 };
 #[cfg(debug_assertions)]
 pub use fault::{break_metering_every, break_thread};
+pub use modash_runtime::{ClientTlsFiles, ListenerTlsFiles, TlsFileError};
 pub use settings::{
     AccessLogFormat, AllowedHosts, BaseUrl, ClientConfig, ForwardedHeaders, HttpVersion,
-    ListenerTlsFiles, PoolConfig, ProxyConfig, ProxySettings, Share, StreamUsage, TlsFiles,
-    TraceContextMode, UpstreamConfig,
+    PoolConfig, ProxyConfig, ProxySettings, Share, StreamUsage, TraceContextMode, UpstreamConfig,
 };
-pub use tls_files::TlsFileError;
 pub use vital::Death;
 
 /// What is said of every metric of the proxy, beside those of every process.
@@ -98,7 +97,9 @@ pub enum Error {
 pub struct Proxy {
     config: ProxyConfig,
     upstream: BaseUrl,
-    tls: Tls,
+    tls: ClientTls,
+    /// `None`: all analytics are plain.
+    analytics_tls: Option<GrpcTls>,
     admission: Admission,
     port: Port,
     admin: TcpListener,
@@ -111,7 +112,13 @@ impl Proxy {
     /// If a port is taken, no upstream is configured, or TLS cannot be set up.
     pub async fn bind(config: ProxyConfig) -> Result<Self, Error> {
         let upstream = config.upstream.clone().ok_or(Error::NoUpstream)?;
-        let tls = Tls::new(config.upstream_config.tls.clone())?;
+        let files = config.upstream_config.tls.clone();
+        let tls = ClientTls::new("the certificates for upstreams", UPSTREAM_PEER.files, files)?;
+        let over_tls = config.analytics.iter().any(|url| url.scheme() == "https");
+        let files = over_tls.then(|| config.analytics_tls.clone());
+        let analytics_tls = files
+            .map(|files| GrpcTls::new("the certificates for analytics", &ANALYTICS_PEER, files))
+            .transpose()?;
         let admission = Admission::new(&config.clients, config.threads)?;
         let share_port = config.clients.share_port;
         let admin = bind_admin(config.admin_listen, share_port).await?;
@@ -122,7 +129,7 @@ impl Proxy {
         tracing::info!(address = %port.address(), purpose = "proxy", %upstream,
             connections = admission.connections(), tls = admission.speaks_tls(), "listening");
         warn_if_exposed("proxy", port.address());
-        Ok(Self { config, upstream, tls, admission, port, admin })
+        Ok(Self { config, upstream, tls, analytics_tls, admission, port, admin })
     }
 
     /// Where applications reach it.
@@ -174,6 +181,7 @@ impl Proxy {
             EmitConfig {
                 replica_id: config.replica_id.clone(),
                 analytics: config.analytics.clone(),
+                analytics_tls: self.analytics_tls,
                 analytics_token: config.analytics_token.clone(),
                 events_in_memory: config.spool_events,
                 log,

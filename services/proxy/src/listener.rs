@@ -7,7 +7,6 @@ mod connection;
 mod entrance;
 mod intake;
 mod port;
-mod tls;
 
 use std::{
     cell::Cell,

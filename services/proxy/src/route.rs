@@ -5,10 +5,12 @@ mod inside;
 
 use std::sync::Arc;
 
+use modash_runtime::ClientTls;
+
 use crate::{
     counters::Counters,
     settings::{AllowedHosts, BaseUrl, UpstreamConfig},
-    upstream::{Pool, Tls},
+    upstream::Pool,
 };
 
 /// Name of the upstream without a name.
@@ -46,7 +48,7 @@ impl Router {
         default: BaseUrl,
         named: &[(String, BaseUrl)],
         gateway: Option<BaseUrl>,
-        tls: &Tls,
+        tls: &ClientTls,
         config: &UpstreamConfig,
         cores: usize,
         counters: &Arc<Counters>,
@@ -128,15 +130,17 @@ fn is_for_gateway(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use modash_runtime::ClientTlsFiles;
+
     use super::*;
-    use crate::settings::TlsFiles;
+    use crate::settings::UPSTREAM_PEER;
 
     fn router() -> Router {
         Router::new(
             "http://default/base".parse().unwrap(),
             &[("openai".to_owned(), "http://named".parse().unwrap())],
             Some("http://gateway".parse().unwrap()),
-            &Tls::new(TlsFiles::default()).unwrap(),
+            &ClientTls::new("none", UPSTREAM_PEER.files, ClientTlsFiles::default()).unwrap(),
             &UpstreamConfig::default(),
             1,
             &Arc::default(),

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod allowed_hosts;
+mod analytics;
 mod base_url;
 mod clients;
 mod forwarded;
@@ -17,19 +18,23 @@ use std::{
 
 use clap::Args;
 use modash_access::TokenSource;
-use modash_runtime::{Checked, Mistakes};
+use modash_runtime::{Checked, ClientTlsFiles, Mistakes};
 use url::Url;
 
 pub use access_log::{AccessLogFormat, Share};
 pub use allowed_hosts::AllowedHosts;
+pub(crate) use analytics::ANALYTICS_PEER;
+use analytics::AnalyticsTlsSettings;
 pub use base_url::BaseUrl;
 use base_url::named_upstreams;
+pub use clients::ClientConfig;
 use clients::ClientSettings;
-pub use clients::{ClientConfig, ListenerTlsFiles};
+pub(crate) use clients::LISTENER_TLS;
 pub use forwarded::ForwardedHeaders;
 pub use trace_context::TraceContextMode;
+pub(crate) use upstream::UPSTREAM_PEER;
 use upstream::UpstreamSettings;
-pub use upstream::{HttpVersion, PoolConfig, TlsFiles, UpstreamConfig};
+pub use upstream::{HttpVersion, PoolConfig, UpstreamConfig};
 
 /// Settings as given by flags and environment.
 #[derive(Debug, Clone, Args)]
@@ -68,6 +73,9 @@ pub struct ProxySettings {
     /// next one is tried when one cannot be reached
     #[arg(long, env = "MODASH_PROXY_ANALYTICS_URL", default_value = "http://127.0.0.1:4007")]
     proxy_analytics_url: Checked<AnalyticsUrls>,
+
+    #[command(flatten)]
+    analytics_tls: AnalyticsTlsSettings,
 
     /// File with the token of the role ingest that analytics asks for
     #[arg(long, env = "MODASH_PROXY_ANALYTICS_TOKEN_FILE")]
@@ -163,6 +171,8 @@ pub struct ProxyConfig {
     pub gateway: Option<BaseUrl>,
     /// Base URLs of analytics, tried in turn; at least one.
     pub analytics: Vec<Url>,
+    /// The files of TLS towards analytics behind https.
+    pub analytics_tls: ClientTlsFiles,
     /// The token that is shown to analytics.
     pub analytics_token: Option<TokenSource>,
     /// Forwarding threads; at least 1.
@@ -221,6 +231,7 @@ impl ProxySettings {
         });
         let gateway = Checked::check_optional(self.gateway_url, "GATEWAY_URL", mistakes);
         let analytics = self.proxy_analytics_url.check("MODASH_PROXY_ANALYTICS_URL", mistakes);
+        let analytics_tls = self.analytics_tls.check(mistakes);
         let analytics_token = TokenSource::from_settings(
             self.proxy_analytics_token.as_deref(),
             self.proxy_analytics_token_file.as_deref(),
@@ -253,6 +264,7 @@ impl ProxySettings {
             named_upstreams: named?,
             gateway: gateway?,
             analytics: analytics?.0,
+            analytics_tls,
             analytics_token: analytics_token?,
             threads: threads?.0,
             replica_id,

@@ -14,4 +14,4 @@ mod tls;
 pub(crate) use connect::ConnectError;
 pub(crate) use lease::Lease;
 pub(crate) use pool::Pool;
-pub(crate) use tls::{Tls, advice as tls_advice};
+pub(crate) use tls::advice as tls_advice;

@@ -11,7 +11,7 @@ use std::{
 /// The layers, lowest first, each with its modules. A module knows those of its own
 /// layer and of lower ones.
 const LAYERS: [(&str, &[&str]); 9] = [
-    ("ground", &["fault", "frames", "stream", "tls_files", "vital"]),
+    ("ground", &["fault", "frames", "stream", "vital"]),
     ("settings", &["settings"]),
     ("counters", &["counters"]),
     ("upstream", &["upstream"]),

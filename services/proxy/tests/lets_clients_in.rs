@@ -9,12 +9,9 @@ mod support;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use modash_proxy::{ForwardedHeaders, ListenerTlsFiles, ProxyConfig};
-use modash_test_support::{Answer, FakeUpstream, Gate, eventually};
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use support::{
-    PATIENCE, TestProxy, post, read_until,
-    tls::{Authority, Identity},
-};
+use modash_test_support::{Answer, Authority, FakeUpstream, Gate, Identity, eventually};
+use rustls::pki_types::ServerName;
+use support::{PATIENCE, TestProxy, post, read_until};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -46,18 +43,7 @@ async fn connect(
     protocols: &[&str],
     identity: Option<&Identity>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.certificate.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
-    let mut config = match identity {
-        Some(identity) => identity.client(builder),
-        None => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let config = authority.client(protocols, identity);
     let tcp = TcpStream::connect(proxy.address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await

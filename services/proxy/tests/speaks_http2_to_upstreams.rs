@@ -21,7 +21,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, client::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use modash_proto::v1::Outcome;
-use modash_proxy::{HttpVersion, ProxyConfig, TlsFiles};
+use modash_proxy::{ClientTlsFiles, HttpVersion, ProxyConfig};
 use modash_test_support::{Answer, FakeUpstream, Gate, eventually};
 use support::{
     PATIENCE, TestProxy, post, read_until,
@@ -42,8 +42,10 @@ async fn over_tls(
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new("test authority");
     let upstream = TlsUpstream::start(&authority.sign(&["localhost"]), protocols, None).await;
-    let tls =
-        TlsFiles { authorities: Some(authority.write(directory.path())), ..Default::default() };
+    let tls = ClientTlsFiles {
+        authorities: Some(authority.write(directory.path())),
+        ..Default::default()
+    };
     let proxy = TestProxy::start_with(|config| {
         config.upstream = Some(upstream.url("localhost").parse().unwrap());
         config.upstream_config.tls = tls;

@@ -9,7 +9,7 @@ mod support;
 use std::time::Duration;
 
 use modash_proto::v1::Outcome;
-use modash_proxy::{ProxyConfig, TlsFiles};
+use modash_proxy::{ClientTlsFiles, ProxyConfig};
 use modash_test_support::eventually;
 use support::{
     PATIENCE, TestProxy, post,
@@ -18,7 +18,7 @@ use support::{
 
 const HTTP1: &[&str] = &["http/1.1"];
 
-fn towards(config: &mut ProxyConfig, url: &str, tls: TlsFiles) {
+fn towards(config: &mut ProxyConfig, url: &str, tls: ClientTlsFiles) {
     config.upstream = Some(url.parse().unwrap());
     config.upstream_config.tls = tls;
 }
@@ -32,8 +32,10 @@ async fn an_authority_from_a_file_is_trusted_and_sessions_are_resumed() {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new("test authority");
     let upstream = TlsUpstream::start(&authority.sign(&["localhost"]), HTTP1, None).await;
-    let tls =
-        TlsFiles { authorities: Some(authority.write(directory.path())), ..Default::default() };
+    let tls = ClientTlsFiles {
+        authorities: Some(authority.write(directory.path())),
+        ..Default::default()
+    };
     let proxy = TestProxy::start_with(|config| {
         towards(config, &upstream.url("localhost"), tls);
         // Each request on a connection of its own.
@@ -60,7 +62,7 @@ async fn a_client_certificate_is_shown_and_a_replaced_one_is_read_again() {
         TlsUpstream::start(&authority.sign(&["localhost"]), HTTP1, Some(&authority)).await;
     let (first, second) = (authority.sign(&["first"]), authority.sign(&["second"]));
     let (certificate, key) = first.write(directory.path());
-    let tls = TlsFiles {
+    let tls = ClientTlsFiles {
         authorities: Some(authority.write(directory.path())),
         certificate: Some(certificate),
         key: Some(key),
@@ -92,8 +94,10 @@ async fn a_missing_client_certificate_is_a_clear_error() {
     let authority = Authority::new("test authority");
     let upstream =
         TlsUpstream::start(&authority.sign(&["localhost"]), HTTP1, Some(&authority)).await;
-    let tls =
-        TlsFiles { authorities: Some(authority.write(directory.path())), ..Default::default() };
+    let tls = ClientTlsFiles {
+        authorities: Some(authority.write(directory.path())),
+        ..Default::default()
+    };
     let proxy =
         TestProxy::start_with(|config| towards(config, &upstream.url("localhost"), tls)).await;
     let response = status_and_body(&proxy).await;
@@ -105,7 +109,8 @@ async fn a_missing_client_certificate_is_a_clear_error() {
 async fn a_certificate_that_cannot_be_trusted_is_refused_with_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let (known, unknown) = (Authority::new("known"), Authority::new("unknown"));
-    let tls = TlsFiles { authorities: Some(known.write(directory.path())), ..Default::default() };
+    let tls =
+        ClientTlsFiles { authorities: Some(known.write(directory.path())), ..Default::default() };
     for (identity, advice) in [
         (known.sign_until(&["localhost"], 2001), "its certificate has expired"),
         (known.sign(&["elsewhere.test"]), "its certificate is for another host"),
@@ -129,7 +134,8 @@ async fn a_certificate_that_cannot_be_trusted_is_refused_with_what_to_do() {
 async fn a_server_that_does_not_speak_tls_is_told_apart() {
     let upstream = modash_test_support::FakeUpstream::start().await;
     let url = format!("https://{}", upstream.address());
-    let proxy = TestProxy::start_with(|config| towards(config, &url, TlsFiles::default())).await;
+    let proxy =
+        TestProxy::start_with(|config| towards(config, &url, ClientTlsFiles::default())).await;
     let response = status_and_body(&proxy).await;
     assert!(response.contains("should its URL begin with http://?"), "{response}");
 }
@@ -140,7 +146,7 @@ async fn a_file_that_is_no_good_is_refused_before_anything_starts() {
     let path = directory.path().join("authority.pem");
     std::fs::write(&path, "nothing").unwrap();
     let mut config = support::config(([127, 0, 0, 1], 1).into());
-    let tls = TlsFiles { authorities: Some(path.clone()), ..Default::default() };
+    let tls = ClientTlsFiles { authorities: Some(path.clone()), ..Default::default() };
     towards(&mut config, "https://localhost", tls);
     let error = modash_proxy::Proxy::bind(config).await.err().unwrap().to_string();
     assert!(error.starts_with("MODASH_PROXY_UPSTREAM_CA_FILE"), "{error}");

@@ -18,6 +18,7 @@ mod readiness;
 mod server;
 mod settings;
 mod shutdown;
+mod tls;
 mod watched_files;
 
 pub use activity::ClientAddress;
@@ -32,4 +33,8 @@ pub use readiness::{Hold, Readiness};
 pub use server::{BoundedListener, ConnectionCount, ListenerLimits};
 pub use settings::{Checked, Count, Mistakes, Seconds, Switch, USAGE_EXIT_CODE, parse, redact};
 pub use shutdown::Shutdown;
+pub use tls::{
+    AcceptError, ClientTls, ClientTlsFiles, GrpcTls, ListenerTls, ListenerTlsFiles, TlsDialer,
+    TlsFileError, TlsPeer, TlsSettings, tls_advice,
+};
 pub use watched_files::WatchedFiles;

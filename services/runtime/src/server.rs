@@ -19,13 +19,14 @@ use hyper_util::{
 };
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    BindError, Description, FileShare, Metrics,
+    BindError, Description, FileShare, ListenerTls, Metrics,
     activity::{Activity, Noted, Watched},
     bind, raise_file_limit,
 };
@@ -51,6 +52,10 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 /// The answer to a connection beyond the limit.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
     content-length: 48\r\nconnection: close\r\n\r\nconnection limit reached; please try again later";
+
+/// The answer to a client that speaks plain HTTP where TLS is expected.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
+    content-length: 47\r\nconnection: close\r\n\r\nthis port speaks TLS: begin the URL with https\n";
 
 /// Bounds of a listener.
 #[derive(Debug, Clone)]
@@ -117,6 +122,7 @@ pub struct BoundedListener {
     address: SocketAddr,
     limits: ListenerLimits,
     connections: usize,
+    tls: Option<Arc<ListenerTls>>,
     _files: FileShare,
 }
 
@@ -145,7 +151,13 @@ impl BoundedListener {
         let address = listener.local_addr()?;
         let connections = most_connections(limits.connections, raise_file_limit());
         let files = FileShare::reserve(connections as u64);
-        Ok(Self { listener, address, limits, connections, _files: files })
+        Ok(Self { listener, address, limits, connections, tls: None, _files: files })
+    }
+
+    /// The same with TLS, if there is any.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<ListenerTls>) -> Self {
+        Self { tls: tls.map(Arc::new), ..self }
     }
 
     /// Where it listens.
@@ -162,9 +174,14 @@ impl BoundedListener {
         count: ConnectionCount,
         stop: impl Future<Output = ()>,
     ) {
-        let Self { listener, limits, connections: most, address, .. } = self;
-        let (router, limits) = (router.with_state(()), Arc::new(limits));
+        let Self { listener, limits, connections: most, address, tls, .. } = self;
         let stopping = CancellationToken::new();
+        let driver = Driver {
+            router: router.with_state(()),
+            limits: Arc::new(limits),
+            tls,
+            stopping: stopping.clone(),
+        };
         let mut connections = Connections::default();
         let mut stop = pin!(stop);
         loop {
@@ -177,17 +194,10 @@ impl BoundedListener {
                 Ok((socket, client)) if connections.make_room(most) => {
                     prepare(&socket);
                     let activity = Activity::new();
-                    connections.insert(
-                        Arc::clone(&activity),
-                        drive(
-                            (socket, client.ip()),
-                            activity,
-                            router.clone(),
-                            Arc::clone(&limits),
-                            stopping.clone(),
-                            Opened::new(&count.open),
-                        ),
-                    );
+                    let opened = Opened::new(&count.open);
+                    let driving =
+                        driver.clone().drive((socket, client.ip()), Arc::clone(&activity), opened);
+                    connections.insert(activity, driving);
                 }
                 Ok((socket, _)) => {
                     if count.refused.inc() == 0 {
@@ -291,37 +301,67 @@ impl Drop for Opened {
     }
 }
 
-/// Drives one connection to its end.
-async fn drive(
-    (socket, address): (TcpStream, IpAddr),
-    activity: Arc<Activity>,
+/// Drives connections to their ends.
+#[derive(Clone)]
+struct Driver {
     router: Router,
     limits: Arc<ListenerLimits>,
+    tls: Option<Arc<ListenerTls>>,
     stopping: CancellationToken,
-    _opened: Opened,
-) {
-    let service = TowerToHyperService::new(Noted::new(router, Arc::clone(&activity), address));
-    let builder = builder(&limits);
-    let socket = TokioIo::new(Watched::new(socket, Arc::clone(&activity)));
-    let mut connection = pin!(builder.serve_connection(socket, service));
-    let expired = tokio::select! {
-        result = connection.as_mut() => return log(result),
-        () = stopping.cancelled() => false,
-        () = activity.expired(&limits) => true,
-    };
-    connection.as_mut().graceful_shutdown();
-    if expired {
-        if let Ok(result) = tokio::time::timeout(CLOSING, connection).await {
-            log(result);
+}
+
+impl Driver {
+    async fn drive(
+        self,
+        (socket, address): (TcpStream, IpAddr),
+        activity: Arc<Activity>,
+        _opened: Opened,
+    ) {
+        let Some(tls) = self.tls.clone() else {
+            return self.serve(socket, address, activity).await;
+        };
+        // The handshake is part of the time for the first request. Boxed: otherwise
+        // the task reserves space for it as long as the connection lives.
+        let accepting = Box::pin(tls.accept(socket, PLAIN_HTTP));
+        let accepted = tokio::select! {
+            accepted = accepting => accepted,
+            () = self.stopping.cancelled() => return,
+            () = activity.expired(&self.limits) => return,
+        };
+        match accepted {
+            Ok(stream) => Box::pin(self.serve(stream, address, activity)).await,
+            Err(error) => tracing::debug!(%error, client = %address, "no TLS with a client"),
         }
-        return;
     }
-    // Open requests may end; the stop has a deadline, which drops this task.
-    let closing =
-        ListenerLimits { idle_timeout: CLOSING, header_timeout: CLOSING, ..(*limits).clone() };
-    tokio::select! {
-        result = connection => log(result),
-        () = activity.expired(&closing) => {}
+
+    async fn serve<S>(self, stream: S, address: IpAddr, activity: Arc<Activity>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { router, limits, stopping, .. } = self;
+        let service = TowerToHyperService::new(Noted::new(router, Arc::clone(&activity), address));
+        let builder = builder(&limits);
+        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+        let mut connection = pin!(builder.serve_connection(stream, service));
+        let expired = tokio::select! {
+            result = connection.as_mut() => return log(result),
+            () = stopping.cancelled() => false,
+            () = activity.expired(&limits) => true,
+        };
+        connection.as_mut().graceful_shutdown();
+        if expired {
+            if let Ok(result) = tokio::time::timeout(CLOSING, connection).await {
+                log(result);
+            }
+            return;
+        }
+        // Open requests may end; the stop has a deadline, which drops this task.
+        let closing =
+            ListenerLimits { idle_timeout: CLOSING, header_timeout: CLOSING, ..(*limits).clone() };
+        tokio::select! {
+            result = connection => log(result),
+            () = activity.expired(&closing) => {}
+        }
     }
 }
 
@@ -364,10 +404,12 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_beyond_the_limit_has_the_length_that_it_says() {
-        let text = std::str::from_utf8(TOO_MANY).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{text}");
+    fn answers_outside_http_have_the_length_that_they_say() {
+        for answer in [TOO_MANY, PLAIN_HTTP] {
+            let text = std::str::from_utf8(answer).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{text}");
+        }
     }
 
     #[tokio::test]

@@ -8,9 +8,11 @@
 //! - [`event`]: usage events that can be stored as they are.
 //! - [`OtlpReceiver`]: takes traces and metrics by OTLP.
 //! - [`TokensFile`]: tokens that can be added and revoked.
+//! - [`Authority`]: certificates, good and bad.
 //! - [`eventually`]: patience for what happens soon, but not at once.
 
 mod answer;
+mod authority;
 mod database;
 mod event;
 mod eventually;
@@ -23,6 +25,7 @@ mod tokens_file;
 mod upstream;
 
 pub use answer::Answer;
+pub use authority::{Authority, Identity};
 pub use database::TestDatabase;
 pub use event::{event, event_at, failed_event, stream_event};
 pub use eventually::{Verdict, eventually};

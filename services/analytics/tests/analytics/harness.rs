@@ -49,6 +49,7 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
         cors_origins: Default::default(),
         allowed_hosts: Default::default(),
         limits: modash_analytics::default_limits(),
+        tls: None,
         database_url: Some(database_url.parse().unwrap()),
         read_database_url: None,
         database_wait: PATIENCE,

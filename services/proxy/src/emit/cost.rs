@@ -52,6 +52,7 @@ fn an_event_from_the_begin_of_its_request_to_its_acknowledgement() {
         replica_id: "replica-1".to_owned(),
         analytics_token: None,
         analytics: Vec::new(),
+        analytics_tls: None,
         events_in_memory: 100_000,
         log: Some(log.clone()),
         journal,

@@ -7,20 +7,19 @@ use std::{
 };
 
 use modash_proto::v1::{Hello, StreamUsageResponse, stream_usage_response};
+use modash_runtime::GrpcTls;
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{
-    Status, Streaming,
-    transport::{Channel, ClientTlsConfig, Endpoint, Error as TransportError},
-};
+use tonic::{Status, Streaming};
 use url::Url;
 
 use super::{
     Emitter,
     allowance::{self, Allowance},
+    connect::{ConnectError, KEEP_ALIVE, connect},
     live,
     otlp::Deliveries,
     spool::{Place, Renumbered, WINDOW},
@@ -34,9 +33,6 @@ const BATCH: usize = 1_000;
 /// the length of each.
 const BATCH_BYTES: usize = 2 << 20;
 
-/// Longest time without a sign of life from analytics.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -44,9 +40,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 enum StreamError {
     #[error("cannot connect: {0}")]
-    Connect(#[from] TransportError),
-    #[error("cannot connect within {} s", KEEP_ALIVE.as_secs())]
-    ConnectTimeout,
+    Connect(#[from] ConnectError),
     #[error("{}: {}", .0.code().description(), .0.message())]
     Status(#[from] Status),
     #[error("{0}")]
@@ -88,7 +82,9 @@ pub(super) async fn run(emitter: Arc<Emitter>) {
         }
         // One line each outage, not each attempt.
         if !std::mem::replace(&mut failing, true) {
-            tracing::warn!(analytics = %url, %error,
+            let tls = emitter.analytics_tls.as_ref().and_then(GrpcTls::problem);
+            let error = tls.unwrap_or_else(|| error.to_string());
+            tracing::warn!(analytics = %url, error,
                 "usage events wait: analytics cannot be reached; proxying goes on");
         }
         if opened.elapsed() > LONGEST_PAUSE {
@@ -116,8 +112,7 @@ struct UsageStream {
 }
 
 async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamError> {
-    let channel =
-        timeout(KEEP_ALIVE, connect(url)).await.map_err(|_| StreamError::ConnectTimeout)??;
+    let channel = connect(url, emitter.analytics_tls.as_ref()).await?;
     let authorization = match &emitter.analytics_token {
         Some(source) => Some(source.authorization().map_err(StreamError::Token)?),
         None => None,
@@ -142,19 +137,6 @@ async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamEr
         deliveries: emitter.followers.otlp.as_ref().and_then(|otlp| otlp.deliveries()),
         paused_until: Instant::now(),
     })
-}
-
-async fn connect(url: &Url) -> Result<Channel, TransportError> {
-    let mut endpoint = Endpoint::from_shared(url.to_string())?
-        .connect_timeout(KEEP_ALIVE)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true);
-    if url.scheme() == "https" {
-        endpoint = endpoint.tls_config(ClientTlsConfig::new().with_enabled_roots())?;
-    }
-    endpoint.connect().await
 }
 
 impl UsageStream {

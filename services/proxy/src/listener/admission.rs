@@ -3,13 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use modash_runtime::{raise_file_limit, reserved_files};
+use modash_runtime::{ListenerTls, TlsFileError, raise_file_limit, reserved_files};
 
-use super::{connection::Patience, entrance::Entrance, tls::ListenerTls};
-use crate::{
-    settings::{ClientConfig, ForwardedHeaders},
-    tls_files::TlsFileError,
-};
+use super::{connection::Patience, entrance::Entrance};
+use crate::settings::{ClientConfig, ForwardedHeaders, LISTENER_TLS};
 
 /// File descriptors for everything but connections of clients and to upstreams:
 /// listeners, admin connections, the spool, the stream to analytics, and, in one
@@ -38,7 +35,10 @@ pub(crate) struct Admission {
 impl Admission {
     /// By the settings, and by what the system allows.
     pub(crate) fn new(config: &ClientConfig, cores: usize) -> Result<Self, TlsFileError> {
-        let tls = config.tls.clone().map(ListenerTls::new).transpose()?;
+        let tls = config.tls.clone();
+        let tls = tls
+            .map(|files| ListenerTls::new("the certificates for clients", LISTENER_TLS, files))
+            .transpose()?;
         // In one process with other services, their listeners have their share.
         let files = raise_file_limit().map(|files| files.saturating_sub(reserved_files()));
         let connections = most_connections(config.connections, files);

@@ -3,22 +3,14 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use modash_runtime::{AcceptError, ListenerTls};
 use proxy_header::{ParseConfig, ProxyHeader};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::timeout,
-};
-use tokio_rustls::TlsAcceptor;
+use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 
-use super::tls::ListenerTls;
 use crate::{error::plain_request_to_tls, stream::Stream};
 
 /// Longest PROXY header, with what a sender may add to the addresses.
 const MAX_PROXY_HEADER: usize = 2048;
-
-/// Most bytes that are taken from a client to which nothing but an error is said.
-const MAX_IGNORED: u64 = 64 * 1024;
 
 /// What has to come before HTTP.
 #[derive(Clone)]
@@ -36,10 +28,8 @@ pub(crate) struct Entrance {
 pub(super) enum EntranceError {
     #[error("no PROXY header came first: MODASH_PROXY_PROXY_PROTOCOL demands one of every client")]
     NoProxyHeader,
-    #[error("plain HTTP where TLS is expected")]
-    PlainHttp,
-    #[error("TLS: {0}")]
-    Tls(io::Error),
+    #[error(transparent)]
+    Tls(#[from] AcceptError),
     #[error("{0}")]
     Broken(#[from] io::Error),
     #[error("it took too long")]
@@ -64,7 +54,10 @@ impl Entrance {
                 false => from,
             };
             let stream = match &self.tls {
-                Some(tls) => accept_tls(tls, tcp).await?,
+                Some(tls) => {
+                    let stream = tls.accept(tcp, &plain_request_to_tls()).await?;
+                    Stream::Tls(Box::new(stream.into()))
+                }
                 None => Stream::Tcp(tcp),
             };
             Ok((stream, client))
@@ -110,26 +103,11 @@ fn could_begin(bytes: &[u8]) -> bool {
     })
 }
 
-async fn accept_tls(tls: &ListenerTls, mut tcp: TcpStream) -> Result<Stream, EntranceError> {
-    let mut first = [0];
-    tcp.peek(&mut first).await?;
-    // The first letter of a method; TLS begins with 22 (RFC 8446 5.1).
-    if first[0].is_ascii_uppercase() {
-        tcp.write_all(&plain_request_to_tls()).await?;
-        tcp.shutdown().await?;
-        // What is left unread when a socket closes takes the answer with it.
-        tokio::io::copy(&mut tcp.take(MAX_IGNORED), &mut tokio::io::sink()).await?;
-        return Err(EntranceError::PlainHttp);
-    }
-    let accepted = TlsAcceptor::from(tls.config()).accept(tcp).await;
-    Ok(Stream::Tls(Box::new(accepted.map_err(EntranceError::Tls)?.into())))
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
-    use tokio::net::TcpListener;
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
     use super::*;
 

@@ -4,21 +4,16 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
-use modash_runtime::{Checked, Mistakes, Seconds, Switch};
+use modash_runtime::{Checked, ListenerTlsFiles, Mistakes, Seconds, Switch, TlsSettings};
 
 use super::{ForwardedHeaders, upstream::Connections};
 
-/// The files behind TLS with clients, all PEM.
-#[derive(Debug, Clone)]
-pub struct ListenerTlsFiles {
-    /// The certificate that modash shows, and those that it was signed by.
-    pub certificate: PathBuf,
-    /// The certificate's private key.
-    pub key: PathBuf,
-    /// Authorities of the certificates that clients have to show; `None`: they
-    /// need none.
-    pub client_authorities: Option<PathBuf>,
-}
+/// Where the files behind TLS with clients are named.
+pub(crate) const LISTENER_TLS: TlsSettings = TlsSettings {
+    certificate: "MODASH_PROXY_TLS_CERT_FILE",
+    key: "MODASH_PROXY_TLS_KEY_FILE",
+    authorities: "MODASH_PROXY_TLS_CLIENT_CA_FILE",
+};
 
 /// Settings as given by flags and environment.
 #[derive(Debug, Clone, Args)]
@@ -124,21 +119,9 @@ impl ClientSettings {
             self.proxy_proxy_protocol.check("MODASH_PROXY_PROXY_PROTOCOL", mistakes);
         let forwarded =
             self.proxy_forwarded_headers.check("MODASH_PROXY_FORWARDED_HEADERS", mistakes);
-        mistakes.require(
-            self.proxy_tls_cert_file.is_some() == self.proxy_tls_key_file.is_some(),
-            "MODASH_PROXY_TLS_CERT_FILE",
-            "needs MODASH_PROXY_TLS_KEY_FILE beside it, and the other way round",
-        );
-        mistakes.require(
-            self.proxy_tls_client_ca_file.is_none() || self.proxy_tls_cert_file.is_some(),
-            "MODASH_PROXY_TLS_CLIENT_CA_FILE",
-            "needs MODASH_PROXY_TLS_CERT_FILE and MODASH_PROXY_TLS_KEY_FILE beside it",
-        );
-        let client_authorities = self.proxy_tls_client_ca_file;
-        let tls = self
-            .proxy_tls_cert_file
-            .zip(self.proxy_tls_key_file)
-            .map(|(certificate, key)| ListenerTlsFiles { certificate, key, client_authorities });
+        let files =
+            [self.proxy_tls_cert_file, self.proxy_tls_key_file, self.proxy_tls_client_ca_file];
+        let tls = ListenerTlsFiles::check(&LISTENER_TLS, files, mistakes);
         Some(ClientConfig {
             header_timeout: header?.0,
             idle_timeout: idle?.0,

@@ -3,7 +3,18 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
-use modash_runtime::{Checked, Mistakes, Seconds};
+use modash_runtime::{Checked, ClientTlsFiles, Mistakes, Seconds, TlsPeer, TlsSettings};
+
+/// Upstreams as servers of TLS.
+pub(crate) const UPSTREAM_PEER: TlsPeer = TlsPeer {
+    files: TlsSettings {
+        certificate: "MODASH_PROXY_UPSTREAM_CERT_FILE",
+        key: "MODASH_PROXY_UPSTREAM_KEY_FILE",
+        authorities: "MODASH_PROXY_UPSTREAM_CA_FILE",
+    },
+    url: "the upstream's URL",
+    http: "see MODASH_PROXY_UPSTREAM_HTTP",
+};
 
 /// How upstreams are reached.
 #[derive(Debug, Clone)]
@@ -20,7 +31,7 @@ pub struct UpstreamConfig {
     /// What is kept of connections, and how many there may be.
     pub pool: PoolConfig,
     /// Certificates and keys.
-    pub tls: TlsFiles,
+    pub tls: ClientTlsFiles,
 }
 
 /// Connections to one upstream.
@@ -58,7 +69,7 @@ impl Default for UpstreamConfig {
             stream_idle_timeout: None,
             http: HttpVersion::Same,
             pool: PoolConfig::default(),
-            tls: TlsFiles::default(),
+            tls: ClientTlsFiles::default(),
         }
     }
 }
@@ -74,17 +85,6 @@ impl Default for PoolConfig {
             max_age: Duration::from_secs(600),
         }
     }
-}
-
-/// The files behind TLS to upstreams, all PEM.
-#[derive(Debug, Clone, Default)]
-pub struct TlsFiles {
-    /// Certificate authorities beside those of the system.
-    pub authorities: Option<PathBuf>,
-    /// The certificate that modash shows, and those that it was signed by.
-    pub certificate: Option<PathBuf>,
-    /// The certificate's private key.
-    pub key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -176,11 +176,12 @@ impl UpstreamSettings {
         let max_age = self
             .proxy_upstream_max_age_seconds
             .check("MODASH_PROXY_UPSTREAM_MAX_AGE_SECONDS", mistakes);
-        mistakes.require(
-            self.proxy_upstream_cert_file.is_some() == self.proxy_upstream_key_file.is_some(),
-            "MODASH_PROXY_UPSTREAM_CERT_FILE",
-            "needs MODASH_PROXY_UPSTREAM_KEY_FILE beside it, and the other way round",
-        );
+        let files = [
+            self.proxy_upstream_cert_file,
+            self.proxy_upstream_key_file,
+            self.proxy_upstream_ca_file,
+        ];
+        let tls = ClientTlsFiles::check(&UPSTREAM_PEER.files, files, mistakes);
         Some(UpstreamConfig {
             connect_timeout: connect?.0,
             head_timeout: head?.map(|seconds| seconds.0),
@@ -192,11 +193,7 @@ impl UpstreamSettings {
                 keep_idle: keep_idle?.0,
                 max_age: max_age?.0,
             },
-            tls: TlsFiles {
-                authorities: self.proxy_upstream_ca_file,
-                certificate: self.proxy_upstream_cert_file,
-                key: self.proxy_upstream_key_file,
-            },
+            tls,
         })
     }
 }

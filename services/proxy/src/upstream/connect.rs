@@ -2,10 +2,12 @@
 
 use std::{io, time::Duration};
 
+use modash_runtime::ClientTls;
+
 use super::{
     dial::{Dialler, Failures},
     socket::{Link, Socket},
-    tls::{self, Tls},
+    tls,
 };
 use crate::{settings::BaseUrl, stream::Stream};
 
@@ -38,7 +40,7 @@ fn tls_problem(error: &io::Error) -> String {
 pub(super) async fn connect(
     base: &BaseUrl,
     dialler: &Dialler,
-    tls: &Tls,
+    tls: &ClientTls,
     offer_http2: bool,
     failures: &mut Failures,
 ) -> Result<Link, ConnectError> {

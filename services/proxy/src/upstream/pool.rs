@@ -6,13 +6,14 @@ use std::{
     time::Instant,
 };
 
+use modash_runtime::ClientTls;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
 use super::{
-    ConnectError, Lease, Tls,
+    ConnectError, Lease,
     connect::connect,
     dial::{Dialler, Failures},
     habits::Habits,
@@ -29,7 +30,7 @@ use crate::{
 pub(crate) struct Pool {
     base: BaseUrl,
     dialler: Dialler,
-    tls: Tls,
+    tls: ClientTls,
     config: UpstreamConfig,
     counters: Arc<Counters>,
     kept: Mutex<Kept>,
@@ -57,7 +58,7 @@ impl Pool {
     /// A pool for one of `cores` cores.
     pub(crate) fn new(
         base: BaseUrl,
-        tls: Tls,
+        tls: ClientTls,
         config: &UpstreamConfig,
         cores: usize,
         counters: Arc<Counters>,
@@ -229,12 +230,14 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use modash_runtime::ClientTlsFiles;
+
     use super::*;
-    use crate::settings::TlsFiles;
+    use crate::settings::UPSTREAM_PEER;
 
     fn pool(url: &str, http: HttpVersion) -> Pool {
         let config = UpstreamConfig { http, ..UpstreamConfig::default() };
-        let tls = Tls::new(TlsFiles::default()).unwrap();
+        let tls = ClientTls::new("none", UPSTREAM_PEER.files, ClientTlsFiles::default()).unwrap();
         Pool::new(url.parse().unwrap(), tls, &config, 1, Arc::default())
     }
 

@@ -22,7 +22,7 @@ use modash_proto::v1::{
     stream_usage_request::Message as Up,
     stream_usage_response::Message as Down,
 };
-use modash_proxy::{ClientConfig, Proxy, ProxyConfig, UpstreamConfig};
+use modash_proxy::{ClientConfig, ClientTlsFiles, Proxy, ProxyConfig, UpstreamConfig};
 use modash_runtime::ServiceContext;
 use modash_test_support::{FakeUpstream, eventually};
 use tokio::{
@@ -261,6 +261,7 @@ pub fn config(analytics: SocketAddr) -> ProxyConfig {
         named_upstreams: Vec::new(),
         gateway: None,
         allowed_hosts: modash_proxy::AllowedHosts::default(),
+        analytics_tls: ClientTlsFiles::default(),
         analytics_token: None,
         analytics: vec![format!("http://{analytics}").parse().unwrap()],
         threads: 2,
