@@ -150,7 +150,7 @@ mod tests {
             let mut text = texts.into_iter();
             let mut next = || text.next().unwrap_or_default();
             let mut event = UsageEvent {
-                event_id: "01939e3c-7b1a-7cc0-8000-000000000001".into(),
+                event_id: uuid::Uuid::from_u128(crate::event_id(1_764_000_000_000_000, 1)).to_string(),
                 replica_id: format!("r{}", next()),
                 started_at: Some(crate::timestamp_from_micros(1_764_000_000_000_000)),
                 upstream: next(),

@@ -4,12 +4,14 @@
 
 mod clean;
 mod error_code;
+mod event_id;
 mod time_range;
 mod usage_event;
 mod violations;
 
 pub use clean::{clean_text, storable};
 pub use error_code::ErrorCode;
+pub use event_id::{event_id, micros_of_event_id};
 pub use time_range::TimeRange;
 pub use usage_event::{
     InvalidEvent, MAX_EVENTS_PER_BATCH, duration_from_micros, is_trace_id, micros_from_duration,

@@ -12,7 +12,7 @@ use std::{
 
 use http::StatusCode;
 use modash_metering::{BodyEnd, Calibration, Head, Headers, Limits, Meter, Reading};
-use modash_proto::v1::RequestPhase;
+use modash_proto::{event_id, v1::RequestPhase};
 use uuid::Uuid;
 
 use crate::{
@@ -134,8 +134,7 @@ impl Exchange {
         Self {
             // Random bytes of this thread: the generator behind `Uuid::now_v7` is
             // one for all cores, behind a lock and a system call.
-            id: uuid::Builder::from_unix_timestamp_millis(micros / 1000, &rand::random())
-                .into_uuid(),
+            id: uuid::Uuid::from_u128(event_id(micros, rand::random())),
             started_at: i64::try_from(micros).unwrap_or(i64::MAX),
             started: Instant::now(),
             upstream,

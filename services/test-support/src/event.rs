@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use modash_proto::{
-    duration_from_micros, timestamp_from_micros,
+    duration_from_micros, event_id, micros_from_timestamp, timestamp_from_micros,
     v1::{LogHistogram, Operation, Outcome, SpeedSource, UsageEvent, UsageSource},
 };
 use uuid::Uuid;
@@ -21,7 +21,7 @@ pub fn event() -> UsageEvent {
 #[must_use]
 pub fn event_at(micros: i64) -> UsageEvent {
     UsageEvent {
-        event_id: Uuid::now_v7().to_string(),
+        event_id: id_at(micros),
         replica_id: "replica-1".into(),
         started_at: Some(timestamp_from_micros(micros)),
         upstream: "default".into(),
@@ -47,6 +47,18 @@ pub fn event_at(micros: i64) -> UsageEvent {
         response_bytes: 900,
         ..UsageEvent::default()
     }
+}
+
+/// Another request like this one, which began at the same time.
+#[must_use]
+pub fn another(like: UsageEvent) -> UsageEvent {
+    let micros = like.started_at.as_ref().and_then(micros_from_timestamp).unwrap_or_default();
+    UsageEvent { event_id: id_at(micros), ..like }
+}
+
+fn id_at(micros: i64) -> String {
+    let random = Uuid::new_v4().as_u128() as u64;
+    Uuid::from_u128(event_id(micros.try_into().unwrap_or_default(), random)).to_string()
 }
 
 /// [`event`], streamed: first token after 100 ms, last after 800 ms, 50 content

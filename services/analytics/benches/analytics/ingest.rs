@@ -10,7 +10,7 @@ use chrono::{TimeDelta, Utc};
 use futures_util::TryStreamExt as _;
 use modash_analytics::data::{Workload, WorkloadConfig};
 use modash_proto::{
-    micros_from_duration, timestamp_from_micros,
+    event_id, micros_from_duration, timestamp_from_micros,
     v1::{
         EventBatch, Hello, StreamUsageRequest, UsageEvent,
         ingest_service_client::IngestServiceClient, stream_usage_request::Message as Up,
@@ -107,7 +107,10 @@ fn batches(events: usize, pace: Pace) -> (Vec<Vec<UsageEvent>>, Vec<Vec<UsageEve
         if pace == Pace::AsTheyCome {
             let end = first_end + TimeDelta::microseconds((at as f64 / ENDING * 1e6) as i64);
             let lasted = event.duration.as_ref().and_then(micros_from_duration).unwrap_or(0);
-            event.started_at = Some(timestamp_from_micros(end.timestamp_micros() - lasted));
+            let start = end.timestamp_micros() - lasted;
+            event.started_at = Some(timestamp_from_micros(start));
+            let id = event_id(start.try_into().unwrap_or_default(), rand::random());
+            event.event_id = uuid::Uuid::from_u128(id).to_string();
         }
         event
     });

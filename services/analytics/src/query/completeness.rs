@@ -53,7 +53,9 @@ fn replicas(runs: Vec<RunRow>, now: DateTime<Utc>) -> Vec<ReplicaCompleteness> {
         let full = replicas.len() >= MAX_REPLICAS;
         match replicas.get_mut(&run.replica_id) {
             Some(replica) => {
-                replica.dropped_before += run.stats().map_or(0, |stats| stats.dropped);
+                // What a proxy says of itself may be any number.
+                let dropped = run.stats().map_or(0, |stats| stats.dropped);
+                replica.dropped_before = replica.dropped_before.saturating_add(dropped);
                 replica.rejected_before += run.rejected.cast_unsigned();
             }
             None if full => {}
@@ -122,13 +124,13 @@ fn state(account: &ReplicaCompleteness, silent_for: TimeDelta) -> CompletenessSt
 fn waits(account: &ReplicaCompleteness, stats: &ReplicaStats) -> bool {
     let micros =
         |moment: &Option<prost_types::Timestamp>| moment.as_ref().and_then(micros_from_timestamp);
-    if stats.queued + stats.spooled == 0 {
+    if stats.queued == 0 && stats.spooled == 0 {
         return false;
     }
     // The proxy's clock may not be ours; a report takes a second to get here.
     match (micros(&stats.oldest_unsent_at), micros(&account.reported_at)) {
         (Some(oldest), Some(reported)) => {
-            reported - oldest > UNDER_WAY.num_microseconds().unwrap_or(i64::MAX)
+            reported.saturating_sub(oldest) > UNDER_WAY.num_microseconds().unwrap_or(i64::MAX)
         }
         _ => true,
     }

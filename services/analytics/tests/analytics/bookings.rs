@@ -5,7 +5,7 @@ use modash_proto::v1::{
     Operation, RecentRequestsRequest, UsageEvent, UsageSource, UsageSummaryRequest,
     UsageSummaryResponse,
 };
-use modash_test_support::{TestDatabase, event};
+use modash_test_support::{TestDatabase, another, event};
 
 use crate::harness::{TestAnalytics, TestProxy};
 
@@ -73,9 +73,7 @@ async fn a_poll_that_is_the_first_to_show_counts_books_them() {
         usage_source: UsageSource::NotDue.into(),
         ..showing("r")
     };
-    analytics
-        .store(vec![queued.clone(), UsageEvent { event_id: event().event_id, ..queued }])
-        .await;
+    analytics.store(vec![queued.clone(), another(queued)]).await;
     analytics.store(vec![showing("r")]).await;
     analytics.store(vec![showing("r")]).await;
     assert_eq!(booked(&analytics).await, (1, 150));

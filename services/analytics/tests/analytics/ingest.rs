@@ -113,10 +113,11 @@ async fn an_event_comes_back_as_it_was_sent() {
 #[tokio::test]
 async fn what_is_unknown_comes_back_unknown() {
     let analytics = TestAnalytics::start().await;
+    let whole = event();
     let event = UsageEvent {
-        event_id: event().event_id,
+        event_id: whole.event_id,
         replica_id: "old proxy".into(),
-        started_at: event().started_at,
+        started_at: whole.started_at,
         ..UsageEvent::default()
     };
     analytics.store(vec![event.clone()]).await;
@@ -139,7 +140,7 @@ async fn an_event_that_can_never_be_stored_is_rejected_and_kept_and_the_others_a
     assert_eq!(
         told,
         [
-            (2, "no\0id", "event_id is not a UUID of 36 characters"),
+            (2, "no\0id", "event_id is not a UUIDv7 of 36 characters"),
             (4, absurd.event_id.as_str(), MORE_THAN_THE_WHOLE)
         ]
     );

@@ -12,6 +12,7 @@ mod completeness;
 mod data;
 mod harness;
 mod ingest;
+mod lies;
 mod load;
 mod model;
 

@@ -6,7 +6,7 @@ use modash_proto::{
     duration_from_micros,
     v1::{RecentRequestsRequest, UsageEvent, UsageSummaryRequest},
 };
-use modash_test_support::{TestDatabase, event, eventually};
+use modash_test_support::{TestDatabase, another, eventually};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
@@ -278,7 +278,7 @@ async fn sets_beyond_the_limit_of_series_are_counted_as_other() {
     assert_eq!(analytics.metric("modash_analytics_series_overflow_events_total"), 150.0);
     assert_eq!(analytics.stored().await, 250);
     // A set that is known to be beyond the limit counts each time it comes.
-    let again = UsageEvent { event_id: event().event_id, ..events[249].clone() };
+    let again = another(events[249].clone());
     analytics.store(vec![again]).await;
     assert_eq!(analytics.metric("modash_analytics_series_overflow_events_total"), 151.0);
     assert_rolled_up(&mut analytics.connection().await).await;

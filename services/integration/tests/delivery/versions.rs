@@ -59,10 +59,11 @@ fn analytics_takes_events_from_older_and_newer_proxies() {
         // event nothing that is optional.
         let mut older = Stream::open(system.analytics_address).await;
         older.send(&field(1, &[field(1, b"older"), number(3, 1)].concat())).await;
+        let whole = event();
         let bare = UsageEvent {
-            event_id: event().event_id,
+            event_id: whole.event_id,
             replica_id: "older".to_owned(),
-            started_at: event().started_at,
+            started_at: whole.started_at,
             ..UsageEvent::default()
         };
         let batch = [number(1, 1), field(2, &bare.encode_to_vec())].concat();

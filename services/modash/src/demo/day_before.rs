@@ -4,7 +4,7 @@
 use modash_access::Token;
 use modash_histogram::Histogram;
 use modash_proto::{
-    MAX_EVENTS_PER_BATCH, duration_from_micros, timestamp_from_micros,
+    MAX_EVENTS_PER_BATCH, duration_from_micros, event_id, timestamp_from_micros,
     v1::{
         EventBatch, Hello, LogHistogram, Operation, Outcome, SpeedSource, StreamUsageRequest,
         UsageEvent, UsageSource, UsageSummaryRequest,
@@ -259,12 +259,10 @@ fn choose(random: &mut StdRng) -> &'static Habit {
     chosen.unwrap_or(&HABITS[0])
 }
 
-/// UUIDv7 (RFC 9562, 5.7) of a time in the past.
+/// The id of an event in the past.
 fn id(random: &mut StdRng, at: i64) -> String {
-    let millis = u64::try_from(at / 1_000).unwrap_or_default();
-    let mut rest = [0; 10];
-    random.fill(&mut rest);
-    uuid::Builder::from_unix_timestamp_millis(millis, &rest).into_uuid().to_string()
+    let micros = u64::try_from(at).unwrap_or_default();
+    uuid::Uuid::from_u128(event_id(micros, random.random())).to_string()
 }
 
 fn seconds(seconds: f64) -> prost_types::Duration {

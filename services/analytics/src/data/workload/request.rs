@@ -4,7 +4,7 @@ use std::f64::consts::LN_2;
 
 use modash_histogram::bucket_of;
 use modash_proto::{
-    duration_from_micros, timestamp_from_micros,
+    duration_from_micros, event_id, timestamp_from_micros,
     v1::{LogHistogram, Operation, Outcome, SpeedSource, UsageEvent, UsageSource},
 };
 use rand::{Rng, rngs::StdRng};
@@ -41,7 +41,7 @@ pub(super) fn make(catalog: &Catalog, mood: &Mood, at: i64, random: &mut StdRng)
     let stream = random.random_bool(kind.streams);
     let outcome = outcome(stream, mood.troubled == Some(kind.upstream), random);
     let mut event = UsageEvent {
-        event_id: event_id(at, random),
+        event_id: id(at, random),
         replica_id: ["proxy-a", "proxy-b"][random.random_range(0..2)].to_owned(),
         started_at: Some(timestamp_from_micros(at)),
         upstream: kind.upstream.to_owned(),
@@ -248,12 +248,9 @@ fn trace_id(key: &Key, at: i64) -> Option<String> {
     key.sessions.then(|| format!("{}{:016x}", key.fingerprint, at / TRACE_MICROS))
 }
 
-/// UUIDv7 (RFC 9562, 5.7).
-fn event_id(at: i64, random: &mut StdRng) -> String {
-    let millis = u64::try_from(at / 1_000).unwrap_or_default();
-    let mut rest = [0; 10];
-    random.fill(&mut rest);
-    uuid::Builder::from_unix_timestamp_millis(millis, &rest).into_uuid().to_string()
+fn id(at: i64, random: &mut StdRng) -> String {
+    let micros = u64::try_from(at).unwrap_or_default();
+    uuid::Uuid::from_u128(event_id(micros, random.random())).to_string()
 }
 
 /// A factor around 1: log-normal with this deviation of the logarithm.
