@@ -1,6 +1,7 @@
 // The only place that opens an EventSource. One tab of the browser holds the
 // stream (Web Locks elect it) and passes everything on to the others by
 // BroadcastChannel: over HTTP/1.1 a browser has six connections for all tabs.
+import { session } from "./session.ts";
 import type { LiveRequest } from "./types.ts";
 
 /** The names of the events that /events sends. */
@@ -61,6 +62,8 @@ export function openEvents(listener: Listener): () => void {
       listener.connection("lost");
       // Any answer but 200 closes an EventSource for good: only then is it on us.
       if (source?.readyState !== EventSource.CLOSED) return;
+      // It does not tell why; the session may have ended.
+      void session();
       timer = setTimeout(open, pause * (0.75 + Math.random() / 2));
       pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
     };

@@ -1,5 +1,6 @@
 // The only place that calls fetch: one procedure is one POST of an Effect RPC
 // frame, and one Exit frame comes back.
+import { signInAgain } from "./session.ts";
 import type { Answer, Payload, Procedure } from "./types.ts";
 
 /** `database`: usage data is unavailable. `refused`: the call itself is wrong. `transport`: no usable answer. */
@@ -29,6 +30,13 @@ interface Cause {
 
 let nextId = 0;
 
+/** Asks the gateway; whoever is not signed in any more is led to where one signs in. */
+export async function send(path: string, init?: RequestInit): Promise<Response> {
+  const response = await fetch(path, init);
+  if (response.status === 401) signInAgain();
+  return response;
+}
+
 /** Calls a procedure. Throws RpcError, or the signal's reason when it is aborted. */
 export async function rpc<P extends Procedure>(
   tag: P,
@@ -40,7 +48,7 @@ export async function rpc<P extends Procedure>(
   let frames: unknown;
   let status = 200;
   try {
-    const response = await fetch("/rpc", {
+    const response = await send("/rpc", {
       method: "POST",
       headers: { "content-type": "application/json" },
       body,

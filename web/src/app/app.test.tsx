@@ -285,3 +285,23 @@ test("while requests are missing, every page says so", async () => {
   const link = await screen.findByRole("link", { name: "Requests are missing" });
   expect(link).toHaveAttribute("href", "/requests?from=-7d");
 });
+
+test("who is signed in and what they see is a click away, and so is the way out", async () => {
+  gateway.session = { name: "search team", sees: "tag:team=search" };
+  open();
+  const button = await screen.findByRole("button", { name: "Signed in as search team" });
+  // jsdom knows no popovers.
+  const box = button.nextElementSibling as HTMLElement;
+  for (const name of ["beforetoggle", "toggle"])
+    act(() => {
+      box.dispatchEvent(Object.assign(new Event(name), { newState: "open", oldState: "closed" }));
+    });
+  expect(await screen.findByText(/sees tag:team=search/)).toBeInTheDocument();
+  expect(screen.getByRole("button", { name: "Sign out", hidden: true })).toBeInTheDocument();
+});
+
+test("where nobody has to sign in, nothing is said of it", async () => {
+  open();
+  await screen.findByText("1,234");
+  expect(screen.queryByRole("button", { name: /^Signed in/ })).toBeNull();
+});

@@ -16,6 +16,7 @@ import { Connection } from "./connection.tsx";
 import { FilterButton } from "./filters.tsx";
 import { Help } from "./help.tsx";
 import { RangePicker } from "./range-picker.tsx";
+import { SignedIn } from "./signed-in.tsx";
 
 const PAGES = [
   ["/", "Overview", "g o"],
@@ -72,6 +73,7 @@ export function TopBar(props: {
         <DeliveryWarning />
         <Connection />
         <ThemeButton />
+        <SignedIn />
         <Help />
       </div>
     </header>

@@ -11,11 +11,14 @@ export class DatabaseDown extends Error {}
 export interface FakeGateway {
   asked: { tag: Procedure; payload: Record<string, unknown> }[];
   handlers: Handlers;
+  /** What `/session` answers. */
+  session: { open: true } | { name: string; sees: string };
 }
 
 export function fakeGateway(handlers: Handlers): FakeGateway {
-  const gateway: FakeGateway = { asked: [], handlers };
-  vi.stubGlobal("fetch", async (_: string, request: RequestInit) => {
+  const gateway: FakeGateway = { asked: [], handlers, session: { open: true } };
+  vi.stubGlobal("fetch", async (path: string, request: RequestInit) => {
+    if (path === "/session") return new Response(JSON.stringify(gateway.session));
     const frame = JSON.parse(String(request.body));
     gateway.asked.push({ tag: frame.tag, payload: frame.payload });
     const handler = gateway.handlers[frame.tag as Procedure] as ((payload: unknown) => unknown) | undefined;

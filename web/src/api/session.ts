@@ -1,0 +1,38 @@
+// Who is signed in. When a session ends, the page goes where one signs in.
+import { send } from "./rpc.ts";
+
+/** Who is signed in, by the name of the token, and what they see. */
+export interface Session {
+  name: string;
+  sees: string;
+}
+
+/** Where the browser goes; tests look. */
+export const browser = { go: (url: string) => location.assign(url) };
+
+/** The page where one signs in, and then comes back to this one. */
+export function signInAgain(): void {
+  browser.go(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);
+}
+
+/** `null`: nobody has to sign in here, or the gateway cannot say. */
+export async function session(): Promise<Session | null> {
+  try {
+    const answer = (await (await send("/session")).json()) as Partial<Session>;
+    return answer.name === undefined ? null : { name: answer.name, sees: answer.sees ?? "" };
+  } catch {
+    return null;
+  }
+}
+
+/** Ends the session; true if the gateway said so. */
+export async function signOut(): Promise<boolean> {
+  try {
+    // No form can send this header.
+    const { ok } = await send("/session", { method: "DELETE", headers: { "x-modash-request": "1" } });
+    if (ok) browser.go("/sign-in");
+    return ok;
+  } catch {
+    return false;
+  }
+}
