@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use modash_runtime::WatchedFiles;
+use modash_runtime::{NotAdmitted, Scrapers, WatchedFiles};
 
 use crate::{FileError, Grant, Hash, Refusal, Role, Scope, Token, Tokens, file};
 
@@ -75,6 +75,43 @@ impl Access {
             return Ok(Pass(None));
         }
         let token = bearer(authorization.ok_or(Refusal::Missing)?).ok_or(Refusal::Malformed)?;
+        self.decide(&token, needed)
+    }
+
+    /// The same for a header that holds a token and nothing else.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit_token(&self, token: Option<&[u8]>, needed: Role) -> Result<Pass, Refusal> {
+        if self.is_open() {
+            return Ok(Pass(None));
+        }
+        let text = std::str::from_utf8(token.ok_or(Refusal::Missing)?).ok();
+        let token = text.and_then(|text| Token::parse(text.trim())).ok_or(Refusal::Malformed)?;
+        self.decide(&token, needed)
+    }
+
+    /// Who may read `/metrics`: readers of everything, since metrics count the requests
+    /// of all.
+    #[must_use]
+    pub fn scrapers(&self) -> Scrapers {
+        if self.is_open() {
+            return Scrapers::default();
+        }
+        let access = self.clone();
+        Scrapers::new(move |authorization| match access.admit(authorization, Role::Read) {
+            Ok(pass) if pass.scope().is_some() => Err(NotAdmitted::Forbidden(
+                "metrics count the requests of all, and this token has a scope".to_owned(),
+            )),
+            Ok(_) => Ok(()),
+            Err(refusal) if refusal.is_forbidden() => {
+                Err(NotAdmitted::Forbidden(refusal.to_string()))
+            }
+            Err(refusal) => Err(NotAdmitted::Unknown(refusal.to_string())),
+        })
+    }
+
+    fn decide(&self, token: &Token, needed: Role) -> Result<Pass, Refusal> {
         let grant = self.valid(&token.hash(), Utc::now())?;
         if grant.role.covers(needed) {
             return Ok(Pass(Some(Arc::new(grant))));

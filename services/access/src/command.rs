@@ -34,7 +34,8 @@ pub struct NewToken {
     name: String,
 
     /// What it allows: read (queries, live events, dashboard, metrics), ingest (usage
-    /// events of proxies) or admin (changes, and everything of read)
+    /// events of proxies), use (requests through the proxy, where it asks for tokens) or
+    /// admin (changes, and everything of read)
     #[arg(long)]
     role: Role,
 
@@ -125,25 +126,39 @@ impl NewToken {
         let is_missing = |text: &str| {
             Ok(Tokens::parse(text)?.grants().iter().all(|other| other.name != grant.name))
         };
+        // The token is in its file before its hash is kept: what is interrupted here can
+        // be done again, also with --if-missing.
+        let mut written = Ok(());
         let added = file::change(path, |text| {
             if self.if_missing && !is_missing(text)? {
                 return Ok(None);
             }
-            Tokens::with(text, &grant).map(Some)
+            let text = Tokens::with(text, &grant)?;
+            if let Some(to) = &self.write_to {
+                written = file::write(to, &format!("{}\n", token.expose()));
+            }
+            Ok(written.is_ok().then_some(text))
         })?;
+        written?;
         if !added {
             remark(&format!("there is a token {:?} already; nothing was changed", grant.name));
             return Ok(());
         }
-        match &self.write_to {
-            Some(to) => file::write(to, &format!("{}\n", token.expose()))?,
-            None => writeln!(out, "{}", token.expose())?,
+        if self.write_to.is_none()
+            && let Err(error) = writeln!(out, "{}", token.expose()).and_then(|()| out.flush())
+        {
+            // Nobody has it, and its name is free again.
+            file::change(path, |text| Tokens::without(text, &grant.name))?;
+            return Err(error.into());
         }
+        let sees = match grant.role {
+            Role::Read | Role::Admin => format!(" and sees {}", grant.scope),
+            Role::Ingest | Role::Use => String::new(),
+        };
         remark(&format!(
-            "token {:?} with the role {} sees {}; its hash is in {}; the token is shown only now",
+            "token {:?} has the role {}{sees}; its hash is in {}; the token is shown only now",
             grant.name,
             grant.role,
-            grant.scope,
             path.display()
         ));
         Ok(())
@@ -165,6 +180,7 @@ fn list(path: &Path, out: &mut dyn Write) -> Result<(), CommandError> {
         let only = match grant.role {
             Role::Ingest if grant.replicas.is_empty() => "all replicas".to_owned(),
             Role::Ingest => grant.replicas.join(" "),
+            Role::Use => "nothing".to_owned(),
             Role::Read | Role::Admin => grant.scope.to_string(),
         };
         [grant.name.clone(), grant.role.to_string(), expires, only]
@@ -256,10 +272,41 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_nobody_got_leaves_no_hash_and_the_next_attempt_works() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let (tokens, nowhere) = (directory.path().join("tokens.toml"), "nowhere/proxy.token");
+        let file = directory.path().join(nowhere);
+        let command =
+            format!("new --name proxy --role ingest --if-missing --write-to {}", file.display());
+        assert!(run(directory.path(), &command).unwrap_err().contains("cannot be written"));
+        assert!(!tokens.exists());
+        std::fs::create_dir(directory.path().join("nowhere")).unwrap();
+        run(directory.path(), &command).unwrap();
+        assert!(file.exists() && run(directory.path(), "list").unwrap().contains("proxy"));
+
+        let arguments = ["modash", "--tokens-file"].map(OsString::from).into_iter();
+        let arguments = arguments.chain([tokens.into()]);
+        let program = Program::parse_from(
+            arguments.chain("new --name a --role read".split(' ').map(OsString::from)),
+        );
+        assert!(program.command.run(&program.access, &mut Closed).is_err());
+        assert!(!run(directory.path(), "list").unwrap().contains("read"));
+    }
+
+    #[test]
     fn a_mistake_says_what_to_write_and_leaves_the_file() {
         let directory = tempfile::tempdir().unwrap();
         for (arguments, expected) in [
-            ("new --name a --role reader", "read, ingest or admin"),
+            ("new --name a --role reader", "read, ingest, use or admin"),
             ("new --name a --role read --only team=a", "tag:NAME=VALUE"),
             ("new --name a --role ingest --only model:a", "role must be read"),
             ("new --name a --role read --replica a", "role must be ingest"),

@@ -13,13 +13,15 @@ pub enum Role {
     Read,
     /// Send usage events, as proxies do. Reads nothing.
     Ingest,
+    /// Send requests through the proxy to LLM servers. Reads nothing of modash.
+    Use,
     /// Change something, and ask.
     Admin,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Ingest, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Read, Self::Ingest, Self::Use, Self::Admin];
 
     /// Its name in the file and on the command line.
     #[must_use]
@@ -27,6 +29,7 @@ impl Role {
         match self {
             Self::Read => "read",
             Self::Ingest => "ingest",
+            Self::Use => "use",
             Self::Admin => "admin",
         }
     }
@@ -49,7 +52,7 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let role = Self::ALL.into_iter().find(|role| role.name() == text);
-        role.ok_or("must be read, ingest or admin")
+        role.ok_or("must be read, ingest, use or admin")
     }
 }
 

@@ -21,27 +21,40 @@ use tonic::{
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::Layer;
 
+mod callers;
 mod methods;
+
+use callers::{Callers, MOST_QUESTIONS};
 
 /// How often an open call looks whether its token is still good.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Asks for tokens before the services.
 #[derive(Debug, Clone)]
-pub(crate) struct Gate(pub(crate) Access);
+pub(crate) struct Gate {
+    access: Access,
+    callers: Callers,
+}
+
+impl Gate {
+    /// Lets in whom the tokens let in.
+    pub(crate) fn new(access: Access) -> Self {
+        Self { access, callers: Callers::default() }
+    }
+}
 
 impl<S> Layer<S> for Gate {
     type Service = Gated<S>;
 
     fn layer(&self, inner: S) -> Gated<S> {
-        Gated { access: self.0.clone(), inner }
+        Gated { gate: self.clone(), inner }
     }
 }
 
 /// The services behind the gate.
 #[derive(Debug, Clone)]
 pub(crate) struct Gated<S> {
-    access: Access,
+    gate: Gate,
     inner: S,
 }
 
@@ -63,17 +76,27 @@ where
     fn call(&mut self, mut request: http::Request<A>) -> Self::Future {
         let header = request.headers().get(http::header::AUTHORIZATION);
         let needed = methods::role(request.uri().path());
-        let pass = match self.access.admit(header.map(http::HeaderValue::as_bytes), needed) {
+        let pass = match self.gate.access.admit(header.map(http::HeaderValue::as_bytes), needed) {
             Ok(pass) => pass,
             Err(refusal) => {
                 let response = status(&refusal).into_http();
                 return Box::pin(std::future::ready(Ok(response)));
             }
         };
+        let mut place = None;
+        if let (Some(name), true) = (pass.name(), methods::is_question(request.uri().path())) {
+            place = self.gate.callers.place(name);
+            if place.is_none() {
+                let response = too_many(name).into_http();
+                return Box::pin(std::future::ready(Ok(response)));
+            }
+        }
         request.extensions_mut().insert(pass.clone());
         let response = self.inner.call(request);
-        let access = self.access.clone();
+        let access = self.gate.access.clone();
         Box::pin(async move {
+            // Until it is answered, or nobody waits for the answer any more.
+            let _place = place;
             let response = response.await?;
             if access.is_open() {
                 return Ok(response.map(Body::new));
@@ -88,6 +111,16 @@ fn status(refusal: &Refusal) -> Status {
     let code = if refusal.is_forbidden() { Code::PermissionDenied } else { Code::Unauthenticated };
     let details = ErrorDetails::with_error_info(refusal.reason(), "modash", []);
     Status::with_error_details(code, refusal.to_string(), details)
+}
+
+/// What a caller with too many open questions gets.
+fn too_many(name: &str) -> Status {
+    let text = format!(
+        "the token {name} may have {MOST_QUESTIONS} questions at once; wait for answers before \
+         asking more"
+    );
+    let details = ErrorDetails::with_error_info("TOO_MANY_QUESTIONS", "modash", []);
+    Status::with_error_details(Code::ResourceExhausted, text, details)
 }
 
 /// The pass of a call.

@@ -188,6 +188,7 @@ impl Analytics {
             metrics: context.metrics.clone(),
             readiness: context.readiness.clone(),
             shutdown: shutdown.clone(),
+            scrapers: self.config.access.scrapers(),
         };
         let admin = spawn(admin.run(self.admin_listener));
 

@@ -67,7 +67,7 @@ pub(crate) async fn serve(
         .add_service(IngestServiceServer::new(ingest).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(EncodedSubscribe::new(queries, analytics))
         .into_axum_router()
-        .layer(Gate(access))
+        .layer(Gate::new(access))
         // grpc-web is unwrapped before the services see it.
         .layer(GrpcWebLayer::new())
         .layer(browsers);

@@ -281,8 +281,8 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
         let text = format!("{MOST_STREAMS} streams are open already; try again later");
         return error::response(&Status::unavailable(text));
     };
-    let followed = hubs.of(request.headers().get(AUTHORIZATION)).await;
-    let hub = followed.hub().clone();
+    let seat = hubs.seat(pass.as_ref(), request.headers().get(AUTHORIZATION)).await;
+    let hub = seat.hub().clone();
     let opening = hub.open(last_event_id(&request).as_deref());
     let (out, frames) = Outbox::new(BUFFERED_EVENTS, &hub.shared.waiting_bytes);
     for frame in [Some(Frame::retry()), hub.connected_frame(&opening)].into_iter().flatten() {
@@ -293,7 +293,7 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
     let stream = Stream { hub, seq, fold, newest, out };
     let counted = Counted::new(&app.metrics.event_streams);
     tokio::spawn(async move {
-        let _until_the_end = (place, counted);
+        let _until_the_end = (place, counted, seat);
         let end = tokio::select! {
             end = stream.run(app.shutdown) => end,
             () = refused(&app.access, pass) => End::Refused,
@@ -301,7 +301,6 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
         if end == End::TooSlow {
             app.metrics.slow_readers.inc();
         }
-        followed.leave();
     });
     let headers = [
         (CONTENT_TYPE, EVENT_STREAM),

@@ -109,7 +109,12 @@ impl Gateway {
 
         let count = ConnectionCount::register(&metrics, &metrics::CONNECTIONS);
         let mut parts = JoinSet::new();
-        let admin = Admin { metrics, readiness, shutdown: shutdown.clone() };
+        let admin = Admin {
+            metrics,
+            readiness,
+            shutdown: shutdown.clone(),
+            scrapers: self.config.access.scrapers(),
+        };
         parts.spawn(admin.run(self.admin_listener));
         if app.access.is_open() {
             parts.spawn(app.hubs.follow_shared());

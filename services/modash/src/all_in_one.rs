@@ -3,7 +3,7 @@
 
 use std::{future::Future, net::SocketAddr};
 
-use modash_access::{Role, TokenSource};
+use modash_access::{Access, Role, TokenSource};
 use modash_analytics::Analytics;
 use modash_gateway::Gateway;
 use modash_proxy::Proxy;
@@ -71,6 +71,7 @@ async fn run_services(
         ingest: ingest.clone(),
     };
     config.proxy.analytics_token = ingest.map(TokenSource::Token);
+    config.proxy.access = access.clone();
     config.gateway.access = access.clone();
     config.analytics.access = access;
     let analytics = Analytics::bind(config.analytics).await?;
@@ -93,9 +94,10 @@ async fn run_services(
     config.proxy.spool_directory.get_or_insert_with(|| data_directory.join("spool"));
     let upstream = config.proxy.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
     if config.demo {
-        // The demo's traffic speaks plain HTTP.
+        // The demo's traffic speaks plain HTTP and has no token.
         config.proxy.clients.tls = None;
         config.proxy.clients.proxy_protocol = false;
+        config.proxy.client_tokens = Access::open();
     }
     let scheme = |tls: bool| if tls { "https" } else { "http" };
     let proxy_scheme = scheme(config.proxy.clients.tls.is_some());

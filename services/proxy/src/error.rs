@@ -44,6 +44,12 @@ pub(crate) enum Refusal {
     ForeignHost,
     /// `..` leads out of the upstream's base path.
     OutsideBasePath,
+    /// The client shows no token of modash, and has to.
+    NoToken,
+    /// Its token does not let it in.
+    BadToken,
+    /// The gateway is asked without a token that may read.
+    NotAReader,
 }
 
 /// Why a 101 is no response.
@@ -111,6 +117,11 @@ impl UpstreamFailure {
 }
 
 impl Refusal {
+    /// Of a client whose token does not let it in.
+    pub(crate) fn of_token(refusal: &modash_access::Refusal) -> Self {
+        if *refusal == modash_access::Refusal::Missing { Self::NoToken } else { Self::BadToken }
+    }
+
     /// The answer to the client.
     pub(crate) fn answer(self) -> Answer {
         let message = match self {
@@ -126,10 +137,26 @@ impl Refusal {
                 "\"..\" in the request target leads out of the upstream's base path; send the path \
                  without it"
             }
+            Self::NoToken => {
+                "this proxy asks for a token of modash: send the header \"x-modash-token: modash_…\"; \
+                 `modash token new --role use` makes one"
+            }
+            Self::BadToken => {
+                "the token in x-modash-token is not valid here: it is unknown, expired, revoked or \
+                 of another role than use; ask for a new one"
+            }
+            Self::NotAReader => {
+                "a valid token with the role read is needed: send the header \
+                 `authorization: Bearer modash_…`; `modash token new --role read` makes one"
+            }
             Self::BadTarget => "the request target is not valid behind the upstream's base path",
         };
-        let status = if self == Self::ForeignHost { 421 } else { 400 };
-        Answer::error(status, "invalid_request", message)
+        let (status, kind) = match self {
+            Self::ForeignHost => (421, "invalid_request"),
+            Self::NoToken | Self::BadToken | Self::NotAReader => (401, "authentication_error"),
+            _ => (400, "invalid_request"),
+        };
+        Answer::error(status, kind, message)
     }
 }
 

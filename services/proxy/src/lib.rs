@@ -196,6 +196,7 @@ impl Proxy {
             metrics: context.metrics,
             readiness: context.readiness,
             shutdown: context.shutdown.clone(),
+            scrapers: config.access.scrapers(),
         };
         tokio::spawn(serve_admin(admin, self.admin, config.clients.share_port));
         let intakes = Intake::for_cores(self.port, config.threads).map_err(Error::Thread)?;
@@ -215,7 +216,8 @@ impl Proxy {
                 config.threads,
                 &shared.counters,
             )
-            .under(hosts.clone());
+            .under(hosts.clone())
+            .for_callers(config.client_tokens.clone(), config.gateway_access.clone());
             let core =
                 Arc::new(Core { router, tracing: tracing.clone(), aid: aid.clone(), shared });
             let thread = CoreThread {

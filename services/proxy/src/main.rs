@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use modash_access::AccessSettings;
 use modash_proxy::{Error, Proxy, ProxySettings};
 use modash_runtime::{Mistakes, ProcessSettings, parse, run};
 
@@ -16,6 +17,8 @@ struct Cli {
     #[command(flatten)]
     proxy: ProxySettings,
     #[command(flatten)]
+    access: AccessSettings,
+    #[command(flatten)]
     process: ProcessSettings,
 }
 
@@ -25,7 +28,16 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let mut mistakes = Mistakes::default();
-    let (proxy, process) = (cli.proxy.check(&mut mistakes), cli.process.check(&mut mistakes));
+    let (mut proxy, process) = (cli.proxy.check(&mut mistakes), cli.process.check(&mut mistakes));
+    if let Some(proxy) = &mut proxy {
+        // Its port is the applications'; the tokens are for its metrics, and for what
+        // it hands on to the gateway, which takes the proxy for a program beside it.
+        let to_gateway = proxy.gateway.is_some().then_some(("MODASH_PROXY_HOST", proxy.listen));
+        if let Some(access) = cli.access.check(to_gateway.as_slice(), &mut mistakes) {
+            proxy.access = access.clone();
+            proxy.gateway_access = access;
+        }
+    }
     if let Some(proxy) = &proxy {
         mistakes.require(
             proxy.upstream.is_some(),

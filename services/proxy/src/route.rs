@@ -5,6 +5,7 @@ mod inside;
 
 use std::sync::Arc;
 
+use modash_access::{Access, Refusal, Role};
 use modash_runtime::ClientTls;
 
 use crate::{
@@ -23,6 +24,10 @@ pub(crate) struct Router {
     gateway: Option<Arc<Pool>>,
     /// Which names are answered; `None`: all.
     hosts: Option<AllowedHosts>,
+    /// Who may use the upstreams.
+    clients: Access,
+    /// Who may ask the gateway.
+    readers: Access,
 }
 
 /// An LLM server.
@@ -70,12 +75,37 @@ impl Router {
                 .collect(),
             gateway: gateway.map(gateway_pool),
             hosts: None,
+            clients: Access::open(),
+            readers: Access::open(),
         }
     }
 
     /// Answers under these names only.
     pub(crate) fn under(self, hosts: Option<AllowedHosts>) -> Self {
         Self { hosts, ..self }
+    }
+
+    /// Lets only these clients use the upstreams, and only these readers ask the gateway.
+    pub(crate) fn for_callers(self, clients: Access, readers: Access) -> Self {
+        Self { clients, readers, ..self }
+    }
+
+    /// Whether clients have to show a token of modash.
+    pub(crate) fn asks_for_tokens(&self) -> bool {
+        !self.clients.is_open()
+    }
+
+    /// Whether a client with this token may use the upstreams.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn admit(&self, token: Option<&[u8]>) -> Result<(), Refusal> {
+        self.clients.admit_token(token, Role::Use).map(drop)
+    }
+
+    /// Whether a caller with this `authorization` may ask the gateway.
+    pub(crate) fn admits_reader(&self, authorization: Option<&[u8]>) -> bool {
+        self.readers.admit(authorization, Role::Read).is_ok()
     }
 
     /// Whether a request with this `Host` is answered.

@@ -17,7 +17,7 @@ use std::{
 };
 
 use clap::Args;
-use modash_access::TokenSource;
+use modash_access::{Access, TokenSource};
 use modash_runtime::{Checked, ClientTlsFiles, Mistakes};
 use url::Url;
 
@@ -52,6 +52,12 @@ pub struct ProxySettings {
     /// by commas. localhost, addresses and names without a dot need not be listed
     #[arg(long, env = "MODASH_PROXY_ALLOWED_HOSTS", default_value = "")]
     proxy_allowed_hosts: Checked<AllowedHosts>,
+
+    /// Tokens file that applications have to be in: each request for an LLM server must
+    /// have the header x-modash-token, with a token of the role use. For servers that ask
+    /// for no key; the header is not handed on
+    #[arg(long, env = "MODASH_PROXY_CLIENT_TOKENS")]
+    proxy_client_tokens: Option<PathBuf>,
 
     /// LLM server that gets all requests not meant for a named upstream, with a
     /// base path if it has one: https://api.openai.com or
@@ -162,6 +168,12 @@ pub struct ProxyConfig {
     pub admin_listen: SocketAddr,
     /// Names under which it answers, where it listens on loopback.
     pub allowed_hosts: AllowedHosts,
+    /// Which applications may use the upstreams, by `x-modash-token`; open: all.
+    pub client_tokens: Access,
+    /// Who may read `/metrics`.
+    pub access: Access,
+    /// Who may ask the gateway through the proxy's port; open: the gateway decides.
+    pub gateway_access: Access,
     /// Upstream of all paths without the name of another one. Must be set before
     /// the proxy can be bound.
     pub upstream: Option<BaseUrl>,
@@ -225,6 +237,12 @@ impl ProxySettings {
             mistakes,
         );
         let allowed_hosts = self.proxy_allowed_hosts.check("MODASH_PROXY_ALLOWED_HOSTS", mistakes);
+        let client_tokens = match &self.proxy_client_tokens {
+            Some(path) => Access::from_file(path)
+                .map_err(|error| mistakes.add("MODASH_PROXY_CLIENT_TOKENS", error))
+                .ok(),
+            None => Some(Access::open()),
+        };
         let upstream = Checked::check_optional(self.upstream_url, "UPSTREAM_URL", mistakes);
         let named = mistakes_of("MODASH_PROXY_UPSTREAMS", mistakes, || {
             named_upstreams(&self.proxy_upstreams)
@@ -260,6 +278,9 @@ impl ProxySettings {
             listen: SocketAddr::new(host?, port?),
             admin_listen: admin?,
             allowed_hosts: allowed_hosts?,
+            client_tokens: client_tokens?,
+            access: Access::open(),
+            gateway_access: Access::open(),
             upstream: upstream?,
             named_upstreams: named?,
             gateway: gateway?,

@@ -1,12 +1,15 @@
 //! The admin server: is the process up, may it take traffic, what does it
 //! count.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{AUTHORIZATION, WWW_AUTHENTICATE},
+    },
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -27,6 +30,44 @@ pub struct Admin {
     pub readiness: Readiness,
     /// A stopping process is not ready.
     pub shutdown: Shutdown,
+    /// Who may read `/metrics`.
+    pub scrapers: Scrapers,
+}
+
+/// Who may read `/metrics`, decided by the `authorization` header of a request. By
+/// default everybody.
+#[derive(Clone, Default)]
+pub struct Scrapers(Option<Arc<Admit>>);
+
+type Admit = dyn Fn(Option<&[u8]>) -> Result<(), NotAdmitted> + Send + Sync;
+
+/// Why somebody may not read `/metrics`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// Another token is needed: 401 with this text.
+    Unknown(String),
+    /// This token is known and does not allow it: 403 with this text.
+    Forbidden(String),
+}
+
+impl Scrapers {
+    /// Those whom `admit` lets in.
+    pub fn new(
+        admit: impl Fn(Option<&[u8]>) -> Result<(), NotAdmitted> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(admit)))
+    }
+
+    fn admit(&self, authorization: Option<&HeaderValue>) -> Result<(), NotAdmitted> {
+        let admit = |admit: &Arc<Admit>| admit(authorization.map(HeaderValue::as_bytes));
+        self.0.as_ref().map_or(Ok(()), admit)
+    }
+}
+
+impl fmt::Debug for Scrapers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Scrapers(some)" } else { "Scrapers(all)" })
+    }
 }
 
 impl Admin {
@@ -89,7 +130,15 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 }
 
 async fn scrape(State(admin): State<Admin>, headers: HeaderMap) -> Response {
-    metrics::page(&admin.metrics, &headers)
+    match admin.scrapers.admit(headers.get(AUTHORIZATION)) {
+        Ok(()) => metrics::page(&admin.metrics, &headers),
+        Err(NotAdmitted::Unknown(text)) => {
+            (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], text + "
+").into_response()
+        }
+        Err(NotAdmitted::Forbidden(text)) => (StatusCode::FORBIDDEN, text + "
+").into_response(),
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +150,7 @@ mod tests {
             metrics: Metrics::default(),
             readiness: Readiness::default(),
             shutdown: Shutdown::new(Duration::from_secs(1)),
+            scrapers: Scrapers::default(),
         }
     }
 

@@ -22,7 +22,7 @@ mod tls;
 mod watched_files;
 
 pub use activity::ClientAddress;
-pub use admin::Admin;
+pub use admin::{Admin, NotAdmitted, Scrapers};
 pub use file_limit::{FileShare, raise_file_limit, reserved_files};
 pub use hosts::{Caller, Hosts, Origins, caller, may_be_rebound};
 pub use listen::{BindError, bind, warn_if_exposed};

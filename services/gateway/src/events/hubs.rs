@@ -1,17 +1,21 @@
 //! Which subscription feeds a stream. Callers without a token share one that is always
-//! there; each token has one of its own, opened by its first reader and closed a while
-//! after its last one has left, so that analytics decides what its bearer sees.
+//! there. Of callers with tokens those share one whose tokens have the same scope: it
+//! shows analytics the token of one of them, is opened by the first reader, and closed a
+//! while after the last one has left.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     future::Future,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use http::HeaderValue;
-use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
+use modash_access::{Pass, Scope};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, TryAcquireError},
+};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Channel;
 
@@ -21,7 +25,7 @@ use super::{Hub, source};
 /// what it missed.
 const LINGER: Duration = Duration::from_secs(30);
 
-/// How long the first reader of a token waits for its subscription.
+/// How long the first reader of a scope waits for its subscription.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 /// The subscriptions, by what their readers show. Clones share them.
@@ -29,15 +33,61 @@ const FIRST_WAIT: Duration = Duration::from_secs(2);
 pub(crate) struct Hubs {
     shared: Hub,
     channel: Channel,
-    /// By the hash of the header, so that no token stays in memory for longer than its
-    /// subscription.
-    by_token: Arc<Mutex<HashMap<[u8; 32], Weak<Followed>>>>,
+    by_scope: Arc<Mutex<HashMap<Scope, Weak<Followed>>>>,
+}
+
+/// The tokens of the readers of one subscription, each as an `authorization` header:
+/// the first one is shown to analytics. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Credentials(Arc<Mutex<VecDeque<HeaderValue>>>);
+
+impl Credentials {
+    /// The one to show; `None`: there is no token.
+    pub(super) fn first(&self) -> Option<HeaderValue> {
+        self.all().front().cloned()
+    }
+
+    /// Analytics does not take it any more: the next one is tried.
+    pub(super) fn refused(&self, credential: &HeaderValue) {
+        let mut all = self.all();
+        if all.front() == Some(credential) {
+            all.rotate_left(1);
+        }
+    }
+
+    /// A reader has come.
+    fn add(&self, credential: HeaderValue) {
+        self.all().push_back(credential);
+    }
+
+    /// A reader has left. The last one's stays, while the subscription does.
+    fn remove(&self, credential: &HeaderValue) {
+        let mut all = self.all();
+        if all.len() > 1
+            && let Some(at) = all.iter().position(|other| other == credential)
+        {
+            all.remove(at);
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, VecDeque<HeaderValue>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A reader's place at a hub.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    followed: Arc<Followed>,
+    /// `None`: no token was needed.
+    credential: Option<HeaderValue>,
 }
 
 /// A hub while somebody reads from it.
 #[derive(Debug)]
-pub(crate) struct Followed {
+struct Followed {
     hub: Hub,
+    credentials: Credentials,
     /// `None`: the shared one, which is followed for ever.
     following: Option<AbortOnDropHandle<()>>,
 }
@@ -45,12 +95,12 @@ pub(crate) struct Followed {
 impl Hubs {
     /// With the hub of callers without a token.
     pub(crate) fn new(shared: Hub, channel: Channel) -> Self {
-        Self { shared, channel, by_token: Arc::default() }
+        Self { shared, channel, by_scope: Arc::default() }
     }
 
     /// Follows analytics for callers without a token, for ever.
     pub(crate) fn follow_shared(&self) -> impl Future<Output = ()> + Send + use<> {
-        source::run(self.shared.clone(), self.channel.clone(), None)
+        source::run(self.shared.clone(), self.channel.clone(), Credentials::default())
     }
 
     /// A place for one more stream.
@@ -58,44 +108,60 @@ impl Hubs {
         self.shared.shared.places.clone().try_acquire_owned()
     }
 
-    /// What feeds the streams of a caller with this `authorization` header.
-    pub(crate) async fn of(&self, authorization: Option<&HeaderValue>) -> Arc<Followed> {
-        let Some(authorization) = authorization else {
-            return Arc::new(Followed { hub: self.shared.clone(), following: None });
+    /// What feeds the stream of a caller with this pass and `authorization` header.
+    pub(crate) async fn seat(
+        &self,
+        pass: Option<&Pass>,
+        authorization: Option<&HeaderValue>,
+    ) -> Seat {
+        // Without tokens of its own the gateway does not know what a header allows.
+        let pass = pass.filter(|pass| pass.name().is_some());
+        let (Some(pass), Some(credential)) = (pass, authorization) else {
+            let (hub, credentials) = (self.shared.clone(), Credentials::default());
+            let followed = Arc::new(Followed { hub, credentials, following: None });
+            return Seat { followed, credential: None };
         };
-        let key = Sha256::digest(authorization.as_bytes()).into();
-        let followed = {
-            let mut by_token = self.by_token.lock().unwrap_or_else(PoisonError::into_inner);
-            by_token.retain(|_, followed| followed.strong_count() > 0);
-            if let Some(followed) = by_token.get(&key).and_then(Weak::upgrade) {
-                return followed;
-            }
-            let hub = self.shared.another();
-            let (channel, token) = (self.channel.clone(), Some(authorization.clone()));
-            let following = tokio::spawn(source::run(hub.clone(), channel, token));
-            let following = Some(AbortOnDropHandle::new(following));
-            let followed = Arc::new(Followed { hub, following });
-            by_token.insert(key, Arc::downgrade(&followed));
-            followed
-        };
+        let scope = pass.scope().cloned().unwrap_or_default();
+        let followed = self.of(scope, credential);
         let _ = tokio::time::timeout(FIRST_WAIT, followed.hub.subscribed()).await;
+        Seat { followed, credential: Some(credential.clone()) }
+    }
+
+    fn of(&self, scope: Scope, credential: &HeaderValue) -> Arc<Followed> {
+        let mut by_scope = self.by_scope.lock().unwrap_or_else(PoisonError::into_inner);
+        by_scope.retain(|_, followed| followed.strong_count() > 0);
+        if let Some(followed) = by_scope.get(&scope).and_then(Weak::upgrade) {
+            followed.credentials.add(credential.clone());
+            return followed;
+        }
+        let (hub, credentials) = (self.shared.another(), Credentials::default());
+        credentials.add(credential.clone());
+        let following = source::run(hub.clone(), self.channel.clone(), credentials.clone());
+        let following = Some(AbortOnDropHandle::new(tokio::spawn(following)));
+        let followed = Arc::new(Followed { hub, credentials, following });
+        by_scope.insert(scope, Arc::downgrade(&followed));
         followed
     }
 }
 
-impl Followed {
+impl Seat {
     /// The hub.
     pub(crate) fn hub(&self) -> &Hub {
-        &self.hub
+        &self.followed.hub
     }
+}
 
-    /// A reader has left.
-    pub(crate) fn leave(self: Arc<Self>) {
-        if self.following.is_some() {
-            tokio::spawn(async move {
-                tokio::time::sleep(LINGER).await;
-                drop(self);
-            });
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(credential) = &self.credential {
+            self.followed.credentials.remove(credential);
+            let followed = self.followed.clone();
+            if let Ok(runtime) = Handle::try_current() {
+                runtime.spawn(async move {
+                    tokio::time::sleep(LINGER).await;
+                    drop(followed);
+                });
+            }
         }
     }
 }

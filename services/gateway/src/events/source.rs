@@ -10,9 +10,9 @@ use modash_proto::v1::{
 };
 use rand::Rng as _;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tonic::{Request, Status, Streaming, metadata::MetadataMap, transport::Channel};
+use tonic::{Code, Request, Status, Streaming, metadata::MetadataMap, transport::Channel};
 
-use super::Hub;
+use super::{Hub, hubs::Credentials};
 
 /// Analytics says something every 15 s; after this silence it is gone.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -30,17 +30,23 @@ enum End {
     Lost(Status),
 }
 
-/// Follows analytics for ever, showing this `authorization` header.
-pub(super) async fn run(hub: Hub, channel: Channel, authorization: Option<HeaderValue>) {
+/// Follows analytics for ever, showing one of these credentials.
+pub(super) async fn run(hub: Hub, channel: Channel, credentials: Credentials) {
     let mut pause = FIRST_PAUSE;
     let mut reported = false;
     let mut resync = false;
     loop {
         let before = Instant::now();
+        let authorization = credentials.first();
         match follow(&hub, &channel, authorization.as_ref(), resync).await {
             End::Resync => resync = true,
             End::Lost(status) => {
                 resync = false;
+                if let (Some(shown), Code::Unauthenticated | Code::PermissionDenied) =
+                    (&authorization, status.code())
+                {
+                    credentials.refused(shown);
+                }
                 let worked = hub.lost();
                 if worked || before.elapsed() > LONGEST_PAUSE {
                     pause = FIRST_PAUSE;

@@ -6,6 +6,7 @@ use modash_access::{Role, Token};
 use modash_test_support::TokensFile;
 use serde_json::json;
 
+use crate::fake::Fake;
 use crate::support::{PATIENCE, TestGateway, until, with_headers};
 
 const SURFACES: [(&str, &str); 4] = [
@@ -108,12 +109,14 @@ async fn analytics_gets_the_token_of_the_caller_and_no_cookie() {
 }
 
 #[tokio::test]
-async fn streams_of_one_token_share_a_subscription_and_other_tokens_have_their_own() {
+async fn streams_of_one_scope_share_a_subscription_and_other_scopes_have_their_own() {
     let file = TokensFile::new();
-    let (one, other) = (header(&file.add("a", Role::Read)), header(&file.add("b", Role::Read)));
+    let one = header(&file.add("a", Role::Read));
+    let same = header(&file.add("b", Role::Admin));
+    let other = header(&file.add_scoped("c", &["model:m"]));
     let gateway = gateway(&file).await;
     let mut open = Vec::new();
-    for token in [&one, &one, &other] {
+    for token in [&one, &one, &same, &other, &other] {
         open.push(status(&gateway, ("GET", "/events"), Some(token)).await);
     }
     let subscribed = || {
@@ -127,6 +130,25 @@ async fn streams_of_one_token_share_a_subscription_and_other_tokens_have_their_o
     };
     assert_eq!(subscribed(), [one, other]);
     assert_eq!(gateway.script.running(), 2);
+}
+
+#[tokio::test]
+async fn a_subscription_goes_on_with_the_token_of_another_reader_of_its_scope() {
+    let file = TokensFile::new();
+    let (one, other) = (header(&file.add("a", Role::Read)), header(&file.add("b", Role::Read)));
+    let mut gateway = gateway(&file).await;
+    let _first = status(&gateway, ("GET", "/events"), Some(&one)).await;
+    let _second = status(&gateway, ("GET", "/events"), Some(&other)).await;
+    *gateway.script.refused.lock().unwrap() = Some(one);
+    let address = gateway.kill_analytics();
+    gateway.fake = Some(Fake::start(gateway.script.clone(), address).await);
+    until("the other token is shown", || {
+        let calls = gateway.script.calls.lock().unwrap();
+        calls.iter().any(|(_, metadata)| {
+            metadata.get("authorization").is_some_and(|shown| shown.to_str().unwrap() == other)
+        })
+    })
+    .await;
 }
 
 #[tokio::test]

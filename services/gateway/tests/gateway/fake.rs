@@ -40,6 +40,8 @@ pub(crate) struct Script {
     pub(crate) most_running: AtomicUsize,
     /// Subscriptions so far.
     pub(crate) subscriptions: AtomicUsize,
+    /// Subscriptions with this `authorization` are refused.
+    pub(crate) refused: Mutex<Option<String>>,
     /// What `connected` says.
     pub(crate) in_flight: Mutex<Vec<v1::LiveRequest>>,
     live: broadcast::Sender<Message>,
@@ -64,6 +66,7 @@ impl Script {
             running: Arc::default(),
             most_running: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
+            refused: Mutex::default(),
             in_flight: Mutex::default(),
             live: broadcast::channel(1024).0,
         })
@@ -299,6 +302,11 @@ impl AnalyticsService for Service {
         &self,
         request: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let shown = request.metadata().get("authorization").map(|value| value.to_str().unwrap());
+        let refused = self.0.refused.lock().unwrap().clone();
+        if refused.is_some() && refused.as_deref() == shown {
+            return Err(Status::unauthenticated("revoked"));
+        }
         let running = self.0.begin();
         self.0.calls.lock().unwrap().push(("Subscribe", request.metadata().clone()));
         let live = BroadcastStream::new(self.0.live.subscribe());

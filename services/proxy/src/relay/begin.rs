@@ -26,6 +26,9 @@ use crate::{
     upstream::Pool,
 };
 
+/// The header with a client's token, where the proxy asks for one.
+const CLIENT_TOKEN: &str = "x-modash-token";
+
 /// A request that is sent on.
 struct Sent {
     pool: Arc<Pool>,
@@ -90,6 +93,18 @@ impl Relay {
                 return Err(refuse(Refusal::NotAForwardProxy));
             }
         };
+        if self.core.router.asks_for_tokens() {
+            if matches!(way, Way::Upstream(..)) {
+                let admitted = self.core.router.admit(lines.value(head, CLIENT_TOKEN));
+                admitted.map_err(|refusal| refuse(Refusal::of_token(&refusal)))?;
+            }
+            lines.drop_all(head, CLIENT_TOKEN);
+        }
+        if matches!(way, Way::Gateway(..))
+            && !self.core.router.admits_reader(lines.value(head, "authorization"))
+        {
+            return Err(refuse(Refusal::NotAReader));
+        }
         let (pool, name, host, rest, upstream) = match way {
             Way::Healthz => {
                 return Err(Answer::ok());

@@ -1,0 +1,83 @@
+//! With `MODASH_PROXY_CLIENT_TOKENS` an application shows a token of modash, which the
+//! upstream never sees.
+
+// Tests may panic.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use modash_access::{Role, Token};
+use modash_test_support::{Answer, FakeUpstream, TokensFile, eventually};
+use support::{PATIENCE, TestProxy};
+
+/// An upstream that answers everything with `{}`, and a proxy that asks for tokens.
+async fn asking(file: &TokensFile) -> (FakeUpstream, TestProxy) {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer_always(Answer::json("{}"));
+    let (url, access) = (upstream.url().parse().unwrap(), file.access());
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(url);
+        config.client_tokens = access;
+    })
+    .await;
+    (upstream, proxy)
+}
+
+fn get(path: &str, headers: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{headers}\r\n")
+}
+
+fn showing(token: &str) -> String {
+    format!("X-Modash-Token: {token}\r\n")
+}
+
+#[tokio::test]
+async fn only_a_valid_token_of_the_role_use_reaches_the_upstream_and_it_stays_behind() {
+    let file = TokensFile::new();
+    let token = file.add("app", Role::Use);
+    let expired = file.add_expired("old", Role::Use);
+    let others = [file.add("a", Role::Read), file.add("b", Role::Ingest)];
+    let (upstream, proxy) = asking(&file).await;
+    let missing = proxy.exchange(&get("/v1/models", "")).await;
+    assert!(missing.starts_with("HTTP/1.1 401"), "{missing}");
+    assert!(missing.contains(r#""type":"authentication_error""#), "{missing}");
+    assert!(missing.contains("x-modash-token"), "{missing}");
+    let unknown = Token::generate();
+    for wrong in [&expired, &others[0], &others[1], &unknown].map(Token::expose) {
+        let answer = proxy.exchange(&get("/v1/models", &showing(wrong))).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        assert!(!answer.contains(wrong), "{answer}");
+    }
+    for malformed in ["", "x", "Bearer modash_x", &token.expose()[..20]] {
+        let answer = proxy.exchange(&get("/v1/models", &showing(malformed))).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{malformed:?}: {answer}");
+    }
+    assert_eq!(upstream.requests().len(), 0, "nothing of that reached the upstream");
+
+    let more = format!("{}{}Authorization: own\r\n", showing(token.expose()), showing("second"));
+    let answer = proxy.exchange(&get("/v1/models", &more)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let received = upstream.next_request().await;
+    assert_eq!(received.headers.get("x-modash-token"), None);
+    assert_eq!(received.headers["authorization"], "own");
+    // Probes have no token.
+    let health = proxy.exchange(&get("/healthz", "")).await;
+    assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+
+    file.revoke("app");
+    eventually(PATIENCE, || async {
+        let answer = proxy.exchange(&get("/v1/models", &showing(token.expose()))).await;
+        answer.starts_with("HTTP/1.1 401")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_the_setting_the_header_is_the_upstreams_own() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer_always(Answer::json("{}"));
+    let proxy = TestProxy::start(&upstream).await;
+    let answer = proxy.exchange(&get("/v1/models", &showing("theirs"))).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(upstream.next_request().await.headers["x-modash-token"], "theirs");
+}
