@@ -41,6 +41,18 @@ pub async fn get(url: &str) -> Result<Reply, String> {
     send(Request::get(url).body(Full::default()).map_err(|error| error.to_string())?).await
 }
 
+/// Gets a URL with headers.
+///
+/// # Errors
+/// If no whole answer comes.
+pub async fn get_with(url: &str, headers: &[(&str, &str)]) -> Result<Reply, String> {
+    let mut request = Request::get(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(request.body(Full::default()).map_err(|error| error.to_string())?).await
+}
+
 async fn send(request: Request<Full<Bytes>>) -> Result<Reply, String> {
     let client: Client<HttpConnector, Full<Bytes>> =
         Client::builder(TokioExecutor::new()).build_http();

@@ -6,7 +6,7 @@ mod process;
 mod proxy;
 mod system;
 
-pub use http_client::{Reply, get, post_json, rpc, rpc_value};
+pub use http_client::{Reply, get, get_with, post_json, rpc, rpc_value};
 pub use process::{Process, Signal};
 pub use proxy::ProxyAlone;
 pub use system::{AllInOne, Services};

@@ -107,6 +107,20 @@ async fn what_is_missing_is_named() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_lets_other_machines_reach_a_gateway_needs_tokens() {
+    let beyond = settings(&[
+        ("MODASH_PROXY_HOST", "0.0.0.0"),
+        ("PORT", "0"),
+        ("MODASH_PROXY_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("UPSTREAM_URL", "http://127.0.0.1:9"),
+        ("GATEWAY_URL", "http://127.0.0.1:9"),
+    ]);
+    let output = ends_with(64, Process::start("modash-proxy", &beyond, &[])).await;
+    assert!(output.contains("MODASH_PROXY_HOST: 0.0.0.0:0 lets other machines in"), "{output}");
+    assert!(output.contains("MODASH_TOKENS_FILE"), "{output}");
+}
+
+#[tokio::test]
 async fn a_taken_port_is_reported_with_the_setting_that_moves_it() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -1,5 +1,5 @@
-//! Thousands of clients that send or read as slowly as they can: the proxy's memory has
-//! a bound, nobody else is harmed, and the slow ones get their answers in the end.
+//! Thousands of clients that send or read as slowly as they can, or do nothing at all: the
+//! memory has a bound, nobody else is harmed, and the slow ones get their answers in the end.
 //! `make test-slow` opens 10,000 of each kind, as far as files allow.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modash_integration::{PATIENCE, Process, ProxyAlone, get, post_json};
+use modash_integration::{AllInOne, PATIENCE, Process, ProxyAlone, get, post_json};
 use modash_runtime::raise_file_limit;
 use modash_test_support::eventually;
 use nix::sched::{CloneFlags, unshare};
@@ -275,4 +275,90 @@ fn clients_that_read_slowly_take_bounded_memory_and_harm_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_limit_slow_heads_make_room_for_others() {
     hold(Kind::Heads, possible(1), wanted() / 5).await;
+}
+
+/// Memory and open files of a process.
+fn weight(process: &Process) -> (u64, usize) {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    (kilobytes << 10, fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap().count())
+}
+
+/// Opens connections of which half say nothing and half begin a head.
+async fn do_nothing(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let mut open = Vec::new();
+    for number in 0..count {
+        let begin = if number % 2 == 0 { "" } else { "GET / HTTP/1.1\r\nHost: loc" };
+        open.push(self::open(address, begin).await);
+    }
+    open
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_on_each_listener_are_closed_and_their_memory_comes_back() {
+    let count = possible(3);
+    let directory = tempfile::TempDir::new().unwrap();
+    let enter = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(directory.path(), enter).unwrap();
+    let (_simulator, url) = simulator().await;
+    let most = (count + 100).to_string();
+    let settings = [
+        ("UPSTREAM_URL", url),
+        ("MODASH_GATEWAY_CONNECTIONS", most.clone()),
+        ("MODASH_ANALYTICS_CONNECTIONS", most),
+        // Long enough that all are open at once.
+        ("MODASH_GATEWAY_HEADER_TIMEOUT_SECONDS", "45".to_owned()),
+        ("MODASH_ANALYTICS_HEADER_TIMEOUT_SECONDS", "45".to_owned()),
+    ];
+    let modash = AllInOne::start(directory.path(), &settings, &[]).await;
+    let process = &modash.process;
+    let gateway: SocketAddr = modash.gateway.strip_prefix("http://").unwrap().parse().unwrap();
+    for (name, address) in [("gateway", gateway), ("analytics", modash.analytics)] {
+        let (rest, files) = weight(process);
+        let mut idle = do_nothing(address, count).await;
+        eventually(PATIENCE, || async {
+            let (_, now) = weight(process);
+            if now >= files + count * 9 / 10 { Ok(()) } else { Err(format!("{now} files")) }
+        })
+        .await;
+        let (open, _) = weight(process);
+        let most = MOST_BESIDES + count as u64 * MOST_EACH;
+        assert!(open.saturating_sub(rest) < most, "{name}: {} MiB", (open - rest) >> 20);
+        // Others are answered meanwhile.
+        assert_eq!(get(&format!("{}/healthz", modash.gateway)).await.unwrap().status, 200);
+        // All of them are closed by the other side.
+        let closed = async {
+            for stream in &mut idle {
+                let mut rest = Vec::new();
+                let _ = stream.read_to_end(&mut rest).await;
+            }
+        };
+        tokio::time::timeout(3 * PATIENCE, closed).await.expect("an idle connection stays open");
+        eventually(PATIENCE, || async {
+            let (_, now) = weight(process);
+            if now < files + 50 { Ok(()) } else { Err(format!("{now} files, before {files}")) }
+        })
+        .await;
+        let (back, _) = weight(process);
+        let kept = back.saturating_sub(rest);
+        assert!(kept < MOST_BESIDES + count as u64 * 4_096, "{name}: {} MiB stay", kept >> 20);
+        println!(
+            "{count} idle connections at {name}: {:.1} KiB each, {} MiB stay",
+            open.saturating_sub(rest) as f64 / 1024.0 / count as f64,
+            kept >> 20
+        );
+    }
+    for service in ["proxy", "gateway", "analytics"] {
+        let address = process.address(&format!("{service} admin")).await;
+        let (rest, files) = weight(process);
+        let idle = do_nothing(address, count).await;
+        let url = format!("http://{address}/livez");
+        eventually(PATIENCE, || async { get(&url).await.is_ok_and(|answer| answer.status == 200) })
+            .await;
+        let (open, now) = weight(process);
+        assert!(now < files + 100, "{service}: {now} files, before {files}");
+        assert!(open.saturating_sub(rest) < MOST_BESIDES, "{service}");
+        drop(idle);
+    }
 }

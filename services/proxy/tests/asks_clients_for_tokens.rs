@@ -81,3 +81,33 @@ async fn without_the_setting_the_header_is_the_upstreams_own() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(upstream.next_request().await.headers["x-modash-token"], "theirs");
 }
+
+#[tokio::test]
+async fn a_proxy_with_tokens_lets_readers_alone_through_to_the_gateway() {
+    let file = TokensFile::new();
+    let (reader, app) = (file.add("reader", Role::Read), file.add("app", Role::Use));
+    let gateway = FakeUpstream::start().await;
+    gateway.answer_always(Answer::json("{}"));
+    let (url, access) = (gateway.url(), file.access());
+    let proxy = TestProxy::start_with(|config| {
+        config.upstream = Some(url.parse().unwrap());
+        config.gateway = Some(url.parse().unwrap());
+        config.client_tokens = access.clone();
+        config.gateway_access = access;
+    })
+    .await;
+    let bearer = |token: &Token| format!("Authorization: Bearer {}\r\n", token.expose());
+    for path in ["/rpc", "/events", "/modash.v1.AnalyticsService/UsageSummary"] {
+        for headers in
+            [String::new(), bearer(&app), showing(app.expose()), showing(reader.expose())]
+        {
+            let answer = proxy.exchange(&get(path, &headers)).await;
+            assert!(answer.starts_with("HTTP/1.1 401"), "{path} {headers}: {answer}");
+        }
+    }
+    assert_eq!(gateway.requests().len(), 0, "nothing of that reached the gateway");
+    let answer = proxy.exchange(&get("/rpc", &bearer(&reader))).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let received = gateway.next_request().await;
+    assert!(received.headers.contains_key("authorization"), "the gateway decides anew");
+}

@@ -132,12 +132,19 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 async fn scrape(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     match admin.scrapers.admit(headers.get(AUTHORIZATION)) {
         Ok(()) => metrics::page(&admin.metrics, &headers),
-        Err(NotAdmitted::Unknown(text)) => {
-            (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], text + "
-").into_response()
-        }
-        Err(NotAdmitted::Forbidden(text)) => (StatusCode::FORBIDDEN, text + "
-").into_response(),
+        Err(NotAdmitted::Unknown(text)) => (
+            StatusCode::UNAUTHORIZED,
+            [(WWW_AUTHENTICATE, "Bearer")],
+            text + "
+",
+        )
+            .into_response(),
+        Err(NotAdmitted::Forbidden(text)) => (
+            StatusCode::FORBIDDEN,
+            text + "
+",
+        )
+            .into_response(),
     }
 }
 

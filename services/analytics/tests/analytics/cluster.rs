@@ -38,6 +38,7 @@ async fn a_reader_of_one_replica_sees_what_happens_at_the_other() {
     assert_eq!(in_flight(&first).await, 1);
     let finished = UsageEvent {
         event_id: request.event_id.clone(),
+        started_at: request.started_at,
         outcome: Outcome::Truncated.into(),
         ..event()
     };

@@ -1,16 +1,12 @@
 //! Subscribe: what is told, in which order, to whom, and for how long.
 
-use modash_proto::{
-    timestamp_from_micros,
-    v1::{
-        Connected, Filter, LiveRequest, LiveUpdate, Outcome, RequestPhase, SnapshotPart,
-        SubscribeRequest, SubscribeResponse, Topic, UsageEvent, UsageSummaryRequest,
-        stream_usage_request::Message as Up, subscribe_response::Message,
-    },
+use modash_proto::v1::{
+    Connected, Filter, LiveRequest, LiveUpdate, Outcome, RequestPhase, SnapshotPart,
+    SubscribeRequest, SubscribeResponse, Topic, UsageEvent, UsageSummaryRequest,
+    stream_usage_request::Message as Up, subscribe_response::Message,
 };
-use modash_test_support::{event, eventually};
+use modash_test_support::{event, event_at, eventually};
 use tonic::{Code, Streaming, transport::Channel};
-use uuid::Uuid;
 
 use crate::harness::{PATIENCE, TestAnalytics, TestProxy, violated};
 
@@ -57,10 +53,11 @@ impl Reader {
 }
 
 pub(crate) fn running(phase: RequestPhase) -> LiveRequest {
+    let UsageEvent { event_id, started_at, .. } = event_at(1_764_000_000_000_000);
     LiveRequest {
-        event_id: Uuid::now_v7().to_string(),
+        event_id,
         replica_id: "a".into(),
-        started_at: Some(timestamp_from_micros(1_764_000_000_000_000)),
+        started_at,
         phase: phase.into(),
         upstream: "default".into(),
         dialect: "openai-chat".into(),
@@ -108,6 +105,7 @@ async fn changes_follow_and_a_commit_ends_a_request_and_is_told() {
     assert_eq!(reader.until(RequestPhase::Streaming).await, streaming);
     let finished = UsageEvent {
         event_id: request.event_id.clone(),
+        started_at: request.started_at,
         outcome: Outcome::Truncated.into(),
         ..event()
     };
