@@ -15,6 +15,10 @@ if (!gateway || !proxy) {
   console.error("usage: node e2e/dashboard.mjs <gateway URL> <proxy URL> [folder for screenshots]");
   process.exit(64);
 }
+/** E2E_TRANSPORT is the one that the gateway lets the page use. */
+const TRANSPORT = process.env.E2E_TRANSPORT ?? "rpc";
+const QUERY = TRANSPORT === "rpc" ? "/rpc" : "/modash.v1.AnalyticsService/UsageSummary";
+const STREAM = TRANSPORT === "rpc" ? "/events" : "/modash.v1.AnalyticsService/Subscribe";
 const PAGES = ["Overview", "Throughput", "Models", "Requests"];
 const PATIENCE_MS = 20_000;
 
@@ -173,11 +177,33 @@ try {
     await delivery.getByText("Complete", { exact: true }).waitFor();
   });
 
+  await step("the page asks by its transport, and its menu changes to another", async () => {
+    const shown = await browser.newPage();
+    shown.setDefaultTimeout(PATIENCE_MS);
+    const asked = new Set();
+    shown.on("request", (request) => asked.add(new URL(request.url()).pathname));
+    await shown.goto(relay.url);
+    await shown.getByText("Connected", { exact: true }).waitFor();
+    await requestsTile(shown).filter({ hasText: /\d/ }).waitFor();
+    const before = await requestsCount(shown);
+    assert.ok(asked.has(QUERY), [...asked].join(" "));
+    asked.clear();
+    await shown.getByRole("button", { name: "How this page asks" }).click();
+    const other = TRANSPORT === "rpc" ? "gRPC-Web Through" : "JSON";
+    await shown.getByRole("link", { name: new RegExp(`^${other}`) }).click();
+    await shown.waitForURL(TRANSPORT === "rpc" ? /via=grpc-web/ : /via=rpc/);
+    await shown.getByText("Connected", { exact: true }).waitFor();
+    await requestsTile(shown).filter({ hasText: /\d/ }).waitFor();
+    assert.equal(await requestsCount(shown), before);
+    assert.ok(!asked.has(QUERY), [...asked].join(" "));
+    await shown.close();
+  });
+
   await step("two tabs share one event stream, and one takes it over from the other", async () => {
     const context = await browser.newContext();
     let streams = 0;
     context.on("request", (request) => {
-      if (new URL(request.url()).pathname === "/events") streams += 1;
+      if (new URL(request.url()).pathname === STREAM) streams += 1;
     });
     const tabs = [await context.newPage(), await context.newPage()];
     for (const tab of tabs) {
@@ -185,7 +211,7 @@ try {
       await tab.getByText("Connected", { exact: true }).waitFor({ timeout: PATIENCE_MS });
     }
     assert.equal(streams, 1);
-    const taken = context.waitForEvent("request", (request) => new URL(request.url()).pathname === "/events");
+    const taken = context.waitForEvent("request", (request) => new URL(request.url()).pathname === STREAM);
     await tabs[0].close();
     await taken;
     await context.close();

@@ -47,10 +47,13 @@ test("nothing of the product knows the tests' helpers", () => {
   expect(offences(product, (_, imported) => imported.startsWith("testing/"))).toEqual([]);
 });
 
-test("one file calls fetch, one opens the event stream, and generated code is types only", () => {
+test("one file calls fetch, one opens the event stream, and generated code is for gRPC-Web alone", () => {
   const holding = (pattern: RegExp) =>
     product.filter(({ text }) => pattern.test(text)).map(({ name }) => name);
   expect(holding(/\bfetch\(/)).toEqual(["api/rpc.ts"]);
   expect(holding(/new EventSource\b/)).toEqual(["api/events.ts"]);
-  expect(holding(/^import (?!type).*gen\/modash/m)).toEqual([]);
+  // Loaded only where it is chosen, by the one file that does so.
+  expect(holding(/^(import|\} from) (?!type).*gen\/modash/m)).toEqual(["api/grpc-web.ts"]);
+  expect(holding(/(import|from) "\.\/(grpc-web|message)\.ts"/)).toEqual(["api/grpc-web.ts"]);
+  expect(holding(/import\("\.\/grpc-web\.ts"\)/)).toEqual(["api/transport.ts"]);
 });

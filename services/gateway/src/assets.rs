@@ -19,17 +19,19 @@ use http::{
     request::Parts,
 };
 
-use crate::media_type::{accepts, coding_quality};
-use file::File;
+use crate::{
+    media_type::{accepts, coding_quality},
+    page::Page,
+};
+pub(crate) use file::File;
 
 /// Files of `web/dist` with their paths; empty if it was not built.
 const EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
 /// Shown in place of a dashboard that was not built.
 const PLACEHOLDER: &str = include_str!("assets/placeholder.html");
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'none'";
+/// The file that every page of the dashboard is.
+const PAGE: &str = "index.html";
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// Paths that never show the page: a client of an interface must see that it
@@ -75,21 +77,23 @@ impl Assets {
 }
 
 /// Serves a file, the page, or 404.
-pub(crate) async fn serve(assets: &Assets, request: &Parts) -> Response {
+pub(crate) async fn serve(assets: &Assets, page: &Page, request: &Parts) -> Response {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")]).into_response();
     }
     let path = request.uri.path();
-    let name = match path.trim_start_matches('/') {
-        "" => "index.html",
+    let mut name = match path.trim_start_matches('/') {
+        "" => PAGE,
         name => name,
     };
     let mut found = assets.find(name).await;
     if found.is_none() && is_page(path, &request.headers) {
-        found = assets.find("index.html").await;
+        name = PAGE;
+        found = assets.find(name).await;
     }
     match found {
-        Some(file) => answer(&file, path, request),
+        Some(file) if name == PAGE => answer(&page.fill(&file), page, path, request),
+        Some(file) => answer(&file, page, path, request),
         None => {
             (StatusCode::NOT_FOUND, [(CACHE_CONTROL, "no-cache")], "not found\n").into_response()
         }
@@ -105,7 +109,7 @@ pub(crate) fn is_page(path: &str, headers: &HeaderMap) -> bool {
         && !NOT_PAGES.iter().any(|prefix| path.starts_with(prefix))
 }
 
-fn answer(file: &File, path: &str, request: &Parts) -> Response {
+fn answer(file: &File, page: &Page, path: &str, request: &Parts) -> Response {
     let headers = &request.headers;
     let form = file.best_form(|coding| coding_quality(headers, coding));
     let mut response = Response::new(Body::empty());
@@ -114,7 +118,7 @@ fn answer(file: &File, path: &str, request: &Parts) -> Response {
     let cache = if forever { "public, max-age=31536000, immutable" } else { "no-cache" };
     out.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
     out.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    out.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    out.insert(CONTENT_SECURITY_POLICY, page.policy());
     out.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     out.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     if let Ok(etag) = form.etag.parse() {

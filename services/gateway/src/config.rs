@@ -15,7 +15,12 @@ use modash_runtime::{
 };
 use url::Url;
 
-use crate::{session::TrustedUsers, tls::GatewayTlsSettings, trace_url::TraceUrl};
+use crate::{
+    page::{BrowserUrl, DashboardTransport},
+    session::TrustedUsers,
+    tls::GatewayTlsSettings,
+    trace_url::TraceUrl,
+};
 
 /// Settings of the gateway as they were given.
 #[derive(Debug, Clone, Args)]
@@ -88,6 +93,16 @@ pub struct GatewaySettings {
     #[arg(long, env = "MODASH_GATEWAY_TRACE_URL")]
     gateway_trace_url: Option<Checked<TraceUrl>>,
 
+    /// How the dashboard asks unless its address says otherwise: rpc (/rpc and /events),
+    /// grpc-web (through the gateway) or analytics (gRPC-Web straight to it)
+    #[arg(long, env = "MODASH_GATEWAY_DASHBOARD_TRANSPORT", default_value = "rpc")]
+    gateway_dashboard_transport: Checked<DashboardTransport>,
+
+    /// Where browsers reach analytics itself: `https://analytics.example.com`; analytics
+    /// must list the dashboard in MODASH_ANALYTICS_CORS_ORIGINS [default: they do not]
+    #[arg(long, env = "MODASH_GATEWAY_DASHBOARD_ANALYTICS_URL")]
+    gateway_dashboard_analytics_url: Option<Checked<BrowserUrl>>,
+
     /// Folder of a built dashboard to serve instead of the one inside
     #[arg(long, env = "MODASH_GATEWAY_DASHBOARD_DIR")]
     gateway_dashboard_dir: Option<PathBuf>,
@@ -122,6 +137,10 @@ pub struct GatewayConfig {
     pub proxy_port: u16,
     /// Where a trace is shown. `None`: the dashboard has no link to traces.
     pub trace_url: Option<TraceUrl>,
+    /// How the dashboard asks.
+    pub transport: DashboardTransport,
+    /// Where browsers reach analytics. `None`: they do not.
+    pub browser_url: Option<BrowserUrl>,
     /// Folder of a built dashboard. `None`: the embedded one.
     pub dashboard_dir: Option<PathBuf>,
 }
@@ -145,6 +164,8 @@ impl GatewayConfig {
             trusted_users: None,
             proxy_port: 4005,
             trace_url: None,
+            transport: DashboardTransport::default(),
+            browser_url: None,
             dashboard_dir: None,
         }
     }
@@ -189,6 +210,19 @@ impl GatewaySettings {
         );
         let trace_url =
             Checked::check_optional(self.gateway_trace_url, "MODASH_GATEWAY_TRACE_URL", mistakes);
+        let transport =
+            self.gateway_dashboard_transport.check("MODASH_GATEWAY_DASHBOARD_TRANSPORT", mistakes);
+        let browser_url = Checked::check_optional(
+            self.gateway_dashboard_analytics_url,
+            "MODASH_GATEWAY_DASHBOARD_ANALYTICS_URL",
+            mistakes,
+        );
+        mistakes.require(
+            transport != Some(DashboardTransport::Analytics) || browser_url != Some(None),
+            "MODASH_GATEWAY_DASHBOARD_ANALYTICS_URL",
+            "must say where browsers reach analytics, as MODASH_GATEWAY_DASHBOARD_TRANSPORT is \
+             analytics",
+        );
         if let Some(folder) = &self.gateway_dashboard_dir {
             mistakes.require(
                 folder.join("index.html").is_file(),
@@ -215,6 +249,8 @@ impl GatewaySettings {
             trusted_users: trusted_users?,
             proxy_port: proxy_port?,
             trace_url: trace_url?,
+            transport: transport?,
+            browser_url: browser_url?,
             dashboard_dir: self.gateway_dashboard_dir,
         })
     }

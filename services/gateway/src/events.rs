@@ -38,6 +38,7 @@ use crate::{
     error,
     media_type::accepts,
     metrics::{Counted, GatewayMetrics},
+    page::PageSettings,
     state::App,
 };
 use fold::{Fold, MOST_REQUESTS};
@@ -67,17 +68,6 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(crate) struct Hub {
     shared: Arc<Shared>,
-}
-
-/// Settings that the dashboard needs; every stream begins with them.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PageSettings {
-    /// Port of the proxy, on the host under which the page is reached.
-    pub(crate) proxy_port: u16,
-    /// Template of links to traces.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) trace_url: Option<String>,
 }
 
 #[derive(Debug)]

@@ -18,6 +18,7 @@ mod guard;
 mod media_type;
 mod metrics;
 mod names;
+mod page;
 mod payload;
 mod router;
 mod rpc;
@@ -40,6 +41,7 @@ pub use config::{AnalyticsUrl, GatewayConfig, GatewaySettings};
 pub use contract::ContractError;
 pub use error::Error;
 pub use modash_runtime::{ClientTlsFiles, Hosts, ListenerTlsFiles, Origins};
+pub use page::{BrowserUrl, DashboardTransport};
 pub use session::TrustedUsers;
 pub use trace_url::TraceUrl;
 
@@ -141,11 +143,12 @@ fn app(
 ) -> Result<state::App, Error> {
     let contract = contract::Contract::new()?;
     let gateway_metrics = metrics::GatewayMetrics::register(metrics);
-    let page = events::PageSettings {
+    let settings = page::PageSettings {
         proxy_port: config.proxy_port,
         trace_url: config.trace_url.as_ref().map(ToString::to_string),
     };
-    let hub = events::Hub::new(contract.live_request(), page, gateway_metrics.clone());
+    let page = page::Page::new(&settings, config.transport, config.browser_url.as_ref());
+    let hub = events::Hub::new(contract.live_request(), settings, gateway_metrics.clone());
     metrics::add_waiting(metrics, hub.waiting_bytes());
     let assets = match &config.dashboard_dir {
         Some(folder) => assets::Assets::Folder(folder.clone()),
@@ -164,6 +167,7 @@ fn app(
             config.tls.is_some(),
         )),
         assets: Arc::new(assets),
+        page: Arc::new(page),
         origins: Arc::new(config.cors_origins.clone()),
         hosts: Arc::new(config.allowed_hosts.clone()),
         passed_on: Arc::new(Semaphore::new(MOST_PASSED_ON)),

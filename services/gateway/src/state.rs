@@ -10,7 +10,7 @@ use modash_runtime::{Hosts, Origins};
 
 use crate::{
     analytics::Analytics, assets::Assets, contract::Contract, events::Hubs,
-    metrics::GatewayMetrics, session::Sessions,
+    metrics::GatewayMetrics, page::Page, session::Sessions,
 };
 
 /// Everything behind the URL table.
@@ -28,6 +28,8 @@ pub(crate) struct App {
     pub(crate) sessions: Arc<Sessions>,
     /// Files of the dashboard.
     pub(crate) assets: Arc<Assets>,
+    /// What its page is told.
+    pub(crate) page: Arc<Page>,
     /// Other sites that may use the gateway.
     pub(crate) origins: Arc<Origins>,
     /// Names of the gateway.

@@ -21,13 +21,19 @@ use tempfile::TempDir;
 const TRACE_URL: &str = "https://traces.example.com/{trace_id}?span={span_id}";
 
 async fn modash(directory: &TempDir) -> AllInOne {
+    modash_with(directory, &[]).await
+}
+
+async fn modash_with(directory: &TempDir, more: &[(&str, String)]) -> AllInOne {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(directory.path(), open).unwrap();
     let simulator = Simulator::bind(SimulatorConfig::default()).await.unwrap();
     let url = simulator.url();
     tokio::spawn(simulator.run(Shutdown::new(Duration::from_secs(1))));
     let trace_url = ("MODASH_GATEWAY_TRACE_URL", TRACE_URL.to_owned());
-    AllInOne::start(directory.path(), &[("UPSTREAM_URL", url), trace_url], &[]).await
+    let mut settings = vec![("UPSTREAM_URL", url), trace_url];
+    settings.extend_from_slice(more);
+    AllInOne::start(directory.path(), &settings, &[]).await
 }
 
 fn repository() -> PathBuf {
@@ -120,16 +126,19 @@ async fn schemathesis_gets_no_answer_from_plain_json_that_is_not_described() {
     println!("{output}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_browser_sees_the_number_change_without_a_reload() {
+/// Runs the browser's test on a page that asks by this transport.
+async fn browse(transport: &str, more: &[(&str, String)]) {
     let directory = TempDir::new().unwrap();
-    let modash = modash(&directory).await;
-    let screenshots = repository().join("target/screenshots");
+    let mut settings = vec![("MODASH_GATEWAY_DASHBOARD_TRANSPORT", transport.to_owned())];
+    settings.extend_from_slice(more);
+    let modash = modash_with(&directory, &settings).await;
+    let screenshots = repository().join("target/screenshots").join(transport);
     std::fs::create_dir_all(&screenshots).unwrap();
     let mut command = Command::new("node");
     command
         .current_dir(repository().join("web"))
         .env("E2E_TRACE_URL", TRACE_URL)
+        .env("E2E_TRANSPORT", transport)
         .arg("e2e/dashboard.mjs")
         .args([&modash.gateway, &modash.proxy])
         .arg(&screenshots);
@@ -141,4 +150,45 @@ async fn a_browser_sees_the_number_change_without_a_reload() {
             .any(|entry| entry.unwrap().file_name().to_string_lossy().contains(scheme));
         assert!(found, "there is no screenshot in {scheme}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_sees_the_number_change_without_a_reload() {
+    browse("rpc", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_sees_the_same_over_grpc_web() {
+    browse("grpc-web", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_asks_analytics_itself_where_it_lists_the_dashboard() {
+    let [gateway, analytics] = [free_address(), free_address()];
+    let directory = TempDir::new().unwrap();
+    let modash = modash_with(
+        &directory,
+        &[
+            ("MODASH_GATEWAY_LISTEN", gateway.clone()),
+            ("MODASH_ANALYTICS_LISTEN", analytics.clone()),
+            ("MODASH_GATEWAY_DASHBOARD_TRANSPORT", "analytics".to_owned()),
+            ("MODASH_GATEWAY_DASHBOARD_ANALYTICS_URL", format!("http://{analytics}")),
+            ("MODASH_ANALYTICS_CORS_ORIGINS", format!("http://{gateway}")),
+        ],
+    )
+    .await;
+    let mut command = Command::new("node");
+    command.current_dir(repository().join("web")).arg("e2e/direct.mjs").args([
+        &modash.gateway,
+        &modash.proxy,
+        &format!("http://{analytics}"),
+    ]);
+    Process::spawn("browser test", command).succeeds().await;
+}
+
+/// An address that nobody listened on a moment ago: the page of one service must know
+/// that of another before both start.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
 }

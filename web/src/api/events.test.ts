@@ -1,6 +1,7 @@
 import { beforeEach, expect, test, vi } from "vitest";
 import { FakeEventSource, fakeEvents } from "../testing/gateway.ts";
-import { type Connection, type EventData, type EventName, openEvents, shareEvents } from "./events.ts";
+import { type Connection, type EventData, type EventName, openEvents } from "./events.ts";
+import { shareEvents } from "./share-events.ts";
 
 function recorder() {
   const events: [EventName, EventData][] = [];
@@ -81,7 +82,7 @@ test("nothing is opened after the end", () => {
 
 test("without locks every tab has a stream of its own", () => {
   const heard = recorder();
-  shareEvents(heard, () => ["open", { now: 0 }]);
+  shareEvents("events", openEvents, heard, () => ["open", { now: 0 }]);
   newest().send("connected", { now: 1 });
   expect(heard.events).toHaveLength(1);
 });
@@ -110,12 +111,12 @@ test("tabs share one stream, and a later tab is told what is", async () => {
   vi.stubGlobal("navigator", { locks: { request } });
 
   const first = recorder();
-  const stopFirst = shareEvents(first, () => ["open", { now: 7, requests: [] }]);
+  const stopFirst = shareEvents("events", openEvents, first, () => ["open", { now: 7, requests: [] }]);
   await vi.waitFor(() => expect(FakeEventSource.all).toHaveLength(1));
   newest().send("connected", { now: 1 });
 
   const second = recorder();
-  shareEvents(second, () => ["open", { now: 0 }]);
+  shareEvents("events", openEvents, second, () => ["open", { now: 0 }]);
   expect(second.events).toEqual([["connected", { now: 7, requests: [] }]]);
   newest().send("usage-updated", { now: 2 });
   expect(second.events.at(-1)).toEqual(["usage-updated", { now: 2 }]);
@@ -139,7 +140,7 @@ test("a tab that has stopped before its turn opens nothing", async () => {
       close() {}
     },
   );
-  const stop = shareEvents(recorder(), () => ["open", { now: 0 }]);
+  const stop = shareEvents("events", openEvents, recorder(), () => ["open", { now: 0 }]);
   stop();
   await grant();
   expect(FakeEventSource.all).toHaveLength(0);

@@ -2,7 +2,9 @@
 // patched in place and never cost a query.
 import { useSyncExternalStore } from "react";
 import { learnClock, serverNow } from "../lib/clock.ts";
-import { type Connection, type EventData, type EventName, shareEvents } from "./events.ts";
+import type { Connection, EventData, EventName } from "./events.ts";
+import { shareEvents } from "./share-events.ts";
+import { chosen, open, settings } from "./transport.ts";
 import type { LiveRequest, RequestState } from "./types.ts";
 
 /** A finished request stays this long, so that its result can be read. */
@@ -45,8 +47,8 @@ export class LiveStore {
   private state: Live = {
     connection: "connecting",
     known: false,
-    proxyPort: 4005,
-    traceUrl: undefined,
+    proxyPort: settings.proxyPort ?? 4005,
+    traceUrl: settings.traceUrl,
     since: Date.now(),
     rows: [],
     inFlight: 0,
@@ -92,7 +94,7 @@ export class LiveStore {
     for (const request of requests ?? []) this.patch(request, now, all === true);
     const known = data.live ?? (name === "connected" || this.state.known || requests !== undefined);
     const proxyPort = data.proxyPort || this.state.proxyPort;
-    const traceUrl = name === "connected" ? data.traceUrl : this.state.traceUrl;
+    const traceUrl = data.traceUrl ?? this.state.traceUrl;
     if (known !== this.state.known) this.watch(known);
     this.publish({
       since: serverNow(),
@@ -172,6 +174,8 @@ export const useLive = (): Live => useSyncExternalStore(live.subscribe, live.get
 /** Connects the store, calls `changed` when totals did, and returns how to stop. */
 export function startLive(changed: (name: EventName) => void): () => void {
   const stop = shareEvents(
+    `modash-events-${chosen.name}`,
+    open,
     {
       event(name, data) {
         live.event(name, data);

@@ -1,7 +1,8 @@
 // A procedure as a query that stays on screen while it is asked again, so that
 // nothing blinks.
 import { keepPreviousData, type UseQueryResult, useQuery } from "@tanstack/react-query";
-import { RpcError, rpc } from "./rpc.ts";
+import { RpcError } from "./rpc.ts";
+import { call } from "./transport.ts";
 import type { Answer, Payload, Procedure } from "./types.ts";
 
 const RETRY_MS = 5_000;
@@ -21,7 +22,7 @@ export function useRpc<P extends Procedure>(
 ): UseQueryResult<Answer<P>> {
   return useQuery<Answer<P>>({
     queryKey: [tag, ...key],
-    queryFn: ({ signal }) => rpc(tag, payload(), signal),
+    queryFn: ({ signal }) => call(tag, payload(), signal),
     enabled,
     meta: { past },
     // What failed is asked again until it answers, also when no event comes.

@@ -1,9 +1,13 @@
-// The connection in words, with a dot while it stands and a ring while it does not.
-import { useEffect } from "react";
+// The connection in words, with a dot while it stands and a ring while it does not; below
+// it the ways to ask.
+import { lazy, Suspense, useEffect } from "react";
 import { useLive } from "../api/live.ts";
+import { Popover } from "../components/popover.tsx";
 import { time } from "../lib/format.ts";
 import { useNow } from "../lib/use-now.ts";
 import styles from "./app.module.css";
+
+const TransportChoices = lazy(() => import("./transport-choices.tsx"));
 
 /** Values dim when they are this old. */
 const STALE_MS = 30_000;
@@ -26,13 +30,16 @@ export function Connection() {
           ? `Reconnecting… data as of ${time(since)}`
           : "Not connected, trying again…";
   return (
-    <span
-      className={styles.connection}
-      role="status"
-      data-state={connection === "open" && !known ? "lost" : connection}
-    >
+    <span className={styles.connection} data-state={connection === "open" && !known ? "lost" : connection}>
       <i />
-      <span>{text}</span>
+      <span role="status">{text}</span>
+      <Popover quiet name="How this page asks" label="▾">
+        {() => (
+          <Suspense>
+            <TransportChoices />
+          </Suspense>
+        )}
+      </Popover>
     </span>
   );
 }

@@ -108,11 +108,11 @@ export function useHref(): (path: string, filters?: Partial<Record<FilterKey, st
   );
 }
 
-/** Range, zone, filters and columns go along to another page; its page number and the like do not. */
+/** Range, zone, filters, columns and transport go along to another page; its page number and the like do not. */
 export function keptParams(search: string): URLSearchParams {
   const params = new URLSearchParams(search);
   const kept = new URLSearchParams();
-  for (const key of ["from", "to", "tz", "compare", "cols", ...FILTER_KEYS]) {
+  for (const key of ["from", "to", "tz", "compare", "cols", "via", ...FILTER_KEYS]) {
     const value = params.get(key);
     if (value) kept.set(key, value);
   }

@@ -41,6 +41,11 @@ impl File {
         Self { content_type: content_type(name), forms: forms.collect() }
     }
 
+    /// The file as it is.
+    pub(crate) fn content(&self) -> &[u8] {
+        &self.forms[0].content
+    }
+
     /// From a folder; `None` if there is no such file or its name leads out of
     /// the folder.
     pub(crate) async fn read(folder: &Path, name: &str) -> Option<Self> {

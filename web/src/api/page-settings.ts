@@ -1,0 +1,22 @@
+// What the gateway says of itself in the page: a `meta` element with JSON. A page that
+// no gateway served has none.
+
+export interface PageSettings {
+  /** Port of the proxy, on the host of this page. */
+  proxyPort?: number;
+  /** Template of links to traces, with places for `{trace_id}` and perhaps `{span_id}`. */
+  traceUrl?: string;
+  /** How the page asks unless its address says otherwise. */
+  transport?: string;
+  /** Where browsers reach analytics itself. */
+  analyticsUrl?: string;
+}
+
+export function readPageSettings(): PageSettings {
+  const content = document.querySelector<HTMLMetaElement>('meta[name="modash-settings"]')?.content;
+  try {
+    return content ? (JSON.parse(content) as PageSettings) : {};
+  } catch {
+    return {};
+  }
+}
