@@ -20,6 +20,7 @@ import {
 import { serverNow } from "../lib/clock.ts";
 import type { EventData, EventName, Listener } from "./events.ts";
 import { fromMessage, toMessage } from "./message.ts";
+import { settings } from "./page-settings.ts";
 import { pauses } from "./pauses.ts";
 import { RpcError } from "./rpc.ts";
 import type { Answer, LiveRequest, Payload, Procedure, RequestState } from "./types.ts";
@@ -140,7 +141,10 @@ function heardAs(message: SubscribeResponse["message"]): [EventName, EventData] 
   switch (message.case) {
     case "connected": {
       const { now, requests, truncated } = message.value;
-      return ["connected", { now: at(now), live: true, requests: requests.map(shown), truncated }];
+      // The gateway says the same in the page.
+      const { traceUrl } = settings;
+      const said = traceUrl ? { traceUrl } : {};
+      return ["connected", { now: at(now), live: true, requests: requests.map(shown), truncated, ...said }];
     }
     case "usageUpdated":
       return ["usage-updated", { now: at(message.value.now), requests: Number(message.value.requests) }];

@@ -3,8 +3,9 @@
 import { useSyncExternalStore } from "react";
 import { learnClock, serverNow } from "../lib/clock.ts";
 import type { Connection, EventData, EventName } from "./events.ts";
+import { settings } from "./page-settings.ts";
 import { shareEvents } from "./share-events.ts";
-import { chosen, open, settings } from "./transport.ts";
+import { chosen, open } from "./transport.ts";
 import type { LiveRequest, RequestState } from "./types.ts";
 
 /** A finished request stays this long, so that its result can be read. */
@@ -94,7 +95,7 @@ export class LiveStore {
     for (const request of requests ?? []) this.patch(request, now, all === true);
     const known = data.live ?? (name === "connected" || this.state.known || requests !== undefined);
     const proxyPort = data.proxyPort || this.state.proxyPort;
-    const traceUrl = data.traceUrl ?? this.state.traceUrl;
+    const traceUrl = name === "connected" ? data.traceUrl : this.state.traceUrl;
     if (known !== this.state.known) this.watch(known);
     this.publish({
       since: serverNow(),

@@ -12,7 +12,7 @@ export interface PageSettings {
   analyticsUrl?: string;
 }
 
-export function readPageSettings(): PageSettings {
+function read(): PageSettings {
   const content = document.querySelector<HTMLMetaElement>('meta[name="modash-settings"]')?.content;
   try {
     return content ? (JSON.parse(content) as PageSettings) : {};
@@ -20,3 +20,5 @@ export function readPageSettings(): PageSettings {
     return {};
   }
 }
+
+export const settings: PageSettings = read();

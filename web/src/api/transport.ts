@@ -2,7 +2,7 @@
 // straight to analytics. Chosen by `via` in the address, else by the gateway's setting;
 // above this file both are the same.
 import { type Listener, openEvents } from "./events.ts";
-import { type PageSettings, readPageSettings } from "./page-settings.ts";
+import { type PageSettings, settings } from "./page-settings.ts";
 import { rpc } from "./rpc.ts";
 import type { Answer, Payload, Procedure } from "./types.ts";
 
@@ -20,7 +20,6 @@ export function target(search: string, settings: PageSettings): { name: Transpor
   return { name: "rpc", url: null };
 }
 
-export const settings = readPageSettings();
 /** Chosen once: another choice loads the page anew. */
 export const chosen = target(location.search, settings);
 

@@ -1,6 +1,7 @@
 // How the page asks and listens. Another choice loads the page anew under its own address.
 import { useSearch } from "wouter";
-import { chosen, settings, TRANSPORT_KEY, type TransportName } from "../api/transport.ts";
+import { settings } from "../api/page-settings.ts";
+import { chosen, TRANSPORT_KEY, type TransportName } from "../api/transport.ts";
 import styles from "./app.module.css";
 
 const CHOICES: { name: TransportName; title: string; about: string }[] = [
