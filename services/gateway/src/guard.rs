@@ -64,7 +64,7 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
             not_admitted(&path, &headers, &refusal)
         }
         Some(_) => {
-            let trace = RequestTrace::begin(&request);
+            let trace = RequestTrace::begin(&request, app.scheme);
             let response = run(&path, request, next).instrument(trace.span()).await;
             trace.answered(response.status());
             body::pack(&headers, response).await

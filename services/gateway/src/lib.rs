@@ -167,6 +167,7 @@ fn app(
             config.tls.is_some(),
         )),
         assets: Arc::new(assets),
+        scheme: if config.tls.is_some() { "https" } else { "http" },
         page: Arc::new(page),
         origins: Arc::new(config.cors_origins.clone()),
         hosts: Arc::new(config.allowed_hosts.clone()),

@@ -28,6 +28,8 @@ pub(crate) struct App {
     pub(crate) sessions: Arc<Sessions>,
     /// Files of the dashboard.
     pub(crate) assets: Arc<Assets>,
+    /// `https` where the listener speaks TLS, else `http`.
+    pub(crate) scheme: &'static str,
     /// What its page is told.
     pub(crate) page: Arc<Page>,
     /// Other sites that may use the gateway.

@@ -11,24 +11,23 @@ use tracing::{Span, field::Empty, info_span};
 
 use crate::contract::SERVICE;
 
-const SCHEME: &str = "http";
-
 /// A request that is being answered, with its span.
 pub(crate) struct RequestTrace {
     span: Span,
     method: &'static str,
     route: &'static str,
+    scheme: &'static str,
     begun: Instant,
 }
 
 impl RequestTrace {
     /// Begins its span, in the trace that its headers name.
-    pub(crate) fn begin(request: &Request) -> Self {
+    pub(crate) fn begin(request: &Request, scheme: &'static str) -> Self {
         let path = request.uri().path();
         let (method, route) = (known_method(request.method()), route(path));
         let begun = Instant::now();
         if !traces() {
-            return Self { span: Span::none(), method, route, begun };
+            return Self { span: Span::none(), method, route, scheme, begun };
         }
         let span = info_span!(
             "request",
@@ -38,12 +37,12 @@ impl RequestTrace {
             { semconv::HTTP_REQUEST_METHOD } = method,
             { semconv::HTTP_ROUTE } = route,
             { semconv::URL_PATH } = path,
-            { semconv::URL_SCHEME } = SCHEME,
+            { semconv::URL_SCHEME } = scheme,
             { semconv::HTTP_RESPONSE_STATUS_CODE } = Empty,
             { semconv::ERROR_TYPE } = Empty,
         );
         continue_trace(&span, request.headers());
-        Self { span, method, route, begun }
+        Self { span, method, route, scheme, begun }
     }
 
     pub(crate) fn span(&self) -> Span {
@@ -52,7 +51,7 @@ impl RequestTrace {
 
     /// Notes how it was answered.
     pub(crate) fn answered(self, status: StatusCode) {
-        let Self { span, method, route, begun } = self;
+        let Self { span, method, route, scheme, begun } = self;
         let code = i64::from(status.as_u16());
         span.record(semconv::HTTP_RESPONSE_STATUS_CODE, code);
         if status.is_server_error() {
@@ -63,7 +62,7 @@ impl RequestTrace {
             let mut attributes = vec![
                 KeyValue::new(semconv::HTTP_REQUEST_METHOD, method),
                 KeyValue::new(semconv::HTTP_ROUTE, route),
-                KeyValue::new(semconv::URL_SCHEME, SCHEME),
+                KeyValue::new(semconv::URL_SCHEME, scheme),
                 KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, code),
             ];
             if status.is_server_error() {
