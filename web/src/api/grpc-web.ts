@@ -23,6 +23,7 @@ import { fromMessage, toMessage } from "./message.ts";
 import { settings } from "./page-settings.ts";
 import { pauses } from "./pauses.ts";
 import { RpcError } from "./rpc.ts";
+import { signInAgain } from "./session.ts";
 import type { Answer, LiveRequest, Payload, Procedure, RequestState } from "./types.ts";
 
 /** Analytics says something every 15 s; after this silence it is gone. */
@@ -64,8 +65,15 @@ export async function call<P extends Procedure>(
     return fromMessage(method.output, answer.message) as Answer<P>;
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
+    signInIfAsked(baseUrl, error);
     throw failure(error);
   }
+}
+
+/** Sessions are the gateway's; analytics itself knows none. */
+function signInIfAsked(baseUrl: string, error: unknown): void {
+  const asked = ConnectError.from(error).code === Code.Unauthenticated;
+  if (asked && baseUrl === location.origin) signInAgain();
 }
 
 function failure(error: unknown): RpcError {
@@ -114,6 +122,7 @@ async function follow(baseUrl: string, listener: Listener, stop: AbortSignal): P
       listener.connection("lost");
     } catch (error) {
       if (stop.aborted) break;
+      signInIfAsked(baseUrl, error);
       lost(error, listener);
     } finally {
       clearTimeout(timer);
