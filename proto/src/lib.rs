@@ -5,6 +5,7 @@
 mod clean;
 mod error_code;
 mod event_id;
+mod reason;
 mod time_range;
 mod usage_event;
 mod violations;
@@ -12,6 +13,7 @@ mod violations;
 pub use clean::{clean_text, storable};
 pub use error_code::ErrorCode;
 pub use event_id::{event_id, micros_of_event_id};
+pub use reason::{ERROR_DOMAIN, Reason};
 pub use time_range::TimeRange;
 pub use usage_event::{
     InvalidEvent, MAX_EVENTS_PER_BATCH, duration_from_micros, is_trace_id, micros_from_duration,

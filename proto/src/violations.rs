@@ -1,8 +1,10 @@
 //! Collects what is wrong with the fields of a request, so that a caller learns
 //! all of it at once, as `google.rpc.BadRequest`.
 
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic::Status;
+use tonic_types::{BadRequest, FieldViolation};
+
+use crate::Reason;
 
 /// Field violations found so far.
 #[derive(Debug, Default)]
@@ -37,17 +39,16 @@ impl Violations {
             .map(|(field, description)| format!("{field}: {description}"))
             .collect::<Vec<_>>()
             .join("; ");
-        let mut details = ErrorDetails::new();
-        for (field, description) in self.found {
-            details.add_bad_request_violation(field, description);
-        }
-        Err(Status::with_error_details(Code::InvalidArgument, message, details))
+        let violation = |(field, description)| FieldViolation::new(field, description);
+        let fields = BadRequest::new(self.found.into_iter().map(violation).collect::<Vec<_>>());
+        Err(Reason::ArgumentInvalid.status_with(message, Some(fields)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tonic_types::StatusExt as _;
 
     #[test]
     fn all_violations_are_in_the_message_and_in_the_details() {

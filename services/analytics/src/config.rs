@@ -100,6 +100,11 @@ pub struct AnalyticsSettings {
     /// Most database connections for queries: 1 to 1000
     #[arg(long, env = "MODASH_ANALYTICS_QUERY_CONNECTIONS", default_value = "8")]
     analytics_query_connections: Checked<u32>,
+
+    /// Most queries of one caller that run at once, 1 to 1000000; more wait for their turn
+    /// [default: all database connections for queries, and with tokens half of them]
+    #[arg(long, env = "MODASH_ANALYTICS_QUERIES_PER_CALLER")]
+    analytics_queries_per_caller: Option<Checked<Count>>,
 }
 
 /// Bounds of the listener: gateways and proxies send the calls of many clients on
@@ -148,6 +153,18 @@ pub struct AnalyticsConfig {
     pub query_rows: u32,
     /// Most database connections for queries.
     pub query_connections: u32,
+    /// Most queries of one caller that run at once. `None`: as many as there are
+    /// connections, and with tokens half of them.
+    pub queries_per_caller: Option<usize>,
+}
+
+impl AnalyticsConfig {
+    /// Most queries of one caller that run at once.
+    pub(crate) fn queries_of_caller(&self) -> usize {
+        let all = self.query_connections as usize;
+        let default = if self.access.is_open() { all } else { all.div_ceil(2) };
+        self.queries_per_caller.unwrap_or(default)
+    }
 }
 
 /// Most days of minutes of full dimension sets: nearly each request has a row of
@@ -259,6 +276,11 @@ impl AnalyticsSettings {
             "MODASH_ANALYTICS_QUERY_CONNECTIONS",
             "must be from 1 to 1000",
         );
+        let queries_per_caller = Checked::check_optional(
+            self.analytics_queries_per_caller,
+            "MODASH_ANALYTICS_QUERIES_PER_CALLER",
+            mistakes,
+        );
         Some(AnalyticsConfig {
             listen: listen?,
             admin_listen: admin_listen?,
@@ -286,6 +308,7 @@ impl AnalyticsSettings {
             query_timeout: query_timeout?.0,
             query_rows: query_rows?,
             query_connections: query_connections?,
+            queries_per_caller: queries_per_caller?.map(|count| count.0),
         })
     }
 }

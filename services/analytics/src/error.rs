@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use modash_proto::Reason;
 use tonic::Status;
 
 use crate::store;
@@ -39,23 +40,24 @@ impl Failure {
         match self {
             Self::Status(status) => *status,
             Self::Deadline | Self::Store(store::Error::Timeout) => {
-                Status::deadline_exceeded("the answer took too long; try a shorter range")
+                Reason::AnswerTooSlow.status("the answer took too long; try a shorter range")
             }
-            Self::Store(store::Error::TooManyRows) => Status::resource_exhausted(
+            Self::Store(store::Error::TooManyRows) => Reason::AnswerTooLarge.status(
                 "the answer would read too many rows; try a shorter range, a wider bucket or \
                  a filter by fewer dimensions at a time",
             ),
             Self::Store(store::Error::NotPrepared) => {
-                Status::unavailable("the database is not ready yet; try again")
+                Reason::DatabaseNotReady.status("the database is not ready yet; try again")
             }
             Self::Store(store::Error::Unreachable(_)) => {
-                Status::unavailable("the database is not reachable; try again")
+                Reason::DatabaseUnreachable.status("the database is not reachable; try again")
             }
             Self::Store(store::Error::Conflict(_)) => {
-                Status::unavailable("the database is busy; try again")
+                Reason::DatabaseBusy.status("the database is busy; try again")
             }
             Self::Store(store::Error::Value(_) | store::Error::Other(_)) => {
-                Status::internal("the database could not answer; the log of analytics says why")
+                let text = "the database could not answer; the log of analytics says why";
+                Reason::DatabaseFailed.status(text)
             }
         }
     }
@@ -88,18 +90,28 @@ impl LimitedLog {
 mod tests {
     use super::*;
     use tonic::Code;
+    use tonic_types::StatusExt as _;
 
     #[test]
     fn an_error_of_the_database_says_what_to_do_and_not_where_it_is() {
         let io = std::io::Error::other("10.0.0.7:5432 password=secret");
         let cases = [
-            (store::Error::Unreachable(sqlx::Error::Io(io)), Code::Unavailable),
-            (store::Error::Timeout, Code::DeadlineExceeded),
-            (store::Error::Other(sqlx::Error::Protocol("SELECT secret".into())), Code::Internal),
+            (
+                store::Error::Unreachable(sqlx::Error::Io(io)),
+                Code::Unavailable,
+                Reason::DatabaseUnreachable,
+            ),
+            (store::Error::Timeout, Code::DeadlineExceeded, Reason::AnswerTooSlow),
+            (
+                store::Error::Other(sqlx::Error::Protocol("SELECT secret".into())),
+                Code::Internal,
+                Reason::DatabaseFailed,
+            ),
         ];
-        for (error, code) in cases {
+        for (error, code, reason) in cases {
             let status = Failure::from(error).into_status();
             assert_eq!(status.code(), code);
+            assert_eq!(status.get_details_error_info().unwrap().reason, reason.name());
             for word in ["secret", "10.0.0.7", "SELECT"] {
                 assert!(!status.message().contains(word), "{}", status.message());
             }

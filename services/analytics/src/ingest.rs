@@ -5,8 +5,9 @@
 use std::{pin::Pin, sync::Arc};
 
 use futures_util::Stream;
-use modash_proto::v1::{
-    StreamUsageRequest, StreamUsageResponse, ingest_service_server::IngestService,
+use modash_proto::{
+    Reason,
+    v1::{StreamUsageRequest, StreamUsageResponse, ingest_service_server::IngestService},
 };
 use modash_runtime::Shutdown;
 use tokio::sync::mpsc;
@@ -75,7 +76,7 @@ impl IngestService for Ingest {
         request: Request<Streaming<StreamUsageRequest>>,
     ) -> Result<Response<Self::StreamUsageStream>, Status> {
         if self.shutdown.is_requested() {
-            return Err(Status::unavailable("analytics is stopping; try again"));
+            return Err(Reason::Stopping.status("analytics is stopping; try again"));
         }
         let pass = gate::pass(request.extensions())?;
         let (answers, receiver) = mpsc::channel(ANSWERS);

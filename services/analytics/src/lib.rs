@@ -30,6 +30,7 @@ mod metrics;
 mod query;
 mod rollup;
 mod server;
+mod serving;
 mod store;
 mod tls;
 mod trace;
@@ -44,7 +45,8 @@ use error::LimitedLog;
 use ingest::{Committer, Ingest, Reports, queue};
 use live::{Cluster, Live};
 use metrics::{IngestMetrics, QueryMetrics};
-use query::Queries;
+use query::{Callers, Queries};
+use serving::Health;
 use store::Store;
 
 /// Writers that commit at the same time: one gathers while the other commits.
@@ -218,6 +220,7 @@ impl Analytics {
             Arc::clone(&store),
             Arc::clone(&live),
             QueryMetrics::register(&context.metrics),
+            Callers::new(self.config.queries_of_caller()),
             self.config.query_timeout,
         );
 
@@ -230,11 +233,14 @@ impl Analytics {
         let mut serving = spawn(server::serve(
             self.listener,
             ConnectionCount::register(&context.metrics, &metrics::CONNECTIONS),
-            ingest.clone(),
-            queries,
+            server::Services {
+                ingest: ingest.clone(),
+                queries,
+                health: Health { readiness: context.readiness.clone(), shutdown: shutdown.clone() },
+            },
             self.config.access.clone(),
             Browsers::new(self.config.cors_origins.clone(), self.config.allowed_hosts.clone()),
-            stop_listening.clone().cancelled_owned(),
+            stop_listening.clone(),
         ));
         let preparing = async {
             prepare(&store, &self.database_url, self.config.database_wait).await?;

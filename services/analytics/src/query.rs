@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod arguments;
+mod callers;
 mod completeness;
 mod grid;
 mod groups;
@@ -37,6 +38,7 @@ mod throughput_timeseries;
 mod usage_summary;
 mod usage_timeseries;
 
+pub(crate) use callers::Callers;
 pub(crate) use subscribe::EncodedSubscribe;
 
 /// Answers questions.
@@ -45,6 +47,7 @@ pub(crate) struct Queries {
     store: Arc<Store>,
     live: Arc<Live>,
     metrics: QueryMetrics,
+    callers: Callers,
     timeout: Duration,
     log: LimitedLog,
 }
@@ -54,9 +57,10 @@ impl Queries {
         store: Arc<Store>,
         live: Arc<Live>,
         metrics: QueryMetrics,
+        callers: Callers,
         timeout: Duration,
     ) -> Self {
-        Self { store, live, metrics, timeout, log: LimitedLog::default() }
+        Self { store, live, metrics, callers, timeout, log: LimitedLog::default() }
     }
 
     /// Runs the work of a call, with what the caller sees, within its deadline; counts
@@ -76,7 +80,13 @@ impl Queries {
         let limit = asked.min(self.timeout + Duration::from_millis(500));
         let span = trace::call(method, request.metadata().as_ref());
         let scope = gate::scope(request.extensions())?;
-        let work = Box::pin(work(request.into_inner(), scope));
+        let opened = self.callers.open(request.extensions());
+        let work = work(request.into_inner(), scope);
+        let work = Box::pin(async {
+            let query = opened?;
+            let _turn = query.begins().await;
+            work.await
+        });
         let answer = tokio::time::timeout(limit, work)
             .instrument(span.clone())
             .await

@@ -14,6 +14,7 @@ use tonic::{
 };
 use tracing::Instrument as _;
 
+use modash_proto::Reason;
 use modash_runtime::{ClientTlsFiles, GrpcTls};
 
 use crate::{
@@ -134,10 +135,10 @@ impl Analytics {
             cause = error.source();
         }
         match self.tls.as_ref().and_then(GrpcTls::advice) {
-            Some(advice) => Status::unavailable(format!(
+            Some(advice) => Reason::AnalyticsUnreachable.status(format!(
                 "usage data is unavailable: TLS between gateway and analytics failed: {advice}"
             )),
-            None => Status::unavailable(
+            None => Reason::AnalyticsUnreachable.status(
                 "usage data is unavailable: analytics cannot be reached; try again in a few seconds",
             ),
         }
@@ -153,5 +154,5 @@ fn forwarded(headers: &HeaderMap) -> MetadataMap {
 }
 
 fn overdue() -> Status {
-    Status::deadline_exceeded("usage data took too long; try again, or ask for a shorter range")
+    Reason::AnswerTooSlow.status("usage data took too long; try again, or ask for a shorter range")
 }

@@ -4,13 +4,14 @@
 use axum::response::{IntoResponse as _, Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use http::{
-    StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
+    HeaderName, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 use modash_proto::ErrorCode;
 use prost::Message as _;
 use serde::Serialize;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use crate::rpc;
 
@@ -64,11 +65,17 @@ pub(crate) fn response_with(http: StatusCode, status: &Status) -> Response {
     match serde_json::to_vec(&body) {
         Ok(body) => {
             let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
-            (http, headers, body).into_response()
+            (http, headers, retry_after(status), body).into_response()
         }
         // The body holds nothing that has no JSON form.
         Err(_) => http.into_response(),
     }
+}
+
+/// `retry-after` where the status says when to try again, in whole seconds.
+fn retry_after(status: &Status) -> Option<[(HeaderName, HeaderValue); 1]> {
+    let wait = status.get_details_retry_info()?.retry_delay?;
+    Some([(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))])
 }
 
 fn details(status: &Status) -> Vec<Detail> {

@@ -17,6 +17,7 @@ use http::{
     request::Parts,
 };
 use http_body::{Frame, SizeHint};
+use modash_proto::Reason;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
@@ -70,9 +71,8 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
         return Err(Status::unimplemented("calls are posted"));
     }
     let place = app.passed_on.clone().try_acquire_owned().map_err(|_| {
-        Status::resource_exhausted(
-            "too many calls at the same time; close a page, or try again later",
-        )
+        let text = "too many calls at the same time; close a page, or try again later";
+        Reason::TooManyCalls.status(text)
     })?;
     let mut request = Request::new(tonic::body::Body::new(body));
     *request.uri_mut() = head.uri.path().parse::<Uri>().map_err(|_| Status::internal("path"))?;
@@ -138,7 +138,10 @@ impl http_body::Body for Passed {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             return Poll::Ready(frame);
         }
-        self.until.as_mut().poll(context).map(|()| Some(Err(Status::unavailable("stopping"))))
+        self.until
+            .as_mut()
+            .poll(context)
+            .map(|()| Some(Err(Reason::Stopping.status("the gateway is stopping; try again"))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -27,6 +27,7 @@ impl Readiness {
     pub fn hold(&self, name: impl Into<String>) -> Hold {
         let name = name.into();
         self.change(|held| *held.entry(name.clone()).or_default() += 1);
+        self.held.1.notify_waiters();
         Hold { readiness: self.clone(), name }
     }
 
@@ -38,10 +39,15 @@ impl Readiness {
 
     /// Waits until nothing holds it.
     pub async fn ready(&self) {
+        self.until(true).await;
+    }
+
+    /// Waits until it is ready, or until it is not.
+    pub async fn until(&self, ready: bool) {
         loop {
             let mut changed = std::pin::pin!(self.held.1.notified());
             changed.as_mut().enable();
-            if self.waiting_for().is_empty() {
+            if self.waiting_for().is_empty() == ready {
                 return;
             }
             changed.await;

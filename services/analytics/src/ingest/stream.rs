@@ -6,7 +6,7 @@ use std::{collections::HashMap, ops::ControlFlow, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use modash_access::Pass;
 use modash_proto::{
-    MAX_EVENTS_PER_BATCH, clean_text, duration_from_micros, micros_from_timestamp,
+    MAX_EVENTS_PER_BATCH, Reason, clean_text, duration_from_micros, micros_from_timestamp,
     v1::{
         Ack, EventBatch, Hello, LiveRequest, Refusal, Reject, ReplicaStats, SlowDown,
         StreamUsageRequest, StreamUsageResponse, UsageEvent, stream_usage_request::Message as Up,
@@ -82,7 +82,7 @@ impl Ingest {
             tokio::select! {
                 result = taken => result,
                 () = self.shutdown.requested() => {
-                    Err(Status::unavailable("analytics is stopping; try again"))
+                    Err(Reason::Stopping.status("analytics is stopping; try again"))
                 }
             }
         };

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use modash_access::Scope;
 use modash_proto::{
-    Violations,
+    Reason, Violations,
     v1::{
         Connected, KeepAlive, LiveRequest, Missed, SubscribeRequest, SubscribeResponse,
         subscribe_response::Message,
@@ -96,7 +96,7 @@ impl Live {
         violations.into_result()?;
         let Some(topics) = topics else { return Err(Status::internal("no topics")) };
         if self.stop.is_cancelled() {
-            return Err(Status::unavailable("analytics is stopping; try again"));
+            return Err(Reason::Stopping.status("analytics is stopping; try again"));
         }
         let reader = self.next_reader.fetch_add(1, Ordering::Relaxed);
         let mailbox = Arc::new(Mailbox::new(Arc::clone(&self.waiting_bytes)));
@@ -105,7 +105,9 @@ impl Live {
         let (audience, wake, first) = {
             let mut state = self.state();
             if state.audiences.readers() >= MAX_SUBSCRIPTIONS {
-                return Err(Status::resource_exhausted("too many subscriptions; try again later"));
+                return Err(
+                    Reason::TooManySubscriptions.status("too many subscriptions; try again later")
+                );
             }
             let (audience, wake) =
                 state.audiences.join(filter, topics, reader, Arc::clone(&mailbox));
@@ -194,13 +196,13 @@ impl Subscription {
     /// Why the subscription ends now, whether the reader has read all or not.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Status> {
         if self.stopped.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Status::unavailable("analytics is stopping; try again"));
+            return Poll::Ready(Reason::Stopping.status("analytics is stopping; try again"));
         }
         match &mut self.deadline {
             Some(deadline) => deadline
                 .as_mut()
                 .poll(context)
-                .map(|()| Status::deadline_exceeded("the deadline of the subscription passed")),
+                .map(|()| Reason::AnswerTooSlow.status("the deadline of the subscription passed")),
             None => Poll::Pending,
         }
     }

@@ -19,7 +19,7 @@ use prost::Message as _;
 use tonic::{
     Code, Request, Response, Status,
     body::Body,
-    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codec::{BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
     codegen::{BoxFuture, Service, http},
     server::{Grpc, NamedService, ServerStreamingService},
 };
@@ -65,9 +65,11 @@ impl Service<http::Request<Body>> for EncodedSubscribe {
             return self.others.call(request);
         }
         let method = Subscribe(Arc::clone(&self.queries));
-        Box::pin(
-            async move { Ok(Grpc::new(SubscribeCodec).server_streaming(method, request).await) },
-        )
+        Box::pin(async move {
+            // Not packed: one encoding serves all readers.
+            let mut grpc = Grpc::new(SubscribeCodec).accept_compressed(CompressionEncoding::Gzip);
+            Ok(grpc.server_streaming(method, request).await)
+        })
     }
 }
 

@@ -64,6 +64,7 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
         query_timeout: Duration::from_secs(10),
         query_rows: 3_000_000,
         query_connections: 4,
+        queries_per_caller: None,
     }
 }
 

@@ -10,6 +10,7 @@ mod cardinality;
 mod cluster;
 mod completeness;
 mod data;
+mod grpc;
 mod harness;
 mod ingest;
 mod lies;

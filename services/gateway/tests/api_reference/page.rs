@@ -1,6 +1,6 @@
 //! `docs/api.md`.
 
-use modash_proto::ErrorCode;
+use modash_proto::{ErrorCode, Reason};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, ServiceDescriptor};
 use tonic::Code;
 
@@ -57,6 +57,14 @@ methods other than POST, and 415 without a body for other content types; a body 
 is `unimplemented`.
 ";
 
+const REASONS: &str = "
+`google.rpc.ErrorInfo` has the domain `modash` and one of these reasons, or one of those of [tokens](security.md#where-tokens-are-asked-for). They
+never change. Where the same call may succeed later, `google.rpc.RetryInfo` says when, and plain JSON has `retry-after`.
+
+| reason | code | try again after | meaning |
+|---|---|---|---|
+";
+
 /// What may go wrong in a query, in the order of the HTTP statuses.
 pub(crate) const ERRORS: [(Code, &str); 10] = [
     (
@@ -94,6 +102,17 @@ pub(crate) fn page(contract: &Contract) -> String {
         ));
     }
     page.push_str(OTHER_ANSWERS);
+    page.push_str(REASONS);
+    for reason in Reason::ALL {
+        let wait = reason.retry_after().map(|wait| format!("{} s", wait.as_secs()));
+        page.push_str(&format!(
+            "| `{}` | `{}` | {} | {} |\n",
+            reason.name(),
+            ErrorCode::from(reason.code()).name(),
+            wait.as_deref().unwrap_or("–"),
+            reason.meaning(),
+        ));
+    }
     let mut services: Vec<_> =
         contract.files().flat_map(|file| file.services().collect::<Vec<_>>()).collect();
     services.sort_by_key(|service| *service != contract.queries());
