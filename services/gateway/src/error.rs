@@ -104,3 +104,21 @@ pub(crate) fn panicked(path: &str) -> Response {
 fn is_rpc(path: &str) -> bool {
     matches!(path, "/rpc" | "/rpc/")
 }
+
+#[cfg(test)]
+mod tests {
+    use modash_proto::Reason;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_says_when_to_try_again_if_anybody_knows() {
+        for (reason, expected) in
+            [(Reason::AnalyticsUnreachable, Some("2")), (Reason::AnswerTooLarge, None)]
+        {
+            let answer = response(&reason.status("text"));
+            let after = answer.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!(after, expected, "{reason:?}");
+        }
+    }
+}
