@@ -7,7 +7,7 @@ mod proxy;
 mod system;
 
 pub use http_client::{Reply, get, get_with, post_json, rpc, rpc_value};
-pub use process::{Process, Signal};
+pub use process::{Process, Signal, program};
 pub use proxy::ProxyAlone;
 pub use system::{AllInOne, Services};
 

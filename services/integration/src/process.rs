@@ -192,8 +192,13 @@ fn collect(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>) -> Jo
     })
 }
 
-/// Beside the test's own program: `target/<profile>/deps/test` → `target/<profile>`.
-fn program(name: &str) -> PathBuf {
+/// A program of this workspace. It is beside the test's own: `target/<profile>/deps/test`
+/// → `target/<profile>`.
+///
+/// # Panics
+/// If it was not built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its program");
     let path = test.ancestors().nth(2).map(|profile| profile.join(name)).unwrap_or_default();
     assert!(path.is_file(), "{} is missing: `cargo build --workspace --bins`", path.display());

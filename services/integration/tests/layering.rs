@@ -12,8 +12,9 @@ use std::{
 use serde_json::Value;
 
 /// A crate and the members of the workspace that its code may use.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("modash-proto", &[]),
+    ("modash-example", &["modash-proto"]),
     ("modash-telemetry", &[]),
     ("modash-runtime", &["modash-telemetry"]),
     ("modash-access", &["modash-runtime"]),
@@ -90,6 +91,7 @@ const RESERVED: [(&str, &[&str]); 6] = [
             "modash-analytics",
             "modash-gateway",
             "modash",
+            "modash-example",
             "modash-telemetry",
             "modash-test-support",
             "modash-integration",

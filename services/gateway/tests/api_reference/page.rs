@@ -11,7 +11,8 @@ const HEAD: &str = "\
 
 All services, methods, messages and enums of modash, made from the comments of `proto/modash/v1`; a test compares the
 page (`MODASH_TEST_WRITE=1 cargo test --workspace --test api_reference` writes it anew). [openapi.json](openapi.json)
-describes the plain JSON form as OpenAPI 3.1; the gateway serves it at `/openapi.json`.
+describes the plain JSON form as OpenAPI 3.1; the gateway serves it at `/openapi.json`. [examples](../examples/README.md)
+has programs in five languages.
 
 ## Where to ask
 
@@ -23,7 +24,7 @@ describes the plain JSON form as OpenAPI 3.1; the gateway serves it at `/openapi
 | gateway, 4006, and analytics, 4007 | `POST /modash.v1.AnalyticsService/<Method>` | grpc-web |
 | analytics, 4007 | the same path over HTTP/2 | gRPC, with server reflection and health |
 
-Where access tokens are configured, each of them takes `authorization: Bearer <token>`.
+Where access tokens are configured, each of them takes `authorization: Bearer <token>` ([security](security.md)).
 
 ## Fields in JSON
 

@@ -1,0 +1,3 @@
+module modash-example
+
+go 1.19
