@@ -1,6 +1,8 @@
 //! Yesterday's tokens by model, then requests as they happen, over gRPC with tonic.
 //! `MODASH_URL` is analytics; `MODASH_TOKEN_FILE` or `MODASH_TOKEN` has a token, if needed.
 
+#![allow(clippy::disallowed_methods, reason = "an example has no settings of modash-runtime")]
+
 use std::{env, error::Error, fs, time::SystemTime};
 
 use modash_proto::v1::{

@@ -50,7 +50,7 @@ impl Health {
         for name in NAMES {
             reporter.clear_service_status(name).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

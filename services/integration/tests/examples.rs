@@ -133,8 +133,8 @@ async fn typescript(folder: &Path) -> PathBuf {
     let clients = repository.join("services/gateway/tests/clients/node_modules");
     std::os::unix::fs::symlink(clients, folder.join("node_modules")).unwrap();
     let tools = repository.join("web/node_modules");
-    let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{path}", tools.join(".bin").display());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = format!("{}:{}", tools.join(".bin").display(), path.to_string_lossy());
     let mut generate = Command::new(tools.join(".bin/buf"));
     generate.current_dir(&folder).env("PATH", &path).arg("generate").arg(repository.join("proto"));
     Process::spawn("buf", generate).succeeds().await;
