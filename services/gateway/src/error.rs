@@ -4,7 +4,7 @@
 use axum::response::{IntoResponse as _, Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use http::{
-    HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 use modash_proto::ErrorCode;
@@ -89,16 +89,25 @@ fn details(status: &Status) -> Vec<Detail> {
 
 /// A refusal before any surface had the request, in the form that the clients
 /// of the path can read.
-pub(crate) fn refusal(path: &str, http: StatusCode, status: &Status) -> Response {
-    if is_rpc(path) { rpc::refusal(http, status.message()) } else { response_with(http, status) }
+pub(crate) fn refusal(
+    path: &str,
+    headers: &HeaderMap,
+    http: StatusCode,
+    status: &Status,
+) -> Response {
+    if is_rpc(path) {
+        rpc::refusal(headers, http, status.message())
+    } else {
+        response_with(http, status)
+    }
 }
 
 /// What clients see of a panic.
-pub(crate) fn panicked(path: &str) -> Response {
+pub(crate) fn panicked(path: &str, headers: &HeaderMap) -> Response {
     let status = Status::new(Code::Internal, "internal error of the gateway; its log has more");
     // `/rpc` speaks by frames alone, and its frames say 200.
     let http = if is_rpc(path) { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
-    refusal(path, http, &status)
+    refusal(path, headers, http, &status)
 }
 
 fn is_rpc(path: &str) -> bool {

@@ -58,18 +58,18 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     let caller = caller(&headers, request.uri(), &app.origins, &app.hosts);
     sign_in(&app, &mut request, caller);
     let mut response = match surface {
-        Some(_) if is_refused(&app, &request, caller) => refused(&path),
+        Some(_) if is_refused(&app, &request, caller) => refused(&path, &headers),
         Some(_) if caller == Caller::Listed && is_preflight(&request) => preflight(),
         Some(_) if let Err(refusal) = admit(&app, &mut request) => {
             not_admitted(&path, &headers, &refusal)
         }
         Some(_) => {
             let trace = RequestTrace::begin(&request, app.scheme);
-            let response = run(&path, request, next).instrument(trace.span()).await;
+            let response = run(&path, &headers, request, next).instrument(trace.span()).await;
             trace.answered(response.status());
             body::pack(&headers, response).await
         }
-        None => run(&path, request, next).await,
+        None => run(&path, &headers, request, next).await,
     };
     if surface.is_some() && !app.origins.is_empty() {
         allow(&headers, caller, response.headers_mut());
@@ -80,10 +80,10 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
-async fn run(path: &str, request: Request, next: Next) -> Response {
+async fn run(path: &str, headers: &HeaderMap, request: Request, next: Next) -> Response {
     AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(path, "a request handler panicked");
-        error::panicked(path)
+        error::panicked(path, headers)
     })
 }
 
@@ -99,12 +99,12 @@ fn is_refused(app: &App, request: &Request, caller: Caller) -> bool {
     }
 }
 
-fn refused(path: &str) -> Response {
+fn refused(path: &str, headers: &HeaderMap) -> Response {
     let status = Status::permission_denied(
         "pages of other sites may not use this gateway; MODASH_GATEWAY_CORS_ORIGINS lists sites \
          that may, MODASH_GATEWAY_ALLOWED_HOSTS the gateway's own names",
     );
-    error::refusal(path, StatusCode::FORBIDDEN, &status)
+    error::refusal(path, headers, StatusCode::FORBIDDEN, &status)
 }
 
 /// Gives a request without `authorization` the one of its session. A page of another
@@ -159,7 +159,7 @@ fn not_admitted(path: &str, headers: &HeaderMap, refusal: &Refusal) -> Response 
     if grpc_web::is_grpc_web(headers) {
         return grpc_web::failure(headers.get(CONTENT_TYPE).cloned(), &status);
     }
-    let mut response = error::refusal(path, http, &status);
+    let mut response = error::refusal(path, headers, http, &status);
     if http == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

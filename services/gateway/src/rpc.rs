@@ -12,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
 };
 use serde_json::value::RawValue;
@@ -60,18 +60,18 @@ impl Framing {
 pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response {
     if request.method() != Method::POST {
         let text = "calls are posted to this path";
-        let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, text);
+        let mut response = refusal(request.headers(), StatusCode::METHOD_NOT_ALLOWED, text);
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
     let (head, body) = request.into_parts();
     let Some(framing) = Framing::of(&head.headers) else {
         let text = "the content type must be application/json or application/ndjson";
-        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+        return refusal(&head.headers, StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
     };
     let body = match body::read(&head.headers, body).await {
         Ok(body) => body,
-        Err(error) => return refusal(status_of(&error), error.to_string()),
+        Err(error) => return refusal(&head.headers, status_of(&error), error.to_string()),
     };
     match framing {
         Framing::Json => json(&app, &head.headers, &body).await,
@@ -79,9 +79,22 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
     }
 }
 
-/// A `Defect` with a status other than 200: the call never began.
-pub(crate) fn refusal(status: StatusCode, text: impl Into<String>) -> Response {
-    (status, array(&[Frame::error("Error", text)])).into_response()
+/// A `Defect` with a status other than 200: the call never began. Framed as the request
+/// is, since a client of lines ignores an array and waits for ever.
+pub(crate) fn refusal(
+    headers: &HeaderMap,
+    status: StatusCode,
+    text: impl Into<String>,
+) -> Response {
+    let defect = Frame::error("Error", text);
+    match Framing::of(headers) {
+        Some(Framing::Lines(media_type)) => match line(&defect) {
+            Ok(line) => (status, line_headers(media_type), line).into_response(),
+            // Frames hold nothing that has no JSON form.
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        },
+        Some(Framing::Json) | None => (status, array(&[defect])).into_response(),
+    }
 }
 
 fn status_of(error: &BodyError) -> StatusCode {
@@ -168,14 +181,18 @@ fn lines(app: App, headers: HeaderMap, body: &[u8], media_type: &'static str) ->
         .buffer_unordered(CONCURRENT_CALLS)
         .filter_map(std::future::ready)
         .chain(stream::iter(defect))
-        .map(|frame| {
-            serde_json::to_vec(&frame).map(|mut line| {
-                line.push(b'\n');
-                Bytes::from(line)
-            })
-        });
-    let headers = [(CONTENT_TYPE, media_type), (CACHE_CONTROL, "no-store")];
-    (headers, Body::from_stream(answers)).into_response()
+        .map(|frame| line(&frame));
+    (line_headers(media_type), Body::from_stream(answers)).into_response()
+}
+
+fn line(frame: &Frame) -> serde_json::Result<Bytes> {
+    let mut line = serde_json::to_vec(frame)?;
+    line.push(b'\n');
+    Ok(line.into())
+}
+
+fn line_headers(media_type: &'static str) -> [(HeaderName, &'static str); 2] {
+    [(CONTENT_TYPE, media_type), (CACHE_CONTROL, "no-store")]
 }
 
 async fn answer(app: &App, headers: &HeaderMap, frame: Result<Incoming, Frame>) -> Option<Frame> {

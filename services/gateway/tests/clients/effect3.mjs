@@ -1,15 +1,17 @@
 // Effect 3 with @effect/rpc.
 
-import { FetchHttpClient } from "@effect/platform";
+import { FetchHttpClient, HttpClient, HttpClientRequest } from "@effect/platform";
 import { Rpc, RpcClient, RpcGroup, RpcSerialization } from "@effect/rpc";
 import { Cause, Effect, Exit, Layer, Schema } from "effect";
 import { expect, PAYLOADS, procedures } from "./procedures.mjs";
+import { HEADERS } from "./token.mjs";
 
 const group = procedures(Rpc, RpcGroup, Schema);
 
 export function clients(url) {
+  const transformClient = HttpClient.mapRequest(HttpClientRequest.setHeaders(HEADERS));
   const layer = (serialization) =>
-    RpcClient.layerProtocolHttp({ url: `${url}/rpc` }).pipe(
+    RpcClient.layerProtocolHttp({ url: `${url}/rpc`, transformClient }).pipe(
       Layer.provide([FetchHttpClient.layer, serialization]),
     );
   return {
@@ -25,11 +27,15 @@ function check(layer, mode) {
       const exit = yield* Effect.exit(client[name](payload));
       if (mode === "working") {
         expect(Exit.isSuccess(exit), `${name} succeeds`, exit);
+      } else if (mode === "refused") {
+        const defect = Exit.isFailure(exit) ? Cause.dieOption(exit.cause) : exit;
+        expect(/token/.test(defect.value), `${name} is a defect that names the token`, exit);
       } else {
         const failure = Exit.isFailure(exit) ? Cause.failureOption(exit.cause) : exit;
         expect(failure.value?._tag === "DatabaseError", `${name} fails with DatabaseError`, exit);
       }
     }
+    if (mode === "refused") return;
     const refused = yield* Effect.exit(client.RecentRequests({ page: 0, pageSize: 25 }));
     const defect = Exit.isFailure(refused) ? Cause.dieOption(refused.cause) : refused;
     expect(/\bpage\b/.test(defect.value ?? ""), "page 0 is a defect that names the field", refused);

@@ -6,14 +6,18 @@ import * as Exit from "effect4/Exit";
 import * as Layer from "effect4/Layer";
 import * as Schema from "effect4/Schema";
 import * as FetchHttpClient from "effect4/http/FetchHttpClient";
+import * as HttpClient from "effect4/http/HttpClient";
+import * as HttpClientRequest from "effect4/http/HttpClientRequest";
 import { Rpc, RpcClient, RpcGroup, RpcSerialization } from "effect4/rpc";
 import { expect, PAYLOADS, procedures } from "./procedures.mjs";
+import { HEADERS } from "./token.mjs";
 
 const group = procedures(Rpc, RpcGroup, Schema);
 
 export function clients(url) {
+  const transformClient = HttpClient.mapRequest(HttpClientRequest.setHeaders(HEADERS));
   const layer = (serialization, batch) =>
-    RpcClient.layerProtocolHttp({ url: `${url}/rpc`, batch }).pipe(
+    RpcClient.layerProtocolHttp({ url: `${url}/rpc`, batch, transformClient }).pipe(
       Layer.provide([FetchHttpClient.layer, serialization]),
     );
   const batch = { window: "20 millis", maxSize: 50 };
@@ -36,11 +40,16 @@ function check(layer, mode) {
       const exit = yield* Effect.exit(client[name](payload));
       if (mode === "working") {
         expect(Exit.isSuccess(exit), `${name} succeeds`, show(exit));
+      } else if (mode === "refused") {
+        const [defect] = reasons(exit, "Die");
+        const named = /token/.test(String(defect?.defect));
+        expect(named, `${name} is a defect that names the token`, show(exit));
       } else {
         const [failure] = reasons(exit, "Fail");
         expect(failure?.error._tag === "DatabaseError", `${name} fails as declared`, show(exit));
       }
     }
+    if (mode === "refused") return;
     const refused = yield* Effect.exit(client.RecentRequests({ page: 0, pageSize: 25 }));
     const [defect] = reasons(refused, "Die");
     const names = /\bpage\b/.test(String(defect?.defect));

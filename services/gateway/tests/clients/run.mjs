@@ -1,18 +1,19 @@
 // Calls a running gateway with unmodified clients of other people, each with
 // all five questions. Exits with 1 and a list of what went wrong.
 //
-//   node run.mjs <gateway-url> [working|failing|away]
+//   node run.mjs <gateway-url> [working|failing|away|refused]
 //
 // "failing" expects analytics to fail every call with INTERNAL, "away" that it
-// cannot be reached.
+// cannot be reached, "refused" that the gateway asks for a token. MODASH_TOKEN is the
+// token to show.
 
 import * as connect from "./connect.mjs";
 import * as effect3 from "./effect3.mjs";
 import * as effect4 from "./effect4.mjs";
 
 const [url, mode = "working"] = process.argv.slice(2);
-if (!url || !["working", "failing", "away"].includes(mode)) {
-  console.error("usage: node run.mjs <gateway-url> [working|failing|away]");
+if (!url || !["working", "failing", "away", "refused"].includes(mode)) {
+  console.error("usage: node run.mjs <gateway-url> [working|failing|away|refused]");
   process.exit(64);
 }
 

@@ -1,14 +1,22 @@
 //! Unmodified clients of other people against the gateway: Effect RPC 3 and 4,
-//! Connect, grpc-web. They live in `tests/clients` and need node.
+//! Connect, grpc-web, in node and in Chromium. They live in `tests/clients` and need node.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
+use modash_access::{Role, Token};
+use modash_test_support::TokensFile;
+use tempfile::TempDir;
 use tonic::Code;
 
 use crate::support::TestGateway;
 
 /// Runs the clients' script; `mode` says what analytics behind does.
 async fn run(gateway: &TestGateway, mode: &str) {
+    let url = format!("http://{}", gateway.address);
+    script(&["run.mjs", &url, mode], None).await;
+}
+
+async fn script(arguments: &[&str], token: Option<&Token>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     assert!(
         folder.join("node_modules").is_dir(),
@@ -16,9 +24,8 @@ async fn run(gateway: &TestGateway, mode: &str) {
         folder.display()
     );
     let output = tokio::process::Command::new("node")
-        .arg("run.mjs")
-        .arg(format!("http://{}", gateway.address))
-        .arg(mode)
+        .args(arguments)
+        .envs(token.map(|token| ("MODASH_TOKEN", token.expose())))
         .current_dir(&folder)
         .output()
         .await
@@ -49,4 +56,38 @@ async fn unmodified_clients_do_not_hang_while_analytics_is_away() {
     let mut gateway = TestGateway::start().await;
     gateway.kill_analytics();
     run(&gateway, "away").await;
+}
+
+#[tokio::test]
+async fn unmodified_clients_show_their_token_and_are_refused_without() {
+    let file = TokensFile::new();
+    let token = file.add("reader", Role::Read);
+    let access = file.access();
+    let gateway = TestGateway::with(|config| config.access = access).await;
+    let url = format!("http://{}", gateway.address);
+    script(&["run.mjs", &url, "working"], Some(&token)).await;
+    run(&gateway, "refused").await;
+}
+
+#[tokio::test]
+async fn unmodified_clients_work_in_chromium_with_and_without_tokens() {
+    let page = TempDir::new().unwrap();
+    let folder = page.path().to_path_buf();
+    fs::write(folder.join("contract.binpb"), modash_proto::FILE_DESCRIPTOR_SET).unwrap();
+    script(&["chromium.mjs", "bundle", folder.to_str().unwrap()], None).await;
+    let open = TestGateway::with(|config| config.dashboard_dir = Some(folder.clone())).await;
+    let url = format!("http://{}", open.address);
+    script(&["chromium.mjs", &url, "working"], None).await;
+
+    let file = TokensFile::new();
+    let token = file.add("reader", Role::Read);
+    let access = file.access();
+    let asks = TestGateway::with(|config| {
+        config.access = access;
+        config.dashboard_dir = Some(folder);
+    })
+    .await;
+    let url = format!("http://{}", asks.address);
+    script(&["chromium.mjs", &url, "working"], Some(&token)).await;
+    script(&["chromium.mjs", &url, "refused"], None).await;
 }

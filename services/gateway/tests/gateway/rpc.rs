@@ -426,3 +426,18 @@ async fn a_body_has_at_most_128_calls() {
     assert!(answer.text().contains("at most 128 calls"), "{}", answer.text());
     assert_eq!(asked(), before, "none of them runs");
 }
+
+#[tokio::test]
+async fn a_refusal_is_a_frame_in_the_framing_of_the_request() {
+    let gateway = TestGateway::start().await;
+    for media_type in ["application/ndjson", "application/x-ndjson"] {
+        let headers = [("content-type", media_type), ("origin", "https://evil.example")];
+        let refused = gateway.post("/rpc", &headers, "").await;
+        assert_eq!((refused.status.as_u16(), refused.header("content-type")), (403, media_type));
+        let text = refused.text();
+        assert!(text.starts_with(r#"{"_tag":"Defect""#) && text.ends_with("}\n"), "{text}");
+        let headers = [("content-type", media_type), ("content-encoding", "br")];
+        let unreadable = gateway.post("/rpc", &headers, "").await;
+        assert!(unreadable.text().starts_with(r#"{"_tag":"Defect""#), "{unreadable:?}");
+    }
+}

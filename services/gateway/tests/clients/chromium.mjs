@@ -1,0 +1,43 @@
+// Calls a running gateway from a page in Chromium, which the gateway itself serves:
+//
+//   node chromium.mjs bundle <folder>     writes the page
+//   node chromium.mjs <gateway-url> [working|failing|away|refused]
+//
+// CHROMIUM names the browser. MODASH_TOKEN is the token to show. The bundler and what
+// drives the browser are those of the dashboard.
+
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { TOKEN } from "./token.mjs";
+
+const web = new URL("../../../../web/", import.meta.url);
+const [url, mode = "working"] = process.argv.slice(2);
+
+if (url === "bundle") {
+  const bundler = fileURLToPath(new URL("node_modules/.bin/rolldown", web));
+  const source = fileURLToPath(new URL("page.mjs", import.meta.url));
+  execFileSync(bundler, [source, "--file", join(mode, "page.js"), "--platform", "browser"]);
+  const script = '<script type="module" src="/page.js"></script>';
+  writeFileSync(join(mode, "page.html"), `<!doctype html><title>modash</title>${script}`);
+  process.exit(0);
+}
+
+const { chromium } = createRequire(new URL("package.json", web))("playwright-core");
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+});
+try {
+  const context = await browser.newContext({ ignoreHTTPSErrors: url.startsWith("https:") });
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000);
+  await page.goto(`${url}/page.html`);
+  await page.waitForFunction(() => globalThis.run);
+  await page.evaluate(([mode, token]) => globalThis.run(mode, token), [mode, TOKEN]);
+  console.log(`ok      Connect and grpc-web in Chromium, analytics ${mode}`);
+} finally {
+  await browser.close();
+}
