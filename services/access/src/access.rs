@@ -119,15 +119,15 @@ impl Access {
         Err(Refusal::Role { name: grant.name, role: grant.role, needed })
     }
 
-    /// Whether a caller who was admitted would be so now: tokens end and are revoked.
+    /// Whether a caller who was admitted would be so now, to the same: tokens end, are
+    /// revoked, and get another role or scope.
     ///
     /// # Errors
     /// Why not.
     pub fn renew(&self, pass: &Pass) -> Result<(), Refusal> {
-        match &pass.0 {
-            Some(grant) => self.valid(&grant.hash, Utc::now()).map(drop),
-            None => Ok(()),
-        }
+        let Some(grant) = &pass.0 else { return Ok(()) };
+        let now = self.valid(&grant.hash, Utc::now())?;
+        if now.allows_the_same(grant) { Ok(()) } else { Err(Refusal::Unknown) }
     }
 
     fn valid(&self, hash: &Hash, now: DateTime<Utc>) -> Result<Grant, Refusal> {

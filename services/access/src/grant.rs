@@ -79,6 +79,11 @@ impl Grant {
     pub fn may_send_for(&self, replica_id: &str) -> bool {
         self.replicas.is_empty() || self.replicas.iter().any(|replica| replica == replica_id)
     }
+
+    /// Whether another version of the entry allows what this one does.
+    pub(crate) fn allows_the_same(&self, other: &Self) -> bool {
+        (self.role, &self.scope, &self.replicas) == (other.role, &other.scope, &other.replicas)
+    }
 }
 
 /// Why a caller is refused. Its text says what to do.

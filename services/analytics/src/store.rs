@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::config::{AnalyticsConfig, DatabaseUrl};
 use dimensions::Dimensions;
 use insert_requests::Shared;
+use repeats::Repeats;
 use traced::Traced as _;
 
 mod activity;
@@ -31,6 +32,7 @@ mod partitions;
 mod quarantine;
 mod rebuild;
 mod recent_requests;
+mod repeats;
 mod replicas;
 mod rollups;
 mod selection;
@@ -184,14 +186,16 @@ impl Store {
         refused: &[Refused],
     ) -> Result<Vec<Uuid>, Error> {
         let mut transaction = self.write.begin().traced("begin").await?;
-        let rows = bookings::book(&mut transaction, rows).await?;
-        let inserted = if rows.is_empty() {
+        let repeats = Repeats::find(&mut transaction, rows).await?;
+        let booked = bookings::book(&mut transaction, rows).await?;
+        let (new, shared) = repeats.left_out(&booked, shared);
+        let inserted = if new.is_empty() {
             Vec::new()
         } else {
-            self.insert_rows(&mut transaction, all_new, &rows, shared).await?
+            self.insert_rows(&mut transaction, all_new, &new, &shared).await?
         };
         quarantine::add(&mut transaction, refused).await?;
-        completeness::count(&mut transaction, &rows, &inserted, refused).await?;
+        completeness::count(&mut transaction, rows, &inserted, refused).await?;
         transaction.commit().traced("commit").await?;
         Ok(inserted)
     }

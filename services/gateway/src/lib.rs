@@ -155,7 +155,7 @@ fn app(
         None => assets::Assets::embedded(),
     };
     let analytics = analytics::Analytics::new(&config.analytics_url, config.analytics_tls.clone())?;
-    let hubs = events::Hubs::new(hub, analytics.events());
+    let hubs = events::Hubs::new(hub, analytics.events(), config.access.clone());
     Ok(state::App {
         contract,
         analytics,

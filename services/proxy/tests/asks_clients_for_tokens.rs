@@ -110,4 +110,5 @@ async fn a_proxy_with_tokens_lets_readers_alone_through_to_the_gateway() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let received = gateway.next_request().await;
     assert!(received.headers.contains_key("authorization"), "the gateway decides anew");
+    assert_eq!(received.headers["x-modash-handed-on"], "proxy", "the sender is not the proxy");
 }

@@ -7,6 +7,10 @@ use std::{collections::BTreeSet, net::IpAddr, str::FromStr};
 use axum::http::{HeaderMap, Uri, header};
 use url::{Host, Url};
 
+/// Header of requests that the proxy hands on to the gateway: whatever another header says
+/// of who sent them, the proxy's address is not that of the sender.
+pub const HANDED_ON: &str = "x-modash-handed-on";
+
 /// Sites that may use a service from a browser, each as `scheme://host[:port]`.
 #[derive(Debug, Clone, Default)]
 pub struct Origins(BTreeSet<String>);

@@ -2,11 +2,7 @@
 
 use std::{
     io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -15,14 +11,10 @@ use opentelemetry::{
     KeyValue,
     metrics::{Meter, MeterProvider as _},
 };
-use opentelemetry_otlp::{ExporterBuildError, MetricExporter};
+use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::{
     Resource,
-    error::OTelSdkResult,
-    metrics::{
-        PeriodicReader, SdkMeterProvider, Temporality, data::ResourceMetrics,
-        exporter::PushMetricExporter,
-    },
+    metrics::{PeriodicReader, SdkMeterProvider},
     trace::{SdkTracerProvider, SpanExporter},
 };
 use tokio::sync::Notify;
@@ -31,6 +23,7 @@ use crate::{
     ContextHeaders, Environment, Sampler, SpanCounts, SpanQueue, durations,
     exporters::{metric_exporter, span_exporter},
     propagation,
+    watched::{Batches, MetricCounts, Reported, Watched},
 };
 
 /// Pause after a batch that was not taken; it doubles up to the longest.
@@ -64,16 +57,6 @@ pub struct ExportCounts {
     pub spans: SpanCounts,
     /// Of batches of metrics.
     pub metrics: MetricCounts,
-}
-
-/// What became of batches of metrics. What is in a batch that failed is in the next one,
-/// as all values count from the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct MetricCounts {
-    /// Those that the collector took.
-    pub exported: u64,
-    /// Those that it did not take.
-    pub failures: u64,
 }
 
 /// Traces and metrics of one process. Clones share them.
@@ -234,8 +217,7 @@ fn export(
             .metrics
             .as_ref()
             .map(|signal| {
-                let exporter = metric_exporter(signal)?;
-                let exporter = Watched { exporter, batches, state: Mutex::default() };
+                let exporter = Watched::new(metric_exporter(signal)?, batches);
                 let reader = PeriodicReader::builder(exporter)
                     .with_interval(environment.metric_interval)
                     .build();
@@ -316,75 +298,5 @@ async fn export_spans(
                 break;
             }
         }
-    }
-}
-
-/// Writes one line when a collector begins to fail, and one when it is back.
-#[derive(Debug, Default)]
-struct Reported {
-    failing: bool,
-}
-
-impl Reported {
-    fn report(&mut self, what: &'static str, problem: Option<String>) {
-        let was_failing = std::mem::replace(&mut self.failing, problem.is_some());
-        match problem {
-            Some(error) if !was_failing => tracing::warn!(
-                error,
-                "the collector does not take {what}; they are dropped and counted until it does"
-            ),
-            None if was_failing => tracing::info!("the collector takes {what} again"),
-            _ => {}
-        }
-    }
-}
-
-/// Counts batches of metrics.
-#[derive(Debug, Default)]
-struct Batches {
-    exported: AtomicU64,
-    failures: AtomicU64,
-}
-
-impl Batches {
-    fn note(&self, taken: bool) {
-        let counter = if taken { &self.exported } else { &self.failures };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn counts(&self) -> MetricCounts {
-        MetricCounts {
-            exported: self.exported.load(Ordering::Relaxed),
-            failures: self.failures.load(Ordering::Relaxed),
-        }
-    }
-}
-
-/// An exporter of metrics whose failures are counted, and logged once.
-struct Watched {
-    exporter: MetricExporter,
-    batches: Arc<Batches>,
-    state: Mutex<Reported>,
-}
-
-impl PushMetricExporter for Watched {
-    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        let exported = self.exporter.export(metrics).await;
-        self.batches.note(exported.is_ok());
-        let problem = exported.as_ref().err().map(ToString::to_string);
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).report("metrics", problem);
-        exported
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.exporter.force_flush()
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.exporter.shutdown_with_timeout(timeout)
-    }
-
-    fn temporality(&self) -> Temporality {
-        self.exporter.temporality()
     }
 }

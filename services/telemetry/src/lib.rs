@@ -16,16 +16,18 @@ mod propagation;
 mod queue;
 mod sampler;
 pub mod semconv;
+mod watched;
 
 pub use context::{ContextHeaders, TraceContext};
 pub use durations::Work;
 pub use environment::Environment;
-pub use export::{ExportCounts, MetricCounts, StartError, Telemetry};
+pub use export::{ExportCounts, StartError, Telemetry};
 pub use propagation::{
     continue_from, continue_trace, current_ids, inject, link, span_layer, traces,
 };
 pub use queue::{SpanCounts, SpanQueue};
 pub use sampler::Sampler;
+pub use watched::MetricCounts;
 
 pub use opentelemetry;
 pub use opentelemetry_sdk;

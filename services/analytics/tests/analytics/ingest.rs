@@ -140,7 +140,7 @@ async fn an_event_that_can_never_be_stored_is_rejected_and_kept_and_the_others_a
     assert_eq!(
         told,
         [
-            (2, "no\0id", "event_id is not a UUIDv7 of 36 characters"),
+            (2, "no\0id", "event_id is not a UUID of 36 characters"),
             (4, absurd.event_id.as_str(), MORE_THAN_THE_WHOLE)
         ]
     );

@@ -12,6 +12,8 @@ use modash_proto::{
 };
 use modash_test_support::{another, event, event_at, eventually};
 
+use uuid::Uuid;
+
 use crate::harness::{PATIENCE, TestAnalytics, TestProxy};
 
 const SECOND: i64 = 1_000_000;
@@ -53,21 +55,38 @@ async fn an_event_that_comes_again_with_another_start_is_one_event() {
         .collect();
     let all: Vec<_> = again.iter().cloned().chain([first.clone(), first.clone()]).collect();
     let last = proxy.send(all).await;
-    let rejects = proxy.acknowledged(last).await;
-    assert_eq!(rejects.len(), starts.len());
-    for reject in rejects {
-        assert_eq!(reject.event_id, first.event_id);
-        assert_eq!(reject.reason, "started_at is not the microsecond that event_id names");
-    }
+    assert_eq!(proxy.acknowledged(last).await, [], "known already, as any repeat");
     // The same from another proxy, for which it is the first that it hears of.
     let mut other = TestProxy::connect(&analytics, "b").await;
     let foreign = UsageEvent { replica_id: "b".into(), ..again[0].clone() };
     let last = other.send(vec![foreign]).await;
-    assert_eq!(other.acknowledged(last).await.len(), 1);
+    assert_eq!(other.acknowledged(last).await, []);
     assert_eq!(analytics.stored().await, 1);
     let summary = summary(&analytics).await;
     assert_eq!((summary.requests, summary.prompt_tokens), (1, first.prompt_tokens.unwrap()));
-    assert_eq!(analytics.metric(&refused("invalid")), starts.len() as f64 + 1.0);
+}
+
+#[tokio::test]
+async fn an_id_that_names_no_start_is_one_event_too() {
+    let analytics = TestAnalytics::start().await;
+    let mut proxy = TestProxy::connect(&analytics, "a").await;
+    let start = now() - 3_600 * SECOND;
+    let ids = [Uuid::now_v7(), Uuid::new_v4(), Uuid::max()];
+    let at =
+        |id: &Uuid, offset| UsageEvent { event_id: id.to_string(), ..event_at(start + offset) };
+    // In one batch, then each for itself; the first start of each stays.
+    let together: Vec<_> = ids.iter().flat_map(|id| [at(id, 0), at(id, 1), at(id, DAY)]).collect();
+    let last = proxy.send(together).await;
+    assert_eq!(proxy.acknowledged(last).await, []);
+    assert_eq!(analytics.stored().await, 3);
+    for offset in [0, 1, -DAY, SECOND] {
+        let last = proxy.send(ids.iter().map(|id| at(id, offset)).collect()).await;
+        assert_eq!(proxy.acknowledged(last).await, []);
+    }
+    assert_eq!(analytics.stored().await, 3);
+    let summary = summary(&analytics).await;
+    let tokens = event().prompt_tokens.unwrap();
+    assert_eq!((summary.requests, summary.prompt_tokens), (3, 3 * tokens));
 }
 
 #[tokio::test]
@@ -83,7 +102,7 @@ async fn numbers_that_cannot_be_are_kept_in_quarantine_and_counted() {
         ("past", "too_old", event_at(now() - 9 * DAY)),
         (
             "before 1970",
-            "invalid",
+            "too_old",
             UsageEvent { started_at: Some(timestamp_from_micros(-1)), ..event() },
         ),
         (

@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::HeaderValue;
-use modash_access::{Pass, Scope};
+use modash_access::{Access, Pass, Role, Scope};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, TryAcquireError},
@@ -33,26 +33,45 @@ const FIRST_WAIT: Duration = Duration::from_secs(2);
 pub(crate) struct Hubs {
     shared: Hub,
     channel: Channel,
+    access: Access,
     by_scope: Arc<Mutex<HashMap<Scope, Weak<Followed>>>>,
 }
 
 /// The tokens of the readers of one subscription, each as an `authorization` header:
-/// the first one is shown to analytics. Clones share them.
+/// the first one that still has the scope of the subscription is shown to analytics.
+/// Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Credentials(Arc<Mutex<VecDeque<HeaderValue>>>);
+pub(super) struct Credentials {
+    all: Arc<Mutex<VecDeque<HeaderValue>>>,
+    /// `None`: no token is needed.
+    scope: Option<(Access, Scope)>,
+}
+
+/// No token of the readers has the scope of the subscription any more.
+pub(super) struct NoCredential;
 
 impl Credentials {
-    /// The one to show; `None`: there is no token.
-    pub(super) fn first(&self) -> Option<HeaderValue> {
-        self.all().front().cloned()
+    fn of_scope(access: Access, scope: Scope) -> Self {
+        Self { all: Arc::default(), scope: Some((access, scope)) }
+    }
+
+    /// The one to show; `None`: none is needed.
+    pub(super) fn first(&self) -> Result<Option<HeaderValue>, NoCredential> {
+        let Some((access, scope)) = &self.scope else { return Ok(None) };
+        let fits = |credential: &&HeaderValue| {
+            let pass = access.admit(Some(credential.as_bytes()), Role::Read);
+            pass.is_ok_and(|pass| pass.scope().cloned().unwrap_or_default() == *scope)
+        };
+        self.all().iter().find(fits).cloned().map(Some).ok_or(NoCredential)
     }
 
     /// Analytics does not take it any more: the next one is tried.
     pub(super) fn refused(&self, credential: &HeaderValue) {
         let mut all = self.all();
-        if all.front() == Some(credential) {
-            all.rotate_left(1);
-        }
+        let (mut refused, mut others): (VecDeque<_>, VecDeque<_>) =
+            all.drain(..).partition(|other| other == credential);
+        others.append(&mut refused);
+        *all = others;
     }
 
     /// A reader has come.
@@ -71,7 +90,7 @@ impl Credentials {
     }
 
     fn all(&self) -> MutexGuard<'_, VecDeque<HeaderValue>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,8 +113,8 @@ struct Followed {
 
 impl Hubs {
     /// With the hub of callers without a token.
-    pub(crate) fn new(shared: Hub, channel: Channel) -> Self {
-        Self { shared, channel, by_scope: Arc::default() }
+    pub(crate) fn new(shared: Hub, channel: Channel, access: Access) -> Self {
+        Self { shared, channel, access, by_scope: Arc::default() }
     }
 
     /// Follows analytics for callers without a token, for ever.
@@ -122,9 +141,13 @@ impl Hubs {
             return Seat { followed, credential: None };
         };
         let scope = pass.scope().cloned().unwrap_or_default();
-        let followed = self.of(scope, credential);
-        let _ = tokio::time::timeout(FIRST_WAIT, followed.hub.subscribed()).await;
-        Seat { followed, credential: Some(credential.clone()) }
+        let mut credential = credential.clone();
+        credential.set_sensitive(true);
+        // Made before the wait: a reader who leaves meanwhile takes its credential along.
+        let followed = self.of(scope, &credential);
+        let seat = Seat { followed, credential: Some(credential) };
+        let _ = tokio::time::timeout(FIRST_WAIT, seat.hub().subscribed()).await;
+        seat
     }
 
     fn of(&self, scope: Scope, credential: &HeaderValue) -> Arc<Followed> {
@@ -134,7 +157,8 @@ impl Hubs {
             followed.credentials.add(credential.clone());
             return followed;
         }
-        let (hub, credentials) = (self.shared.another(), Credentials::default());
+        let hub = self.shared.another();
+        let credentials = Credentials::of_scope(self.access.clone(), scope.clone());
         credentials.add(credential.clone());
         let following = source::run(hub.clone(), self.channel.clone(), credentials.clone());
         let following = Some(AbortOnDropHandle::new(tokio::spawn(following)));

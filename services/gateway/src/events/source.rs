@@ -37,7 +37,11 @@ pub(super) async fn run(hub: Hub, channel: Channel, credentials: Credentials) {
     let mut resync = false;
     loop {
         let before = Instant::now();
-        let authorization = credentials.first();
+        let Ok(authorization) = credentials.first() else {
+            hub.lost();
+            sleep(LONGEST_PAUSE).await;
+            continue;
+        };
         match follow(&hub, &channel, authorization.as_ref(), resync).await {
             End::Resync => resync = true,
             End::Lost(status) => {

@@ -31,7 +31,9 @@ export async function check(client, mode, streams) {
     const refused = await outcome(client.recentRequests({ page: 0, pageSize: 25 }));
     expect(refused.code === Code.InvalidArgument, "page 0 is refused", String(refused));
     expect(/\bpage\b/.test(refused.rawMessage), "the refusal names the field", refused.rawMessage);
-    expect(refused.details.length === 1, "the refusal has details", refused.details);
+    const details = refused.details.map(({ type }) => type).join(" ");
+    const expected = "google.rpc.BadRequest google.rpc.ErrorInfo";
+    expect(details === expected, "the refusal has its fields and its reason", refused.details);
   }
   if (streams && mode === "refused") {
     const refused = await outcome(subscribe(client));

@@ -170,5 +170,7 @@ async fn users_of_a_trusted_proxy_have_its_token_and_others_cannot_name_themselv
         let user = [("x-forwarded-user", "mia")];
         assert_eq!(gateway.get("/session", &user).await.status, expected, "{address}");
         assert_eq!(gateway.get("/session", &[]).await.status, 401);
+        let handed_on = [("x-forwarded-user", "mia"), ("x-modash-handed-on", "proxy")];
+        assert_eq!(gateway.get("/session", &handed_on).await.status, 401, "anybody sent it");
     }
 }

@@ -121,6 +121,9 @@ impl Relay {
             return Err(refuse(Refusal::BadTarget));
         }
         let mut added = forwarded(&self.peer, head, lines);
+        if upstream.is_none() {
+            add_line(&mut added, modash_runtime::HANDED_ON, b"proxy");
+        }
         let aid = &self.core.aid;
         let injection = upstream
             .and_then(|upstream| aid.injection(|| facts::parts(read, head, lines), upstream));

@@ -2,10 +2,11 @@
 const find = (id) => document.getElementById(id);
 const headers = { "content-type": "application/json", "x-modash-request": "1" };
 
-// Only to a page of this gateway.
+// Only to a page of this gateway. The whole address: a path may begin with two slashes, which
+// alone would name another host.
 const target = () => {
   const to = new URL(new URLSearchParams(location.search).get("to") ?? "/", location.origin);
-  return to.origin === location.origin ? to.pathname + to.search + to.hash : "/";
+  return to.origin === location.origin ? to.href : "/";
 };
 
 const show = async () => {

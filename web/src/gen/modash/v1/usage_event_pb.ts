@@ -28,9 +28,10 @@ export const file_modash_v1_usage_event: GenFile = /*@__PURE__*/
 export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
   /**
    * UUIDv7 in its 36-character form, made when the request head arrived. The
-   * key by which a re-sent event is recognised. It names the microsecond of
-   * started_at: 48 bits of milliseconds, and the fraction of a millisecond in
-   * the 12 bits of rand_a, rounded down (RFC 9562, 6.2, method 3).
+   * key by which a re-sent event is recognised, whatever started_at it comes
+   * with. The proxies' name the microsecond of started_at: 48 bits of
+   * milliseconds, and the fraction of a millisecond in the 12 bits of rand_a,
+   * rounded down (RFC 9562, 6.2, method 3), which spares analytics a look-up.
    *
    * @generated from field: string event_id = 1;
    */
@@ -44,7 +45,7 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
   replicaId: string;
 
   /**
-   * When the request head arrived: the microsecond that event_id names.
+   * When the request head arrived.
    *
    * @generated from field: google.protobuf.Timestamp started_at = 3;
    */
