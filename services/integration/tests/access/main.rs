@@ -5,6 +5,7 @@
 mod attacks;
 mod browser;
 mod doors;
+mod leaks;
 mod matrix;
 mod metrics;
 mod same_numbers;
