@@ -1,30 +1,24 @@
 //! Pages in browsers, before grpc-web is unwrapped: those of other sites are refused,
 //! listed ones get their CORS headers, and usage events are not taken from any.
 
-use std::{
-    future::Future,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use modash_proto::v1::ingest_service_server;
 use modash_runtime::{Caller, Hosts, Origins, caller};
 use tonic::{
     Status,
     body::Body,
-    codegen::{BoxFuture, Service, StdError, http},
-};
-use tower::Layer;
-
-use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
-    header::{
-        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-        CONTENT_TYPE, ORIGIN, VARY,
+    codegen::http::{
+        self, HeaderMap, HeaderValue, Method, StatusCode,
+        header::{
+            ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+            ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+            ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN, VARY,
+        },
     },
 };
+
+use crate::around::Look;
 
 const ALLOWED_HEADERS: &str = "content-type, x-grpc-web, x-user-agent, grpc-timeout, \
     authorization, traceparent, tracestate";
@@ -42,59 +36,32 @@ impl Browsers {
     }
 }
 
-impl<S> Layer<S> for Browsers {
-    type Service = Checked<S>;
+impl Look for Browsers {
+    /// The listed site whose page calls.
+    type Seen = Option<HeaderValue>;
 
-    fn layer(&self, inner: S) -> Checked<S> {
-        Checked { browsers: self.clone(), inner }
-    }
-}
-
-/// The services behind the check.
-#[derive(Debug, Clone)]
-pub(crate) struct Checked<S> {
-    browsers: Browsers,
-    inner: S,
-}
-
-impl<S, A, B> Service<http::Request<A>> for Checked<S>
-where
-    S: Service<http::Request<A>, Response = http::Response<B>>,
-    S::Future: Future<Output = Result<http::Response<B>, S::Error>> + Send + 'static,
-    S::Error: Send + 'static,
-    B: http_body::Body<Data = Bytes, Error: Into<StdError>> + Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: http::Request<A>) -> Self::Future {
-        let (origins, hosts) = &*self.browsers.0;
+    fn call<A>(&self, request: &mut http::Request<A>) -> Result<Self::Seen, http::Response<Body>> {
+        let (origins, hosts) = &*self.0;
         let caller = caller(request.headers(), request.uri(), origins, hosts);
-        let origin = request.headers().get(ORIGIN).cloned();
         let answer = match caller {
             Caller::Stranger => Some(refused()),
-            Caller::Listed if is_preflight(&request) => Some(preflight()),
+            Caller::Listed if is_preflight(request) => Some(preflight()),
             _ if is_grpc_web(request.headers()) && is_ingest(request.uri().path()) => {
                 Some(not_for_pages())
             }
             _ => None,
         };
-        let listed = (caller == Caller::Listed).then_some(origin).flatten();
-        if let Some(mut answer) = answer {
-            allow(listed, answer.headers_mut());
-            return Box::pin(std::future::ready(Ok(answer)));
+        let origin = request.headers().get(ORIGIN).filter(|_| caller == Caller::Listed).cloned();
+        match answer {
+            Some(answer) => Err(self.answer(origin, answer)),
+            None => Ok(origin),
         }
-        let response = self.inner.call(request);
-        Box::pin(async move {
-            let mut response = response.await?.map(Body::new);
-            allow(listed, response.headers_mut());
-            Ok(response)
-        })
+    }
+
+    fn answer(&self, listed: Self::Seen, response: http::Response<Body>) -> http::Response<Body> {
+        let mut response = response;
+        allow(listed, response.headers_mut());
+        response
     }
 }
 

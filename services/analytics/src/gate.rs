@@ -3,7 +3,6 @@
 //! admitted is noted in the request; a stream ends when its token does.
 
 use std::{
-    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -12,19 +11,14 @@ use std::{
 use bytes::Bytes;
 use http_body::Frame;
 use modash_access::{Access, Pass, Refusal, Scope};
+use modash_proto::ERROR_DOMAIN;
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tonic::{
-    Code, Extensions, Status,
-    body::Body,
-    codegen::{BoxFuture, Service, StdError, http},
-};
+use tonic::{Code, Extensions, Status, body::Body, codegen::http};
 use tonic_types::{ErrorDetails, StatusExt as _};
-use tower::Layer;
 
-mod callers;
+use crate::around::Look;
+
 mod methods;
-
-use callers::{Callers, MOST_QUESTIONS};
 
 /// How often an open call looks whether its token is still good.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -33,94 +27,40 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     access: Access,
-    callers: Callers,
 }
 
 impl Gate {
     /// Lets in whom the tokens let in.
     pub(crate) fn new(access: Access) -> Self {
-        Self { access, callers: Callers::default() }
+        Self { access }
     }
 }
 
-impl<S> Layer<S> for Gate {
-    type Service = Gated<S>;
+impl Look for Gate {
+    type Seen = Pass;
 
-    fn layer(&self, inner: S) -> Gated<S> {
-        Gated { gate: self.clone(), inner }
-    }
-}
-
-/// The services behind the gate.
-#[derive(Debug, Clone)]
-pub(crate) struct Gated<S> {
-    gate: Gate,
-    inner: S,
-}
-
-impl<S, A, B> Service<http::Request<A>> for Gated<S>
-where
-    S: Service<http::Request<A>, Response = http::Response<B>>,
-    S::Future: Future<Output = Result<http::Response<B>, S::Error>> + Send + 'static,
-    S::Error: Send + 'static,
-    B: http_body::Body<Data = Bytes, Error: Into<StdError>> + Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: http::Request<A>) -> Self::Future {
+    fn call<A>(&self, request: &mut http::Request<A>) -> Result<Pass, http::Response<Body>> {
         let header = request.headers().get(http::header::AUTHORIZATION);
         let needed = methods::role(request.uri().path());
-        let pass = match self.gate.access.admit(header.map(http::HeaderValue::as_bytes), needed) {
-            Ok(pass) => pass,
-            Err(refusal) => {
-                let response = status(&refusal).into_http();
-                return Box::pin(std::future::ready(Ok(response)));
-            }
-        };
-        let mut place = None;
-        if let (Some(name), true) = (pass.name(), methods::is_question(request.uri().path())) {
-            place = self.gate.callers.place(name);
-            if place.is_none() {
-                let response = too_many(name).into_http();
-                return Box::pin(std::future::ready(Ok(response)));
-            }
-        }
+        let pass = self.access.admit(header.map(http::HeaderValue::as_bytes), needed);
+        let pass = pass.map_err(|refusal| status(&refusal).into_http())?;
         request.extensions_mut().insert(pass.clone());
-        let response = self.inner.call(request);
-        let access = self.gate.access.clone();
-        Box::pin(async move {
-            // Until it is answered, or nobody waits for the answer any more.
-            let _place = place;
-            let response = response.await?;
-            if access.is_open() {
-                return Ok(response.map(Body::new));
-            }
-            Ok(response.map(|body| Body::new(Watched::new(Body::new(body), access, pass))))
-        })
+        Ok(pass)
+    }
+
+    fn answer(&self, pass: Pass, response: http::Response<Body>) -> http::Response<Body> {
+        if self.access.is_open() {
+            return response;
+        }
+        response.map(|body| Body::new(Watched::new(body, self.access.clone(), pass)))
     }
 }
 
 /// What a caller who is refused gets.
 fn status(refusal: &Refusal) -> Status {
     let code = if refusal.is_forbidden() { Code::PermissionDenied } else { Code::Unauthenticated };
-    let details = ErrorDetails::with_error_info(refusal.reason(), "modash", []);
+    let details = ErrorDetails::with_error_info(refusal.reason(), ERROR_DOMAIN, []);
     Status::with_error_details(code, refusal.to_string(), details)
-}
-
-/// What a caller with too many open questions gets.
-fn too_many(name: &str) -> Status {
-    let text = format!(
-        "the token {name} may have {MOST_QUESTIONS} questions at once; wait for answers before \
-         asking more"
-    );
-    let details = ErrorDetails::with_error_info("TOO_MANY_QUESTIONS", "modash", []);
-    Status::with_error_details(Code::ResourceExhausted, text, details)
 }
 
 /// The pass of a call.

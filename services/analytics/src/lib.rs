@@ -16,6 +16,7 @@ use modash_runtime::{
 use tokio::{net::TcpListener, task::JoinError, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
+mod around;
 mod browser;
 mod config;
 pub mod data;

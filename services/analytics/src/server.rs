@@ -17,6 +17,7 @@ use tonic::{codec::CompressionEncoding::Gzip, service::Routes};
 use tonic_web::GrpcWebLayer;
 
 use crate::{
+    around::Around,
     browser::Browsers,
     gate::Gate,
     ingest::Ingest,
@@ -77,10 +78,10 @@ pub(crate) async fn serve(
         .add_service(ingest)
         .add_service(EncodedSubscribe::new(queries, analytics))
         .into_axum_router()
-        .layer(Gate::new(access))
+        .layer(Around(Gate::new(access)))
         // grpc-web is unwrapped before the services see it.
         .layer(GrpcWebLayer::new())
-        .layer(browsers);
+        .layer(Around(browsers));
     let serving = listener.serve(router, count, stop.clone().cancelled_owned());
     tokio::select! {
         () = serving => {}

@@ -19,6 +19,7 @@ use http::{
     },
 };
 use modash_access::{Refusal, Role};
+use modash_proto::ERROR_DOMAIN;
 use modash_runtime::{Caller, ClientAddress, caller, may_be_rebound};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -154,7 +155,7 @@ fn not_admitted(path: &str, headers: &HeaderMap, refusal: &Refusal) -> Response 
     } else {
         (Code::Unauthenticated, StatusCode::UNAUTHORIZED)
     };
-    let details = ErrorDetails::with_error_info(refusal.reason(), "modash", []);
+    let details = ErrorDetails::with_error_info(refusal.reason(), ERROR_DOMAIN, []);
     let status = Status::with_error_details(code, refusal.to_string(), details);
     if grpc_web::is_grpc_web(headers) {
         return grpc_web::failure(headers.get(CONTENT_TYPE).cloned(), &status);

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modash_integration::{AllInOne, PATIENCE, Process, ProxyAlone, get, post_json};
+use modash_integration::{AllInOne, PATIENCE, Process, ProxyAlone, get, post_json, rpc_value};
 use modash_runtime::raise_file_limit;
 use modash_test_support::eventually;
 use nix::sched::{CloneFlags, unshare};
@@ -340,9 +340,16 @@ async fn idle_connections_on_each_listener_are_closed_and_their_memory_comes_bac
             if now < files + 50 { Ok(()) } else { Err(format!("{now} files, before {files}")) }
         })
         .await;
-        let (back, _) = weight(process);
-        let kept = back.saturating_sub(rest);
-        assert!(kept < MOST_BESIDES + count as u64 * 4_096, "{name}: {} MiB stay", kept >> 20);
+        // The allocator gives pages back a second after they were freed, when something
+        // is allocated beside them: requests go on.
+        let kept = eventually(PATIENCE, || async {
+            let _ = get(&format!("{}/healthz", modash.gateway)).await;
+            let _ = rpc_value(&modash.gateway, "UsageSummary", &json!({})).await;
+            let kept = weight(process).0.saturating_sub(rest);
+            let most = MOST_BESIDES + count as u64 * 4_096;
+            if kept < most { Ok(kept) } else { Err(format!("{name}: {} MiB stay", kept >> 20)) }
+        })
+        .await;
         println!(
             "{count} idle connections at {name}: {:.1} KiB each, {} MiB stay",
             open.saturating_sub(rest) as f64 / 1024.0 / count as f64,

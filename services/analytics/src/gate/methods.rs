@@ -27,11 +27,6 @@ pub(super) fn role(path: &str) -> Role {
     method.map_or(Role::Admin, |(_, role)| *role)
 }
 
-/// Whether a path is a question that has one answer.
-pub(super) fn is_question(path: &str) -> bool {
-    path.starts_with("/modash.v1.AnalyticsService/") && !path.ends_with("/Subscribe")
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -14,8 +14,11 @@ use modash_runtime::ClientAddress;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Extensions, Status};
 
-/// Most queries of one caller that run or wait.
-const MOST_OPEN: usize = 1_000;
+/// Most queries that run or wait of the bearer of one token. A dashboard asks ten at once.
+const MOST_OPEN_OF_TOKEN: usize = 64;
+
+/// Most of one address, which may be that of a gateway with all its pages.
+const MOST_OPEN_OF_ADDRESS: usize = 1_000;
 
 /// Who calls: by the name of the token, or where there are no tokens by address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,6 +36,13 @@ impl Caller {
                     .get::<ClientAddress>()
                     .map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.0.to_canonical()),
             ),
+        }
+    }
+
+    fn most_open(&self) -> usize {
+        match self {
+            Self::Token(_) => MOST_OPEN_OF_TOKEN,
+            Self::Address(_) => MOST_OPEN_OF_ADDRESS,
         }
     }
 }
@@ -75,9 +85,10 @@ impl Callers {
         let queue = open
             .entry(caller.clone())
             .or_insert_with(|| Queue { places: Arc::new(Semaphore::new(self.running)), open: 0 });
-        if queue.open >= MOST_OPEN {
+        let most = caller.most_open();
+        if queue.open >= most {
             return Err(Reason::TooManyQueries.status(format!(
-                "{MOST_OPEN} queries of this caller are open, which is the most: wait for their \
+                "{most} queries of this caller are open, which is the most: wait for their \
                  answers"
             )));
         }
@@ -134,7 +145,8 @@ mod tests {
     #[test]
     fn beyond_the_bound_queries_are_refused_until_one_ends() {
         let callers = Callers::new(1);
-        let mut open: Vec<_> = (0..MOST_OPEN).map(|_| callers.open(&from(1)).unwrap()).collect();
+        let mut open: Vec<_> =
+            (0..MOST_OPEN_OF_ADDRESS).map(|_| callers.open(&from(1)).unwrap()).collect();
         let status = callers.open(&from(1)).unwrap_err();
         assert_eq!(status.get_details_error_info().unwrap().reason, "TOO_MANY_QUERIES");
         callers.open(&from(2)).unwrap();
