@@ -30,6 +30,9 @@ const YESTERDAY: (&str, u64) = ("model-of-yesterday", 300);
 /// Model of the requests that happen.
 const NOW: &str = "model-of-now";
 
+/// Long enough to be seen: a proxy looks four times a second at what runs.
+const RUNS_FOR: (&str, &str) = ("x-simulate-delay-ms", "700");
+
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
@@ -198,8 +201,7 @@ async fn all_show_both(modash: &AllInOne, examples: &[Example], token: Option<&P
     let url = format!("{}/v1/chat/completions", modash.proxy);
     let request = json!({ "model": NOW, "messages": [{ "role": "user", "content": "hi" }] });
     eventually(PATIENCE, || async {
-        post_json(&url, &[], &request).await?;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        post_json(&url, &[RUNS_FOR], &request).await?;
         let behind = running.iter().find(|process| !process.output().contains(NOW));
         behind.map_or(Ok(()), |process| Err(process.output()))
     })
