@@ -113,15 +113,16 @@ impl Inner {
     fn add(&mut self, event: &Glance<'_>) {
         let model = self.model(event);
         let mut labels = [event.upstream, event.dialect, model, outcome(event.outcome)];
+        self.write_key(&labels);
         // At the limit the model gives way, then the dialect; upstreams and outcomes
         // are few.
         for given_up in [2, 1] {
-            if self.has_room(&labels) {
+            if self.has_room() {
                 break;
             }
             labels[given_up] = OTHER;
+            self.write_key(&labels);
         }
-        self.write_key(&labels);
         match self.series.get(self.key.as_str()) {
             Some(series) => series.add(event),
             None => {
@@ -146,8 +147,7 @@ impl Inner {
         model
     }
 
-    fn has_room(&mut self, labels: &[&str; 4]) -> bool {
-        self.write_key(labels);
+    fn has_room(&self) -> bool {
         self.series.len() < MOST_SERIES || self.series.contains_key(self.key.as_str())
     }
 

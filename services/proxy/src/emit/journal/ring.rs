@@ -75,8 +75,8 @@ impl Ring {
             head += filler as u64;
         }
         let (whole, rest) = payload.as_chunks::<8>();
-        let first = self.base + CONTROL + self.place(head) + 1;
-        let numbers = &self.mapped.numbers()[first..first + words - 1];
+        let first = self.place(head) + 1;
+        let numbers = &self.words()[first..first + words - 1];
         for (number, bytes) in numbers.iter().zip(whole) {
             number.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
         }
@@ -95,7 +95,7 @@ impl Ring {
     pub(super) fn read(&self, position: u64) -> Option<(Ended, u64)> {
         let mut position = position;
         while position < self.head() {
-            let word = |at: u64| self.word(at).load(Ordering::Relaxed);
+            let word = |place: usize| self.words()[place].load(Ordering::Relaxed);
             match record_at(position, self.length, word) {
                 Some(Record::Event(ended, next)) => return Some((ended, next)),
                 Some(Record::Filler(next)) => position = next,
@@ -144,8 +144,14 @@ impl Ring {
         &self.mapped.numbers()[self.base + place]
     }
 
+    /// The words of records, by place.
+    fn words(&self) -> &[AtomicU64] {
+        let first = self.base + CONTROL;
+        &self.mapped.numbers()[first..first + self.length]
+    }
+
     fn word(&self, position: u64) -> &AtomicU64 {
-        &self.mapped.numbers()[self.base + CONTROL + self.place(position)]
+        &self.words()[self.place(position)]
     }
 
     fn place(&self, position: u64) -> usize {
@@ -157,7 +163,7 @@ impl Ring {
 /// included. Reads on behind what is damaged, and counts that.
 pub(super) fn left_in(length: usize, mut word: impl FnMut(usize) -> u64) -> (Vec<Ended>, u64) {
     let (head, tail) = (word(HEAD), word(TAIL));
-    let mut word = |at: u64| word(CONTROL + (at % length as u64) as usize);
+    let mut word = |place: usize| word(CONTROL + place);
     let (mut position, mut ended, mut damaged) = (tail, Vec::new(), 0);
     // A power cut keeps pages in any order: there may be records behind the head, and
     // none before it.
@@ -189,19 +195,21 @@ enum Record {
     Filler(u64),
 }
 
-/// The record at a position, if it is whole and undamaged.
-fn record_at(position: u64, length: usize, mut word: impl FnMut(u64) -> u64) -> Option<Record> {
-    let head = word(position);
+/// The record at a position, if it is whole and undamaged; `word` gives those of records
+/// by place.
+fn record_at(position: u64, length: usize, mut word: impl FnMut(usize) -> u64) -> Option<Record> {
+    let place = (position % length as u64) as usize;
+    let head = word(place);
     let described = head as u32;
     let bytes = (described >> LENGTH_SHIFT) as usize;
-    let rest = length - (position % length as u64) as usize;
+    let rest = length - place;
     let words = 1 + bytes.div_ceil(size_of::<u64>());
     if bytes > MAX_PAYLOAD || words > rest {
         return None;
     }
-    let mut payload = Vec::with_capacity((words - 1) * size_of::<u64>());
-    for at in position + 1..position + words as u64 {
-        payload.extend_from_slice(&word(at).to_ne_bytes());
+    let mut payload = vec![0; (words - 1) * size_of::<u64>()];
+    for (eight, at) in payload.as_chunks_mut().0.iter_mut().zip(place + 1..) {
+        *eight = word(at).to_ne_bytes();
     }
     payload.truncate(bytes);
     if record_head(position, described & (TOLD | FILLER), &payload) != head {
