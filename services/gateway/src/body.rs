@@ -3,8 +3,6 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    pin::Pin,
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -15,7 +13,6 @@ use http::{
     HeaderMap, HeaderValue, Response,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY},
 };
-use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::media_type::coding_quality;
@@ -28,11 +25,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Smaller answers do not get smaller by packing.
 const MIN_PACKED_BYTES: usize = 1024;
-
-/// What is read and thrown away of a body that nobody wanted.
-const MAX_UNWANTED_BYTES: usize = 16 * 1024 * 1024;
-/// How long that may take.
-const UNWANTED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A body that could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -110,65 +102,6 @@ fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut packer = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     packer.write_all(body)?;
     packer.finish()
-}
-
-/// A request body that is read to its end even if the answer was given before:
-/// else the connection would close under a client that still writes, and the
-/// client would report that instead of the answer.
-#[derive(Debug)]
-pub(crate) struct ReadToTheEnd(Option<Body>);
-
-impl ReadToTheEnd {
-    /// Wraps the body of a request.
-    pub(crate) fn wrap(body: Body) -> Body {
-        if body.is_end_stream() { body } else { Body::new(Self(Some(body))) }
-    }
-}
-
-impl http_body::Body for ReadToTheEnd {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Some(body) = &mut self.0 else {
-            return Poll::Ready(None);
-        };
-        let frame = Pin::new(body).poll_frame(context);
-        if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
-            self.0 = None;
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(http_body::Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
-    }
-}
-
-impl Drop for ReadToTheEnd {
-    fn drop(&mut self) {
-        let unread = self.0.take().filter(|body| !body.is_end_stream());
-        if let (Some(body), Ok(runtime)) = (unread, tokio::runtime::Handle::try_current()) {
-            runtime.spawn(tokio::time::timeout(UNWANTED_TIMEOUT, discard(body)));
-        }
-    }
-}
-
-async fn discard(mut body: Body) {
-    let mut bytes = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        bytes += frame.data_ref().map_or(0, Bytes::len);
-        if bytes > MAX_UNWANTED_BYTES {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -25,13 +25,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::Instrument as _;
 
-use crate::{
-    body::{self, ReadToTheEnd},
-    error, grpc_web,
-    media_type::MediaType,
-    state::App,
-    trace::RequestTrace,
-};
+use crate::{body, error, grpc_web, media_type::MediaType, state::App, trace::RequestTrace};
 
 /// `traceparent` and `b3` because an Effect client sends both on every call.
 const ALLOWED_HEADERS: &str = "content-type, x-grpc-web, x-user-agent, grpc-timeout, \
@@ -51,11 +45,10 @@ fn surface(path: &str) -> Option<&'static str> {
 }
 
 /// Goes around all handlers.
-pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let surface = surface(&path);
     let headers = request.headers().clone();
-    let mut request = request.map(ReadToTheEnd::wrap);
     let caller = caller(&headers, request.uri(), &app.origins, &app.hosts);
     sign_in(&app, &mut request, caller);
     let mut response = match surface {

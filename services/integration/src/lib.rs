@@ -2,11 +2,13 @@
 //! clients. The tests are in `tests/`; here is what they share.
 
 mod http_client;
+mod over_tls;
 mod process;
 mod proxy;
 mod system;
 
 pub use http_client::{Reply, get, get_with, post_json, rpc, rpc_value};
+pub use over_tls::ServicesOverTls;
 pub use process::{Process, Signal, program};
 pub use proxy::ProxyAlone;
 pub use system::{AllInOne, Services};

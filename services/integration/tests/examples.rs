@@ -12,7 +12,7 @@ use std::{
 };
 
 use modash_access::{Role, Token};
-use modash_integration::{AllInOne, PATIENCE, Process, post_json};
+use modash_integration::{AllInOne, PATIENCE, Process, ServicesOverTls, post_json};
 use modash_proto::v1::{
     EventBatch, Hello, StreamUsageRequest, UsageEvent, ingest_service_client::IngestServiceClient,
     stream_usage_request::Message,
@@ -22,7 +22,11 @@ use modash_simulator::{Simulator, SimulatorConfig};
 use modash_test_support::{TokensFile, event_at, eventually};
 use serde_json::json;
 use tempfile::TempDir;
-use tonic::{Request, metadata::AsciiMetadataValue};
+use tonic::{
+    Request,
+    metadata::AsciiMetadataValue,
+    transport::{Certificate, Channel, ClientTlsConfig},
+};
 
 /// Model of the requests of yesterday, and their tokens.
 const YESTERDAY: (&str, u64) = ("model-of-yesterday", 300);
@@ -48,8 +52,38 @@ async fn modash(directory: &TempDir, settings: &[(&str, String)]) -> AllInOne {
     AllInOne::start(directory.path(), &settings, &[]).await
 }
 
+/// Where the services are, and the authority behind `https`.
+struct Urls {
+    analytics: String,
+    gateway: String,
+    proxy: String,
+    authority: Option<PathBuf>,
+}
+
+impl From<&AllInOne> for Urls {
+    fn from(modash: &AllInOne) -> Self {
+        Self {
+            analytics: format!("http://{}", modash.analytics),
+            gateway: modash.gateway.clone(),
+            proxy: modash.proxy.clone(),
+            authority: None,
+        }
+    }
+}
+
+impl From<&ServicesOverTls> for Urls {
+    fn from(services: &ServicesOverTls) -> Self {
+        Self {
+            analytics: services.analytics.clone(),
+            gateway: services.gateway.clone(),
+            proxy: services.proxy.clone(),
+            authority: Some(services.authority.clone()),
+        }
+    }
+}
+
 /// Sends two requests of yesterday noon, as a proxy does.
-async fn fill_yesterday(modash: &AllInOne, token: Option<&Token>) {
+async fn fill_yesterday(urls: &Urls, token: Option<&Token>) {
     let days = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400;
     let noon = i64::try_from(days * 86_400 - 43_200).unwrap() * 1_000_000;
     let model = || Some(YESTERDAY.0.to_owned());
@@ -69,8 +103,12 @@ async fn fill_yesterday(modash: &AllInOne, token: Option<&Token>) {
         let value: AsciiMetadataValue = format!("Bearer {}", token.expose()).parse().unwrap();
         request.metadata_mut().insert("authorization", value);
     }
-    let address = format!("http://{}", modash.analytics);
-    let mut client = IngestServiceClient::connect(address).await.unwrap();
+    let mut endpoint = Channel::from_shared(urls.analytics.clone()).unwrap();
+    if let Some(authority) = &urls.authority {
+        let authority = Certificate::from_pem(fs::read(authority).unwrap());
+        endpoint = endpoint.tls_config(ClientTlsConfig::new().ca_certificate(authority)).unwrap();
+    }
+    let mut client = IngestServiceClient::new(endpoint.connect().await.unwrap());
     let mut answers = client.stream_usage(request).await.unwrap().into_inner();
     let answer = answers.message().await.unwrap().unwrap();
     assert!(format!("{answer:?}").contains("sequence: 2"), "{answer:?}");
@@ -80,6 +118,8 @@ async fn fill_yesterday(modash: &AllInOne, token: Option<&Token>) {
 struct Example {
     name: &'static str,
     asks: Asks,
+    /// The variable that names an authority to it.
+    reads: &'static str,
     program: PathBuf,
     script: Option<PathBuf>,
 }
@@ -95,22 +135,27 @@ async fn examples(folder: &Path) -> Vec<Example> {
     use Asks::{Analytics, Gateway};
     let sources = repository().join("examples");
     let rust = modash_integration::program("modash-example");
+    let [openssl, grpcio, requests, node, curl] = AUTHORITIES;
+    let shell = sources.join("curl.sh");
     let mut all = vec![
-        Example { name: "rust", asks: Analytics, program: rust, script: None },
-        Example { name: "curl", asks: Gateway, program: sources.join("curl.sh"), script: None },
+        Example { name: "rust", asks: Analytics, reads: openssl, program: rust, script: None },
+        Example { name: "curl", asks: Gateway, reads: curl, program: shell, script: None },
     ];
-    for (name, asks) in [("tokens_grpc.py", Analytics), ("tokens_json.py", Gateway)] {
+    for (name, asks, reads) in
+        [("tokens_grpc.py", Analytics, grpcio), ("tokens_json.py", Gateway, requests)]
+    {
         let script = Some(sources.join("python").join(name));
-        all.push(Example { name, asks, program: modash_integration::python(), script });
+        all.push(Example { name, asks, reads, program: modash_integration::python(), script });
     }
     let typescript = typescript(folder).await;
     for (name, asks) in [("connect.js", Analytics), ("effect.js", Gateway)] {
         let script = Some(typescript.join(name));
-        all.push(Example { name, asks, program: "node".into(), script });
+        all.push(Example { name, asks, reads: node, program: "node".into(), script });
     }
     let go = go(folder).await.map(|program| Example {
         name: "go",
         asks: Gateway,
+        reads: openssl,
         program,
         script: None,
     });
@@ -170,10 +215,20 @@ async fn go(folder: &Path) -> Option<PathBuf> {
     Some(program)
 }
 
-fn start(example: &Example, modash: &AllInOne, token: Option<&Path>) -> Process {
+/// Variables that name an authority, of which examples/README.md says which library reads
+/// which.
+const AUTHORITIES: [&str; 5] = [
+    "SSL_CERT_FILE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "CURL_CA_BUNDLE",
+];
+
+fn start(example: &Example, urls: &Urls, token: Option<&Path>) -> Process {
     let url = match example.asks {
-        Asks::Analytics => format!("http://{}", modash.analytics),
-        Asks::Gateway => modash.gateway.clone(),
+        Asks::Analytics => &urls.analytics,
+        Asks::Gateway => &urls.gateway,
     };
     let mut command = Command::new(&example.program);
     command.args(&example.script);
@@ -183,13 +238,19 @@ fn start(example: &Example, modash: &AllInOne, token: Option<&Path>) -> Process 
     if let Some(token) = token {
         command.env("MODASH_TOKEN_FILE", token);
     }
+    for variable in AUTHORITIES {
+        command.env_remove(variable);
+        if let Some(authority) = urls.authority.as_ref().filter(|_| example.reads == variable) {
+            command.env(variable, authority);
+        }
+    }
     Process::spawn(example.name, command)
 }
 
 /// Each example shows what it is meant to.
-async fn all_show_both(modash: &AllInOne, examples: &[Example], token: Option<&Path>) {
+async fn all_show_both(urls: &Urls, examples: &[Example], token: Option<&Path>) {
     let running: Vec<Process> =
-        examples.iter().map(|example| start(example, modash, token)).collect();
+        examples.iter().map(|example| start(example, urls, token)).collect();
     let tokens = YESTERDAY.1.to_string();
     for process in &running {
         process.says("requests as they happen").await;
@@ -198,7 +259,7 @@ async fn all_show_both(modash: &AllInOne, examples: &[Example], token: Option<&P
         let row = table.lines().find(|line| line.contains(YESTERDAY.0));
         assert!(row.is_some_and(|row| row.contains(&tokens)), "{output}");
     }
-    let url = format!("{}/v1/chat/completions", modash.proxy);
+    let url = format!("{}/v1/chat/completions", urls.proxy);
     let request = json!({ "model": NOW, "messages": [{ "role": "user", "content": "hi" }] });
     eventually(PATIENCE, || async {
         post_json(&url, &[RUNS_FOR], &request).await?;
@@ -212,9 +273,10 @@ async fn all_show_both(modash: &AllInOne, examples: &[Example], token: Option<&P
 async fn every_example_shows_yesterday_and_what_happens() {
     let directory = TempDir::new().unwrap();
     let modash = modash(&directory, &[]).await;
-    fill_yesterday(&modash, None).await;
+    let urls = Urls::from(&modash);
+    fill_yesterday(&urls, None).await;
     let folder = TempDir::new().unwrap();
-    all_show_both(&modash, &examples(folder.path()).await, None).await;
+    all_show_both(&urls, &examples(folder.path()).await, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,12 +289,40 @@ async fn every_example_takes_a_token_and_ends_without_one() {
     let directory = TempDir::new().unwrap();
     let settings = [("MODASH_TOKENS_FILE", file.path().display().to_string())];
     let modash = modash(&directory, &settings).await;
-    fill_yesterday(&modash, Some(&ingest)).await;
     let programs = examples(folder.path()).await;
-    for example in &programs {
-        let mut process = start(example, &modash, None);
+    takes_a_token(&Urls::from(&modash), &ingest, &programs, &token).await;
+}
+
+/// With the token of a file everything is shown, and nothing without.
+async fn takes_a_token(urls: &Urls, ingest: &Token, programs: &[Example], token: &Path) {
+    fill_yesterday(urls, Some(ingest)).await;
+    for example in programs {
+        let mut process = start(example, urls, None);
         let status = process.ended().await;
         assert!(!status.success(), "{} ended well: {}", example.name, process.output());
     }
-    all_show_both(&modash, &programs, Some(&token)).await;
+    all_show_both(urls, programs, Some(token)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_takes_a_token_over_tls_and_checks_the_certificate() {
+    let file = TokensFile::new();
+    let (read, ingest) = (file.add("reader", Role::Read), file.add("sender", Role::Ingest));
+    let folder = TempDir::new().unwrap();
+    let token = folder.path().join("token");
+    fs::write(&token, read.expose()).unwrap();
+    let simulator = Simulator::bind(SimulatorConfig::default()).await.unwrap();
+    let upstream = simulator.url();
+    tokio::spawn(simulator.run(Shutdown::new(Duration::from_secs(1))));
+    let services = ServicesOverTls::start(&upstream, Some(&file), None).await;
+    let urls = Urls::from(&services);
+    let programs = examples(folder.path()).await;
+    takes_a_token(&urls, &ingest, &programs, &token).await;
+
+    let of_strangers = Urls { authority: None, ..urls };
+    for example in &programs {
+        let mut process = start(example, &of_strangers, Some(&token));
+        let status = process.ended().await;
+        assert!(!status.success(), "{} trusts anybody: {}", example.name, process.output());
+    }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     Router,
-    http::{Request, Response},
+    http::{Request, Response, Version},
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -24,7 +24,7 @@ use tokio::{
 };
 use tower::{Service, ServiceExt as _};
 
-use crate::ListenerLimits;
+use crate::{ListenerLimits, unread::ReadToTheEnd};
 
 /// First bytes of every HTTP/2 connection (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI";
@@ -206,7 +206,11 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         request.extensions_mut().insert(self.address);
         let open = self.activity.begin_request();
-        let answer = self.router.clone().oneshot(request.map(axum::body::Body::new));
+        let http1 = request.version() < Version::HTTP_2;
+        let request = request.map(axum::body::Body::new);
+        // In HTTP/2 an answer needs no connection of its own.
+        let request = if http1 { request.map(ReadToTheEnd::wrap) } else { request };
+        let answer = self.router.clone().oneshot(request);
         Box::pin(async move {
             let response = answer.await?;
             Ok(response.map(|body| OpenBody { body, _request: open }))

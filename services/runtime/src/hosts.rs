@@ -11,6 +11,10 @@ use url::{Host, Url};
 /// of who sent them, the proxy's address is not that of the sender.
 pub const HANDED_ON: &str = "x-modash-handed-on";
 
+/// Name of the cookie of the gateway's sessions. Browsers send cookies to all ports of a
+/// host, so that it reaches the proxy's port too.
+pub const SESSION_COOKIE: &str = "modash_session";
+
 /// Sites that may use a service from a browser, each as `scheme://host[:port]`.
 #[derive(Debug, Clone, Default)]
 pub struct Origins(BTreeSet<String>);

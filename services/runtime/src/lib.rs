@@ -19,12 +19,13 @@ mod server;
 mod settings;
 mod shutdown;
 mod tls;
+mod unread;
 mod watched_files;
 
 pub use activity::ClientAddress;
 pub use admin::{Admin, NotAdmitted, Scrapers};
 pub use file_limit::{FileShare, raise_file_limit, reserved_files};
-pub use hosts::{Caller, HANDED_ON, Hosts, Origins, caller, may_be_rebound};
+pub use hosts::{Caller, HANDED_ON, Hosts, Origins, SESSION_COOKIE, caller, may_be_rebound};
 pub use listen::{BindError, bind, warn_if_exposed};
 pub use log::LogFormat;
 pub use metrics::{Description, Kind, Metrics, Row, process_metrics};

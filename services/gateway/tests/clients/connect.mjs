@@ -1,5 +1,6 @@
 // Connect clients: JSON over the Connect protocol, and grpc-web as a browser
-// and as node speak it. The service is read from the .proto files.
+// and as node speak it; at analytics itself grpc-web and gRPC. The service is read
+// from the .proto files.
 
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -31,10 +32,24 @@ export function clients(url) {
       check(client(node.createConnectTransport({ ...json, httpVersion: "2" })), mode, false),
     "Connect, JSON, fetch": (mode) =>
       check(client(web.createConnectTransport(json)), mode, false),
-    "grpc-web, node": (mode) =>
-      check(client(node.createGrpcWebTransport({ ...binary, httpVersion: "1.1" })), mode, true),
-    "grpc-web, HTTP/2": (mode) =>
-      check(client(node.createGrpcWebTransport({ ...binary, httpVersion: "2" })), mode, true),
-    "grpc-web, fetch": (mode) => check(client(web.createGrpcWebTransport(binary)), mode, true),
+    ...grpcWeb(client, binary),
   };
 }
+
+/** Those that analytics answers without a gateway. */
+export function clientsOfAnalytics(url) {
+  const binary = { baseUrl: url, interceptors: [showing(TOKEN)] };
+  const client = (transport) => createClient(service, transport);
+  return {
+    "gRPC, HTTP/2": (mode) => check(client(node.createGrpcTransport(binary)), mode, true),
+    ...grpcWeb(client, binary),
+  };
+}
+
+const grpcWeb = (client, binary) => ({
+  "grpc-web, node": (mode) =>
+    check(client(node.createGrpcWebTransport({ ...binary, httpVersion: "1.1" })), mode, true),
+  "grpc-web, HTTP/2": (mode) =>
+    check(client(node.createGrpcWebTransport({ ...binary, httpVersion: "2" })), mode, true),
+  "grpc-web, fetch": (mode) => check(client(web.createGrpcWebTransport(binary)), mode, true),
+});

@@ -2,28 +2,62 @@
 """Calls a gRPC method knowing nothing but the address of the server.
 
 The contract is learnt by server reflection; no generated code, no .proto file.
-Prints the response as JSON with the names of the contract. Exit code 1 and one
+MODASH_TOKEN is the token to show, if there is one. Prints the response as JSON with the names of the contract. Exit code 1 and one
 line on standard error if anything is missing.
 """
 
 import argparse
 import json
 import os
+import pathlib
 import sys
 
 
-def call(address: str, service: str, method: str, request: dict, timeout: float) -> str:
+def with_token(channel, token: str):
+    """The channel, which adds the token to every call, those of reflection included."""
+    import grpc
+
+    class WithToken(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
+        def add(self, call, details, request):
+            metadata = (*(details.metadata or ()), ("authorization", f"Bearer {token}"))
+            return call(details._replace(metadata=metadata), request)
+
+        intercept_unary_unary = intercept_stream_stream = add
+
+    return grpc.intercept_channel(channel, WithToken())
+
+
+def open_channel(address: str, authority: pathlib.Path | None):
+    """Over TLS, if there is a file of an authority."""
+    import grpc
+
+    if authority is None:
+        return grpc.insecure_channel(address)
+    credentials = grpc.ssl_channel_credentials(root_certificates=authority.read_bytes())
+    return grpc.secure_channel(address, credentials)
+
+
+def call(
+    address: str,
+    authority: pathlib.Path | None,
+    service: str,
+    method: str,
+    request: dict,
+    timeout: float,
+) -> str:
     import grpc
     from google.protobuf import descriptor_pool, json_format, message_factory
     from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
         ProtoReflectionDescriptorDatabase,
     )
 
-    with grpc.insecure_channel(address) as channel:
+    with open_channel(address, authority) as opened:
         try:
-            grpc.channel_ready_future(channel).result(timeout=timeout)
+            grpc.channel_ready_future(opened).result(timeout=timeout)
         except grpc.FutureTimeoutError:
             raise TimeoutError(f"nobody answers within {timeout:g} s") from None
+        token = os.environ.get("MODASH_TOKEN")
+        channel = with_token(opened, token) if token else opened
         database = ProtoReflectionDescriptorDatabase(channel)
         services = list(database.get_services())
         if service not in services:
@@ -62,6 +96,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--analytics", required=True, metavar="HOST:PORT")
+    parser.add_argument("--authority", type=pathlib.Path, help="file of it (PEM), for TLS")
     parser.add_argument("--service", default="modash.v1.AnalyticsService")
     parser.add_argument("--method", default="UsageSummary")
     parser.add_argument("--request", default="{}", type=json.loads, help="the request as JSON")
@@ -73,6 +108,7 @@ def main() -> int:
     try:
         text = call(
             arguments.analytics,
+            arguments.authority,
             arguments.service,
             arguments.method,
             arguments.request,
