@@ -77,7 +77,12 @@ impl Assets {
 }
 
 /// Serves a file, the page, or 404.
-pub(crate) async fn serve(assets: &Assets, page: &Page, request: &Parts) -> Response {
+pub(crate) async fn serve(
+    assets: &Assets,
+    page: &Page,
+    viewer: Option<&str>,
+    request: &Parts,
+) -> Response {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")]).into_response();
     }
@@ -92,7 +97,7 @@ pub(crate) async fn serve(assets: &Assets, page: &Page, request: &Parts) -> Resp
         found = assets.find(name).await;
     }
     match found {
-        Some(file) if name == PAGE => answer(&page.fill(&file), page, path, request),
+        Some(file) if name == PAGE => answer(&page.fill(&file, viewer), page, path, request),
         Some(file) => answer(&file, page, path, request),
         None => {
             (StatusCode::NOT_FOUND, [(CACHE_CONTROL, "no-cache")], "not found\n").into_response()

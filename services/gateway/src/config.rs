@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     str::FromStr,
+    time::Duration,
 };
 
 use clap::Args;
@@ -17,7 +18,7 @@ use url::Url;
 
 use crate::{
     page::{BrowserUrl, DashboardTransport},
-    session::TrustedUsers,
+    session::{self, TrustedUsers},
     tls::GatewayTlsSettings,
     trace_url::TraceUrl,
 };
@@ -131,6 +132,8 @@ pub struct GatewayConfig {
     pub allowed_hosts: Hosts,
     /// Secret of the sessions of browsers; `None`: a random one.
     pub session_secret: Option<Vec<u8>>,
+    /// How long such a session lasts.
+    pub session_lifetime: Duration,
     /// A proxy with single sign-on in front.
     pub trusted_users: Option<TrustedUsers>,
     /// Port of the proxy, for the page that has nothing to show yet.
@@ -161,6 +164,7 @@ impl GatewayConfig {
             cors_origins: Origins::default(),
             allowed_hosts: Hosts::default(),
             session_secret: None,
+            session_lifetime: session::LIFETIME,
             trusted_users: None,
             proxy_port: 4005,
             trace_url: None,
@@ -246,6 +250,7 @@ impl GatewaySettings {
             cors_origins: origins?,
             allowed_hosts: hosts?,
             session_secret: session_secret.map(String::into_bytes),
+            session_lifetime: session::LIFETIME,
             trusted_users: trusted_users?,
             proxy_port: proxy_port?,
             trace_url: trace_url?,

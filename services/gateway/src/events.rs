@@ -39,6 +39,7 @@ use crate::{
     media_type::accepts,
     metrics::{Counted, GatewayMetrics},
     page::PageSettings,
+    session::{self, Lease},
     state::App,
 };
 use fold::{Fold, MOST_REQUESTS};
@@ -214,7 +215,7 @@ impl Hub {
         })
     }
 
-    fn connected_frame(&self, opening: &Opening) -> Option<Frame> {
+    fn connected_frame(&self, opening: &Opening, viewer: Option<&str>) -> Option<Frame> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Data<'a> {
@@ -225,6 +226,9 @@ impl Hub {
             now: u64,
             #[serde(flatten)]
             page: &'a PageSettings,
+            /// Whose stream it is: a page that was made for another is loaded anew.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            viewer: Option<&'a str>,
             /// Whether the list is known to be right at this moment.
             live: bool,
             requests: Vec<&'a RawValue>,
@@ -238,6 +242,7 @@ impl Hub {
             resumed: opening.resumed,
             now: milliseconds_since_1970(),
             page: &self.shared.page,
+            viewer,
             live: self.shared.subscribed.load(Ordering::Relaxed),
             requests: opening.in_flight.iter().map(|live| &*live.json).collect(),
             truncated: opening.truncated,
@@ -275,18 +280,22 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
     let hub = seat.hub().clone();
     let opening = hub.open(last_event_id(&request).as_deref());
     let (out, frames) = Outbox::new(BUFFERED_EVENTS, &hub.shared.waiting_bytes);
-    for frame in [Some(Frame::retry()), hub.connected_frame(&opening)].into_iter().flatten() {
+    let viewer = session::viewer(&app.access, request.headers());
+    let connected = hub.connected_frame(&opening, viewer.as_deref());
+    for frame in [Some(Frame::retry()), connected].into_iter().flatten() {
         // It is new and has room.
         let _ = out.send(frame);
     }
     let Opening { seq, fold, newest, .. } = opening;
     let stream = Stream { hub, seq, fold, newest, out };
     let counted = Counted::new(&app.metrics.event_streams);
+    let session_ended = app.sessions.ended(request.extensions().get::<Lease>().copied());
     tokio::spawn(async move {
         let _until_the_end = (place, counted, seat);
         let end = tokio::select! {
             end = stream.run(app.shutdown) => end,
             () = refused(&app.access, pass) => End::Refused,
+            () = session_ended => End::Refused,
         };
         if end == End::TooSlow {
             app.metrics.slow_readers.inc();

@@ -2,6 +2,7 @@
 //! as they come, and a browser that leaves ends the call behind.
 
 use std::{
+    future::Future,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -19,12 +20,18 @@ use http::{
 use http_body::{Frame, SizeHint};
 use modash_proto::Reason;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 use tower::{Service as _, ServiceExt as _};
 use tracing::Instrument as _;
 
-use crate::{state::App, trace::Question};
+use crate::{
+    session::{self, Lease},
+    state::App,
+    trace::Question,
+};
+
+/// Whose answer it is, as in `connected` of `/events`.
+const VIEWER: HeaderName = HeaderName::from_static("modash-viewer");
 
 /// Headers of one connection, and those that concern the gateway alone.
 const NOT_PASSED_ON: [HeaderName; 9] = [
@@ -74,6 +81,8 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
         let text = "too many calls at the same time; close a page, or try again later";
         Reason::TooManyCalls.status(text)
     })?;
+    let until = end(app, head.extensions.get::<Lease>().copied());
+    let viewer = session::viewer(&app.access, &head.headers);
     let mut request = Request::new(tonic::body::Body::new(body));
     *request.uri_mut() = head.uri.path().parse::<Uri>().map_err(|_| Status::internal("path"))?;
     *request.method_mut() = Method::POST;
@@ -94,11 +103,27 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
     let (mut head, body) = response.into_parts();
     head.headers = without_connection(head.headers);
     head.version = Version::default();
-    let until = app.shutdown.token().cancelled_owned();
+    if let Some(viewer) = viewer.and_then(|viewer| HeaderValue::try_from(viewer).ok()) {
+        head.headers.insert(VIEWER, viewer);
+    }
     Ok(Response::from_parts(
         head,
-        Body::new(Passed { body, until: Box::pin(until), _place: place, _question: question }),
+        Body::new(Passed { body, until, _place: place, _question: question }),
     ))
+}
+
+type End = Pin<Box<dyn Future<Output = Status> + Send>>;
+
+/// When an answer is broken off, and why: the gateway stops, or the session of its caller
+/// ends, after which the page asks again and is told to sign in.
+fn end(app: &App, lease: Option<Lease>) -> End {
+    let (stopped, ended) = (app.shutdown.token().cancelled_owned(), app.sessions.ended(lease));
+    Box::pin(async move {
+        tokio::select! {
+            () = stopped => Reason::Stopping.status("the gateway is stopping; try again"),
+            () = ended => Status::unauthenticated("the session has ended: sign in again"),
+        }
+    })
 }
 
 /// Also drops what `Connection` names, and the length, which the server sets
@@ -117,11 +142,11 @@ fn without_connection(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// An answer on its way back. Holds its place, and breaks off when the gateway
-/// stops: a subscription never ends by itself.
+/// An answer on its way back. Holds its place, and is broken off at its end: a
+/// subscription never ends by itself.
 struct Passed {
     body: tonic::body::Body,
-    until: Pin<Box<WaitForCancellationFutureOwned>>,
+    until: End,
     _place: OwnedSemaphorePermit,
     /// Ends with the answer.
     _question: Question,
@@ -138,10 +163,7 @@ impl http_body::Body for Passed {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             return Poll::Ready(frame);
         }
-        self.until
-            .as_mut()
-            .poll(context)
-            .map(|()| Some(Err(Reason::Stopping.status("the gateway is stopping; try again"))))
+        self.until.as_mut().poll(context).map(|status| Some(Err(status)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -117,8 +117,11 @@ fn sign_in(app: &App, request: &mut Request, caller: Caller) {
         Caller::Listed | Caller::Stranger => false,
     };
     let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
-    if let Some(value) = app.sessions.authorization(headers, address, own) {
-        request.headers_mut().insert(AUTHORIZATION, value);
+    if let Some(signed_in) = app.sessions.signed_in(headers, address, own) {
+        request.headers_mut().insert(AUTHORIZATION, signed_in.authorization);
+        if let Some(lease) = signed_in.lease {
+            request.extensions_mut().insert(lease);
+        }
     }
 }
 

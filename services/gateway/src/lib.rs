@@ -147,7 +147,7 @@ fn app(
         proxy_port: config.proxy_port,
         trace_url: config.trace_url.as_ref().map(ToString::to_string),
     };
-    let page = page::Page::new(&settings, config.transport, config.browser_url.as_ref());
+    let page = page::Page::new(settings.clone(), config.transport, config.browser_url.clone());
     let hub = events::Hub::new(contract.live_request(), settings, gateway_metrics.clone());
     metrics::add_waiting(metrics, hub.waiting_bytes());
     let assets = match &config.dashboard_dir {
@@ -163,6 +163,7 @@ fn app(
         hubs,
         sessions: Arc::new(session::Sessions::new(
             config.session_secret.as_deref(),
+            config.session_lifetime,
             config.trusted_users.clone(),
             config.tls.is_some(),
         )),

@@ -76,34 +76,37 @@ struct AllSettings<'s> {
     transport: DashboardTransport,
     #[serde(skip_serializing_if = "Option::is_none")]
     analytics_url: Option<&'s str>,
+    /// Who opened it; pages of the same viewer share a stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    viewer: Option<&'s str>,
 }
 
 /// What is served around the dashboard's own files.
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
-    element: String,
+    settings: PageSettings,
+    transport: DashboardTransport,
+    analytics_url: Option<BrowserUrl>,
     policy: HeaderValue,
 }
 
 impl Page {
     /// With settings, the transport, and where browsers reach analytics if they do.
     pub(crate) fn new(
-        page: &PageSettings,
+        settings: PageSettings,
         transport: DashboardTransport,
-        analytics_url: Option<&BrowserUrl>,
+        analytics_url: Option<BrowserUrl>,
     ) -> Self {
-        let analytics_url = analytics_url.map(|url| url.0.as_str());
-        let settings = AllSettings { page, transport, analytics_url };
-        let json = serde_json::to_string(&settings).unwrap_or_default();
-        let escaped = json.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
-        let connect = analytics_url.map(|url| format!(" {url}")).unwrap_or_default();
+        let connect = analytics_url.as_ref().map(|url| format!(" {}", url.0)).unwrap_or_default();
         let policy = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
              connect-src 'self'{connect}; font-src 'self'; base-uri 'none'; form-action 'none'; \
              frame-ancestors 'none'"
         );
         Self {
-            element: format!("<meta name=\"modash-settings\" content=\"{escaped}\" />"),
+            settings,
+            transport,
+            analytics_url,
             policy: policy
                 .parse()
                 .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'")),
@@ -115,10 +118,16 @@ impl Page {
         self.policy.clone()
     }
 
-    /// The page with its settings at the end of its head.
-    pub(crate) fn fill(&self, page: &File) -> File {
+    /// The page for a viewer, with its settings at the end of its head.
+    pub(crate) fn fill(&self, page: &File, viewer: Option<&str>) -> File {
+        let analytics_url = self.analytics_url.as_ref().map(|url| url.0.as_str());
+        let (settings, transport) = (&self.settings, self.transport);
+        let settings = AllSettings { page: settings, transport, analytics_url, viewer };
+        let json = serde_json::to_string(&settings).unwrap_or_default();
+        let escaped = json.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        let element = format!("<meta name=\"modash-settings\" content=\"{escaped}\" />");
         let text = String::from_utf8_lossy(page.content());
-        let filled = text.replacen("</head>", &format!("{}</head>", self.element), 1);
+        let filled = text.replacen("</head>", &format!("{element}</head>"), 1);
         File::new("index.html", Bytes::from(filled), None, None)
     }
 }
@@ -143,15 +152,16 @@ mod tests {
             trace_url: Some("https://t/{trace_id}?a=\"><script>&b".to_owned()),
         };
         let analytics = "https://analytics.example.com".parse().ok();
-        let page = Page::new(&settings, DashboardTransport::GrpcWeb, analytics.as_ref());
+        let page = Page::new(settings, DashboardTransport::GrpcWeb, analytics);
         let html = Bytes::from_static(b"<head><title>t</title></head>");
-        let filled = page.fill(&File::new("index.html", html, None, None));
+        let filled = page.fill(&File::new("index.html", html, None, None), Some("0a1b"));
         assert_eq!(
             String::from_utf8_lossy(filled.content()),
             "<head><title>t</title><meta name=\"modash-settings\" content=\"{&quot;proxyPort&quot;:4005,\
              &quot;traceUrl&quot;:&quot;https://t/{trace_id}?a=\\&quot;>&lt;script>&amp;b&quot;,\
              &quot;transport&quot;:&quot;grpc-web&quot;,\
-             &quot;analyticsUrl&quot;:&quot;https://analytics.example.com&quot;}\" /></head>"
+             &quot;analyticsUrl&quot;:&quot;https://analytics.example.com&quot;,\
+             &quot;viewer&quot;:&quot;0a1b&quot;}\" /></head>"
         );
         let policy = page.policy();
         let policy = policy.to_str().unwrap();

@@ -75,7 +75,8 @@ async fn other(State(app): State<App>, request: Request) -> Response {
             let whole = head.uri.path_and_query().map_or(path, http::uri::PathAndQuery::as_str);
             return session::to_sign_in(whole);
         }
-        return assets::serve(&app.assets, &app.page, &head).await;
+        let viewer = session::viewer(&app.access, &head.headers);
+        return assets::serve(&app.assets, &app.page, viewer.as_deref(), &head).await;
     }
     let name = path.trim_start_matches('/').replace('/', ".");
     if grpc_web::is_grpc_web(&head.headers) {

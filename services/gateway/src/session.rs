@@ -1,12 +1,14 @@
 //! Signing in to the dashboard: a browser shows a token once and gets a cookie that
-//! stands for it. Nothing is kept here: the cookie holds the token, sealed with a key
-//! of the gateway, so every request is decided by the token as it is then.
+//! stands for it. The cookie holds the token, sealed with a key of the gateway, so every
+//! request is decided by the token as it is then. Nothing is kept here but which sessions
+//! ended before their time.
 
 mod attempts;
 mod cookie;
+mod lease;
 mod pages;
 
-use std::{net::IpAddr, time::Duration};
+use std::{future::Future, net::IpAddr, time::Duration};
 
 use axum::{
     Json, Router,
@@ -21,14 +23,17 @@ use http::{
 use modash_access::{Access, Role, Token, TokenSource};
 use modash_runtime::{Caller, ClientAddress, HANDED_ON, caller};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use crate::{body, state::App};
 
 use attempts::Attempts;
 use cookie::Sealer;
+pub(crate) use lease::Lease;
+use lease::SignedOut;
 
 /// How long a session lasts.
-const LIFETIME: Duration = Duration::from_secs(12 * 3600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
 /// A header that forms and links cannot send.
 const INTENT: &str = "x-modash-request";
@@ -37,11 +42,22 @@ const INTENT: &str = "x-modash-request";
 #[derive(Debug)]
 pub(crate) struct Sessions {
     sealer: Sealer,
+    lifetime: Duration,
+    signed_out: SignedOut,
     attempts: Attempts,
     /// Who vouches for users, and by which header.
     trusted: Option<TrustedUsers>,
     /// Whether the gateway itself speaks TLS.
     over_tls: bool,
+}
+
+/// What a request without `authorization` stands for.
+#[derive(Debug)]
+pub(crate) struct SignedIn {
+    /// The header that it is given.
+    pub(crate) authorization: HeaderValue,
+    /// Its session; `None`: a trusted proxy names the user.
+    pub(crate) lease: Option<Lease>,
 }
 
 /// A proxy with single sign-on in front of the gateway.
@@ -60,10 +76,18 @@ impl Sessions {
     /// own, and sessions end with the process.
     pub(crate) fn new(
         secret: Option<&[u8]>,
+        lifetime: Duration,
         trusted: Option<TrustedUsers>,
         over_tls: bool,
     ) -> Self {
-        Self { sealer: Sealer::new(secret), attempts: Attempts::default(), trusted, over_tls }
+        Self {
+            sealer: Sealer::new(secret),
+            lifetime,
+            signed_out: SignedOut::default(),
+            attempts: Attempts::default(),
+            trusted,
+            over_tls,
+        }
     }
 
     /// Whether the browser uses TLS: with the gateway itself, or, as the page's own
@@ -76,25 +100,46 @@ impl Sessions {
     /// The `authorization` header that a request without one stands for: that of its
     /// session, or of the user whom a trusted proxy names. A cookie counts only where
     /// no page of another site can have sent it.
-    pub(crate) fn authorization(
+    pub(crate) fn signed_in(
         &self,
         headers: &HeaderMap,
         address: Option<IpAddr>,
         is_own_page: bool,
-    ) -> Option<HeaderValue> {
-        let value = match self.vouched(headers, address) {
-            Some(source) => source
-                .authorization()
-                .inspect_err(|error| {
+    ) -> Option<SignedIn> {
+        let (value, lease) = match self.vouched(headers, address) {
+            Some(source) => {
+                let value = source.authorization().inspect_err(|error| {
                     tracing::warn!(error, "users of the trusted proxy have no token");
-                })
-                .ok()?,
-            None if is_own_page => format!("Bearer {}", self.sealer.open(headers)?.expose()),
+                });
+                (value.ok()?, None)
+            }
+            None if is_own_page => {
+                let session = self.session(headers)?;
+                (format!("Bearer {}", session.token.expose()), Some(session.lease))
+            }
             None => return None,
         };
-        let mut value = HeaderValue::try_from(value).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        let mut authorization = HeaderValue::try_from(value).ok()?;
+        authorization.set_sensitive(true);
+        Some(SignedIn { authorization, lease })
+    }
+
+    /// The session of a cookie, if it has not ended.
+    fn session(&self, headers: &HeaderMap) -> Option<cookie::Session> {
+        let session = self.sealer.open(headers)?;
+        (!self.signed_out.contains(session.lease)).then_some(session)
+    }
+
+    /// Waits for the end of the session of a request; for ever if it has none.
+    pub(crate) fn ended(&self, lease: Option<Lease>) -> impl Future<Output = ()> + Send + use<> {
+        self.signed_out.ended(lease)
+    }
+
+    /// Ends the session of a cookie before its time.
+    fn end(&self, headers: &HeaderMap) {
+        if let Some(session) = self.session(headers) {
+            self.signed_out.add(session.lease);
+        }
     }
 
     fn vouched(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Option<&TokenSource> {
@@ -118,6 +163,14 @@ pub(crate) fn routes() -> Router<App> {
 /// Whether a browser that opens the dashboard has to sign in first.
 pub(crate) fn must_sign_in(access: &Access, headers: &HeaderMap) -> bool {
     access.admit(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes), Role::Read).is_err()
+}
+
+/// What stands for the token of a request towards its page: two pages with the same one
+/// may share what they see. It tells nothing of the token. `None`: there is none.
+pub(crate) fn viewer(access: &Access, headers: &HeaderMap) -> Option<String> {
+    let authorization = headers.get(AUTHORIZATION).filter(|_| !access.is_open())?;
+    let digest = Sha256::new().chain_update(b"modash viewer\0").chain_update(authorization);
+    Some(digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Sends a browser to the page where it signs in, and from there back to `path`.
@@ -173,9 +226,12 @@ async fn sign_in(State(app): State<App>, request: Request) -> Response {
     let admitted = app.access.admit(Some(header.as_bytes()), Role::Read);
     match (admitted, Token::parse(token.trim())) {
         (Ok(_), Some(token)) => {
-            app.sessions.attempts.succeeded(address);
-            let cookie =
-                app.sessions.sealer.cookie(&token, LIFETIME, app.sessions.is_https(&head.headers));
+            let sessions = &app.sessions;
+            sessions.attempts.succeeded(address);
+            // A browser has one session at a time.
+            sessions.end(&head.headers);
+            let secure = sessions.is_https(&head.headers);
+            let cookie = sessions.sealer.cookie(&token, sessions.lifetime, secure);
             (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
         }
         // Without tokens there is nothing to sign in to.
@@ -187,11 +243,12 @@ async fn sign_in(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Takes the cookie away.
+/// Takes the cookie away, and ends what was opened by it.
 async fn sign_out(State(app): State<App>, request: Request) -> Response {
     if let Some(refused) = not_meant(&app, &request) {
         return refused;
     }
+    app.sessions.end(request.headers());
     let cookie = app.sessions.sealer.no_cookie(app.sessions.is_https(request.headers()));
     (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
 }

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test, vi } from "vitest";
 import { FakeEventSource, fakeEvents } from "../testing/gateway.ts";
 import { type Connection, type EventData, type EventName, openEvents } from "./events.ts";
+import { browser } from "./session.ts";
 import { shareEvents } from "./share-events.ts";
 
 function recorder() {
@@ -82,26 +83,31 @@ test("nothing is opened after the end", () => {
 
 test("without locks every tab has a stream of its own", () => {
   const heard = recorder();
-  shareEvents("events", openEvents, heard, () => ["open", { now: 0 }]);
+  shareEvents("rpc", undefined, openEvents, heard, () => ["open", { now: 0 }]);
   newest().send("connected", { now: 1 });
   expect(heard.events).toHaveLength(1);
 });
 
-test("tabs share one stream, and a later tab is told what is", async () => {
-  // One lock for all, as Web Locks give it: the next holder waits for the first to let go.
-  let tail: Promise<unknown> = Promise.resolve();
-  const request = (_: string, __: object, hold: () => Promise<void>) => {
-    tail = tail.then(hold);
+/** Locks and channels as the tabs of one browser have them. */
+function fakeTabs() {
+  // The next holder of a lock waits for the one before to let go.
+  const tails = new Map<string, Promise<unknown>>();
+  const request = (name: string, _: object, hold: () => Promise<void>) => {
+    const tail = (tails.get(name) ?? Promise.resolve()).then(hold);
+    tails.set(name, tail);
     return tail;
   };
   const channels = new Set<FakeChannel>();
   class FakeChannel {
     onmessage: ((message: { data: unknown }) => void) | null = null;
-    constructor() {
+    name: string;
+    constructor(name: string) {
+      this.name = name;
       channels.add(this);
     }
     postMessage(data: unknown) {
-      for (const other of channels) if (other !== this) other.onmessage?.({ data: structuredClone(data) });
+      for (const other of channels)
+        if (other !== this && other.name === this.name) other.onmessage?.({ data: structuredClone(data) });
     }
     close() {
       channels.delete(this);
@@ -109,14 +115,20 @@ test("tabs share one stream, and a later tab is told what is", async () => {
   }
   vi.stubGlobal("BroadcastChannel", FakeChannel);
   vi.stubGlobal("navigator", { locks: { request } });
+}
 
+test("tabs share one stream, and a later tab is told what is", async () => {
+  fakeTabs();
   const first = recorder();
-  const stopFirst = shareEvents("events", openEvents, first, () => ["open", { now: 7, requests: [] }]);
+  const stopFirst = shareEvents("rpc", undefined, openEvents, first, () => [
+    "open",
+    { now: 7, requests: [] },
+  ]);
   await vi.waitFor(() => expect(FakeEventSource.all).toHaveLength(1));
   newest().send("connected", { now: 1 });
 
   const second = recorder();
-  shareEvents("events", openEvents, second, () => ["open", { now: 0 }]);
+  shareEvents("rpc", undefined, openEvents, second, () => ["open", { now: 0 }]);
   expect(second.events).toEqual([["connected", { now: 7, requests: [] }]]);
   newest().send("usage-updated", { now: 2 });
   expect(second.events.at(-1)).toEqual(["usage-updated", { now: 2 }]);
@@ -124,6 +136,34 @@ test("tabs share one stream, and a later tab is told what is", async () => {
 
   stopFirst();
   await vi.waitFor(() => expect(FakeEventSource.all).toHaveLength(2));
+});
+
+test("tabs of another session have a stream of their own and hear nothing of this one", async () => {
+  fakeTabs();
+  const open = () => ["open", { now: 0 }] as [Connection, EventData];
+  const [mine, theirs] = [recorder(), recorder()];
+  shareEvents("rpc", "mine", openEvents, mine, open);
+  await vi.waitFor(() => expect(FakeEventSource.all).toHaveLength(1));
+  newest().send("connected", { now: 1, viewer: "mine" });
+  shareEvents("rpc", "theirs", openEvents, theirs, open);
+  await vi.waitFor(() => expect(FakeEventSource.all).toHaveLength(2));
+  FakeEventSource.all[0]?.send("request-state-updated", { now: 2, requests: [] });
+  expect(theirs.events).toEqual([]);
+  expect(mine.events.map(([name]) => name)).toEqual(["connected", "request-state-updated"]);
+});
+
+test("a tab whose stream has become that of another session passes nothing on and loads anew", async () => {
+  fakeTabs();
+  const reload = vi.spyOn(browser, "reload").mockImplementation(() => {});
+  const [holding, listening] = [recorder(), recorder()];
+  shareEvents("rpc", "mine", openEvents, holding, () => ["lost", { now: 0 }]);
+  await vi.waitFor(() => expect(FakeEventSource.all).toHaveLength(1));
+  shareEvents("rpc", "mine", openEvents, listening, () => ["lost", { now: 0 }]);
+  newest().send("connected", { now: 1, viewer: "theirs" });
+  newest().send("request-state-updated", { now: 2, requests: [] });
+  expect(reload).toHaveBeenCalledOnce();
+  expect(holding.events).toEqual([]);
+  expect(listening.events).toEqual([]);
 });
 
 test("a tab that has stopped before its turn opens nothing", async () => {
@@ -140,7 +180,7 @@ test("a tab that has stopped before its turn opens nothing", async () => {
       close() {}
     },
   );
-  const stop = shareEvents("events", openEvents, recorder(), () => ["open", { now: 0 }]);
+  const stop = shareEvents("rpc", undefined, openEvents, recorder(), () => ["open", { now: 0 }]);
   stop();
   await grant();
   expect(FakeEventSource.all).toHaveLength(0);

@@ -21,6 +21,8 @@ export interface EventData {
   proxyPort?: number;
   /** With `connected`: where a trace is shown, with places for `{trace_id}` and perhaps `{span_id}`. */
   traceUrl?: string;
+  /** With `connected`: whose stream it is, as the page's settings name its viewer. */
+  viewer?: string;
   /** False while analytics is away and the gateway does not know what runs; sent when it changes, and with `connected`. */
   live?: boolean;
 }

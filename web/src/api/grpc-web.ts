@@ -113,11 +113,12 @@ async function follow(baseUrl: string, listener: Listener, stop: AbortSignal): P
           yield request;
         })(),
       );
+      const viewer = answer.header.get("modash-viewer") ?? undefined;
       for await (const message of answer.message) {
         clearTimeout(timer);
         timer = late();
         pause.reset();
-        tell(message, listener);
+        tell(message, listener, viewer);
       }
       listener.connection("lost");
     } catch (error) {
@@ -138,11 +139,12 @@ function lost(error: unknown, listener: Listener): void {
   if (answered) listener.event("request-state-updated", { now: serverNow(), live: false });
 }
 
-function tell({ message }: SubscribeResponse, listener: Listener): void {
+function tell({ message }: SubscribeResponse, listener: Listener, viewer?: string): void {
   const heard = heardAs(message);
   if (!heard) return;
+  const [name, data] = heard;
   listener.connection("open");
-  listener.event(...heard);
+  listener.event(name, name === "connected" && viewer ? { ...data, viewer } : data);
 }
 
 /** The event of /events that says the same. `missed` is followed by `connected`. */

@@ -175,7 +175,8 @@ export const useLive = (): Live => useSyncExternalStore(live.subscribe, live.get
 /** Connects the store, calls `changed` when totals did, and returns how to stop. */
 export function startLive(changed: (name: EventName) => void): () => void {
   const stop = shareEvents(
-    `modash-events-${chosen.name}`,
+    chosen.name,
+    settings.viewer,
     open,
     {
       event(name, data) {

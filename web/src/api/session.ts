@@ -8,7 +8,10 @@ export interface Session {
 }
 
 /** Where the browser goes; tests look. */
-export const browser = { go: (url: string) => location.assign(url) };
+export const browser = {
+  go: (url: string) => location.assign(url),
+  reload: () => location.reload(),
+};
 
 /** The page where one signs in, and then comes back to this one. */
 export function signInAgain(): void {

@@ -1,7 +1,8 @@
 // One tab of the browser holds the stream (Web Locks elect it) and passes everything on
 // to the others by BroadcastChannel: over HTTP/1.1 a browser has six connections for all
-// tabs.
+// tabs. Only tabs of the same viewer share one: another may see other requests.
 import type { Connection, EventData, EventName, Listener } from "./events.ts";
+import { browser } from "./session.ts";
 
 type Shared =
   | { kind: "event"; name: EventName; data: EventData }
@@ -9,16 +10,19 @@ type Shared =
   | { kind: "hello" };
 
 /**
- * Opens the stream of a transport, one for all tabs that use it. `snapshot` is what the
- * tab that holds the stream tells one that comes later.
+ * Opens the stream of a transport, one for all tabs of a viewer that use it. `snapshot` is
+ * what the tab that holds the stream tells one that comes later.
  */
 export function shareEvents(
-  name: string,
-  open: (listener: Listener) => () => void,
+  transport: string,
+  viewer: string | undefined,
+  openAny: (listener: Listener) => () => void,
   listener: Listener,
   snapshot: () => [Connection, EventData],
 ): () => void {
+  const open = (heard: Listener) => openAny(ofViewer(viewer, heard));
   if (!navigator.locks || typeof BroadcastChannel === "undefined") return open(listener);
+  const name = `modash-events-${transport}-${viewer ?? ""}`;
   const channel = new BroadcastChannel(name);
   const stop = new AbortController();
   let holding = false;
@@ -59,5 +63,23 @@ export function shareEvents(
     close();
     stop.abort();
     channel.close();
+  };
+}
+
+/** Hears the streams of one viewer only. That of another, who signed in meanwhile, loads the page anew. */
+function ofViewer(viewer: string | undefined, listener: Listener): Listener {
+  let other = false;
+  return {
+    event(name, data) {
+      if (name === "connected") {
+        const { viewer: now } = data;
+        other = viewer !== undefined && now !== undefined && now !== viewer;
+        if (other) browser.reload();
+      }
+      if (!other) listener.event(name, data);
+    },
+    connection(state) {
+      if (!other) listener.connection(state);
+    },
   };
 }

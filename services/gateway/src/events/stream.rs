@@ -23,7 +23,7 @@ pub(crate) enum End {
     TooSlow,
     /// The gateway stops.
     Stopped,
-    /// The caller's token has ended.
+    /// The caller's token or session has ended.
     Refused,
 }
 

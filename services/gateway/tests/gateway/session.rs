@@ -1,11 +1,15 @@
 //! Signing in to the dashboard: the cookie, who can use it, and what is refused.
 
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use modash_access::{Role, Token, TokenSource};
 use modash_gateway::TrustedUsers;
 use modash_test_support::TokensFile;
 use serde_json::json;
 
-use crate::support::{Answer, TestGateway};
+use crate::support::{Answer, PATIENCE, TestGateway, with_headers};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const INTENT: (&str, &str) = ("x-modash-request", "1");
@@ -173,4 +177,139 @@ async fn users_of_a_trusted_proxy_have_its_token_and_others_cannot_name_themselv
         let handed_on = [("x-forwarded-user", "mia"), ("x-modash-handed-on", "proxy")];
         assert_eq!(gateway.get("/session", &handed_on).await.status, 401, "anybody sent it");
     }
+}
+
+/// An open stream of `/events` with these headers.
+async fn events(gateway: &TestGateway, headers: &[(&str, &str)]) -> Incoming {
+    let request = with_headers(gateway.request("GET", "/events"), headers);
+    let answer = gateway.open(request.body(Full::default()).unwrap()).await;
+    assert_eq!(answer.status(), 200);
+    answer.into_body()
+}
+
+/// An open `Subscribe` over grpc-web with these headers, and whose answer it is.
+async fn subscription(gateway: &TestGateway, headers: &[(&str, &str)]) -> (Incoming, String) {
+    let request = gateway.request("POST", "/modash.v1.AnalyticsService/Subscribe");
+    let request = with_headers(request, headers);
+    let request = request.header("content-type", "application/grpc-web+proto");
+    let answer = gateway.open(request.body(Full::from(vec![0; 5])).unwrap()).await;
+    assert_eq!(answer.status(), 200);
+    let viewer = answer.headers()["modash-viewer"].to_str().unwrap().to_owned();
+    let mut body = answer.into_body();
+    body.frame().await.unwrap().unwrap();
+    (body, viewer)
+}
+
+/// Waits for the end of a stream, whatever comes before.
+async fn ends(mut stream: Incoming) {
+    let end = async { while let Some(Ok(_)) = stream.frame().await {} };
+    tokio::time::timeout(PATIENCE, end).await.expect("the stream ends");
+}
+
+async fn sign_out(gateway: &TestGateway, cookie: &str) {
+    let origin = format!("http://{}", gateway.address);
+    let headers = [("cookie", cookie), ("origin", origin.as_str()), INTENT];
+    let request = with_headers(gateway.request("DELETE", "/session"), &headers);
+    assert_eq!(gateway.send(request.body(Full::default()).unwrap()).await.status, 204);
+}
+
+#[tokio::test]
+async fn streams_of_a_session_end_with_it_and_those_of_its_token_go_on() {
+    let file = TokensFile::new();
+    let token = file.add("a", Role::Read);
+    let access = file.access();
+    let gateway = TestGateway::with(|config| {
+        config.access = access;
+        config.session_lifetime = Duration::from_secs(3);
+    })
+    .await;
+    let cookie = cookie(&sign_in(&gateway, &token).await);
+    let origin = format!("http://{}", gateway.address);
+    let session = [("cookie", cookie.as_str()), ("origin", origin.as_str())];
+    let bearer = format!("Bearer {}", token.expose());
+    let shown = [("authorization", bearer.as_str())];
+    let of_session = [events(&gateway, &session).await, subscription(&gateway, &session).await.0];
+    let of_token = [events(&gateway, &shown).await, subscription(&gateway, &shown).await.0];
+    for stream in of_session {
+        ends(stream).await;
+    }
+    let refused = gateway.get("/events", &session).await;
+    assert_eq!(refused.status, 401, "and the page is told to sign in");
+    for stream in of_token {
+        let end = tokio::time::timeout(Duration::from_millis(500), ends(stream)).await;
+        assert!(end.is_err(), "a stream of the token ended with the session");
+    }
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_streams_of_that_session_and_its_cookie() {
+    let file = TokensFile::new();
+    let token = file.add("a", Role::Read);
+    let gateway = gateway(&file).await;
+    let mine = cookie(&sign_in(&gateway, &token).await);
+    // Another browser with the same token.
+    let other = cookie(&sign_in(&gateway, &token).await);
+    let origin = ("origin", format!("http://{}", gateway.address));
+    let mine = [("cookie", mine.as_str()), (origin.0, origin.1.as_str())];
+    let other = [("cookie", other.as_str()), (origin.0, origin.1.as_str())];
+    let of_mine = [events(&gateway, &mine).await, subscription(&gateway, &mine).await.0];
+    let of_other = events(&gateway, &other).await;
+    sign_out(&gateway, mine[0].1).await;
+    for stream in of_mine {
+        ends(stream).await;
+    }
+    assert_eq!(gateway.get("/session", &mine).await.status, 401, "a copy of it is worth nothing");
+    assert_eq!(gateway.get("/session", &other).await.status, 200);
+    assert!(tokio::time::timeout(Duration::from_millis(500), ends(of_other)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_browser_that_signs_in_anew_has_no_streams_of_its_session_before() {
+    let file = TokensFile::new();
+    let [one, two] = ["one", "two"].map(|name| file.add(name, Role::Read));
+    let gateway = gateway(&file).await;
+    let before = cookie(&sign_in(&gateway, &one).await);
+    let stream = events(&gateway, &[("cookie", &before)]).await;
+    let origin = format!("http://{}", gateway.address);
+    let body = json!({ "token": two.expose() }).to_string();
+    let headers = [JSON, INTENT, ("origin", origin.as_str()), ("cookie", before.as_str())];
+    cookie(&gateway.post("/session", &headers, body).await);
+    ends(stream).await;
+}
+
+#[tokio::test]
+async fn a_page_and_its_streams_name_the_same_viewer_and_another_token_another_one() {
+    let file = TokensFile::new();
+    let gateway = gateway(&file).await;
+    let mut viewers = Vec::new();
+    for name in ["one", "two"] {
+        let token = file.add(name, Role::Read);
+        // The file is read again within a second.
+        let begun = tokio::time::Instant::now();
+        let signed_in = loop {
+            let answer = sign_in(&gateway, &token).await;
+            if answer.status == 204 {
+                break answer;
+            }
+            assert!(begun.elapsed() < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        };
+        let cookie = cookie(&signed_in);
+        let origin = format!("http://{}", gateway.address);
+        let session = [("cookie", cookie.as_str()), ("origin", origin.as_str())];
+        let page = gateway.get("/", &[("accept", "text/html"), session[0]]).await;
+        let (_, viewer) = page.text().split_once("&quot;viewer&quot;:&quot;").unwrap();
+        let viewer = viewer.split('&').next().unwrap().to_owned();
+        assert_eq!(subscription(&gateway, &session).await.1, viewer);
+        let mut stream = events(&gateway, &session).await;
+        let mut text = String::new();
+        while !text.contains("\"viewer\":") {
+            let frame = tokio::time::timeout(PATIENCE, stream.frame()).await.unwrap();
+            let data = frame.unwrap().unwrap().into_data().unwrap();
+            text.push_str(std::str::from_utf8(&data).unwrap());
+        }
+        assert!(text.contains(&format!("\"viewer\":\"{viewer}\"")), "{text}");
+        viewers.push(viewer);
+    }
+    assert_ne!(viewers[0], viewers[1]);
 }
