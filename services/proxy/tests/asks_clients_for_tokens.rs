@@ -112,3 +112,30 @@ async fn a_proxy_with_tokens_lets_readers_alone_through_to_the_gateway() {
     assert!(received.headers.contains_key("authorization"), "the gateway decides anew");
     assert_eq!(received.headers["x-modash-handed-on"], "proxy", "the sender is not the proxy");
 }
+
+#[tokio::test]
+async fn behind_a_server_that_asks_for_no_key_holders_of_tokens_are_told_apart() {
+    let file = TokensFile::new();
+    let [one, two] = ["one", "two"].map(|name| file.add(name, Role::Use));
+    let (_upstream, proxy) = asking(&file).await;
+    let own = format!("{}Authorization: Bearer sk-own\r\n", showing(one.expose()));
+    let requests = [
+        showing(one.expose()),
+        showing(two.expose()),
+        format!("X-Modash-Token:   {}  \r\n", one.expose()),
+        own,
+        format!("{}Authorization: Bearer sk-own\r\n", showing(two.expose())),
+    ];
+    let mut keys = Vec::new();
+    for (count, headers) in requests.iter().enumerate() {
+        let answer = proxy.exchange(&get("/v1/models", headers)).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let events = proxy.analytics.events(count + 1).await;
+        keys.push(events.last().unwrap().client_key.clone().unwrap());
+    }
+    assert_ne!(keys[0], keys[1], "each holder is a client");
+    assert_eq!(keys[0], keys[2]);
+    assert!(!keys[..2].contains(&keys[3]), "a credential for the upstream comes first");
+    assert_eq!(keys[3], keys[4]);
+    assert!(keys.iter().all(|key| key.len() == 16), "{keys:?}");
+}

@@ -7,6 +7,7 @@ use modash_http1::{
     Body, Framing, HeadScan, Lines, RequestChanges, RequestHead, TargetForm, Version,
 };
 use modash_metering::Headers as _;
+use modash_runtime::SESSION_COOKIE;
 
 use super::{
     Phase, Relay, Stop, Waiting,
@@ -93,9 +94,11 @@ impl Relay {
                 return Err(refuse(Refusal::NotAForwardProxy));
             }
         };
+        let mut shown = None;
         if self.core.router.asks_for_tokens() {
             if matches!(way, Way::Upstream(..)) {
-                let admitted = self.core.router.admit(lines.value(head, CLIENT_TOKEN));
+                shown = lines.value(head, CLIENT_TOKEN).map(<[u8]>::trim_ascii);
+                let admitted = self.core.router.admit(shown);
                 admitted.map_err(|refusal| refuse(Refusal::of_token(&refusal)))?;
             }
             lines.drop_all(head, CLIENT_TOKEN);
@@ -112,6 +115,7 @@ impl Relay {
             Way::Outside => return Err(refuse(Refusal::OutsideBasePath)),
             Way::Gateway(pool, rest) => (pool, Arc::from("gateway"), None, rest, None),
             Way::Upstream(upstream, rest) => {
+                lines.drop_cookie(head, SESSION_COOKIE);
                 let host = upstream.pool.base().host_header().as_bytes();
                 (&upstream.pool, upstream.name.clone(), Some(host), rest, Some(upstream))
             }
@@ -132,8 +136,9 @@ impl Relay {
             facts::with_head(read, head, lines, |head| {
                 let mut exchange = Exchange::begin(head, name.clone(), aid.calibration.clone());
                 let fingerprinter = &self.core.shared.maker.fingerprinter;
-                exchange.client_key =
-                    credential(head).map(|key| self.last_key.of(key, fingerprinter));
+                // Behind a server that asks for no key, holders of tokens are told apart.
+                let key = credential(head).or(shown);
+                exchange.client_key = key.map(|key| self.last_key.of(key, fingerprinter));
                 if let Some(tracing) = &self.core.tracing {
                     exchange.trace =
                         tracing.begin(exchange.facts.client_span, head.headers.lines());
