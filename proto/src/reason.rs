@@ -124,8 +124,12 @@ impl Reason {
                 "the answer would read too many rows; ask for a shorter range or a wider bucket"
             }
             Self::TooManyQueries => "the caller has as many queries open as one may",
-            Self::TooManySubscriptions => "there are as many subscriptions as there may be",
-            Self::TooManyCalls => "the gateway passes on as many grpc-web calls as it may",
+            Self::TooManySubscriptions => {
+                "there are as many subscriptions as there may be, or as many of the caller"
+            }
+            Self::TooManyCalls => {
+                "the gateway passes on as many grpc-web calls as it may, or as many of the caller"
+            }
             Self::DatabaseNotReady => "the database is being prepared",
             Self::DatabaseUnreachable => "the database cannot be reached",
             Self::DatabaseBusy => "another change is in the way in the database",

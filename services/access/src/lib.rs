@@ -8,6 +8,7 @@
 //! `file` and `command` are the only places that write.
 
 mod access;
+mod caller_id;
 mod command;
 mod expiry;
 mod file;
@@ -19,6 +20,7 @@ mod token;
 mod tokens;
 
 pub use access::{Access, Pass};
+pub use caller_id::CallerId;
 pub use command::{CommandError, NewToken, TokenCommand, run_command};
 pub use expiry::Expiry;
 pub use file::FileError;

@@ -32,7 +32,7 @@ mod state;
 mod subscription;
 
 pub(crate) use cluster::Cluster;
-pub(crate) use subscription::Subscription;
+pub(crate) use subscription::{MAX_SUBSCRIPTIONS, Subscription};
 
 use pending::Topics;
 use state::{Running, Source, State};

@@ -3,7 +3,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use modash_access::Scope;
+use modash_access::{CallerId, Scope};
 use modash_proto::v1::{
     CompletenessRequest, CompletenessResponse, Dimension, ModelBreakdownRequest,
     ModelBreakdownResponse, Outcome, RecentRequestsRequest, RecentRequestsResponse,
@@ -11,6 +11,7 @@ use modash_proto::v1::{
     UsageSummaryRequest, UsageSummaryResponse, UsageTimeseriesRequest, UsageTimeseriesResponse,
     analytics_service_server::AnalyticsService,
 };
+use modash_runtime::Shares;
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
 use tracing::Instrument as _;
@@ -19,7 +20,7 @@ use crate::{
     deadline,
     error::{Failure, LimitedLog},
     gate,
-    live::Live,
+    live::{Live, MAX_SUBSCRIPTIONS},
     metrics::QueryMetrics,
     store::{self, Grouping, Store},
     trace,
@@ -48,6 +49,8 @@ pub(crate) struct Queries {
     live: Arc<Live>,
     metrics: QueryMetrics,
     callers: Callers,
+    /// Places of subscriptions.
+    subscriptions: Shares<CallerId>,
     timeout: Duration,
     log: LimitedLog,
 }
@@ -60,7 +63,8 @@ impl Queries {
         callers: Callers,
         timeout: Duration,
     ) -> Self {
-        Self { store, live, metrics, callers, timeout, log: LimitedLog::default() }
+        let (subscriptions, log) = (Shares::new(MAX_SUBSCRIPTIONS), LimitedLog::default());
+        Self { store, live, metrics, callers, subscriptions, timeout, log }
     }
 
     /// Runs the work of a call, with what the caller sees, within its deadline; counts

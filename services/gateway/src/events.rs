@@ -30,7 +30,7 @@ use modash_proto::v1::{LiveRequest, RequestStateUpdated, UsageUpdated};
 use prost_reflect::MessageDescriptor;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -55,8 +55,6 @@ const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Streams at the same time.
-const MOST_STREAMS: usize = 256;
 /// Events that a stream holds for a client that does not read.
 const BUFFERED_EVENTS: usize = 64;
 /// A snapshot of a large installation is larger than gRPC's usual 4 MiB.
@@ -77,7 +75,6 @@ struct Shared {
     log: Mutex<Log>,
     newest: watch::Sender<u64>,
     subscribed: AtomicBool,
-    places: Arc<Semaphore>,
     /// Bytes that wait for the clients of all streams.
     waiting_bytes: Arc<AtomicUsize>,
     descriptor: MessageDescriptor,
@@ -101,7 +98,6 @@ impl Hub {
                 log: Mutex::default(),
                 newest: watch::Sender::new(0),
                 subscribed: AtomicBool::new(false),
-                places: Arc::new(Semaphore::new(MOST_STREAMS)),
                 waiting_bytes: Arc::default(),
                 descriptor,
                 page,
@@ -115,7 +111,6 @@ impl Hub {
         let shared = &*self.shared;
         let new = Self::new(shared.descriptor.clone(), shared.page.clone(), shared.metrics.clone());
         let mut new = Arc::into_inner(new.shared).unwrap_or_else(|| unreachable!("it is new"));
-        new.places = shared.places.clone();
         new.waiting_bytes = shared.waiting_bytes.clone();
         Self { shared: Arc::new(new) }
     }
@@ -271,12 +266,12 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
             Status::invalid_argument(format!("this is {EVENT_STREAM}; Accept excludes it"));
         return error::response_with(StatusCode::NOT_ACCEPTABLE, &status);
     }
-    let (hubs, pass) = (&app.hubs, request.extensions().get::<Pass>().cloned());
-    let Ok(place) = hubs.place() else {
-        let text = format!("{MOST_STREAMS} streams are open already; try again later");
-        return error::response(&Status::unavailable(text));
+    let pass = request.extensions().get::<Pass>().cloned();
+    let place = match app.places.events(request.extensions().get()) {
+        Ok(place) => place,
+        Err(status) => return error::response(&status),
     };
-    let seat = hubs.seat(pass.as_ref(), request.headers().get(AUTHORIZATION)).await;
+    let seat = app.hubs.seat(pass.as_ref(), request.headers().get(AUTHORIZATION)).await;
     let hub = seat.hub().clone();
     let opening = hub.open(last_event_id(&request).as_deref());
     let (out, frames) = Outbox::new(BUFFERED_EVENTS, &hub.shared.waiting_bytes);

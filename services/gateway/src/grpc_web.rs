@@ -18,8 +18,9 @@ use http::{
     request::Parts,
 };
 use http_body::{Frame, SizeHint};
+use modash_access::CallerId;
 use modash_proto::Reason;
-use tokio::sync::OwnedSemaphorePermit;
+use modash_runtime::Place;
 use tonic::Status;
 use tower::{Service as _, ServiceExt as _};
 use tracing::Instrument as _;
@@ -77,10 +78,7 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
     if head.method != Method::POST {
         return Err(Status::unimplemented("calls are posted"));
     }
-    let place = app.passed_on.clone().try_acquire_owned().map_err(|_| {
-        let text = "too many calls at the same time; close a page, or try again later";
-        Reason::TooManyCalls.status(text)
-    })?;
+    let place = app.places.call(head.extensions.get())?;
     let until = end(app, head.extensions.get::<Lease>().copied());
     let viewer = session::viewer(&app.access, &head.headers);
     let mut request = Request::new(tonic::body::Body::new(body));
@@ -147,7 +145,7 @@ fn without_connection(mut headers: HeaderMap) -> HeaderMap {
 struct Passed {
     body: tonic::body::Body,
     until: End,
-    _place: OwnedSemaphorePermit,
+    _place: Place<CallerId>,
     /// Ends with the answer.
     _question: Question,
 }

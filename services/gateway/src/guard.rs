@@ -18,7 +18,7 @@ use http::{
         AUTHORIZATION, CONTENT_TYPE, ORIGIN, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
 };
-use modash_access::{Refusal, Role};
+use modash_access::{CallerId, Refusal, Role};
 use modash_proto::ERROR_DOMAIN;
 use modash_runtime::{Caller, ClientAddress, caller, may_be_rebound};
 use tonic::{Code, Status};
@@ -122,6 +122,9 @@ fn sign_in(app: &App, request: &mut Request, caller: Caller) {
         if let Some(lease) = signed_in.lease {
             request.extensions_mut().insert(lease);
         }
+        if let Some(user) = signed_in.user {
+            request.extensions_mut().insert(CallerId::User(user));
+        }
     }
 }
 
@@ -141,7 +144,12 @@ fn is_form(headers: &HeaderMap) -> bool {
 fn admit(app: &App, request: &mut Request) -> Result<(), Refusal> {
     let header = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let pass = app.access.admit(header, Role::Read)?;
-    request.extensions_mut().insert(pass);
+    let extensions = request.extensions_mut();
+    if extensions.get::<CallerId>().is_none() {
+        let address = extensions.get::<ClientAddress>().map(|address| address.0);
+        extensions.insert(CallerId::new(Some(&pass), address));
+    }
+    extensions.insert(pass);
     Ok(())
 }
 

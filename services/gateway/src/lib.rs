@@ -20,6 +20,7 @@ mod metrics;
 mod names;
 mod page;
 mod payload;
+mod places;
 mod router;
 mod rpc;
 mod session;
@@ -35,7 +36,7 @@ use modash_runtime::{
     Admin, BoundedListener, ConnectionCount, Description, ListenerTls, ServiceContext, bind,
     warn_if_exposed,
 };
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet};
 
 pub use config::{AnalyticsUrl, GatewayConfig, GatewaySettings};
 pub use contract::ContractError;
@@ -44,10 +45,6 @@ pub use modash_runtime::{ClientTlsFiles, Hosts, ListenerTlsFiles, Origins};
 pub use page::{BrowserUrl, DashboardTransport};
 pub use session::TrustedUsers;
 pub use trace_url::TraceUrl;
-
-/// grpc-web calls at the same time; fewer than the streams that one HTTP/2
-/// connection may usually have.
-const MOST_PASSED_ON: usize = 100;
 
 /// A gateway that listens and does not answer yet.
 #[derive(Debug)]
@@ -120,6 +117,8 @@ impl Gateway {
         parts.spawn(admin.run(self.admin_listener));
         if app.access.is_open() {
             parts.spawn(app.hubs.follow_shared());
+        } else {
+            parts.spawn(app.hubs.close_unread());
         }
 
         drop(ready);
@@ -172,7 +171,7 @@ fn app(
         page: Arc::new(page),
         origins: Arc::new(config.cors_origins.clone()),
         hosts: Arc::new(config.allowed_hosts.clone()),
-        passed_on: Arc::new(Semaphore::new(MOST_PASSED_ON)),
+        places: places::Places::new(gateway_metrics.clone()),
         metrics: gateway_metrics,
         shutdown: shutdown.clone(),
     })

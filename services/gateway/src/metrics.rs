@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use http::StatusCode;
-use modash_runtime::{ConnectionCount, Description, Metrics, Row, metric_table};
+use modash_runtime::{ConnectionCount, Description, Metrics, NoPlace, Row, metric_table};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -24,6 +24,9 @@ metric_table! {
         pub(crate) slow_readers: Counter = Counter::default(),
             counter "modash_gateway_slow_readers" []
             "Streams of /events ended because the reader was too slow";
+        no_places: Family<NoPlaces, Counter> = Family::default(),
+            counter "modash_gateway_places_refused" ["surface", "bound"]
+            "Streams of /events and calls of grpc-web refused because all places were taken, or those of the caller";
         pub(crate) events: Counter = Counter::default(),
             counter "modash_gateway_events" []
             "Events made for /events";
@@ -62,7 +65,22 @@ struct Answer {
     status: u16,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoPlaces {
+    surface: &'static str,
+    bound: &'static str,
+}
+
 impl GatewayMetrics {
+    /// Notes that there was no place for a caller.
+    pub(crate) fn no_place(&self, surface: &'static str, none: NoPlace) {
+        let bound = match none {
+            NoPlace::All => "all",
+            NoPlace::Share => "caller",
+        };
+        self.no_places.get_or_create(&NoPlaces { surface, bound }).inc();
+    }
+
     /// Notes an answer.
     pub(crate) fn answered(&self, surface: &'static str, status: StatusCode) {
         self.answers.get_or_create(&Answer { surface, status: status.as_u16() }).inc();

@@ -58,6 +58,8 @@ pub(crate) struct SignedIn {
     pub(crate) authorization: HeaderValue,
     /// Its session; `None`: a trusted proxy names the user.
     pub(crate) lease: Option<Lease>,
+    /// The user whom a trusted proxy names.
+    pub(crate) user: Option<String>,
 }
 
 /// A proxy with single sign-on in front of the gateway.
@@ -106,22 +108,22 @@ impl Sessions {
         address: Option<IpAddr>,
         is_own_page: bool,
     ) -> Option<SignedIn> {
-        let (value, lease) = match self.vouched(headers, address) {
-            Some(source) => {
-                let value = source.authorization().inspect_err(|error| {
+        let (value, lease, user) = match self.vouched(headers, address) {
+            Some((trusted, user)) => {
+                let value = trusted.token.authorization().inspect_err(|error| {
                     tracing::warn!(error, "users of the trusted proxy have no token");
                 });
-                (value.ok()?, None)
+                (value.ok()?, None, Some(String::from_utf8_lossy(user.as_bytes()).into_owned()))
             }
             None if is_own_page => {
                 let session = self.session(headers)?;
-                (format!("Bearer {}", session.token.expose()), Some(session.lease))
+                (format!("Bearer {}", session.token.expose()), Some(session.lease), None)
             }
             None => return None,
         };
         let mut authorization = HeaderValue::try_from(value).ok()?;
         authorization.set_sensitive(true);
-        Some(SignedIn { authorization, lease })
+        Some(SignedIn { authorization, lease, user })
     }
 
     /// The session of a cookie, if it has not ended.
@@ -142,12 +144,17 @@ impl Sessions {
         }
     }
 
-    fn vouched(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Option<&TokenSource> {
+    /// The trusted proxy of a request, and the user whom it names.
+    fn vouched<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Option<(&TrustedUsers, &'a HeaderValue)> {
         // What came over the proxy's port came from anybody, whatever its address is here.
         let trusted = self.trusted.as_ref().filter(|_| !headers.contains_key(HANDED_ON))?;
         let address = address?.to_canonical();
-        let named = headers.get(&trusted.header).is_some_and(|user| !user.is_empty());
-        (named && trusted.addresses.contains(&address)).then_some(&trusted.token)
+        let user = headers.get(&trusted.header).filter(|user| !user.is_empty())?;
+        trusted.addresses.contains(&address).then_some((trusted, user))
     }
 }
 

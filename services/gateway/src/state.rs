@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use modash_access::Access;
-use modash_runtime::Shutdown;
-use tokio::sync::Semaphore;
-
-use modash_runtime::{Hosts, Origins};
+use modash_runtime::{Hosts, Origins, Shutdown};
 
 use crate::{
     analytics::Analytics, assets::Assets, contract::Contract, events::Hubs,
-    metrics::GatewayMetrics, page::Page, session::Sessions,
+    metrics::GatewayMetrics, page::Page, places::Places, session::Sessions,
 };
 
 /// Everything behind the URL table.
@@ -36,8 +33,8 @@ pub(crate) struct App {
     pub(crate) origins: Arc<Origins>,
     /// Names of the gateway.
     pub(crate) hosts: Arc<Hosts>,
-    /// Places for calls that are passed on.
-    pub(crate) passed_on: Arc<Semaphore>,
+    /// Places for streams and calls.
+    pub(crate) places: Places,
     /// What is counted.
     pub(crate) metrics: GatewayMetrics,
     /// Ends the streams.

@@ -17,6 +17,7 @@ mod process;
 mod readiness;
 mod server;
 mod settings;
+mod shares;
 mod shutdown;
 mod tls;
 mod unread;
@@ -33,6 +34,7 @@ pub use process::{ProcessConfig, ProcessSettings, ServiceContext, run};
 pub use readiness::{Hold, Readiness};
 pub use server::{BoundedListener, ConnectionCount, ListenerLimits};
 pub use settings::{Checked, Count, Mistakes, Seconds, Switch, USAGE_EXIT_CODE, parse, redact};
+pub use shares::{NoPlace, Place, Shares};
 pub use shutdown::Shutdown;
 pub use tls::{
     AcceptError, ClientTls, ClientTlsFiles, GrpcTls, ListenerTls, ListenerTlsFiles, TlsDialer,

@@ -47,7 +47,7 @@ const INTERVAL_OF_EACH: Duration = Duration::from_millis(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Subscriptions at the same time.
-const MAX_SUBSCRIPTIONS: usize = 1_024;
+pub(crate) const MAX_SUBSCRIPTIONS: usize = 1_024;
 
 /// Largest snapshot: gRPC clients refuse messages of more than 4 MiB.
 const MAX_SNAPSHOT_BYTES: usize = 3 * 1024 * 1024;
@@ -104,11 +104,6 @@ impl Live {
         // lost.
         let (audience, wake, first) = {
             let mut state = self.state();
-            if state.audiences.readers() >= MAX_SUBSCRIPTIONS {
-                return Err(
-                    Reason::TooManySubscriptions.status("too many subscriptions; try again later")
-                );
-            }
             let (audience, wake) =
                 state.audiences.join(filter, topics, reader, Arc::clone(&mailbox));
             (audience, wake, connected(&state, audience))

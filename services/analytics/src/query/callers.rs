@@ -2,15 +2,11 @@
 //! order of their arrival until their deadlines, and beyond a bound they are refused.
 //! So no caller takes all connections to the database from the others.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
-use modash_access::Pass;
+use modash_access::{CallerId, Pass};
 use modash_proto::Reason;
-use modash_runtime::ClientAddress;
+use modash_runtime::{ClientAddress, Place, Shares};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Extensions, Status};
 
@@ -20,58 +16,25 @@ const MOST_OPEN_OF_TOKEN: usize = 64;
 /// Most of one address, which may be that of a gateway with all its pages.
 const MOST_OPEN_OF_ADDRESS: usize = 1_000;
 
-/// Who calls: by the name of the token, or where there are no tokens by address.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Caller {
-    Token(String),
-    Address(IpAddr),
-}
-
-impl Caller {
-    fn of(extensions: &Extensions) -> Self {
-        match extensions.get::<Pass>().and_then(Pass::name) {
-            Some(name) => Self::Token(name.to_owned()),
-            None => Self::Address(
-                extensions
-                    .get::<ClientAddress>()
-                    .map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.0.to_canonical()),
-            ),
-        }
-    }
-
-    fn most_open(&self) -> usize {
-        match self {
-            Self::Token(_) => MOST_OPEN_OF_TOKEN,
-            Self::Address(_) => MOST_OPEN_OF_ADDRESS,
-        }
-    }
-}
-
-/// The callers that have queries open.
+/// The callers that have queries open. There is no bound for all of them together: they
+/// wait for connections to the database.
 #[derive(Debug)]
 pub(crate) struct Callers {
     running: usize,
-    open: Arc<Mutex<HashMap<Caller, Queue>>>,
-}
-
-#[derive(Debug)]
-struct Queue {
-    places: Arc<Semaphore>,
-    open: usize,
+    open: Shares<CallerId, Option<Arc<Semaphore>>>,
 }
 
 /// A query that is open. It may begin when [`OpenQuery::begins`] has answered.
 #[derive(Debug)]
 pub(crate) struct OpenQuery {
-    caller: Caller,
     places: Arc<Semaphore>,
-    callers: Arc<Mutex<HashMap<Caller, Queue>>>,
+    _open: Place<CallerId, Option<Arc<Semaphore>>>,
 }
 
 impl Callers {
     /// Lets `running` queries of a caller run at once.
     pub(crate) fn new(running: usize) -> Self {
-        Self { running, open: Arc::default() }
+        Self { running, open: Shares::new(usize::MAX) }
     }
 
     /// Notes a query of the caller of a request.
@@ -80,21 +43,21 @@ impl Callers {
     /// `RESOURCE_EXHAUSTED` if there are too many.
     #[allow(clippy::result_large_err, reason = "the status is the answer of the call")]
     pub(crate) fn open(&self, extensions: &Extensions) -> Result<OpenQuery, Status> {
-        let caller = Caller::of(extensions);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = open
-            .entry(caller.clone())
-            .or_insert_with(|| Queue { places: Arc::new(Semaphore::new(self.running)), open: 0 });
-        let most = caller.most_open();
-        if queue.open >= most {
-            return Err(Reason::TooManyQueries.status(format!(
+        let address = extensions.get::<ClientAddress>().map(|address| address.0);
+        let caller = CallerId::new(extensions.get::<Pass>(), address);
+        let most = match caller {
+            CallerId::Token(_) | CallerId::User(_) => MOST_OPEN_OF_TOKEN,
+            CallerId::Address(_) => MOST_OPEN_OF_ADDRESS,
+        };
+        let open = self.open.take(caller, most).map_err(|_| {
+            Reason::TooManyQueries.status(format!(
                 "{most} queries of this caller are open, which is the most: wait for their \
                  answers"
-            )));
-        }
-        queue.open += 1;
-        let places = Arc::clone(&queue.places);
-        Ok(OpenQuery { caller, places, callers: Arc::clone(&self.open) })
+            ))
+        })?;
+        let running = || Arc::new(Semaphore::new(self.running));
+        let places = open.with(|places| Arc::clone(places.get_or_insert_with(running)));
+        Ok(OpenQuery { places, _open: open })
     }
 }
 
@@ -106,20 +69,10 @@ impl OpenQuery {
     }
 }
 
-impl Drop for OpenQuery {
-    fn drop(&mut self) {
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = callers.get_mut(&self.caller) {
-            queue.open -= 1;
-            if queue.open == 0 {
-                callers.remove(&self.caller);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use tonic_types::StatusExt as _;
 
@@ -153,6 +106,6 @@ mod tests {
         open.pop();
         open.push(callers.open(&from(1)).unwrap());
         drop(open);
-        assert!(callers.open.lock().unwrap().is_empty(), "nothing is kept of callers that left");
+        assert!(callers.open.is_empty(), "nothing is kept of callers that left");
     }
 }

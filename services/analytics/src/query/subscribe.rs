@@ -12,9 +12,12 @@ use std::{
 
 use bytes::{BufMut as _, Bytes};
 use futures_util::Stream;
-use modash_proto::v1::{
-    SubscribeRequest, SubscribeResponse, analytics_service_server::AnalyticsServiceServer,
+use modash_access::{CallerId, Pass};
+use modash_proto::{
+    Reason,
+    v1::{SubscribeRequest, SubscribeResponse, analytics_service_server::AnalyticsServiceServer},
 };
+use modash_runtime::{ClientAddress, Place};
 use prost::Message as _;
 use tonic::{
     Code, Request, Response, Status,
@@ -26,11 +29,19 @@ use tonic::{
 use tracing::Span;
 
 use super::Queries;
-use crate::{deadline, gate, live::Subscription, trace};
+use crate::{
+    deadline, gate,
+    live::{MAX_SUBSCRIPTIONS, Subscription},
+    trace,
+};
 
 /// Path of the method.
 const PATH: &str = "/modash.v1.AnalyticsService/Subscribe";
 const SUBSCRIBE: &str = "Subscribe";
+
+/// Most subscriptions of the bearer of one token. An address may have all: it may be that
+/// of a gateway with all its pages.
+const MOST_OF_TOKEN: usize = MAX_SUBSCRIPTIONS / 2;
 
 /// The service with its methods, of which `Subscribe` has messages that are
 /// encoded already.
@@ -79,11 +90,38 @@ impl Queries {
     pub(super) fn open_subscription(
         &self,
         request: Request<SubscribeRequest>,
-    ) -> Result<Subscription, Status> {
+    ) -> Result<Opened, Status> {
         let deadline = deadline::from_metadata(request.metadata());
         let open = self.metrics.subscribers.clone();
         let scope = gate::scope(request.extensions())?;
-        self.live.subscribe(request.into_inner(), &scope, deadline, open)
+        let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
+        let caller = CallerId::new(request.extensions().get::<Pass>(), address);
+        let share = match caller {
+            CallerId::Token(_) | CallerId::User(_) => MOST_OF_TOKEN,
+            CallerId::Address(_) => MAX_SUBSCRIPTIONS,
+        };
+        let place = self.subscriptions.take(caller, share).map_err(|_| {
+            Reason::TooManySubscriptions.status(format!(
+                "this caller has {share} subscriptions, or all have {MAX_SUBSCRIPTIONS}, which is \
+                 the most: close one, or try again later"
+            ))
+        })?;
+        let subscription = self.live.subscribe(request.into_inner(), &scope, deadline, open)?;
+        Ok(Opened { subscription, _place: place })
+    }
+}
+
+/// A subscription that has its place.
+pub(crate) struct Opened {
+    subscription: Subscription,
+    _place: Place<CallerId>,
+}
+
+impl Stream for Opened {
+    type Item = Result<Bytes, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.subscription).poll_next(context)
     }
 }
 
@@ -110,7 +148,7 @@ impl ServerStreamingService<SubscribeRequest> for Subscribe {
 
 /// A subscription whose span and duration last as long as it is open.
 struct Traced {
-    subscription: Subscription,
+    subscription: Opened,
     begun: Instant,
     _span: Span,
 }
@@ -175,10 +213,10 @@ impl Decoder for SubscribeCodec {
 }
 
 /// The same messages, decoded again, for the generated trait.
-pub(crate) struct Decoded(Subscription);
+pub(crate) struct Decoded(Opened);
 
-impl From<Subscription> for Decoded {
-    fn from(subscription: Subscription) -> Self {
+impl From<Opened> for Decoded {
+    fn from(subscription: Opened) -> Self {
         Self(subscription)
     }
 }

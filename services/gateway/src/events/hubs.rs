@@ -6,15 +6,15 @@
 use std::{
     collections::{HashMap, VecDeque},
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use http::HeaderValue;
 use modash_access::{Access, Pass, Role, Scope};
 use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, TryAcquireError},
+    sync::Notify,
+    time::{Instant, sleep_until},
 };
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Channel;
@@ -34,7 +34,15 @@ pub(crate) struct Hubs {
     shared: Hub,
     channel: Channel,
     access: Access,
-    by_scope: Arc<Mutex<HashMap<Scope, Weak<Followed>>>>,
+    by_scope: Arc<ByScope>,
+}
+
+/// The subscriptions of readers with tokens.
+#[derive(Debug, Default)]
+struct ByScope {
+    all: Mutex<HashMap<Scope, Followed>>,
+    /// The last reader of one has left.
+    left: Notify,
 }
 
 /// The tokens of the readers of one subscription, each as an `authorization` header:
@@ -94,21 +102,31 @@ impl Credentials {
     }
 }
 
-/// A reader's place at a hub.
+/// A reader's seat at a hub.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    followed: Arc<Followed>,
+    hub: Hub,
     /// `None`: no token was needed.
-    credential: Option<HeaderValue>,
+    _reader: Option<Reader>,
 }
 
-/// A hub while somebody reads from it.
+/// A reader with a token.
+#[derive(Debug)]
+struct Reader {
+    by_scope: Arc<ByScope>,
+    scope: Scope,
+    credential: HeaderValue,
+}
+
+/// A hub that follows analytics while somebody reads from it, and for a while after.
 #[derive(Debug)]
 struct Followed {
     hub: Hub,
     credentials: Credentials,
-    /// `None`: the shared one, which is followed for ever.
-    following: Option<AbortOnDropHandle<()>>,
+    readers: usize,
+    /// When the last one left.
+    left_at: Option<Instant>,
+    _following: AbortOnDropHandle<()>,
 }
 
 impl Hubs {
@@ -122,9 +140,18 @@ impl Hubs {
         source::run(self.shared.clone(), self.channel.clone(), Credentials::default())
     }
 
-    /// A place for one more stream.
-    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        self.shared.shared.places.clone().try_acquire_owned()
+    /// Closes subscriptions that have had no reader for a while, for ever.
+    pub(crate) fn close_unread(&self) -> impl Future<Output = ()> + Send + use<> {
+        let by_scope = Arc::clone(&self.by_scope);
+        async move {
+            loop {
+                let next = by_scope.close_unread(Instant::now());
+                tokio::select! {
+                    () = by_scope.left.notified() => {}
+                    () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+                }
+            }
+        }
     }
 
     /// What feeds the stream of a caller with this pass and `authorization` header.
@@ -136,64 +163,117 @@ impl Hubs {
         // Without tokens of its own the gateway does not know what a header allows.
         let pass = pass.filter(|pass| pass.name().is_some());
         let (Some(pass), Some(credential)) = (pass, authorization) else {
-            let (hub, credentials) = (self.shared.clone(), Credentials::default());
-            let followed = Arc::new(Followed { hub, credentials, following: None });
-            return Seat { followed, credential: None };
+            return Seat { hub: self.shared.clone(), _reader: None };
         };
         let scope = pass.scope().cloned().unwrap_or_default();
         let mut credential = credential.clone();
         credential.set_sensitive(true);
         // Made before the wait: a reader who leaves meanwhile takes its credential along.
-        let followed = self.of(scope, &credential);
-        let seat = Seat { followed, credential: Some(credential) };
-        let _ = tokio::time::timeout(FIRST_WAIT, seat.hub().subscribed()).await;
+        let seat = self.seat_of(scope, credential);
+        let _ = tokio::time::timeout(FIRST_WAIT, seat.hub.subscribed()).await;
         seat
     }
 
-    fn of(&self, scope: Scope, credential: &HeaderValue) -> Arc<Followed> {
-        let mut by_scope = self.by_scope.lock().unwrap_or_else(PoisonError::into_inner);
-        by_scope.retain(|_, followed| followed.strong_count() > 0);
-        if let Some(followed) = by_scope.get(&scope).and_then(Weak::upgrade) {
-            followed.credentials.add(credential.clone());
-            return followed;
-        }
+    fn seat_of(&self, scope: Scope, credential: HeaderValue) -> Seat {
+        let mut all = self.by_scope.all();
+        let followed = all.entry(scope.clone()).or_insert_with(|| self.follow(scope.clone()));
+        followed.credentials.add(credential.clone());
+        followed.readers += 1;
+        followed.left_at = None;
+        let by_scope = Arc::clone(&self.by_scope);
+        let _reader = Some(Reader { by_scope, scope, credential });
+        Seat { hub: followed.hub.clone(), _reader }
+    }
+
+    fn follow(&self, scope: Scope) -> Followed {
         let hub = self.shared.another();
-        let credentials = Credentials::of_scope(self.access.clone(), scope.clone());
-        credentials.add(credential.clone());
+        let credentials = Credentials::of_scope(self.access.clone(), scope);
         let following = source::run(hub.clone(), self.channel.clone(), credentials.clone());
-        let following = Some(AbortOnDropHandle::new(tokio::spawn(following)));
-        let followed = Arc::new(Followed { hub, credentials, following });
-        by_scope.insert(scope, Arc::downgrade(&followed));
-        followed
+        let _following = AbortOnDropHandle::new(tokio::spawn(following));
+        Followed { hub, credentials, readers: 0, left_at: None, _following }
+    }
+}
+
+impl ByScope {
+    fn all(&self) -> MutexGuard<'_, HashMap<Scope, Followed>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes those without a reader for so long; gives when the next one is due.
+    fn close_unread(&self, now: Instant) -> Option<Instant> {
+        let due = |followed: &Followed| followed.left_at.map(|left| left + LINGER);
+        let mut all = self.all();
+        all.retain(|_, followed| due(followed).is_none_or(|due| due > now));
+        all.values().filter_map(due).min()
     }
 }
 
 impl Seat {
     /// The hub.
     pub(crate) fn hub(&self) -> &Hub {
-        &self.followed.hub
+        &self.hub
     }
 }
 
-impl Drop for Seat {
+impl Drop for Reader {
     fn drop(&mut self) {
-        if let Some(credential) = &self.credential {
-            self.followed.credentials.remove(credential);
-            let followed = self.followed.clone();
-            if let Ok(runtime) = Handle::try_current() {
-                runtime.spawn(async move {
-                    tokio::time::sleep(LINGER).await;
-                    drop(followed);
-                });
-            }
+        let mut all = self.by_scope.all();
+        let Some(followed) = all.get_mut(&self.scope) else { return };
+        followed.credentials.remove(&self.credential);
+        followed.readers -= 1;
+        if followed.readers == 0 {
+            followed.left_at = Some(Instant::now());
+            self.by_scope.left.notify_one();
         }
     }
 }
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        if self.following.is_some() {
-            self.hub.lost();
-        }
+        self.hub.lost();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use modash_runtime::Metrics;
+
+    use super::*;
+    use crate::{contract::Contract, events::PageSettings, metrics::GatewayMetrics};
+
+    fn hubs() -> Hubs {
+        let settings = PageSettings { proxy_port: 4005, trace_url: None };
+        let metrics = GatewayMetrics::register(&Metrics::default());
+        let hub = Hub::new(Contract::new().unwrap().live_request(), settings, metrics);
+        let channel = Channel::from_static("http://127.0.0.1:1").connect_lazy();
+        Hubs::new(hub, channel, Access::open())
+    }
+
+    fn scope(model: &str) -> Scope {
+        Scope::parse([format!("model:{model}")]).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subscription_is_kept_a_while_after_its_last_reader_and_then_closed() {
+        let hubs = hubs();
+        let closing = tokio::spawn(hubs.close_unread());
+        let credential = HeaderValue::from_static("Bearer x");
+        let seat = |model: &str| hubs.seat_of(scope(model), credential.clone());
+        let open = || hubs.by_scope.all().len();
+        let (first, second, other) = (seat("a"), seat("a"), seat("b"));
+        assert_eq!(open(), 2);
+        drop((first, other));
+        tokio::time::sleep(LINGER / 2).await;
+        assert_eq!(open(), 2, "a page that connects again finds what it missed");
+        drop(second);
+        tokio::time::sleep(LINGER * 2 / 3).await;
+        assert_eq!(open(), 1, "b had no reader for long enough");
+        let again = seat("a");
+        tokio::time::sleep(2 * LINGER).await;
+        assert_eq!(open(), 1, "a reader came in time");
+        drop(again);
+        tokio::time::sleep(LINGER + Duration::from_millis(10)).await;
+        assert_eq!(open(), 0);
+        closing.abort();
     }
 }

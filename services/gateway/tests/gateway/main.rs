@@ -24,4 +24,6 @@ mod rpc;
 #[cfg(test)]
 mod session;
 #[cfg(test)]
+mod shares;
+#[cfg(test)]
 mod support;
