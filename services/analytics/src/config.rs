@@ -37,7 +37,7 @@ pub struct AnalyticsSettings {
     analytics_allowed_hosts: Checked<Hosts>,
 
     /// Most connections of clients at once; the one idle longest makes room for one
-    /// beyond it [default: 512, or an eighth of the file descriptors if that is fewer]
+    /// beyond it [default: 2,048, or an eighth of the file descriptors if that is fewer]
     #[arg(long, env = "MODASH_ANALYTICS_CONNECTIONS")]
     analytics_connections: Option<Checked<Count>>,
 

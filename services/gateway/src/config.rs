@@ -36,7 +36,7 @@ pub struct GatewaySettings {
     gateway_admin_listen: Checked<SocketAddr>,
 
     /// Most connections of clients at once; the one idle longest makes room for one
-    /// beyond it [default: 512, or an eighth of the file descriptors if that is fewer]
+    /// beyond it [default: 2,048, or an eighth of the file descriptors if that is fewer]
     #[arg(long, env = "MODASH_GATEWAY_CONNECTIONS")]
     gateway_connections: Option<Checked<Count>>,
 

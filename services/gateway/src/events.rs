@@ -1,14 +1,17 @@
-//! `GET /events`: live changes as server-sent events. One subscription at analytics
-//! feeds all streams of callers who see the same; each stream folds for itself.
+//! Live changes: `GET /events` as server-sent events, and `Subscribe` in gRPC-Web. One
+//! subscription at analytics feeds all streams of callers who see the same; each stream
+//! folds for itself.
 
 mod fold;
 mod frame;
 mod hubs;
 mod live;
 mod log;
+mod message;
 mod outbox;
 mod source;
 mod stream;
+mod subscribe;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -26,7 +29,7 @@ use http::{
     header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
 };
 use modash_access::{Access, Pass};
-use modash_proto::v1::{LiveRequest, RequestStateUpdated, UsageUpdated};
+use modash_proto::v1::{Connected, LiveRequest, RequestStateUpdated, UsageUpdated};
 use prost_reflect::MessageDescriptor;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -47,9 +50,10 @@ use frame::Frame;
 use live::Live;
 use log::{Change, Event, Log, milliseconds_since_1970};
 use outbox::Outbox;
-use stream::{End, Stream};
+use stream::{End, Form, Stream, Topics};
 
 pub(crate) use hubs::Hubs;
+pub(crate) use subscribe::serve as subscribe;
 
 const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -115,10 +119,15 @@ impl Hub {
         Self { shared: Arc::new(new) }
     }
 
+    /// Whether changes arrive from analytics.
+    fn is_subscribed(&self) -> bool {
+        self.shared.subscribed.load(Ordering::Relaxed)
+    }
+
     /// Waits until analytics has told what is in flight.
     async fn subscribed(&self) {
         let mut newest = self.shared.newest.subscribe();
-        let subscribed = |_: &u64| self.shared.subscribed.load(Ordering::Relaxed);
+        let subscribed = |_: &u64| self.is_subscribed();
         let _ = newest.wait_for(subscribed).await;
     }
 
@@ -147,7 +156,8 @@ impl Hub {
 
     /// Analytics told what is in flight. `truncated`: more than that is. `all_new`:
     /// totals may have changed unnoticed before.
-    fn connected(&self, requests: &[LiveRequest], truncated: bool, all_new: bool) {
+    fn connected(&self, connected: Connected, all_new: bool) {
+        let Connected { version, requests, truncated, .. } = connected;
         let was_lost = !self.shared.subscribed.swap(true, Ordering::Relaxed);
         if was_lost {
             tracing::info!("live events arrive from analytics");
@@ -156,7 +166,8 @@ impl Hub {
         if all_new {
             self.push(Change::Usage { requests: None, oldest_started_at: None });
         }
-        let requests = self.live(requests);
+        self.with(|log| log.version = version);
+        let requests = self.live(&requests);
         let live = was_lost.then_some(true);
         self.push(Change::Requests { requests, truncated, snapshot: !truncated, live });
     }
@@ -238,11 +249,23 @@ impl Hub {
             now: milliseconds_since_1970(),
             page: &self.shared.page,
             viewer,
-            live: self.shared.subscribed.load(Ordering::Relaxed),
+            live: self.is_subscribed(),
             requests: opening.in_flight.iter().map(|live| &*live.json).collect(),
             truncated: opening.truncated,
         };
         Frame::event("connected", self.instance(), opening.seq, &data)
+    }
+}
+
+impl Hub {
+    /// `connected` of `Subscribe`, and the number of the newest change in it.
+    fn connected_message(&self, topics: Topics) -> (u64, Frame) {
+        self.with(|log| {
+            let most = if topics.request_state { usize::MAX } else { 0 };
+            let (in_flight, truncated) = log.in_flight(most);
+            let truncated = truncated && topics.request_state;
+            (log.newest(), message::connected(&log.version, &in_flight, truncated))
+        })
     }
 }
 
@@ -282,7 +305,7 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
         let _ = out.send(frame);
     }
     let Opening { seq, fold, newest, .. } = opening;
-    let stream = Stream { hub, seq, fold, newest, out };
+    let mut stream = Stream { hub, seq, fold, newest, out, form: Form::Events, missed: 0 };
     let counted = Counted::new(&app.metrics.event_streams);
     let session_ended = app.sessions.ended(request.extensions().get::<Lease>().copied());
     tokio::spawn(async move {

@@ -1,5 +1,6 @@
-//! grpc-web, passed on to analytics as it is: nothing is decoded, bytes go on
-//! as they come, and a browser that leaves ends the call behind.
+//! grpc-web, passed on to analytics as it is: nothing is decoded, bytes go on as they
+//! come, and a browser that leaves ends the call behind. Only `Subscribe` without a filter
+//! is answered here, from the hub that feeds `/events`.
 
 use std::{
     future::Future,
@@ -26,6 +27,7 @@ use tower::{Service as _, ServiceExt as _};
 use tracing::Instrument as _;
 
 use crate::{
+    events,
     session::{self, Lease},
     state::App,
     trace::Question,
@@ -53,11 +55,22 @@ pub(crate) fn is_grpc_web(headers: &HeaderMap) -> bool {
     value.to_ascii_lowercase().starts_with(b"application/grpc-web")
 }
 
-/// Passes a call on and its answer back.
+/// Answers `Subscribe` from the hub where that can, else passes a call on and its answer
+/// back.
 pub(crate) async fn serve(app: &App, head: Parts, body: Body) -> Response {
     let content_type = head.headers.get(CONTENT_TYPE).cloned();
-    match pass_on(app, head, body).await {
-        Ok(response) => response,
+    let viewer = session::viewer(&app.access, &head.headers);
+    let answer = match events::subscribe(app, head, body).await {
+        Ok(answer) => answer,
+        Err((head, body)) => pass_on(app, head, body).await,
+    };
+    match answer {
+        Ok(mut response) => {
+            if let Some(viewer) = viewer.and_then(|viewer| HeaderValue::try_from(viewer).ok()) {
+                response.headers_mut().insert(VIEWER, viewer);
+            }
+            response
+        }
         Err(status) => failure(content_type, &status),
     }
 }
@@ -80,7 +93,6 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
     }
     let place = app.places.call(head.extensions.get())?;
     let until = end(app, head.extensions.get::<Lease>().copied());
-    let viewer = session::viewer(&app.access, &head.headers);
     let mut request = Request::new(tonic::body::Body::new(body));
     *request.uri_mut() = head.uri.path().parse::<Uri>().map_err(|_| Status::internal("path"))?;
     *request.method_mut() = Method::POST;
@@ -101,9 +113,6 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
     let (mut head, body) = response.into_parts();
     head.headers = without_connection(head.headers);
     head.version = Version::default();
-    if let Some(viewer) = viewer.and_then(|viewer| HeaderValue::try_from(viewer).ok()) {
-        head.headers.insert(VIEWER, viewer);
-    }
     Ok(Response::from_parts(
         head,
         Body::new(Passed { body, until, _place: place, _question: question }),

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Most connections of a listener, unless a setting says otherwise.
-const DEFAULT_CONNECTIONS: usize = 512;
+const DEFAULT_CONNECTIONS: usize = 2_048;
 
 /// Part of the limit of file descriptors that a listener takes at most by default.
 const FILE_SHARE: u64 = 8;
@@ -60,7 +60,7 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain
 /// Bounds of a listener.
 #[derive(Debug, Clone)]
 pub struct ListenerLimits {
-    /// Most connections at once. `None`: 512, or an eighth of the file descriptors
+    /// Most connections at once. `None`: 2,048, or an eighth of the file descriptors
     /// that the process may have, if that is fewer.
     pub connections: Option<usize>,
     /// Time for a request head: from the connection's begin, or from the head's

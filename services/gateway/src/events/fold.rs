@@ -3,12 +3,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{
-    frame::Frame,
     live::Live,
     log::{Change, Event},
 };
@@ -32,22 +29,41 @@ pub(crate) struct Fold {
     last_seq: u64,
 }
 
-#[derive(Debug, Default)]
-struct Usage {
-    seq: u64,
-    now: u64,
-    requests: Option<u64>,
-    oldest_started_at: Option<f64>,
+/// What it is time to tell.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Usage(Usage),
+    Requests(Requests),
 }
 
+/// Totals have changed.
 #[derive(Debug, Default)]
-struct Requests {
-    seq: u64,
-    now: u64,
-    newest: BTreeMap<Arc<str>, Live>,
-    truncated: bool,
-    snapshot: bool,
-    live: Option<bool>,
+pub(crate) struct Usage {
+    /// Number of the newest change in it.
+    pub(crate) seq: u64,
+    /// Its time, in milliseconds since 1970.
+    pub(crate) now: u64,
+    /// Requests committed; `None`: not known.
+    pub(crate) requests: Option<u64>,
+    /// Earliest start among them, in milliseconds since 1970; `None`: not known.
+    pub(crate) oldest_started_at: Option<f64>,
+}
+
+/// Requests in flight have changed.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    /// Number of the newest change in it.
+    pub(crate) seq: u64,
+    /// Its time, in milliseconds since 1970.
+    pub(crate) now: u64,
+    /// The newest state of each.
+    pub(crate) newest: BTreeMap<Arc<str>, Live>,
+    /// More changed than there are here.
+    pub(crate) truncated: bool,
+    /// Others that were in flight are not any more, unless it is truncated.
+    pub(crate) snapshot: bool,
+    /// Whether what runs is known from here on; `None`: as before.
+    pub(crate) live: Option<bool>,
 }
 
 impl Fold {
@@ -110,76 +126,32 @@ impl Fold {
     }
 
     /// Takes what may be sent now, in the order of the numbers.
-    pub(crate) fn take(&mut self, instance: &str, now: Instant) -> Vec<Frame> {
+    pub(crate) fn take(&mut self, now: Instant) -> Vec<Told> {
         let is_due =
             |sent: Option<Instant>, interval| sent.is_none_or(|sent| now >= sent + interval);
         let usage = self.usage.take_if(|_| is_due(self.usage_sent, USAGE_INTERVAL));
         let requests = self.requests.take_if(|_| is_due(self.requests_sent, REQUESTS_INTERVAL));
-        let usage_first = match (&usage, &requests) {
-            (Some(usage), Some(requests)) => usage.seq < requests.seq,
-            _ => true,
-        };
-        let mut frames = Vec::new();
-        if let (Some(usage), true) = (&usage, usage_first) {
-            frames.extend(self.usage_frame(instance, usage, now));
+        let mut told: Vec<Told> = usage.map(Told::Usage).into_iter().collect();
+        told.extend(requests.map(Told::Requests));
+        told.sort_by_key(Told::seq);
+        for told in &mut told {
+            let (sent, seq) = match told {
+                Told::Usage(usage) => (&mut self.usage_sent, &mut usage.seq),
+                Told::Requests(requests) => (&mut self.requests_sent, &mut requests.seq),
+            };
+            *sent = Some(now);
+            self.last_seq = self.last_seq.max(*seq);
+            *seq = self.last_seq;
         }
-        if let Some(requests) = &requests {
-            frames.extend(self.requests_frame(instance, requests, now));
-        }
-        if let (Some(usage), false) = (&usage, usage_first) {
-            frames.extend(self.usage_frame(instance, usage, now));
-        }
-        frames
+        told
     }
+}
 
-    fn usage_frame(&mut self, instance: &str, usage: &Usage, now: Instant) -> Option<Frame> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Data {
-            seq: u64,
-            now: u64,
-            requests: Option<u64>,
-            oldest_started_at: Option<f64>,
+impl Told {
+    fn seq(&self) -> u64 {
+        match self {
+            Self::Usage(usage) => usage.seq,
+            Self::Requests(requests) => requests.seq,
         }
-        self.usage_sent = Some(now);
-        self.last_seq = self.last_seq.max(usage.seq);
-        let data = Data {
-            seq: self.last_seq,
-            now: usage.now,
-            requests: usage.requests,
-            oldest_started_at: usage.oldest_started_at,
-        };
-        Frame::event("usage-updated", instance, self.last_seq, &data)
-    }
-
-    fn requests_frame(
-        &mut self,
-        instance: &str,
-        changed: &Requests,
-        now: Instant,
-    ) -> Option<Frame> {
-        #[derive(Serialize)]
-        struct Data<'a> {
-            seq: u64,
-            now: u64,
-            requests: Vec<&'a RawValue>,
-            #[serde(skip_serializing_if = "std::ops::Not::not")]
-            truncated: bool,
-            #[serde(skip_serializing_if = "std::ops::Not::not")]
-            snapshot: bool,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            live: Option<bool>,
-        }
-        self.requests_sent = Some(now);
-        self.last_seq = self.last_seq.max(changed.seq);
-        let data = Data {
-            seq: self.last_seq,
-            now: changed.now,
-            requests: changed.newest.values().map(|live| &*live.json).collect(),
-            truncated: changed.truncated,
-            snapshot: changed.snapshot && !changed.truncated,
-            live: changed.live,
-        };
-        Frame::event("request-state-updated", instance, self.last_seq, &data)
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use modash_proto::v1::{LiveRequest, Outcome, RequestPhase};
+use prost::Message as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -18,6 +20,8 @@ pub(crate) struct Live {
     pub(crate) ended: bool,
     /// Its JSON.
     pub(crate) json: Arc<RawValue>,
+    /// Its message, encoded.
+    pub(crate) message: Bytes,
 }
 
 /// All fields of the message as `/rpc` would show them, and three more.
@@ -46,6 +50,7 @@ impl Live {
             id: request.event_id.as_str().into(),
             ended: request.phase() == RequestPhase::Ended,
             json: serde_json::value::to_raw_value(&json).ok()?.into(),
+            message: request.encode_to_vec().into(),
         })
     }
 }

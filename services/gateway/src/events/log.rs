@@ -13,7 +13,7 @@ use super::live::Live;
 
 /// Events that a returning client can catch up with.
 const KEPT_EVENTS: usize = 1024;
-/// States of requests in those events, about 600 bytes each. Only a very busy
+/// States of requests in those events, about 900 bytes each. Only a very busy
 /// installation keeps fewer events for this; whoever misses so much has to look
 /// anew anyway.
 const KEPT_STATES: usize = 20_000;
@@ -78,6 +78,8 @@ pub(crate) struct Log {
     kept: VecDeque<Arc<Event>>,
     kept_states: usize,
     in_flight: BTreeMap<Arc<str>, Live>,
+    /// Version of analytics, as far as it is known.
+    pub(crate) version: String,
 }
 
 impl Log {
@@ -187,6 +189,7 @@ mod tests {
             id: "a".into(),
             ended: false,
             json: serde_json::value::RawValue::NULL.to_owned().into(),
+            message: bytes::Bytes::new(),
         };
         let busy = || Change::Requests {
             requests: vec![live.clone(); 200],

@@ -61,6 +61,11 @@ impl Outbox {
         })
     }
 
+    /// Whether the client has taken all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == 0
+    }
+
     /// Waits until the client has left.
     pub(crate) async fn closed(&self) {
         self.frames.closed().await;

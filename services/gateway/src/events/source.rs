@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::{HeaderValue, header::AUTHORIZATION};
 use modash_proto::v1::{
-    Connected, SubscribeRequest, SubscribeResponse,
-    analytics_service_client::AnalyticsServiceClient, subscribe_response::Message,
+    SubscribeRequest, SubscribeResponse, analytics_service_client::AnalyticsServiceClient,
+    subscribe_response::Message,
 };
 use rand::Rng as _;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -100,8 +100,8 @@ async fn follow(
             }
         };
         match message {
-            Ok(Message::Connected(Connected { requests, truncated, .. })) => {
-                hub.connected(&requests, truncated, !is_resync);
+            Ok(Message::Connected(connected)) => {
+                hub.connected(connected, !is_resync);
                 is_resync = false;
             }
             Ok(Message::UsageUpdated(update)) => hub.usage_updated(&update),

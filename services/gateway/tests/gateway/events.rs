@@ -103,7 +103,7 @@ fn usage(requests: u64) -> Message {
 }
 
 /// A gateway that has its subscription.
-async fn subscribed() -> TestGateway {
+pub(crate) async fn subscribed() -> TestGateway {
     let gateway = TestGateway::start().await;
     wait_for_subscription(&gateway).await;
     gateway
