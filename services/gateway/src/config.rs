@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::{
     page::{BrowserUrl, DashboardTransport},
+    places,
     session::{self, TrustedUsers},
     tls::GatewayTlsSettings,
     trace_url::TraceUrl,
@@ -134,6 +135,8 @@ pub struct GatewayConfig {
     pub session_secret: Option<Vec<u8>>,
     /// How long such a session lasts.
     pub session_lifetime: Duration,
+    /// Streams of live events at once; one caller may have half of them.
+    pub streams: usize,
     /// A proxy with single sign-on in front.
     pub trusted_users: Option<TrustedUsers>,
     /// Port of the proxy, for the page that has nothing to show yet.
@@ -165,6 +168,7 @@ impl GatewayConfig {
             allowed_hosts: Hosts::default(),
             session_secret: None,
             session_lifetime: session::LIFETIME,
+            streams: places::MOST_STREAMS,
             trusted_users: None,
             proxy_port: 4005,
             trace_url: None,
@@ -251,6 +255,7 @@ impl GatewaySettings {
             allowed_hosts: hosts?,
             session_secret: session_secret.map(String::into_bytes),
             session_lifetime: session::LIFETIME,
+            streams: places::MOST_STREAMS,
             trusted_users: trusted_users?,
             proxy_port: proxy_port?,
             trace_url: trace_url?,

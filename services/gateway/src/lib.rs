@@ -171,7 +171,7 @@ fn app(
         page: Arc::new(page),
         origins: Arc::new(config.cors_origins.clone()),
         hosts: Arc::new(config.allowed_hosts.clone()),
-        places: places::Places::new(gateway_metrics.clone()),
+        places: places::Places::new(config.streams, gateway_metrics.clone()),
         metrics: gateway_metrics,
         shutdown: shutdown.clone(),
     })

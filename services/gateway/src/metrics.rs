@@ -20,13 +20,13 @@ metric_table! {
             "Answers by surface and HTTP status";
         pub(crate) event_streams: Gauge<i64> = Gauge::default(),
             gauge "modash_gateway_event_streams" []
-            "Open streams of /events";
+            "Open streams of live events: /events, and Subscribe without a filter";
         pub(crate) slow_readers: Counter = Counter::default(),
             counter "modash_gateway_slow_readers" []
-            "Streams of /events ended because the reader was too slow";
+            "Times that a reader of live events was too slow: its stream of /events ended, or messages of Subscribe were left out";
         no_places: Family<NoPlaces, Counter> = Family::default(),
             counter "modash_gateway_places_refused" ["surface", "bound"]
-            "Streams of /events and calls of grpc-web refused because all places were taken, or those of the caller";
+            "Streams of live events and calls of grpc-web refused because all places were taken, or those of the caller";
         pub(crate) events: Counter = Counter::default(),
             counter "modash_gateway_events" []
             "Events made for /events";
@@ -38,7 +38,7 @@ metric_table! {
 
 const WAITING: [Row<usize>; 1] = [Row::gauge(
     "modash_gateway_event_waiting_bytes",
-    "Size of the events that wait for readers of /events",
+    "Size of the live events that wait for readers",
     |bytes| *bytes as f64,
 )];
 

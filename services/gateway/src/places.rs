@@ -8,9 +8,9 @@ use tonic::Status;
 
 use crate::metrics::GatewayMetrics;
 
-/// Streams of `/events` at the same time, and those of one caller.
-const MOST_STREAMS: usize = 256;
-const STREAMS_OF_CALLER: usize = MOST_STREAMS / 2;
+/// Streams of `/events` and of `Subscribe` without a filter at the same time. One caller
+/// may have half of them: a thousand browsers behind one address.
+pub(crate) const MOST_STREAMS: usize = 2_048;
 
 /// Calls of grpc-web that are passed on at the same time: fewer than the streams that one
 /// HTTP/2 connection may usually have. And those of one caller.
@@ -22,30 +22,32 @@ const CALLS_OF_CALLER: usize = MOST_CALLS / 2;
 pub(crate) struct Places {
     events: Shares<CallerId>,
     calls: Shares<CallerId>,
+    streams: usize,
     metrics: GatewayMetrics,
 }
 
 impl Places {
-    /// All free.
-    pub(crate) fn new(metrics: GatewayMetrics) -> Self {
-        Self { events: Shares::new(MOST_STREAMS), calls: Shares::new(MOST_CALLS), metrics }
+    /// All free; so many of them for streams.
+    pub(crate) fn new(streams: usize, metrics: GatewayMetrics) -> Self {
+        Self { events: Shares::new(streams), calls: Shares::new(MOST_CALLS), streams, metrics }
     }
 
-    /// A place for a stream of `/events`.
+    /// A place for a stream of live events.
     ///
     /// # Errors
     /// What its caller is told if there is none.
     #[allow(clippy::result_large_err, reason = "the status is the answer")]
     pub(crate) fn events(&self, caller: Option<&CallerId>) -> Result<Place<CallerId>, Status> {
-        self.events.take(known(caller), STREAMS_OF_CALLER).map_err(|none| {
+        let (streams, share) = (self.streams, self.streams / 2);
+        self.events.take(known(caller), share).map_err(|none| {
             self.metrics.no_place("events", none);
             Reason::TooManySubscriptions.status(match none {
                 NoPlace::Share => format!(
-                    "this caller has {STREAMS_OF_CALLER} streams of /events open, which is its \
-                     share: close a page, or try again later"
+                    "this caller has {share} streams of live events open, which is its share: \
+                     close a page, or try again later"
                 ),
                 NoPlace::All => {
-                    format!("{MOST_STREAMS} streams of /events are open already; try again later")
+                    format!("{streams} streams of live events are open already; try again later")
                 }
             })
         })

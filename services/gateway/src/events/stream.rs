@@ -155,6 +155,7 @@ impl Stream {
     fn catch_up(&mut self) -> Result<(), End> {
         let Form::Messages(topics) = self.form else { return Ok(()) };
         let missed = std::mem::take(&mut self.missed);
+        self.hub.shared.metrics.slow_readers.inc();
         let (seq, connected) = self.hub.connected_message(topics);
         (self.seq, self.fold) = (seq, Fold::new(seq));
         self.send(message::missed(missed))?;

@@ -15,10 +15,7 @@ use http::{
 };
 use http_body::Body as _;
 use modash_access::Pass;
-use modash_proto::{
-    Reason,
-    v1::{Filter, SubscribeRequest, Topic},
-};
+use modash_proto::v1::{Filter, SubscribeRequest, Topic};
 use prost::Message as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -58,9 +55,9 @@ pub(crate) async fn serve(
         Err(error) => return Ok(Err(Status::invalid_argument(error.to_string()))),
     };
     let Some(topics) = topics(&body) else { return Err((head, body.into())) };
-    let Ok(place) = app.hubs.place() else {
-        let text = "too many subscriptions; close a page, or try again later";
-        return Ok(Err(Reason::TooManySubscriptions.status(text)));
+    let place = match app.places.events(head.extensions.get()) {
+        Ok(place) => place,
+        Err(status) => return Ok(Err(status)),
     };
     let Some(seat) = seat(app, &head).await else { return Err((head, body.into())) };
     let hub = seat.hub().clone();

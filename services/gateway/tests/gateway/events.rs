@@ -418,7 +418,7 @@ async fn a_gateway_that_stops_ends_its_streams() {
 
 #[tokio::test]
 async fn a_client_that_leaves_frees_its_place() {
-    let gateway = subscribed().await;
+    let gateway = TestGateway::with(|config| config.streams = 256).await;
     let mut streams = Vec::new();
     for _ in 0..128 {
         streams.push(Events::open(&gateway, "/events", &[]).await);

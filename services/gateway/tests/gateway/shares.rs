@@ -19,9 +19,11 @@ async fn open(
     let request = with_headers(gateway.request(method, path), headers);
     let (kind, body) = match method {
         "GET" => ("text/plain", Full::default()),
+        // With a deadline it is passed on.
         _ => ("application/grpc-web+proto", Full::from(vec![0; 5])),
     };
-    gateway.open(request.header("content-type", kind).body(body).unwrap()).await
+    let request = request.header("grpc-timeout", "60S").header("content-type", kind);
+    gateway.open(request.body(body).unwrap()).await
 }
 
 /// Takes what one caller may have.
@@ -56,11 +58,14 @@ async fn the_bearer_of_a_token_has_a_share_of_the_streams_and_others_find_room()
     let file = TokensFile::new();
     let [greedy, other] = ["greedy", "other"].map(|name| bearer(&file.add(name, Role::Read)));
     let access = file.access();
-    let gateway = TestGateway::with(|config| config.access = access).await;
+    let gateway = TestGateway::with(|config| {
+        (config.access, config.streams) = (access, 256);
+    })
+    .await;
     let greedy = [("authorization", greedy.as_str())];
     let mut streams = take(&gateway, EVENTS, 128, &greedy).await;
     let refused = gateway.get("/events", &greedy).await;
-    says_when_to_try_again(&refused, "128 streams of /events open, which is its share");
+    says_when_to_try_again(&refused, "128 streams of live events open, which is its share");
     let text = gateway.context.metrics.text();
     let line = "modash_gateway_places_refused_total{surface=\"events\",bound=\"caller\"} 1";
     assert!(text.contains(line), "{text}");
@@ -102,7 +107,7 @@ async fn each_user_of_single_sign_on_has_a_share_though_all_have_one_token() {
     std::fs::write(&path, file.add("single sign-on", Role::Read).expose()).unwrap();
     let access = file.access();
     let gateway = TestGateway::with(|config| {
-        config.access = access;
+        (config.access, config.streams) = (access, 256);
         config.trusted_users = Some(TrustedUsers {
             header: "x-forwarded-user".parse().unwrap(),
             addresses: vec!["127.0.0.1".parse().unwrap()],

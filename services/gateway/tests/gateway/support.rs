@@ -57,6 +57,8 @@ impl TestGateway {
         let fake = Fake::start(Script::new(), any).await;
         let analytics = format!("http://{}", fake.address).parse().unwrap();
         let mut config = GatewayConfig::new(any, any, analytics);
+        // As many as can be opened quickly.
+        config.streams = 1_000;
         change(&mut config);
         let gateway = Gateway::bind(config).await.unwrap();
         let address = gateway.address();
