@@ -26,9 +26,15 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 250,
     // React changes less often than we do: browsers keep it over an update of modash.
+    // All else that the first page needs is one file, which compresses best.
     rolldownOptions: {
       output: {
-        codeSplitting: { groups: [{ name: "react", test: /node_modules\/(react|react-dom|scheduler)\// }] },
+        codeSplitting: {
+          groups: [
+            { name: "react", test: /node_modules\/(react|react-dom|scheduler)\// },
+            { name: "first", tags: ["$initial"] },
+          ],
+        },
       },
     },
   },

@@ -1,38 +1,13 @@
-// The keys of the dashboard, and the list of them. A control that has a key says
+// The keys of the dashboard. A control that has a key says
 // so by data-key, and the key does what a click on it does.
-import { useEffect, useRef, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { Button } from "../components/panel.tsx";
+import { keysAreOn } from "../lib/keys.ts";
 import { useZoom } from "../lib/zoom.ts";
-import styles from "./help.module.css";
 
-const KEYS = [
-  ["g o", "Overview"],
-  ["g t", "Throughput"],
-  ["g m", "Models"],
-  ["g r", "Requests"],
-  ["t", "Time range"],
-  ["[ ]", "One range back, one on"],
-  ["z", "Undo a zoom"],
-  ["f /", "Filter, search models"],
-  ["c", "Copy a link with this range"],
-  ["l", "Live or paused"],
-  ["j k", "Down and up in a list of requests"],
-  ["Enter", "Open the request"],
-  ["e", "Export as CSV"],
-  ["d", "Dark or light"],
-  ["?", "This list"],
-] as const;
+const HelpDialog = lazy(() => import("./help-dialog.tsx"));
 
-const KEPT = "modash-keys";
 const SEQUENCE_MS = 1_000;
-
-const keysAreOn = (): boolean => {
-  try {
-    return localStorage.getItem(KEPT) !== "off";
-  } catch {
-    return true;
-  }
-};
 
 /** Moves the focus among the requests of a list. */
 function walk(step: 1 | -1): void {
@@ -79,55 +54,17 @@ function useKeys(): void {
 
 export function Help() {
   useKeys();
-  const dialog = useRef<HTMLDialogElement>(null);
-  const [on, setOn] = useState(keysAreOn);
-  const turn = (value: boolean) => {
-    setOn(value);
-    try {
-      localStorage.setItem(KEPT, value ? "on" : "off");
-    } catch {
-      // Storage is off: the keys stay on.
-    }
-  };
+  const [open, setOpen] = useState(false);
   return (
     <>
-      <Button
-        quiet
-        data-key="?"
-        aria-label="Keys"
-        title="Keys (?)"
-        onClick={() => dialog.current?.showModal()}
-      >
+      <Button quiet data-key="?" aria-label="Keys" title="Keys (?)" onClick={() => setOpen(true)}>
         ?
       </Button>
-      <dialog ref={dialog} className={styles.help} aria-labelledby="help-title">
-        <div className={styles.head}>
-          <h2 id="help-title">Keys</h2>
-          <Button quiet aria-label="Close" onClick={() => dialog.current?.close()}>
-            ×
-          </Button>
-        </div>
-        <dl className={styles.keys} data-off={!on}>
-          {KEYS.map(([key, meaning]) => (
-            <div key={key}>
-              <dt>
-                {key.split(" ").map((one) => (
-                  <kbd key={one}>{one}</kbd>
-                ))}
-              </dt>
-              <dd>{meaning}</dd>
-            </div>
-          ))}
-        </dl>
-        <p className="muted">
-          Drag over a chart to zoom, double-click to undo it; click to see the requests. In a chart, the left
-          and right arrow keys move its cursor.
-        </p>
-        <label className={styles.switch}>
-          <input type="checkbox" checked={on} onChange={(event) => turn(event.target.checked)} /> Single keys
-          are on
-        </label>
-      </dialog>
+      {open ? (
+        <Suspense>
+          <HelpDialog onClose={() => setOpen(false)} />
+        </Suspense>
+      ) : null}
     </>
   );
 }

@@ -1,5 +1,7 @@
 // The first page: what happens now and what happened in the range.
 import { lazy, Suspense, useMemo } from "react";
+import type { Filter, UsageEvent } from "../../api/types.ts";
+import { Skeleton } from "../../components/panel.tsx";
 import { LiveRequests } from "../../features/live-requests/live-requests.tsx";
 import { ModelBars } from "../../features/model-breakdown/model-bars.tsx";
 import { useLastRequest } from "../../features/recent-requests/last-request.tsx";
@@ -16,8 +18,7 @@ import { useScope, useView } from "../../lib/view.ts";
 import { useOpenRequest } from "./open-request.ts";
 import styles from "./page.module.css";
 
-const FirstRequest = lazy(() => import("../first-request.tsx"));
-const FirstFailure = lazy(() => import("../first-failure.tsx"));
+const FirstRun = lazy(() => import("../first-run/first-run.tsx"));
 
 const COLUMNS = [
   "startedAt",
@@ -33,10 +34,11 @@ const COLUMNS = [
   "duration",
 ];
 
+const SUCCESS: Filter = { outcomes: ["OUTCOME_OK"] };
+
 export function Overview() {
   const trends = useTrends();
-  const fresh = useFreshInstall();
-  const noSuccess = useNoSuccess();
+  const first = useFirstRun();
   const openRequest = useOpenRequest();
   const { data: totals } = useUsageSummary();
   return (
@@ -44,28 +46,23 @@ export function Overview() {
       <h1 className="hidden">Overview</h1>
       <UsageSummaryTiles trends={trends} />
       <UsageHint />
-      {fresh ? (
+      {first === undefined ? (
         <>
-          <Suspense fallback={<div style={{ minHeight: 160 }} />}>
-            <FirstRequest />
-          </Suspense>
-          <LiveRequests />
-        </>
-      ) : (
-        <>
-          {noSuccess ? (
-            <Suspense>
-              <FirstFailure />
-            </Suspense>
-          ) : null}
           <UsageChart lowerBound={totals !== undefined && isLowerBound(totals)} />
           <div className={styles.halves}>
             <ModelBars />
             <LiveRequests />
           </div>
-          <RecentRequests pageSize={10} columns={COLUMNS} onOpen={openRequest} />
+        </>
+      ) : (
+        <>
+          <Suspense fallback={<Skeleton height={430} what="how to begin" />}>
+            <FirstRun last={first} />
+          </Suspense>
+          <LiveRequests />
         </>
       )}
+      {first === null ? null : <RecentRequests pageSize={10} columns={COLUMNS} onOpen={openRequest} />}
     </div>
   );
 }
@@ -87,18 +84,17 @@ function useTrends(): Trends | undefined {
   }, [data, scope]);
 }
 
-/** Nothing was ever recorded. */
-function useFreshInstall(): boolean {
+/**
+ * Until a request has succeeded, whatever the range: the newest one, which failed,
+ * or null if there was none. Undefined: unknown, or one has succeeded.
+ */
+function useFirstRun(): UsageEvent | null | undefined {
   const { data } = useUsageSummary();
   const [view] = useView();
   const filtered = Object.values(view.filters).some((values) => values.length > 0);
-  return useLastRequest(data?.requests === 0 && !filtered) === null;
-}
-
-/** Every request of the range failed, and there is no filter that asks for such. */
-function useNoSuccess(): boolean {
-  const { data } = useUsageSummary();
-  const [view] = useView();
-  const filtered = Object.values(view.filters).some((values) => values.length > 0);
-  return data !== undefined && data.requests > 0 && data.failedRequests === data.requests && !filtered;
+  const none =
+    data !== undefined && data.requests <= data.failedRequests + data.clientClosedRequests && !filtered;
+  const last = useLastRequest(none, {});
+  const success = useLastRequest(none && last !== null, SUCCESS);
+  return last === null || success === null ? last : undefined;
 }

@@ -1,5 +1,5 @@
 // Where a range is empty: when the last request was, and a way there.
-
+import type { Filter, UsageEvent } from "../../api/types.ts";
 import { useRpc } from "../../api/use-rpc.ts";
 import { Button } from "../../components/panel.tsx";
 import { serverNow } from "../../lib/clock.ts";
@@ -11,22 +11,21 @@ import { useScope, useView } from "../../lib/view.ts";
 const KEPT_MS = 400 * 86_400_000;
 const AROUND_MS = 30 * 60_000;
 
-/** Start of the newest request that passes the filters, whenever it was: null if there is none, undefined while unknown. */
-export function useLastRequest(enabled: boolean): number | null | undefined {
-  const { filter } = useScope();
+/** The newest request that passes the filter, whenever it was: null if there is none, undefined while unknown. */
+export function useLastRequest(enabled: boolean, filter: Filter): UsageEvent | null | undefined {
   const { data } = useRpc(
     "RecentRequests",
     ["last", filter],
     () => ({ page: 1, pageSize: 1, range: { start: serverNow() - KEPT_MS }, filter }),
     { enabled },
   );
-  return data && enabled ? (data.rows[0]?.startedAt ?? null) : undefined;
+  return data && enabled ? (data.rows[0] ?? null) : undefined;
 }
 
 export function LastRequest() {
   const [view, setView] = useView();
   const now = useNow(1_000);
-  const last = useLastRequest(true);
+  const last = useLastRequest(true, useScope().filter)?.startedAt;
   if (last == null) return null;
   return (
     <>

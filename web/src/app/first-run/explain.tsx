@@ -1,22 +1,13 @@
-// While no request has succeeded yet: why the last one failed, and the setting
-// that mends it. It leaves with the first success.
-import type { UsageEvent } from "../api/types.ts";
-import { useRecentRequests } from "../features/recent-requests/use-recent-requests.ts";
-import styles from "./first-request.module.css";
+// Why a request failed, and the setting that mends it.
+import type { UsageEvent } from "../../api/types.ts";
 
-export default function FirstFailure() {
-  const last = useRecentRequests(1, 10).data?.rows[0];
-  if (!last) return null;
-  return (
-    <section className={`${styles.panel} ${styles.low}`} aria-labelledby="first-failure">
-      <h2 id="first-failure">No request has succeeded yet</h2>
-      <p>{explain(last)}</p>
-    </section>
-  );
+/** For the first requests, of which none has succeeded. */
+export function Explained({ event }: { event: UsageEvent }) {
+  return <p>{explain(event)}</p>;
 }
 
 /** Where the address of an upstream is set. */
-function Setting({ upstream }: { upstream: string }) {
+export function Setting({ upstream }: { upstream: string }) {
   return upstream === "default" ? (
     <code>UPSTREAM_URL</code>
   ) : (
@@ -42,6 +33,14 @@ function explain({ outcome, status, upstream, path, modelRequested, errorType }:
       <>
         The proxy timed out waiting for the upstream {server}. Check that it is the server that you mean (
         {setting}), and the limit <code>MODASH_PROXY_UPSTREAM_HEAD_TIMEOUT_SECONDS</code>.
+      </>
+    );
+  }
+  if (outcome === "OUTCOME_CLIENT_CLOSED") {
+    return (
+      <>
+        The application disconnected before the upstream {server} had answered in full. Check that server (
+        {setting}) and the application's own timeout.
       </>
     );
   }
