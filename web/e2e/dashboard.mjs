@@ -4,7 +4,7 @@
 // never for time; exits with 1 and the reason when something does not hold.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { accessibilityFaults } from "./accessibility.mjs";
@@ -352,6 +352,32 @@ try {
     assert.equal(await shown.getByRole("columnheader", { name: "Endpoint" }).count(), 0);
     await shown.close();
   });
+
+  for (const kind of ["CSV", "JSON", "SVG", "PNG"]) {
+    await step(`the chart of tokens is saved as ${kind}`, async () => {
+      const shown = await open("/");
+      await shown.getByRole("group", { name: /^Tokens over time/ }).waitFor();
+      await shown.getByRole("button", { name: "Export tokens over time" }).click();
+      const saved = shown.waitForEvent("download");
+      await shown.getByRole("button", { name: kind, exact: true }).click();
+      const file = await saved;
+      assert.match(
+        file.suggestedFilename(),
+        new RegExp(`^modash-tokens-over-time_20\\d\\d-.*\\.${kind.toLowerCase()}$`),
+      );
+      const content = readFileSync(await file.path());
+      if (folder) writeFileSync(join(folder, `export.${kind.toLowerCase()}`), content);
+      const text = content.toString();
+      if (kind === "CSV") assert.match(text, /^start,end,wholeBucket,prompt,cached prompt,completion/);
+      if (kind === "JSON") assert.ok(JSON.parse(text).length > 20);
+      if (kind === "SVG") assert.match(text, /^<svg .*Tokens over time.*Last 24 hours/s);
+      if (kind === "PNG") {
+        assert.equal(content.readUInt32BE(0), 0x89504e47);
+        assert.equal(content.readUInt32BE(16), 1920, "it is 1920 pixels wide");
+      }
+      await shown.close();
+    });
+  }
 
   await step("Escape closes a request to the page it was opened from", async () => {
     const shown = await open("/?from=-7d");

@@ -2,6 +2,7 @@ import { act, render, renderHook, screen, waitFor } from "@testing-library/react
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, test, vi } from "vitest";
 import { useZoom } from "../lib/zoom.ts";
+import { openPopover } from "../testing/browser.ts";
 import { event, modelRow, page, replica, summary, timeseries } from "../testing/fixtures.ts";
 import {
   DatabaseDown,
@@ -179,11 +180,7 @@ test("a part that cannot be drawn says so and leaves the others alone", async ()
 test("the time range opens with its field in focus", async () => {
   open();
   await screen.findByText("1,234");
-  const popover = document.querySelector("[popover]") as HTMLElement;
-  for (const name of ["beforetoggle", "toggle"])
-    act(() => {
-      popover.dispatchEvent(Object.assign(new Event(name), { newState: "open", oldState: "closed" }));
-    });
+  openPopover(screen.getByRole("button", { name: "Time range" }));
   await waitFor(() => expect(screen.getByLabelText("Time range in words")).toHaveFocus());
 });
 
@@ -269,12 +266,7 @@ test("who is signed in and what they see is a click away, and so is the way out"
   gateway.session = { name: "search team", sees: "tag:team=search" };
   open();
   const button = await screen.findByRole("button", { name: "Signed in as search team" });
-  // jsdom knows no popovers.
-  const box = button.nextElementSibling as HTMLElement;
-  for (const name of ["beforetoggle", "toggle"])
-    act(() => {
-      box.dispatchEvent(Object.assign(new Event(name), { newState: "open", oldState: "closed" }));
-    });
+  openPopover(button);
   expect(await screen.findByText(/sees tag:team=search/)).toBeInTheDocument();
   expect(screen.getByRole("button", { name: "Sign out", hidden: true })).toBeInTheDocument();
 });

@@ -17,7 +17,7 @@ const KEYS = [
   ["l", "Live or paused"],
   ["j k", "Down and up in a list of requests"],
   ["Enter", "Open the request"],
-  ["e", "Export as CSV"],
+  ["e", "Export the first chart or table"],
   ["d", "Dark or light"],
   ["?", "This list"],
 ] as const;

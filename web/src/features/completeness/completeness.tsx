@@ -1,9 +1,11 @@
 // Whether every request that a proxy saw is stored: the account of each replica.
 // Green only when it adds up.
 import type { ReplicaCompleteness } from "../../api/types.ts";
+import { ExportMenu } from "../../components/export-menu.tsx";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Status, type Tone } from "../../components/status.tsx";
 import { serverNow } from "../../lib/clock.ts";
+import type { Sheet } from "../../lib/download.ts";
 import { ago, count, dateTime, duration, exact, UNKNOWN } from "../../lib/format.ts";
 import { useNow } from "../../lib/use-now.ts";
 import { useView } from "../../lib/view.ts";
@@ -90,7 +92,13 @@ function reason(row: ReplicaCompleteness): string {
 export function Completeness() {
   const query = useCompleteness();
   return (
-    <Panel title="Delivery" note={query.data ? summary(query.data.replicas) : ""}>
+    <Panel
+      title="Delivery"
+      note={query.data ? summary(query.data.replicas) : ""}
+      controls={
+        query.data ? <ExportMenu what="delivery" now sheet={() => sheetOf(query.data.replicas)} /> : null
+      }
+    >
       <QueryState query={query} what="delivery" height={HEIGHT}>
         {({ replicas, now }) =>
           replicas.length === 0 ? (
@@ -103,6 +111,25 @@ export function Completeness() {
     </Panel>
   );
 }
+
+const moment = (at: number | null | undefined) => (at == null ? null : new Date(at));
+
+const sheetOf = (rows: ReplicaCompleteness[]): Sheet => ({
+  names: [
+    "proxy",
+    "state",
+    ...COLUMNS.map(({ label }) => label.toLowerCase()),
+    "oldestUnsentAt",
+    "reportedAt",
+  ],
+  rows: rows.map((row) => [
+    row.replicaId,
+    STATES[row.state][1],
+    ...COLUMNS.map(({ value }) => value(row) ?? null),
+    moment(row.reported?.oldestUnsentAt),
+    moment(row.reportedAt),
+  ]),
+});
 
 function Table({ rows, asOf }: { rows: ReplicaCompleteness[]; asOf: number }) {
   const [view] = useView();

@@ -2,9 +2,11 @@
 // the event stream.
 import { memo, useRef } from "react";
 import { LINGER_MS, type Row, useLive } from "../../api/live.ts";
+import { ExportMenu } from "../../components/export-menu.tsx";
 import { Empty, Panel } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
 import { Status, type Tone } from "../../components/status.tsx";
+import type { Sheet } from "../../lib/download.ts";
 import { clock, count, duration, exact, rate } from "../../lib/format.ts";
 import { useNow } from "../../lib/use-now.ts";
 import { liveFilter, useView } from "../../lib/view.ts";
@@ -25,7 +27,17 @@ export function LiveRequests() {
   const rows = new Map(passing.map((row) => [row.id, row]));
   const hidden = running - slots.current.filter((id) => id && rows.get(id)?.endedAt === null).length;
   return (
-    <Panel title="In flight now" controls={live.known ? <Note running={running} hidden={hidden} /> : null}>
+    <Panel
+      title="In flight now"
+      controls={
+        live.known ? (
+          <>
+            <Note running={running} hidden={hidden} />
+            <ExportMenu what="requests in flight" now sheet={() => sheetOf(passing)} />
+          </>
+        ) : null
+      }
+    >
       {slots.current.length === 0 || !live.known ? (
         <Empty title={live.known ? "Nothing is running" : "Not known"} height={300}>
           {live.known
@@ -50,6 +62,30 @@ export function LiveRequests() {
     </Panel>
   );
 }
+
+const SHOWN = [
+  "id",
+  "state",
+  "model",
+  "clientKey",
+  "upstream",
+  "path",
+  "stream",
+  "contentEvents",
+  "completionTokens",
+  "responseBytes",
+] as const;
+
+const moment = (at: number | null) => (at === null ? null : new Date(at));
+
+const sheetOf = (rows: Row[]): Sheet => ({
+  names: [...SHOWN, "startedAt", "firstTokenAt"],
+  rows: rows.map((row) => [
+    ...SHOWN.map((name) => row[name]),
+    moment(row.startedAt),
+    moment(row.firstTokenAt),
+  ]),
+});
 
 function Note({ running, hidden }: { running: number; hidden: number }) {
   return (

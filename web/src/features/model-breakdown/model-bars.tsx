@@ -3,7 +3,9 @@
 import type { ReactNode } from "react";
 import { Link } from "wouter";
 import type { Answer, ModelRow } from "../../api/types.ts";
+import { ExportMenu } from "../../components/export-menu.tsx";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
+import type { Sheet } from "../../lib/download.ts";
 import { count, duration, exact, percent, rate } from "../../lib/format.ts";
 import { boundMark, isLowerBound, knownTokens, tokensOf } from "../../lib/usage.ts";
 import { useHref, useView } from "../../lib/view.ts";
@@ -20,7 +22,12 @@ export function ModelBars() {
     <Panel
       title="Models"
       busy={query.isFetching && query.isPlaceholderData}
-      controls={<Link href={href("/models")}>{total > ROWS ? `All ${total} models` : "Compare models"}</Link>}
+      controls={
+        <>
+          <Link href={href("/models")}>{total > ROWS ? `All ${total} models` : "Compare models"}</Link>
+          {query.data ? <ExportMenu what="largest models" sheet={() => barsSheet(query.data.rows)} /> : null}
+        </>
+      }
     >
       <QueryState query={query} what="models" height={300}>
         {(data) =>
@@ -34,6 +41,21 @@ export function ModelBars() {
     </Panel>
   );
 }
+
+const SHOWN = [
+  "model",
+  "promptTokens",
+  "cachedPromptTokens",
+  "completionTokens",
+  "requests",
+  "timeToFirstTokenMsP50",
+  "decodeTokensPerSecondP50",
+] as const;
+
+const barsSheet = (rows: ModelRow[]): Sheet => ({
+  names: [...SHOWN],
+  rows: rows.map((row) => SHOWN.map((name) => row[name])),
+});
 
 function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
   const [, setView] = useView();

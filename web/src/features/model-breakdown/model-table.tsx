@@ -2,10 +2,11 @@
 import { type ReactNode, useState } from "react";
 import { Link } from "wouter";
 import type { Answer, ModelRow } from "../../api/types.ts";
-import { ExportButtons } from "../../components/export-buttons.tsx";
+import { ExportMenu } from "../../components/export-menu.tsx";
 import { Few } from "../../components/few.tsx";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
+import type { Sheet } from "../../lib/download.ts";
 import { ago, count, dateTime, duration, exact, percent, rate } from "../../lib/format.ts";
 import { boundMark, isLowerBound, knownTokens } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
@@ -110,7 +111,7 @@ export function ModelTable() {
   return (
     <Panel
       title="All models"
-      controls={query.data ? <ExportButtons {...modelsExport(query.data.rows)} /> : null}
+      controls={query.data ? <ExportMenu what="models" sheet={() => modelsSheet(query.data.rows)} /> : null}
       note={query.data ? count(query.data.total) : ""}
       busy={query.isFetching && query.isPlaceholderData}
     >
@@ -128,15 +129,13 @@ export function ModelTable() {
 }
 
 /** Every column, raw. */
-const modelsExport = (rows: ModelRow[]) => ({
-  file: "modash-models",
+const modelsSheet = (rows: ModelRow[]): Sheet => ({
   names: ["model", ...COLUMNS.map(({ id }) => id), "lastSeenAt"],
-  rows: () =>
-    rows.map((row) => [
-      row.model,
-      ...COLUMNS.map(({ value }) => value(row)),
-      row.lastSeenAt === null ? null : new Date(row.lastSeenAt).toISOString(),
-    ]),
+  rows: rows.map((row) => [
+    row.model,
+    ...COLUMNS.map(({ value }) => value(row)),
+    row.lastSeenAt === null ? null : new Date(row.lastSeenAt),
+  ]),
 });
 
 function Table({ rows, other, total }: Answer<"ModelBreakdown">) {

@@ -2,7 +2,7 @@ import { screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test, vi } from "vitest";
 import { live } from "../../api/live.ts";
-import { download } from "../../lib/download.ts";
+import { catchDownloads, openPopover } from "../../testing/browser.ts";
 import { event, idAt, NOON, page } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
 import { show, testClient } from "../../testing/render.tsx";
@@ -11,8 +11,6 @@ import { COLUMNS } from "./columns.tsx";
 import { RecentRequests } from "./recent-requests.tsx";
 import { RequestDrawer } from "./request-drawer.tsx";
 import { timeOfId } from "./use-one-request.ts";
-
-vi.mock("../../lib/download.ts", async (original) => ({ ...(await original<object>()), download: vi.fn() }));
 
 const changed = vi.fn();
 const all = COLUMNS.map(({ id }) => id);
@@ -207,15 +205,15 @@ test("ids hold their time", () => {
 });
 
 test("an export holds exactly the columns shown, raw, with unknown left empty", async () => {
+  const files = catchDownloads();
   fakeGateway({ RecentRequests: () => page([event({ completionTokens: null })]) });
   show(
     <RecentRequests columns={["startedAt", "outcome", "completionTokens"]} />,
-    "/requests?tz=Asia/Kolkata",
+    "/requests?tz=Asia/Kolkata&model=qwen3-8b&from=2026-11-23T13:00:00Z&to=2026-11-23T15:00:00Z",
   );
-  await userEvent.click(await screen.findByRole("button", { name: "CSV" }));
-  expect(download).toHaveBeenCalledWith(
-    "modash-requests.csv",
-    "text/csv",
+  openPopover(await screen.findByRole("button", { name: "Export requests" }));
+  await userEvent.click(await screen.findByRole("button", { name: "CSV", hidden: true }));
+  expect(await files.get("modash-requests_2026-11-23T18-30_2026-11-23T20-30_model-qwen3-8b.csv")).toBe(
     `eventId,startedAt,outcome,completionTokens\r\n${idAt(NOON)},2026-11-23T19:30:00.000+05:30,OUTCOME_OK,\r\n`,
   );
 });

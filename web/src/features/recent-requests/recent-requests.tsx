@@ -3,12 +3,11 @@
 // more come than can be read.
 import { lazy, memo, Suspense, useCallback, useMemo, useState } from "react";
 import type { UsageEvent } from "../../api/types.ts";
-import { ExportButtons } from "../../components/export-buttons.tsx";
+import { ExportMenu } from "../../components/export-menu.tsx";
 import { Button, Empty, Panel, QueryState, Select } from "../../components/panel.tsx";
 import { Popover } from "../../components/popover.tsx";
-import { isoWithOffset } from "../../lib/download.ts";
+import type { Sheet } from "../../lib/download.ts";
 import { exact } from "../../lib/format.ts";
-import { zoneOffset } from "../../lib/time-range.ts";
 import { useScope, useView } from "../../lib/view.ts";
 import { COLUMNS, type Column } from "./columns.tsx";
 import { LastRequest } from "./last-request.tsx";
@@ -60,9 +59,7 @@ export function RecentRequests(props: {
             </Button>
           ) : null}
           {props.controls}
-          {props.pageSize || !query.data ? null : (
-            <ExportButtons {...requestsExport(held.rows, columns, view.zone)} />
-          )}
+          {query.data ? <ExportMenu what="requests" sheet={() => requestsSheet(held.rows, columns)} /> : null}
           {props.pageSize ? null : (
             <Popover quiet name="Columns" label="Columns">
               {() => (
@@ -129,21 +126,14 @@ function readColumns(cols: string | null, usual: readonly string[]): readonly st
 }
 
 /** The rows of this page with the columns shown, raw. */
-function requestsExport(rows: UsageEvent[], columns: readonly string[], zone: string | undefined) {
+function requestsSheet(rows: UsageEvent[], columns: readonly string[]): Sheet {
   const ids = columnsOf(columns).map(({ id }) => id);
   return {
-    file: "modash-requests",
     names: ["eventId", ...ids],
-    rows: () =>
-      rows.map((event) => [
-        event.eventId,
-        ...ids.map((id) => {
-          const value = event[id];
-          return id === "startedAt" && typeof value === "number"
-            ? isoWithOffset(value, zoneOffset(value, zone))
-            : value;
-        }),
-      ]),
+    rows: rows.map((event) => [
+      event.eventId,
+      ...ids.map((id) => (id === "startedAt" && event.startedAt ? new Date(event.startedAt) : event[id])),
+    ]),
   };
 }
 

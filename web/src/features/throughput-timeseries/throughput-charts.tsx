@@ -2,6 +2,7 @@
 // charts with one cursor.
 import { type ReactNode, useMemo, useState } from "react";
 import type { ThroughputTimeseries } from "../../api/types.ts";
+import { ExportMenu } from "../../components/export-menu.tsx";
 import { Button, Empty, Panel, QueryState } from "../../components/panel.tsx";
 import type { Line } from "../../components/plot.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
@@ -153,6 +154,19 @@ function ChartPanel(props: {
   const [asTable, setAsTable] = useState(false);
   const drawn = useMemo(() => query.data && draw(chart, query.data, scope), [chart, query.data, scope]);
   const log = chart.latency === true && view.get("scale") === "log";
+  const shown =
+    drawn?.series && drawn.lines.some((line) => line.values.some((value) => value !== null))
+      ? {
+          name: `${chart.title}, ${chart.unit}`,
+          kind: "lines" as const,
+          buckets: drawn.columns,
+          lines: drawn.lines,
+          ...(chart.band ? { band: chart.band } : {}),
+          zone: scope.zone,
+          log,
+          format: chart.format,
+        }
+      : null;
   return (
     <Panel
       title={chart.title}
@@ -168,14 +182,15 @@ function ChartPanel(props: {
           <Button quiet aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
             {asTable ? "Chart" : "Table"}
           </Button>
+          {shown ? <ExportMenu what={chart.title.toLowerCase()} chart={shown} /> : null}
         </>
       }
     >
       <QueryState query={query} what={chart.title.toLowerCase()} height={264}>
         {() => {
           if (!drawn) return null;
-          const { series, ran, columns, lines } = drawn;
-          if (!series || lines.every((line) => line.values.every((value) => value === null))) {
+          const { series, ran } = drawn;
+          if (!series || !shown) {
             return (
               <Empty
                 title={ran ? "Nothing could be measured in this range" : "No requests in this range"}
@@ -185,19 +200,7 @@ function ChartPanel(props: {
           }
           return (
             <>
-              <TimeChart
-                name={`${chart.title}, ${chart.unit}`}
-                kind="lines"
-                height={232}
-                buckets={columns}
-                lines={lines}
-                {...(chart.band ? { band: chart.band } : {})}
-                zone={scope.zone}
-                log={log}
-                format={chart.format}
-                asTable={asTable}
-                cursor={props.cursor}
-              />
+              <TimeChart {...shown} height={232} asTable={asTable} cursor={props.cursor} />
               <details className={styles.meaning}>
                 <summary>
                   {chart.measured

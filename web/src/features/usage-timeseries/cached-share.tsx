@@ -1,6 +1,7 @@
 // How much of the prompts came from upstreams' caches, over time.
-import { useMemo } from "react";
-import { Empty, Panel, QueryState } from "../../components/panel.tsx";
+import { useMemo, useState } from "react";
+import { ExportMenu } from "../../components/export-menu.tsx";
+import { Button, Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { percent } from "../../lib/format.ts";
 import { buckets } from "../../lib/time-range.ts";
@@ -12,6 +13,7 @@ const HEIGHT = 232;
 export function CachedShare() {
   const scope = useScope();
   const query = useUsageTimeseries();
+  const [asTable, setAsTable] = useState(false);
   const { data } = query;
   const drawn = useMemo(() => {
     const series = data?.series[0];
@@ -21,26 +23,33 @@ export function CachedShare() {
       prompt ? (series.cachedPromptTokens[at] ?? 0) / prompt : null,
     );
     const lines = [{ label: "cached", color: "--c1", values }];
-    return { lines, columns: buckets(data, scope.moments(), scope.zone) };
+    return {
+      name: "Cached prompt, share of prompt tokens",
+      kind: "lines" as const,
+      buckets: buckets(data, scope.moments(), scope.zone),
+      lines,
+      zone: scope.zone,
+      format: percent,
+    };
   }, [data, scope]);
   return (
     <Panel
       title="Cached prompt"
       note="share of prompt tokens"
       busy={query.isFetching && query.isPlaceholderData}
+      controls={
+        <>
+          <Button quiet aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+            {asTable ? "Chart" : "Table"}
+          </Button>
+          {drawn ? <ExportMenu what="cached prompt" chart={drawn} /> : null}
+        </>
+      }
     >
       <QueryState query={query} what="the cached share" height={HEIGHT + 32}>
         {() =>
           drawn?.lines[0]?.values.some((value) => value !== null) ? (
-            <TimeChart
-              name="Cached prompt, share of prompt tokens"
-              kind="lines"
-              height={HEIGHT}
-              buckets={drawn.columns}
-              lines={drawn.lines}
-              zone={scope.zone}
-              format={percent}
-            />
+            <TimeChart {...drawn} height={HEIGHT} asTable={asTable} />
           ) : (
             <Empty title="No prompt tokens were reported in this range" height={HEIGHT + 32} />
           )

@@ -1,5 +1,7 @@
 // A low strip of bars above a list of requests: where they are, and where they
 // failed. Dragging over it narrows the range.
+import { useMemo } from "react";
+import { ExportMenu } from "../../components/export-menu.tsx";
 import { Panel, QueryState } from "../../components/panel.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { count } from "../../lib/format.ts";
@@ -13,27 +15,38 @@ const HEIGHT = 96;
 export function RequestStrip() {
   const scope = useScope();
   const query = useUsageTimeseries();
+  const { data } = query;
+  const chart = useMemo(
+    () =>
+      data && {
+        name: "Requests over time",
+        kind: "bars" as const,
+        buckets: buckets(data, scope.moments(), scope.zone),
+        lines: usageLines(data, "requests", ""),
+        zone: scope.zone,
+        format: count,
+      },
+    [data, scope],
+  );
   return (
-    <Panel title="Requests over time" busy={query.isFetching && query.isPlaceholderData}>
+    <Panel
+      title="Requests over time"
+      busy={query.isFetching && query.isPlaceholderData}
+      controls={chart ? <ExportMenu what="requests over time" chart={chart} /> : null}
+    >
       <QueryState query={query} what="requests over time" height={HEIGHT + 32}>
-        {(data) => {
-          const lines = usageLines(data, "requests", "");
-          return (
+        {() =>
+          chart ? (
             <TimeChart
-              name="Requests over time"
-              kind="bars"
+              {...chart}
               height={HEIGHT}
-              buckets={buckets(data, scope.moments(), scope.zone)}
-              lines={lines}
-              zone={scope.zone}
-              format={count}
               restLabel="Drag to narrow the range"
-              atRest={lines.map((line) =>
+              atRest={chart.lines.map((line) =>
                 count(line.values.reduce<number>((sum, value) => sum + (value ?? 0), 0)),
               )}
             />
-          );
-        }}
+          ) : null
+        }
       </QueryState>
     </Panel>
   );

@@ -1,6 +1,7 @@
 // Tokens or requests over time: by kind of token, or split by a dimension.
 import { useMemo, useState } from "react";
 import type { Dimension, UsageTimeseries } from "../../api/types.ts";
+import { ExportMenu } from "../../components/export-menu.tsx";
 import { Button, Empty, Panel, QueryState, Segments, Select } from "../../components/panel.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { COMPARED } from "../../lib/compare.ts";
@@ -34,7 +35,7 @@ const DIMENSIONS: Record<string, Dimension> = {
 function draw(data: UsageTimeseries, metric: "tokens" | "requests", group: string, scope: Scope) {
   if (!data.series.some((series) => series.requests.some((value) => value > 0))) return null;
   return {
-    columns: buckets(data, scope.moments(), scope.zone),
+    buckets: buckets(data, scope.moments(), scope.zone),
     lines: usageLines(data, metric, group),
     errors: addUp(data.series.map((series) => series.failedRequests)),
   };
@@ -60,9 +61,18 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
         : null,
     [compared, view.compare],
   );
+  const title = metric === "tokens" ? "Tokens over time" : "Requests over time";
+  const chart = drawn && {
+    name: title,
+    kind: "bars" as const,
+    ...drawn,
+    ...(ghost ? { ghost } : {}),
+    zone: scope.zone,
+    format: count,
+  };
   return (
     <Panel
-      title={metric === "tokens" ? "Tokens over time" : "Requests over time"}
+      title={title}
       busy={query.isFetching && query.isPlaceholderData}
       controls={
         <>
@@ -81,13 +91,14 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
           <Button quiet aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
             {asTable ? "Chart" : "Table"}
           </Button>
+          {chart ? <ExportMenu what={title.toLowerCase()} chart={chart} /> : null}
         </>
       }
     >
       <QueryState query={query} what="usage over time" height={HEIGHT + 32}>
         {() => {
-          if (!drawn) return <Empty title="No requests in this range" height={HEIGHT + 32} />;
-          const { columns, lines, errors } = drawn;
+          if (!chart) return <Empty title="No requests in this range" height={HEIGHT + 32} />;
+          const { lines } = chart;
           if (metric === "tokens" && lines.every(({ values }) => values.every((value) => !value))) {
             return (
               <Empty title="No tokens were reported in this range" height={HEIGHT + 32}>
@@ -97,15 +108,8 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
           }
           return (
             <TimeChart
-              name={metric === "tokens" ? "Tokens over time" : "Requests over time"}
-              kind="bars"
+              {...chart}
               height={HEIGHT}
-              buckets={columns}
-              lines={lines}
-              {...(ghost ? { ghost } : {})}
-              errors={errors}
-              zone={scope.zone}
-              format={count}
               asTable={asTable}
               restLabel="Whole range"
               atRest={lines.map(
