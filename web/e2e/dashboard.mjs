@@ -353,6 +353,47 @@ try {
     await shown.close();
   });
 
+  await step("a model has a page of its own, and two stand side by side", async () => {
+    const shown = await open("/models");
+    const rows = shown.getByRole("region", { name: "Models" }).locator("tbody tr");
+    const boxes = rows.getByRole("checkbox");
+    await boxes.first().waitFor();
+    const several = (await boxes.count()) > 1;
+    if (several) {
+      await boxes.nth(0).check();
+      await boxes.nth(1).check();
+      await shown.waitForURL(/pick=/);
+      const panel = shown.getByRole("region", { name: /^Side by side/ });
+      await panel
+        .getByRole("group", { name: /^Tokens of/ })
+        .nth(1)
+        .waitFor();
+      const axes = await panel
+        .getByRole("region", { name: "Requests side by side" })
+        .locator("figure svg")
+        .evaluateAll((plots) =>
+          plots.map((plot) =>
+            [...plot.querySelectorAll("text[text-anchor=end]")].map((mark) => mark.textContent).join(),
+          ),
+        );
+      assert.equal(new Set(axes.filter(Boolean)).size, 1, `axes differ: ${axes.join(" | ")}`);
+      if (folder) await shown.screenshot({ path: join(folder, "compare.png"), fullPage: true });
+    }
+    const link = rows.locator("th a").first();
+    const name = await link.textContent();
+    await link.click();
+    await shown.getByRole("heading", { level: 1, name, exact: true }).waitFor();
+    await shown.reload();
+    await shown.getByRole("heading", { level: 1, name, exact: true }).waitFor();
+    await shown
+      .getByRole("region", { name: "How requests ended" })
+      .getByRole("link", { name: "ok", exact: true })
+      .click();
+    await shown.waitForURL(/\/requests\?.*status=ok/);
+    assert.equal(new URL(shown.url()).searchParams.get("model"), name);
+    await shown.close();
+  });
+
   for (const kind of ["CSV", "JSON", "SVG", "PNG"]) {
     await step(`the chart of tokens is saved as ${kind}`, async () => {
       const shown = await open("/");

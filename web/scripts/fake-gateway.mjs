@@ -404,7 +404,12 @@ const SECURITY = {
 
 function serveFile(path, response) {
   let file = join(dist, normalize(path));
-  if (!file.startsWith(dist) || path === "/" || (!extname(path) && !existsSync(file)))
+  if (
+    !file.startsWith(dist) ||
+    path === "/" ||
+    path.startsWith("/models/") ||
+    (!extname(path) && !existsSync(file))
+  )
     file = join(dist, "index.html");
   if (!existsSync(file)) return response.writeHead(404).end("not found, or not built: npm run build");
   response

@@ -105,12 +105,15 @@ pub(crate) async fn serve(
     }
 }
 
+/// Pages whose last part is a model's name, which may have dots.
+const MODEL_PAGES: &str = "/models/";
+
 /// Whether a browser navigates to a place that the page's own router knows.
 pub(crate) fn is_page(path: &str, headers: &HeaderMap) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
     headers.contains_key(ACCEPT)
         && accepts(headers, "text/html")
-        && !last.contains('.')
+        && (!last.contains('.') || path.starts_with(MODEL_PAGES))
         && !NOT_PAGES.iter().any(|prefix| path.starts_with(prefix))
 }
 
@@ -150,4 +153,20 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
         .flat_map(|value| value.split(','))
         .map(|known| known.trim().trim_start_matches("W/"))
         .any(|known| known == "*" || known == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_have_no_dot_but_models_may() {
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("text/html"))]);
+        for path in ["/requests", "/models/gpt-4.1", "/models/org%2Fllama-3.3"] {
+            assert!(is_page(path, &headers), "{path}");
+        }
+        for path in ["/missing.js", "/assets/models/a.js", "/rpc"] {
+            assert!(!is_page(path, &headers), "{path}");
+        }
+    }
 }

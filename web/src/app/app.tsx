@@ -16,6 +16,7 @@ import { Unavailable } from "./unavailable.tsx";
 
 const Throughput = lazy(() => import("./routes/throughput.tsx"));
 const Models = lazy(() => import("./routes/models.tsx"));
+const Model = lazy(() => import("./routes/model.tsx"));
 const Requests = lazy(() => import("./routes/requests.tsx"));
 
 const makeClient = () =>
@@ -76,6 +77,7 @@ function Pages() {
           <Route path="/" component={Overview} />
           <Route path="/throughput" component={Throughput} />
           <Route path="/models" component={Models} />
+          <Route path="/models/:name" component={Model} />
           <Route path="/requests/:id?" component={Requests} />
           <Route>
             <NotFound />

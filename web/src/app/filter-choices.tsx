@@ -21,7 +21,7 @@ export default function FilterChoices() {
   };
   return (
     <div className={styles.choices}>
-      <Models chosen={model} onToggle={(name) => toggle("model", name)} />
+      {view.model === null ? <Models chosen={model} onToggle={(name) => toggle("model", name)} /> : null}
       <fieldset>
         <legend>Status</legend>
         <div className={styles.row}>

@@ -49,7 +49,9 @@ export function FilterButton() {
 /** One chip for each filter in force. */
 export function FilterChips() {
   const [view, setView] = useView();
-  const chips = FILTER_KEYS.filter((key) => view.filters[key].length > 0);
+  const chips = FILTER_KEYS.filter(
+    (key) => view.filters[key].length > 0 && !(key === "model" && view.model !== null),
+  );
   if (chips.length === 0) return null;
   return (
     <ul className={styles.chips} aria-label="Filters in force">

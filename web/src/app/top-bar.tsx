@@ -32,9 +32,9 @@ export function TopBar(props: {
 }) {
   const [location] = useLocation();
   const [view] = useView();
-  const href = useHref();
+  const href = useHref(true);
   const isCurrent = (path: string) => (path === "/" ? location === "/" : location.startsWith(path));
-  const title = PAGES.find(([path]) => isCurrent(path))?.[1];
+  const title = view.model ?? PAGES.find(([path]) => isCurrent(path))?.[1];
   useEffect(() => {
     document.title = title ? `${title} – modash` : "modash";
   }, [title]);
@@ -83,7 +83,7 @@ export function TopBar(props: {
 /** Only while requests are missing: the account of each proxy is on the page of requests. */
 function DeliveryWarning() {
   const lossy = useLossyProxies();
-  const href = useHref();
+  const href = useHref(true);
   if (lossy === 0) return null;
   return (
     <Link className={styles.warning} href={href("/requests")} title="See Delivery below the list of requests">

@@ -71,12 +71,13 @@ export function Picture(props: { ref: Ref<SVGSVGElement>; chart: ExportedChart; 
   );
 }
 
-const plotOf = ({ kind, buckets, lines, errors, ghost, band, zone, log, format }: ExportedChart) => ({
+const plotOf = ({ kind, buckets, lines, errors, ghost, band, zone, log, reach, format }: ExportedChart) => ({
   ...{ kind, buckets, lines, zone, format },
   ...(errors ? { errors } : {}),
   ...(ghost ? { ghost } : {}),
   ...(band ? { band } : {}),
   ...(log ? { log } : {}),
+  ...(reach ? { reach } : {}),
 });
 
 /** What style sheets give to a drawing; written into it, since they do not go along. */

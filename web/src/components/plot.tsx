@@ -34,6 +34,8 @@ export interface PlotProps {
   band?: [number, number];
   zone: string | undefined;
   log?: boolean;
+  /** Values that the axis has room for, so that charts beside each other have equal axes. */
+  reach?: number[];
   width: number;
   height: number;
   format: (value: number | null) => string;
@@ -47,7 +49,10 @@ const FILL = 0.84;
 
 /** How values become places. */
 export function scales(
-  props: Pick<PlotProps, "kind" | "lines" | "buckets" | "errors" | "ghost" | "log" | "width" | "height">,
+  props: Pick<
+    PlotProps,
+    "kind" | "lines" | "buckets" | "errors" | "ghost" | "log" | "reach" | "width" | "height"
+  >,
 ) {
   const { lines } = props;
   const { range } = props.buckets;
@@ -59,7 +64,9 @@ export function scales(
   const time = (place: number) =>
     range.start + Math.min(Math.max((place - MARGIN.left) / inner.width, 0), 1) * (range.end - range.start);
   const known = lines.flatMap(({ values }) => values.filter((value): value is number => value !== null));
+  known.push(...(props.reach ?? []));
   const tops = props.kind === "bars" ? totals(lines) : known;
+  tops.push(...(props.reach ?? []));
   for (const value of props.ghost?.values ?? []) if (value !== null) tops.push(value);
   const max = (tops.length > 0 ? Math.max(...tops) : 0) || 1;
   const height = inner.bottom - MARGIN.top;

@@ -5,7 +5,7 @@ import { Link } from "wouter";
 import { serverNow } from "../lib/clock.ts";
 import { zoneLabel } from "../lib/format.ts";
 import { rangeLabel } from "../lib/time-range.ts";
-import { type FilterKey, useHref, useView } from "../lib/view.ts";
+import { type FilterKey, type SomeFilters, useHref, useView } from "../lib/view.ts";
 import { useZoom } from "../lib/zoom.ts";
 import { FEWEST, Few } from "./few.tsx";
 import { type Line, Plot, type PlotProps, scales } from "./plot.tsx";
@@ -16,6 +16,8 @@ export interface TimeChartProps extends Omit<PlotProps, "width"> {
   name: string;
   /** Show the numbers as a table in place of the plot. */
   asTable?: boolean;
+  /** What the requests behind a value are narrowed to, besides the view's filters. */
+  within?: SomeFilters;
   /** What the legend shows while the cursor is elsewhere, one text for each line. */
   atRest?: string[];
   restLabel?: string;
@@ -143,7 +145,7 @@ function Interactive(
 
   const { zoom, undo: undoZoom, canUndo, open } = useZoom();
   const opening = useRef<ReturnType<typeof setTimeout>>(undefined);
-  const requestsOf = (at: number) => open({ start: starts[at] ?? 0, end: ends[at] ?? 0 });
+  const requestsOf = (at: number) => open({ start: starts[at] ?? 0, end: ends[at] ?? 0 }, props.within);
   const { x, time, bottom } = scales({ ...props, width });
   const place = (event: React.PointerEvent) =>
     event.clientX - event.currentTarget.getBoundingClientRect().left;
@@ -237,13 +239,14 @@ function Interactive(
 
 /** Only what the picture depends on, so that a moving cursor does not draw it anew. */
 function plotProps(props: TimeChartProps): Omit<PlotProps, "width"> {
-  const { kind, buckets, lines, errors, ghost, band, zone, log, height, format } = props;
+  const { kind, buckets, lines, errors, ghost, band, zone, log, reach, height, format } = props;
   return {
     ...{ kind, buckets, lines, zone, height, format },
     ...(errors ? { errors } : {}),
     ...(ghost ? { ghost } : {}),
     ...(band ? { band } : {}),
     ...(log ? { log } : {}),
+    ...(reach ? { reach } : {}),
   };
 }
 

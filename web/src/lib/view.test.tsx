@@ -1,11 +1,14 @@
 import { act, renderHook } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { expect, test } from "vitest";
+import type { Outcome } from "../api/types.ts";
 import {
   keptParams,
   liveFilter,
+  modelPath,
   PauseContext,
   readView,
+  statusOf,
   toFilter,
   useHref,
   useScope,
@@ -47,6 +50,23 @@ test("an unknown zone or status is ignored", () => {
   const view = read("tz=Mars/Olympus&status=odd");
   expect(view.zone).toBeUndefined();
   expect(toFilter(view.filters)).toEqual({});
+});
+
+test("one outcome alone is a status too", () => {
+  expect(toFilter(read("status=http_error,cancelled").filters).outcomes).toEqual([
+    "OUTCOME_HTTP_ERROR",
+    "OUTCOME_CLIENT_CLOSED",
+  ]);
+  expect(
+    ["OUTCOME_OK", "OUTCOME_CLIENT_CLOSED", "OUTCOME_EMPTY"].map((one) => statusOf(one as Outcome)),
+  ).toEqual(["ok", "cancelled", "empty"]);
+});
+
+test("the page of a model is about it, whatever characters it has", () => {
+  const model = "org/a b%2F,é";
+  expect(readView(new URLSearchParams("model=x"), modelPath(model)).filters.model).toEqual([model]);
+  expect(readView(new URLSearchParams("model=x"), "/models").filters.model).toEqual(["x"]);
+  expect(readView(new URLSearchParams(), "/models/%E0%A4%A").model).toBeNull();
 });
 
 test("a changed view starts at its first page", () => {

@@ -1,7 +1,7 @@
 // What is looked at: the range, zone, filters and groups. All of it lives in
 // the URL, with defaults left out, so that a copied link shows the same.
 import { createContext, useCallback, useContext, useMemo } from "react";
-import { useSearch, useSearchParams } from "wouter";
+import { useLocation, useSearch, useSearchParams } from "wouter";
 import type { Filter, LiveRequest, Outcome } from "../api/types.ts";
 import { serverNow } from "./clock.ts";
 import { type Compare, readCompare } from "./compare.ts";
@@ -23,6 +23,19 @@ export const STATUSES = {
 } satisfies Record<string, Outcome[]>;
 export type Status = keyof typeof STATUSES;
 
+/** Also one outcome alone, as `http_error`. */
+const outcomesOf = (status: string): Outcome[] =>
+  STATUSES[status as Status] ??
+  Object.values(STATUSES)
+    .flat()
+    .filter((outcome) => statusOf(outcome) === status);
+
+/** The value of the status filter that stands for one outcome. */
+export function statusOf(outcome: Outcome): string {
+  const alone = Object.entries(STATUSES).find(([, all]) => all.length === 1 && all[0] === outcome);
+  return alone?.[0] ?? outcome.slice("OUTCOME_".length).toLowerCase();
+}
+
 /** Keys of the URL that narrow what counts. */
 export const FILTER_KEYS = ["model", "status", "client", "upstream", "stream", "trace"] as const;
 export type FilterKey = (typeof FILTER_KEYS)[number];
@@ -33,6 +46,8 @@ export interface View {
   zone: string | undefined;
   compare: Compare;
   filters: Record<FilterKey, string[]>;
+  /** The model that the page is about, whatever the filters of the URL. */
+  model: string | null;
   /** Any other key of the URL. */
   get(key: string): string | null;
 }
@@ -41,20 +56,40 @@ export interface View {
 export const PauseContext = createContext<number | null>(null);
 
 // Commas part the values of one key, so that those within a value are escaped.
-const list = (value: string | null): string[] =>
+export const list = (value: string | null): string[] =>
   value ? value.split(",").map((item) => item.replaceAll("%2C", ",").replaceAll("%25", "%")) : [];
 const join = (values: string[]): string =>
   values.map((item) => item.replaceAll("%", "%25").replaceAll(",", "%2C")).join(",");
 
-export function readView(params: URLSearchParams): View {
+/** `path`: the page's, as the browser has it. */
+export function readView(params: URLSearchParams, path = "/"): View {
+  const model = modelOfPath(path);
+  const filters = Object.fromEntries(
+    FILTER_KEYS.map((key) => [key, list(params.get(key))]),
+  ) as View["filters"];
   const zone = params.get("tz") ?? undefined;
   return {
     span: { from: params.get("from") ?? DEFAULT_SPAN.from, to: params.get("to") ?? DEFAULT_SPAN.to },
     zone: zone && isZone(zone) ? zone : undefined,
     compare: readCompare(params.get("compare")),
-    filters: Object.fromEntries(FILTER_KEYS.map((key) => [key, list(params.get(key))])) as View["filters"],
+    filters: model === null ? filters : { ...filters, model: [model] },
+    model,
     get: (key) => params.get(key),
   };
+}
+
+const MODEL_PAGE = "/models/";
+
+/** The page of one model. */
+export const modelPath = (model: string): string => `${MODEL_PAGE}${encodeURIComponent(model)}`;
+
+function modelOfPath(path: string): string | null {
+  if (!path.startsWith(MODEL_PAGE)) return null;
+  try {
+    return decodeURIComponent(path.slice(MODEL_PAGE.length)) || null;
+  } catch {
+    return null;
+  }
 }
 
 function isZone(zone: string): boolean {
@@ -71,7 +106,10 @@ type Change = Record<string, string | string[] | null>;
 /** The view and how to change it: null removes a key. A changed view starts at its first page. */
 export function useView(): [View, (change: Change, replace?: boolean) => void] {
   const [params, setParams] = useSearchParams();
-  const view = useMemo(() => readView(params), [params]);
+  // The router's path is decoded in part; it says when to read the browser's.
+  const [path] = useLocation();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: see above
+  const view = useMemo(() => readView(params, location.pathname), [params, path]);
   const set = useCallback(
     (change: Change, replace = false) =>
       setParams(
@@ -92,19 +130,25 @@ export function useView(): [View, (change: Change, replace?: boolean) => void] {
   return [view, set];
 }
 
+export type SomeFilters = Partial<Record<FilterKey, string[]>>;
+
 /**
  * Addresses of other pages of the same view: its range, zone and filters go
- * along, and `filters` are set on top.
+ * along, and `filters` are set on top. What is on the page of one model leads to
+ * that model's requests; `frame`: what is around the page does not.
  */
-export function useHref(): (path: string, filters?: Partial<Record<FilterKey, string[]>>) => string {
+export function useHref(frame = false): (path: string, filters?: SomeFilters) => string {
   const search = useSearch();
+  const [view] = useView();
+  const model = frame ? null : view.model;
   return useCallback(
     (path, filters = {}) => {
       const params = keptParams(search);
+      if (model !== null) params.set("model", join([model]));
       for (const [key, values] of Object.entries(filters)) params.set(key, join(values));
       return params.size > 0 ? `${path}?${params}` : path;
     },
-    [search],
+    [search, model],
   );
 }
 
@@ -169,7 +213,7 @@ export const liveFilter =
   };
 
 export function toFilter(filters: View["filters"]): Filter {
-  const outcomes = filters.status.flatMap((status) => STATUSES[status as Status] ?? []);
+  const outcomes = filters.status.flatMap(outcomesOf);
   const stream = filters.stream[0];
   return {
     ...(filters.model.length ? { models: filters.model } : {}),

@@ -3,7 +3,7 @@
 import { useCallback } from "react";
 import { useLocation } from "wouter";
 import { absolute, DEFAULT_SPAN, type Moments, type Span } from "./time-range.ts";
-import { useHref, useView } from "./view.ts";
+import { type SomeFilters, useHref, useView } from "./view.ts";
 
 /** Ranges before each zoom that is in force, the latest last. */
 const before: { span: Span; zoomed: Span }[] = [];
@@ -24,8 +24,8 @@ export interface Zoom {
   /** Goes back to the range before the last zoom, and does nothing where there was none. */
   undo: () => void;
   canUndo: () => boolean;
-  /** Shows the single requests of a range. */
-  open: (range: Moments) => void;
+  /** Shows the single requests of a range, narrowed by filters. */
+  open: (range: Moments, filters?: SomeFilters) => void;
 }
 
 export function useZoom(): Zoom {
@@ -48,10 +48,10 @@ export function useZoom(): Zoom {
     else before.length = 0;
   }, [span, setView]);
   const open = useCallback(
-    (range: Moments) => {
+    (range: Moments, filters?: SomeFilters) => {
       if (path.startsWith("/requests")) return zoom(range);
       const { from, to } = absolute(range);
-      const url = new URL(href("/requests"), location.origin);
+      const url = new URL(href("/requests", filters), location.origin);
       url.searchParams.set("from", from);
       url.searchParams.set("to", to);
       navigate(url.pathname + url.search);

@@ -1,5 +1,5 @@
 // The first page: what happens now and what happened in the range.
-import { lazy, Suspense, useMemo } from "react";
+import { lazy, Suspense } from "react";
 import type { Filter, UsageEvent } from "../../api/types.ts";
 import { Skeleton } from "../../components/panel.tsx";
 import { LiveRequests } from "../../features/live-requests/live-requests.tsx";
@@ -7,16 +7,14 @@ import { ModelBars } from "../../features/model-breakdown/model-bars.tsx";
 import { useLastRequest } from "../../features/recent-requests/last-request.tsx";
 import { RecentRequests } from "../../features/recent-requests/recent-requests.tsx";
 import { UsageHint } from "../../features/usage-summary/usage-hint.tsx";
-import { type Trends, UsageSummaryTiles } from "../../features/usage-summary/usage-summary-tiles.tsx";
+import { UsageSummaryTiles } from "../../features/usage-summary/usage-summary-tiles.tsx";
 import { useUsageSummary } from "../../features/usage-summary/use-usage-summary.ts";
-import { addUp } from "../../features/usage-timeseries/lines.ts";
 import { UsageChart } from "../../features/usage-timeseries/usage-chart.tsx";
-import { useUsageTimeseries } from "../../features/usage-timeseries/use-usage-timeseries.ts";
-import { buckets } from "../../lib/time-range.ts";
 import { isLowerBound } from "../../lib/usage.ts";
-import { useScope, useView } from "../../lib/view.ts";
+import { useView } from "../../lib/view.ts";
 import { useOpenRequest } from "./open-request.ts";
 import styles from "./page.module.css";
+import { useTrends } from "./use-trends.ts";
 
 const FirstRun = lazy(() => import("../first-run/first-run.tsx"));
 
@@ -65,23 +63,6 @@ export function Overview() {
       {first === null ? null : <RecentRequests pageSize={10} columns={COLUMNS} onOpen={openRequest} />}
     </div>
   );
-}
-
-/** The tiles' small charts are columns of the ungrouped time series, without buckets that are not whole. */
-function useTrends(): Trends | undefined {
-  const { data } = useUsageTimeseries();
-  const scope = useScope();
-  return useMemo(() => {
-    const series = data?.series[0];
-    if (!data || !series) return undefined;
-    const { partial } = buckets(data, scope.moments(), scope.zone);
-    const whole = (column: number[]) => column.filter((_, at) => !partial[at]);
-    return {
-      requests: whole(series.requests),
-      tokens: whole(addUp([series.promptTokens, series.completionTokens])),
-      failed: whole(series.failedRequests),
-    };
-  }, [data, scope]);
 }
 
 /**

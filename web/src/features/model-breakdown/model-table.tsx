@@ -8,9 +8,10 @@ import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
 import type { Sheet } from "../../lib/download.ts";
 import { ago, count, dateTime, duration, exact, percent, rate } from "../../lib/format.ts";
+import { LEAST, MOST, usePicks } from "../../lib/picks.ts";
 import { boundMark, isLowerBound, knownTokens } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
-import { useHref, useView } from "../../lib/view.ts";
+import { modelPath, useHref, useView } from "../../lib/view.ts";
 import styles from "./model-table.module.css";
 import { otherName, useModelBreakdown } from "./use-model-breakdown.ts";
 
@@ -108,11 +109,12 @@ const COLUMNS: Column[] = [
 
 export function ModelTable() {
   const query = useModelBreakdown(1_000);
+  const { picks } = usePicks();
   return (
     <Panel
       title="All models"
       controls={query.data ? <ExportMenu what="models" sheet={() => modelsSheet(query.data.rows)} /> : null}
-      note={query.data ? count(query.data.total) : ""}
+      note={query.data ? `${count(query.data.total)}${pickHint(picks.length)}` : ""}
       busy={query.isFetching && query.isPlaceholderData}
     >
       <QueryState query={query} what="models" height={400}>
@@ -128,6 +130,13 @@ export function ModelTable() {
   );
 }
 
+const pickHint = (picked: number): string =>
+  picked === 0
+    ? ` · tick ${LEAST} to ${MOST} to compare them`
+    : picked < LEAST
+      ? " · tick another one to compare"
+      : "";
+
 /** Every column, raw. */
 const modelsSheet = (rows: ModelRow[]): Sheet => ({
   names: ["model", ...COLUMNS.map(({ id }) => id), "lastSeenAt"],
@@ -141,6 +150,7 @@ const modelsSheet = (rows: ModelRow[]): Sheet => ({
 function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
   const [view] = useView();
   const href = useHref();
+  const { picks, toggle } = usePicks();
   const [sort, setSort] = useState({ by: "requests", down: true });
   const now = useNow(1_000);
   const column = COLUMNS.find(({ id }) => id === sort.by);
@@ -178,6 +188,9 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
       <table className={styles.table}>
         <thead>
           <tr>
+            <th scope="col" title={`Choose ${LEAST} to ${MOST} models to compare`}>
+              <span className="hidden">Compare</span>
+            </th>
             {head("model", "Model", false)}
             <th scope="col" title="Requests over the range">
               Trend
@@ -191,14 +204,24 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
         <tbody>
           {[...sorted, ...(other ? [other] : [])].map((row) => (
             <tr key={row === other ? "other" : `model ${row.model}`}>
+              <td className={styles.pick}>
+                {row === other || !row.model ? null : (
+                  <label>
+                    <input
+                      type="checkbox"
+                      aria-label={`Compare ${row.model}`}
+                      checked={picks.includes(row.model)}
+                      disabled={picks.length >= MOST && !picks.includes(row.model)}
+                      onChange={() => toggle(row.model)}
+                    />
+                  </label>
+                )}
+              </td>
               <th scope="row" className="cut">
                 {row === other ? (
                   <span className="muted">{otherName(total - rows.length)}</span>
                 ) : row.model ? (
-                  <Link
-                    href={href("/throughput", { model: [row.model] })}
-                    title={`Throughput of ${row.model}`}
-                  >
+                  <Link href={href(modelPath(row.model))} title={`All of ${row.model}`}>
                     {row.model}
                   </Link>
                 ) : (

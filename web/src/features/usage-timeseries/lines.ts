@@ -5,14 +5,14 @@ import type { Line } from "../../components/plot.tsx";
 import { groupColor } from "../../lib/color.ts";
 import { exact } from "../../lib/format.ts";
 import { outcomeWords } from "../../lib/outcome.ts";
-import { type FilterKey, STATUSES } from "../../lib/view.ts";
+import { type FilterKey, statusOf } from "../../lib/view.ts";
 
 /** Sums over the columns, bucket by bucket. */
 export const addUp = (columns: number[][]): number[] =>
   (columns[0] ?? []).map((_, at) => columns.reduce((sum, column) => sum + (column[at] ?? 0), 0));
 
 /** The rest is groups without a line and, of models, requests that call none. */
-const otherLabel = (groups: number, group: string): string =>
+export const otherLabel = (groups: number, group: string): string =>
   groups > 0 ? `other (${exact(groups)})` : group === "model" ? "no model" : "other";
 
 /** The lines of a chart, from the bottom of the stack up. */
@@ -51,17 +51,16 @@ export function usageLines(data: UsageTimeseries, metric: "tokens" | "requests",
 }
 
 /** What a group's name narrows the view to; the rest is no one thing. */
-function filterOf(
+export function filterOf(
   { key, other }: { key: string; other: boolean },
   group: string,
 ): { filter?: [FilterKey, string] } {
-  const status = Object.entries(STATUSES).find(([, outcomes]) => (outcomes as string[]).includes(key))?.[0];
-  const value = group === "status" ? status : key;
+  const value = group === "status" ? statusOf(key as Outcome) : key;
   return other || !value ? {} : { filter: [group as FilterKey, value] };
 }
 
 /** Outcomes have the words of the table of requests. */
-function groupLabel(key: string, group: string): string {
+export function groupLabel(key: string, group: string): string {
   if (group === "status") return outcomeWords({ outcome: key as Outcome, status: null }).text;
   return key || (group === "client" ? "no key" : "unnamed");
 }

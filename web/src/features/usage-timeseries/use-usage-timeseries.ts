@@ -6,15 +6,18 @@ import { buckets, wholeOnly } from "../../lib/time-range.ts";
 import { useScope, useView } from "../../lib/view.ts";
 import { addUp } from "./lines.ts";
 
-/** Requests and tokens of the view over time; `group` splits them. */
-export function useUsageTimeseries(group?: Dimension) {
+/** Groups that a chart can tell apart. */
+const FEW = 5;
+
+/** Requests and tokens of the view over time; `group` splits them into the `top` largest groups and the rest. */
+export function useUsageTimeseries(group?: Dimension, top = FEW) {
   const scope = useScope();
-  return useRpc("UsageTimeseries", [...scope.key, group ?? null], () => ({
+  return useRpc("UsageTimeseries", [...scope.key, group ?? null, top], () => ({
     range: scope.range(),
     filter: scope.filter,
     timeZone: scope.zone,
     bucketSeconds: scope.moments().bucketSeconds,
-    top: 5,
+    top,
     ...(group ? { groupBy: { dimension: group } } : {}),
   }));
 }
