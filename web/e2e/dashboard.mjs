@@ -342,6 +342,17 @@ try {
     await shown.close();
   });
 
+  await step("requests in flight stand above the list of those that ended", async () => {
+    const shown = await open("/requests");
+    const running = await shown.getByRole("region", { name: "In flight now" }).boundingBox();
+    const ended = await shown.getByRole("region", { name: "Recent requests" }).boundingBox();
+    assert.ok(running.y + running.height <= ended.y, `${running.y} + ${running.height}, ${ended.y}`);
+    await sendRequest(true);
+    const after = await shown.getByRole("region", { name: "Recent requests" }).boundingBox();
+    assert.equal(after.y, ended.y, "the list does not move");
+    await shown.close();
+  });
+
   await step("columns are chosen, and the address keeps them", async () => {
     const shown = await open("/requests");
     await shown.getByRole("button", { name: "Columns" }).click();

@@ -1,4 +1,5 @@
 import { act, screen } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
 import { live, type Row } from "../../api/live.ts";
 import { running } from "../../testing/fixtures.ts";
@@ -69,4 +70,28 @@ test("while analytics is lost, no request is said to run or not to", () => {
   expect(screen.getByText("Not known")).toBeVisible();
   expect(screen.getByText(/^Analytics is not reachable/)).toBeVisible();
   expect(screen.queryByText("waiting")).toBeNull();
+});
+
+test("a model's name narrows the view to it", async () => {
+  show(<LiveRequests />, "/?from=-1h");
+  act(() => {
+    live.connection("open");
+    live.event("connected", { now: Date.now(), live: true, requests: [running({ model: "a,b" })] });
+  });
+  await userEvent.click(screen.getByRole("button", { name: "a,b" }));
+  expect(new URLSearchParams(location.search).get("model")).toBe("a%2Cb");
+  act(() => live.event("connected", { now: Date.now(), live: true, requests: [] }));
+});
+
+test("a list of few lines keeps its height and says how many more run", () => {
+  show(<LiveRequests lines={2} />);
+  const requests = ["1", "2", "3"].map((id) => running({ id }));
+  act(() => {
+    live.connection("open");
+    live.event("connected", { now: Date.now(), live: true, requests });
+  });
+  expect(screen.getByText("3 running, 1 more not shown")).toBeVisible();
+  const height = screen.getByRole("list").style.minHeight;
+  act(() => live.event("connected", { now: Date.now(), live: true, requests: [] }));
+  expect(screen.getByText("Nothing is running").parentElement?.style.minHeight).toBe(height);
 });

@@ -13,17 +13,23 @@ import { liveFilter, useView } from "../../lib/view.ts";
 import styles from "./live-requests.module.css";
 import { assignSlots } from "./slots.ts";
 
-const MOST = 8;
+/** Lines, unless told otherwise. */
+const LINES = 8;
+/** Of a line, and of what is below them. */
+const LINE_HEIGHT = 36;
+const REST_HEIGHT = 12;
 /** Pace of the clocks that run: tenths of a second that can still be read. */
 const CLOCK_MS = 200;
 
-export function LiveRequests() {
+/** `lines`: room for so many, which stays the same whatever runs, so that nothing below moves. */
+export function LiveRequests({ lines = LINES }: { lines?: number }) {
   const live = useLive();
   const [view] = useView();
   const slots = useRef<(string | null)[]>([]);
   const passing = live.rows.filter(liveFilter(view.filters));
   const running = passing.filter((row) => row.endedAt === null).length;
-  slots.current = assignSlots(slots.current, passing, MOST);
+  slots.current = assignSlots(slots.current, passing, lines);
+  const height = lines * LINE_HEIGHT + REST_HEIGHT;
   const rows = new Map(passing.map((row) => [row.id, row]));
   const hidden = running - slots.current.filter((id) => id && rows.get(id)?.endedAt === null).length;
   return (
@@ -39,7 +45,7 @@ export function LiveRequests() {
       }
     >
       {slots.current.length === 0 || !live.known ? (
-        <Empty title={live.known ? "Nothing is running" : "Not known"} height={300}>
+        <Empty title={live.known ? "Nothing is running" : "Not known"} height={height}>
           {live.known
             ? "Requests appear here the moment they reach the proxy."
             : live.connection === "open"
@@ -47,8 +53,8 @@ export function LiveRequests() {
               : "What runs now will be shown as soon as it is known."}
         </Empty>
       ) : (
-        <ul className={styles.rows} style={{ minHeight: 300 }}>
-          {Array.from({ length: MOST }, (_, at) => {
+        <ul className={styles.rows} style={{ minHeight: height }}>
+          {Array.from({ length: lines }, (_, at) => {
             const row = rows.get(slots.current[at] ?? "");
             return row ? (
               <Line key={row.id} row={row} />
@@ -104,6 +110,30 @@ function phase(row: Row): { tone: Tone; text: string } {
   return { tone: "running", text: row.phase === "REQUEST_PHASE_CONNECTING" ? "connecting" : "waiting" };
 }
 
+/** Narrows the view to the model, once it is known. */
+function ModelName({ row }: { row: Row }) {
+  const [, setView] = useView();
+  const { model } = row;
+  const title = `${row.path} at ${row.upstream}`;
+  if (!model) {
+    return (
+      <span className="cut" title={title}>
+        model not known yet
+      </span>
+    );
+  }
+  return (
+    <button
+      type="button"
+      className={`cut ${styles.only}`}
+      title={`${title}. Only ${model}`}
+      onClick={() => setView({ model: [model] })}
+    >
+      {model}
+    </button>
+  );
+}
+
 /** Drawn anew when its own request changes and at each step of the clock, not when others change. */
 const Line = memo(function Line({ row }: { row: Row }) {
   const running = row.endedAt === null;
@@ -128,9 +158,7 @@ const Line = memo(function Line({ row }: { row: Row }) {
         <Status tone={tone} text={text} />
       </span>
       <span className={styles.model}>
-        <span className="cut" title={`${row.path} at ${row.upstream}`}>
-          {row.model ?? "model not known yet"}
-        </span>
+        <ModelName row={row} />
         <span
           className={`cut ${styles.client}`}
           title={row.clientKey ? "Fingerprint of the caller's key" : undefined}

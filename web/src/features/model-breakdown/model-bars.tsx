@@ -59,6 +59,7 @@ const barsSheet = (rows: ModelRow[]): Sheet => ({
 
 function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
   const [, setView] = useView();
+  const href = useHref();
   const largest = Math.max(...rows.map(tokensOf), other ? tokensOf(other) : 0, 1);
   const row = (row: ModelRow, name: ReactNode) => (
     <tr key={row === other ? "other" : `model ${row.model}`}>
@@ -76,7 +77,11 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
         className="number"
         title={`${exact(row.requests)}, ${percent(row.share)} of all; ${percent(row.errorShare)} failed`}
       >
-        {count(row.requests)}
+        {row.model ? (
+          <Link href={href("/requests", { model: [row.model] })}>{count(row.requests)}</Link>
+        ) : (
+          count(row.requests)
+        )}
       </td>
       <td className={`number ${styles.wide}`} title="Median time to first token">
         {duration(row.timeToFirstTokenMsP50)}

@@ -46,6 +46,25 @@ test("models whose requests all failed have an unknown number of tokens", async 
   expect(within(row).getByText("–")).toBeVisible();
 });
 
+test("numbers of requests and of failures lead to them", async () => {
+  fakeGateway({ ModelBreakdown: two });
+  const { unmount } = show(<ModelBars />, "/?from=-7d");
+  expect(await screen.findByRole("link", { name: "7" })).toHaveAttribute(
+    "href",
+    "/requests?from=-7d&model=embed",
+  );
+  unmount();
+  show(<ModelTable />, "/models?from=-7d");
+  expect(await screen.findByRole("link", { name: "100" })).toHaveAttribute(
+    "href",
+    "/requests?from=-7d&model=qwen3-8b",
+  );
+  expect(screen.getAllByRole("link", { name: "1 %" })[0]).toHaveAttribute(
+    "href",
+    "/requests?from=-7d&model=qwen3-8b&status=error",
+  );
+});
+
 test("no models and errors are told apart", async () => {
   const gateway = fakeGateway({ ModelBreakdown: () => ({ rows: [], total: 0, other: null }) });
   const { unmount } = show(<ModelBars />);

@@ -130,6 +130,16 @@ export function ModelTable() {
   );
 }
 
+/** Numbers of requests lead to them. */
+function Cell(props: { row: ModelRow; id: string; own: boolean; children: ReactNode }) {
+  const { row, id, own, children } = props;
+  const href = useHref();
+  const failed = id === "errors" && row.failedRequests > 0;
+  if (!own || !row.model || !(failed || id === "requests")) return children;
+  const filters = { model: [row.model], ...(failed ? { status: ["error"] } : {}) };
+  return <Link href={href("/requests", filters)}>{children}</Link>;
+}
+
 const pickHint = (picked: number): string =>
   picked === 0
     ? ` · tick ${LEAST} to ${MOST} to compare them`
@@ -233,7 +243,9 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
               </td>
               {COLUMNS.map(({ id, value, cell, title }) => (
                 <td key={id} className="number" title={title?.(row)}>
-                  {cell(value(row), row)}
+                  <Cell row={row} id={id} own={row !== other}>
+                    {cell(value(row), row)}
+                  </Cell>
                 </td>
               ))}
               <td className="number" title={dateTime(row.lastSeenAt, view.zone)}>
