@@ -342,6 +342,24 @@ try {
     await shown.close();
   });
 
+  await step("an hour of the week and a point of the prompts lead to their requests", async () => {
+    const shown = await open("/throughput");
+    const map = shown.getByRole("region", { name: /^Hours of the week/ });
+    await map.getByRole("button", { name: "Requests", exact: true }).click();
+    await map
+      .getByRole("button", { name: /: [1-9].* an hour/ })
+      .last()
+      .click();
+    await shown.waitForURL(/\/requests\?.*from=.*to=/);
+    await shown.getByRole("region", { name: "Recent requests" }).locator("tbody tr").first().waitFor();
+    await shown.goBack();
+    const prompts = shown.getByRole("region", { name: /^Prompt length and first token/ });
+    await prompts.getByRole("button", { name: "Table" }).click();
+    await prompts.locator("tbody button").first().click();
+    await shown.waitForURL(/\/requests\/[0-9a-f-]{36}/);
+    await shown.close();
+  });
+
   await step("requests in flight stand above the list of those that ended", async () => {
     const shown = await open("/requests");
     const running = await shown.getByRole("region", { name: "In flight now" }).boundingBox();
