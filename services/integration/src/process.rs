@@ -163,8 +163,13 @@ impl Process {
     ///
     /// # Panics
     /// If it ends otherwise.
-    pub async fn succeeds(mut self) -> String {
-        let status = self.ended_within(5 * PATIENCE).await;
+    pub async fn succeeds(self) -> String {
+        self.succeeds_within(5 * PATIENCE).await
+    }
+
+    /// The same for what takes longer.
+    pub async fn succeeds_within(mut self, limit: Duration) -> String {
+        let status = self.ended_within(limit).await;
         self.says_no_more().await;
         assert!(status.success(), "{} ended with {status}: {}", self.name, self.output());
         self.output()

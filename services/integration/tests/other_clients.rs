@@ -142,7 +142,7 @@ async fn browse(transport: &str, more: &[(&str, String)]) {
         .arg("e2e/dashboard.mjs")
         .args([&modash.gateway, &modash.proxy])
         .arg(&screenshots);
-    let output = Process::spawn("browser test", command).succeeds().await;
+    let output = Process::spawn("browser test", command).succeeds_within(15 * PATIENCE).await;
     println!("{output}");
     for scheme in ["light", "dark"] {
         let found = std::fs::read_dir(&screenshots)

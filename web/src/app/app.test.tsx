@@ -180,7 +180,7 @@ test("a part that cannot be drawn says so and leaves the others alone", async ()
 test("the time range opens with its field in focus", async () => {
   open();
   await screen.findByText("1,234");
-  openPopover(screen.getByRole("button", { name: "Time range" }));
+  openPopover(screen.getByRole("button", { name: /^Time range:/ }));
   await waitFor(() => expect(screen.getByLabelText("Time range in words")).toHaveFocus());
 });
 

@@ -54,27 +54,29 @@ export function FilterChips() {
   );
   if (chips.length === 0) return null;
   return (
-    <ul className={styles.chips} aria-label="Filters in force">
-      {chips.map((key) => (
-        <li key={key}>
-          <span className="muted">{NAMES[key]}</span>{" "}
-          <span className="cut">{view.filters[key].join(", ")}</span>
-          <button
-            type="button"
-            aria-label={`Remove the filter on ${NAMES[key]}`}
-            onClick={() => setView({ [key]: null })}
-          >
-            ×
-          </button>
-        </li>
-      ))}
-      {chips.length > 1 ? (
-        <li className={styles.clear}>
-          <Button quiet onClick={() => setView(Object.fromEntries(FILTER_KEYS.map((key) => [key, null])))}>
-            Clear all
-          </Button>
-        </li>
-      ) : null}
-    </ul>
+    <section aria-label="Filters">
+      <ul className={styles.chips} aria-label="Filters in force">
+        {chips.map((key) => (
+          <li key={key}>
+            <span className="muted">{NAMES[key]}</span>{" "}
+            <span className="cut">{view.filters[key].join(", ")}</span>
+            <button
+              type="button"
+              aria-label={`Remove the filter on ${NAMES[key]}`}
+              onClick={() => setView({ [key]: null })}
+            >
+              ×
+            </button>
+          </li>
+        ))}
+        {chips.length > 1 ? (
+          <li className={styles.clear}>
+            <Button quiet onClick={() => setView(Object.fromEntries(FILTER_KEYS.map((key) => [key, null])))}>
+              Clear all
+            </Button>
+          </li>
+        ) : null}
+      </ul>
+    </section>
   );
 }

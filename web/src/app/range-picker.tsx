@@ -34,6 +34,7 @@ export function RangePicker() {
       </Button>
       <Popover
         name="Time range"
+        says
         shortcut="t"
         label={
           <>

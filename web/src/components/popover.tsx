@@ -10,6 +10,8 @@ export function Popover(props: {
   /** The key that opens it. */
   shortcut?: string;
   quiet?: boolean;
+  /** The label is a value, which is read out after the name. */
+  says?: boolean;
   children: (close: () => void) => ReactNode;
 }) {
   const id = useId();
@@ -31,8 +33,9 @@ export function Popover(props: {
         quiet={props.quiet ?? false}
         data-key={props.shortcut}
         popoverTarget={id}
-        aria-label={props.name}
+        aria-label={props.says ? undefined : props.name}
       >
+        {props.says ? <span className="hidden">{props.name}: </span> : null}
         {props.label}
       </Button>
       <div

@@ -316,7 +316,7 @@ function ValueTable(props: TimeChartProps) {
     <section
       className={styles.table}
       style={{ height: props.height - 16 }}
-      aria-label={props.name}
+      aria-label={`${props.name}, as a table`}
       // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
       tabIndex={0}
     >

@@ -174,7 +174,7 @@ function Row<Series extends { key: string; other?: boolean; requests: number[] }
   }, [measure, data, picks, scope]);
   return (
     <section className={styles.row} aria-label={`${measure.title} side by side`}>
-      <h4>{measure.title}</h4>
+      <h3>{measure.title}</h3>
       <div
         className={styles.charts}
         style={{ gridTemplateColumns: `repeat(${picks.length}, minmax(0, 1fr))` }}

@@ -255,7 +255,7 @@ function Values({ points, onOpen }: { points: Point[]; onOpen: (event: UsageEven
     <section
       className={styles.table}
       style={{ height: HEIGHT + 16 }}
-      aria-label="Prompt length and first token"
+      aria-label="Prompt length and first token, as a table"
       // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
       tabIndex={0}
     >
