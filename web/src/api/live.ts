@@ -172,6 +172,10 @@ export const live = new LiveStore();
 /** The live state; renders on each change of it. */
 export const useLive = (): Live => useSyncExternalStore(live.subscribe, live.get);
 
+/** One value of it; renders when that value changes, which is less often. */
+export const useLiveValue = <K extends keyof Live>(key: K): Live[K] =>
+  useSyncExternalStore(live.subscribe, () => live.get()[key]);
+
 /** Connects the store, calls `changed` when totals did, and returns how to stop. */
 export function startLive(changed: (name: EventName) => void): () => void {
   const stop = shareEvents(

@@ -1,7 +1,7 @@
 // The frame: what governs all pages above, the page below, and the one place
 // where the event stream meets the queries.
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { lazy, Suspense, useEffect, useMemo, useState } from "react";
+import { lazy, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 import { live, startLive } from "../api/live.ts";
 import { Boundary } from "../components/boundary.tsx";
@@ -27,7 +27,8 @@ const makeClient = () =>
 export function App({ client: given }: { client?: QueryClient }) {
   const client = useMemo(() => given ?? makeClient(), [given]);
   const [pausedAt, setPausedAt] = useState<number | null>(null);
-  const [newer, setNewer] = useState(0);
+  const [newer, setNewer] = useState(false);
+  const paused = useRef(false);
   const refresh = useMemo(() => refresher(client), [client]);
 
   useEffect(() => {
@@ -36,7 +37,7 @@ export function App({ client: given }: { client?: QueryClient }) {
       if (name === "connected") refresh.connected();
       if (name !== "usage-updated") return;
       refresh.changed();
-      setNewer((count) => count + 1);
+      if (paused.current) setNewer(true);
     });
     return () => {
       stopLive();
@@ -44,10 +45,11 @@ export function App({ client: given }: { client?: QueryClient }) {
     };
   }, [refresh]);
 
-  const pause = (paused: boolean) => {
-    setPausedAt(paused ? serverNow() : null);
-    setNewer(0);
-    refresh.pause(paused);
+  const pause = (on: boolean) => {
+    paused.current = on;
+    setPausedAt(on ? serverNow() : null);
+    setNewer(false);
+    refresh.pause(on);
   };
 
   return (
@@ -56,7 +58,7 @@ export function App({ client: given }: { client?: QueryClient }) {
         <a className={styles.skip} href="#main">
           Skip to the content
         </a>
-        <TopBar pausedAt={pausedAt} newer={newer > 0} onPause={pause} />
+        <TopBar pausedAt={pausedAt} newer={newer} onPause={pause} />
         <Unavailable />
         <FilterChips />
         <LiveFilter />

@@ -1,7 +1,7 @@
 // The connection in words, with a dot while it stands and a ring while it does not; below
 // it the ways to ask.
 import { lazy, Suspense, useEffect } from "react";
-import { useLive } from "../api/live.ts";
+import { live, useLiveValue } from "../api/live.ts";
 import { Popover } from "../components/popover.tsx";
 import { time } from "../lib/format.ts";
 import { useNow } from "../lib/use-now.ts";
@@ -13,8 +13,11 @@ const TransportChoices = lazy(() => import("./transport-choices.tsx"));
 const STALE_MS = 30_000;
 
 export function Connection() {
-  const { connection, known, since } = useLive();
+  const connection = useLiveValue("connection");
+  const known = useLiveValue("known");
   const now = useNow(1_000);
+  // It moves on with every event, and is looked at once a second only.
+  const { since } = live.get();
   const stale = connection === "lost" && now - since > STALE_MS;
   useEffect(() => {
     document.documentElement.toggleAttribute("data-stale", stale);

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
-import { useLive } from "../api/live.ts";
+import { useLiveValue } from "../api/live.ts";
 import { Icon } from "../components/icon.tsx";
 import { Button } from "../components/panel.tsx";
 import { useLossyProxies } from "../features/completeness/use-completeness.ts";
@@ -98,7 +98,7 @@ function LiveSwitch(props: {
   endsNow: boolean;
   onPause: (paused: boolean) => void;
 }) {
-  const { connection } = useLive();
+  const connection = useLiveValue("connection");
   const on = props.endsNow && props.pausedAt === null;
   return (
     <Button

@@ -13,19 +13,21 @@ export type ExportedChart = Omit<TimeChartProps, "height" | "cursor" | "asTable"
 export interface Exported {
   /** What it is; names the files. */
   what: string;
-  chart?: ExportedChart;
+  chart?: ExportedChart | null | undefined;
   /** The numbers of what is no chart over time. */
-  sheet?: () => Sheet;
+  sheet?: (() => Sheet) | null | undefined;
   /** It shows what is now, whatever the range. */
   now?: boolean;
 }
 
+/** While there is nothing to hand out, the button is there and off, so that nothing moves later. */
 export function ExportMenu(props: Exported) {
   return (
     <Popover
       quiet
       name={`Export ${props.what}`}
       shortcut="e"
+      disabled={!props.chart && !props.sheet}
       label={
         <Icon>
           <path d="M8 2.5v7.5M4.8 7 8 10.2 11.2 7M3 13h10" strokeLinecap="round" strokeLinejoin="round" />

@@ -10,6 +10,7 @@ export function Popover(props: {
   /** The key that opens it. */
   shortcut?: string;
   quiet?: boolean;
+  disabled?: boolean;
   /** The label is a value, which is read out after the name. */
   says?: boolean;
   children: (close: () => void) => ReactNode;
@@ -32,6 +33,7 @@ export function Popover(props: {
         ref={button}
         quiet={props.quiet ?? false}
         data-key={props.shortcut}
+        disabled={props.disabled ?? false}
         popoverTarget={id}
         aria-label={props.says ? undefined : props.name}
       >

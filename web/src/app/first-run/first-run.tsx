@@ -1,7 +1,7 @@
 // What stands in place of empty charts until a request has succeeded: where modash
 // listens, where it forwards to and whether that answered, and lines to copy.
 import { type ReactNode, useState } from "react";
-import { useLive } from "../../api/live.ts";
+import { useLiveValue } from "../../api/live.ts";
 import type { UsageEvent } from "../../api/types.ts";
 import { Button } from "../../components/panel.tsx";
 import { useCompleteness } from "../../features/completeness/use-completeness.ts";
@@ -16,7 +16,7 @@ const COPIED_MS = 2_000;
 
 /** `last`: the newest request, which failed; null if there was none. */
 export default function FirstRun({ last }: { last: UsageEvent | null }) {
-  const { proxyPort } = useLive();
+  const proxyPort = useLiveValue("proxyPort");
   const host = location.hostname.includes(":") ? `[${location.hostname}]` : location.hostname;
   const base = `http://${host}:${proxyPort}`;
   return (

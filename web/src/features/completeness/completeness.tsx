@@ -91,13 +91,12 @@ function reason(row: ReplicaCompleteness): string {
 
 export function Completeness() {
   const query = useCompleteness();
+  const replicas = query.data?.replicas;
   return (
     <Panel
       title="Delivery"
       note={query.data ? summary(query.data.replicas) : ""}
-      controls={
-        query.data ? <ExportMenu what="delivery" now sheet={() => sheetOf(query.data.replicas)} /> : null
-      }
+      controls={<ExportMenu what="delivery" now sheet={replicas && (() => sheetOf(replicas))} />}
     >
       <QueryState query={query} what="delivery" height={HEIGHT}>
         {({ replicas, now }) =>

@@ -6,6 +6,7 @@ import { ExportMenu } from "../../components/export-menu.tsx";
 import { Empty, Panel } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
 import { Status, type Tone } from "../../components/status.tsx";
+import { serverNow } from "../../lib/clock.ts";
 import type { Sheet } from "../../lib/download.ts";
 import { clock, count, duration, exact, rate } from "../../lib/format.ts";
 import { useNow } from "../../lib/use-now.ts";
@@ -20,6 +21,8 @@ const LINE_HEIGHT = 36;
 const REST_HEIGHT = 12;
 /** Pace of the clocks that run: tenths of a second that can still be read. */
 const CLOCK_MS = 200;
+/** A step of a bar is hardly a pixel in a second. */
+const BAR_MS = 1_000;
 
 /** `lines`: room for so many, which stays the same whatever runs, so that nothing below moves. */
 export function LiveRequests({ lines = LINES }: { lines?: number }) {
@@ -36,12 +39,10 @@ export function LiveRequests({ lines = LINES }: { lines?: number }) {
     <Panel
       title="In flight now"
       controls={
-        live.known ? (
-          <>
-            <Note running={running} hidden={hidden} />
-            <ExportMenu what="requests in flight" now sheet={() => sheetOf(passing)} />
-          </>
-        ) : null
+        <>
+          {live.known ? <Note running={running} hidden={hidden} /> : null}
+          <ExportMenu what="requests in flight" now sheet={live.known ? () => sheetOf(passing) : null} />
+        </>
       }
     >
       {slots.current.length === 0 || !live.known ? (
@@ -134,13 +135,10 @@ function ModelName({ row }: { row: Row }) {
   );
 }
 
-/** Drawn anew when its own request changes and at each step of the clock, not when others change. */
+/** Drawn anew when its own request changes, not when others do; only its clock and its bar run on. */
 const Line = memo(function Line({ row }: { row: Row }) {
   const running = row.endedAt === null;
-  const now = useNow(CLOCK_MS);
-  const end = row.endedAt ?? now;
-  const elapsed = Math.max(0, end - row.startedAt);
-  const waited = Math.min(elapsed, Math.max(0, (row.firstTokenAt ?? end) - row.startedAt));
+  const end = row.endedAt ?? serverNow();
   const { tone, text } = phase(row);
   // Before the first content, and outside streams, how many there are is not known.
   const tokens = row.contentEvents > 0 ? (row.completionTokens ?? row.contentEvents) : null;
@@ -167,13 +165,7 @@ const Line = memo(function Line({ row }: { row: Row }) {
           {row.stream ? "" : " · not streamed"}
         </span>
       </span>
-      <span
-        className={styles.bar}
-        title={`${duration(waited)} until the first token, then ${duration(elapsed - waited)} of streaming`}
-      >
-        <i className={styles.waited} style={{ flexGrow: waited }} />
-        <i className={styles.streamed} style={{ flexGrow: elapsed - waited }} data-tone={tone} />
-      </span>
+      <Bar row={row} tone={tone} />
       <span className={styles.spark}>
         {row.rates.length > 1 ? <Sparkline values={row.rates} height={20} color="var(--completion)" /> : null}
       </span>
@@ -186,7 +178,30 @@ const Line = memo(function Line({ row }: { row: Row }) {
       >
         {tokens === null ? "–" : `${count(tokens)} tok`}
       </span>
-      <span className={styles.clock}>{running ? clock(elapsed) : duration(elapsed)}</span>
+      <span className={styles.clock}>
+        {running ? <Clock from={row.startedAt} /> : duration(Math.max(0, end - row.startedAt))}
+      </span>
     </li>
   );
 });
+
+function Clock({ from }: { from: number }) {
+  return clock(Math.max(0, useNow(CLOCK_MS) - from));
+}
+
+/** How long it waited and how long it streams, to scale. */
+function Bar({ row, tone }: { row: Row; tone: Tone }) {
+  const now = useNow(BAR_MS);
+  const end = row.endedAt ?? Math.max(now, row.firstTokenAt ?? 0);
+  const elapsed = Math.max(0, end - row.startedAt);
+  const waited = Math.min(elapsed, Math.max(0, (row.firstTokenAt ?? end) - row.startedAt));
+  return (
+    <span
+      className={styles.bar}
+      title={`${duration(waited)} until the first token, then ${duration(elapsed - waited)} of streaming`}
+    >
+      <i className={styles.waited} style={{ flexGrow: waited }} />
+      <i className={styles.streamed} style={{ flexGrow: elapsed - waited }} data-tone={tone} />
+    </span>
+  );
+}

@@ -18,14 +18,15 @@ export function ModelBars() {
   const query = useModelBreakdown(ROWS);
   const href = useHref();
   const total = query.data?.total ?? 0;
+  const rows = query.data?.rows;
   return (
     <Panel
       title="Models"
-      busy={query.isFetching && query.isPlaceholderData}
+      busy={query.isPlaceholderData && query.isFetching}
       controls={
         <>
           <Link href={href("/models")}>{total > ROWS ? `All ${total} models` : "Compare models"}</Link>
-          {query.data ? <ExportMenu what="largest models" sheet={() => barsSheet(query.data.rows)} /> : null}
+          <ExportMenu what="largest models" sheet={rows && (() => barsSheet(rows))} />
         </>
       }
     >

@@ -110,12 +110,13 @@ const COLUMNS: Column[] = [
 export function ModelTable() {
   const query = useModelBreakdown(1_000);
   const { picks } = usePicks();
+  const rows = query.data?.rows;
   return (
     <Panel
       title="All models"
-      controls={query.data ? <ExportMenu what="models" sheet={() => modelsSheet(query.data.rows)} /> : null}
+      controls={<ExportMenu what="models" sheet={rows && (() => modelsSheet(rows))} />}
       note={query.data ? `${count(query.data.total)}${pickHint(picks.length)}` : ""}
-      busy={query.isFetching && query.isPlaceholderData}
+      busy={query.isPlaceholderData && query.isFetching}
     >
       <QueryState query={query} what="models" height={400}>
         {(data) =>

@@ -96,7 +96,7 @@ export function ModelCompare() {
     <Panel
       title="Side by side"
       note="equal axes in each row"
-      busy={usage.isFetching && usage.isPlaceholderData}
+      busy={usage.isPlaceholderData && usage.isFetching}
       controls={
         <Button quiet onClick={clear}>
           Close

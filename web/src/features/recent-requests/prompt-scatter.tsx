@@ -82,16 +82,17 @@ export function PromptScatter({ onOpen }: { onOpen: (event: UsageEvent) => void 
       title="Prompt length and first token"
       className={styles.panel}
       note={query.data ? `the latest ${exact(points.length)} streams that reported both` : ""}
-      busy={query.isFetching && query.isPlaceholderData}
+      busy={query.isPlaceholderData && query.isFetching}
       controls={
-        points.length > 0 ? (
-          <>
-            <Button quiet aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
-              {asTable ? "Chart" : "Table"}
-            </Button>
-            <ExportMenu what="prompt length and first token" sheet={() => sheet(points)} />
-          </>
-        ) : null
+        <>
+          <Button quiet aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+            {asTable ? "Chart" : "Table"}
+          </Button>
+          <ExportMenu
+            what="prompt length and first token"
+            sheet={points.length > 0 ? () => sheet(points) : null}
+          />
+        </>
       }
     >
       <QueryState query={query} what="prompt lengths" height={HEIGHT + 32}>

@@ -50,7 +50,7 @@ export function RecentRequests(props: {
   return (
     <Panel
       title="Recent requests"
-      busy={query.isFetching && query.isPlaceholderData}
+      busy={query.isPlaceholderData && query.isFetching}
       controls={
         <>
           {held.waiting ? (
@@ -59,7 +59,7 @@ export function RecentRequests(props: {
             </Button>
           ) : null}
           {props.controls}
-          {query.data ? <ExportMenu what="requests" sheet={() => requestsSheet(held.rows, columns)} /> : null}
+          <ExportMenu what="requests" sheet={query.data && (() => requestsSheet(held.rows, columns))} />
           {props.pageSize ? null : (
             <Popover quiet name="Columns" label="Columns">
               {() => (

@@ -1,7 +1,7 @@
 // Everything that is known of one request: its time line to scale, its numbers
 // and where they come from. Never a prompt or an answer: they are not recorded.
 import { type ReactNode, useEffect, useRef } from "react";
-import { useLive } from "../../api/live.ts";
+import { useLiveValue } from "../../api/live.ts";
 import type { UsageEvent } from "../../api/types.ts";
 import { Button, Empty } from "../../components/panel.tsx";
 import { Status } from "../../components/status.tsx";
@@ -192,7 +192,7 @@ function CopyButton({ text }: { text: string }) {
 
 /** The trace of a request; `spanId` is its place there: the proxy's span, else the client's. */
 function Trace({ id, spanId }: { id: string; spanId: string | null }) {
-  const { traceUrl } = useLive();
+  const traceUrl = useLiveValue("traceUrl");
   const href = traceUrl?.replaceAll("{trace_id}", id).replaceAll("{span_id}", spanId ?? "");
   return (
     <span className={styles.copyable}>

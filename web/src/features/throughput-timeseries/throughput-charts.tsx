@@ -14,6 +14,10 @@ import { useThroughputTimeseries } from "./use-throughput-timeseries.ts";
 
 type Series = ThroughputTimeseries["series"][number];
 
+const HEIGHT = 232;
+/** Legend above and the meaning below. */
+const REST = 68;
+
 interface Chart {
   title: string;
   unit: string;
@@ -171,7 +175,7 @@ function ChartPanel(props: {
     <Panel
       title={chart.title}
       note={chart.unit}
-      busy={query.isFetching && query.isPlaceholderData}
+      busy={query.isPlaceholderData && query.isFetching}
       controls={
         <>
           {chart.latency ? (
@@ -182,11 +186,11 @@ function ChartPanel(props: {
           <Button quiet aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
             {asTable ? "Chart" : "Table"}
           </Button>
-          {shown ? <ExportMenu what={chart.title.toLowerCase()} chart={shown} /> : null}
+          <ExportMenu what={chart.title.toLowerCase()} chart={shown} />
         </>
       }
     >
-      <QueryState query={query} what={chart.title.toLowerCase()} height={264}>
+      <QueryState query={query} what={chart.title.toLowerCase()} height={HEIGHT + REST}>
         {() => {
           if (!drawn) return null;
           const { series, ran } = drawn;
@@ -194,13 +198,13 @@ function ChartPanel(props: {
             return (
               <Empty
                 title={ran ? "Nothing could be measured in this range" : "No requests in this range"}
-                height={264}
+                height={HEIGHT + REST}
               />
             );
           }
           return (
             <>
-              <TimeChart {...shown} height={232} asTable={asTable} cursor={props.cursor} />
+              <TimeChart {...shown} height={HEIGHT} asTable={asTable} cursor={props.cursor} />
               <details className={styles.meaning}>
                 <summary>
                   {chart.measured

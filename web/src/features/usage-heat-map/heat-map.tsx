@@ -65,7 +65,7 @@ export function HeatMap() {
     <Panel
       title="Hours of the week"
       note={`mean of an hour, ${zoneLabel(scope.zone, asked().end)}${long ? ", of the last 60 days of the range" : ""}`}
-      busy={query.isFetching && query.isPlaceholderData}
+      busy={query.isPlaceholderData && query.isFetching}
       className={styles.panel}
       controls={
         <>
@@ -75,7 +75,7 @@ export function HeatMap() {
             options={METRICS}
             onChange={(value) => setView({ heat: value === "tokens" ? null : value }, true)}
           />
-          {busy ? <ExportMenu what="hours of the week" sheet={() => sheet(cells, metric)} /> : null}
+          <ExportMenu what="hours of the week" sheet={busy ? () => sheet(cells, metric) : null} />
         </>
       }
     >

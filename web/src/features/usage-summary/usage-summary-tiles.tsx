@@ -1,7 +1,7 @@
 // The five numbers on top: what was, and what is now. Each opens what is behind it.
 import type { ReactNode } from "react";
 import { Link } from "wouter";
-import { SAMPLES, useLive } from "../../api/live.ts";
+import { SAMPLES, useLive, useLiveValue } from "../../api/live.ts";
 import type { UsageSummary } from "../../api/types.ts";
 import { Few } from "../../components/few.tsx";
 import { Failure } from "../../components/panel.tsx";
@@ -105,7 +105,8 @@ const errorShare = (data: UsageSummary | null | undefined): number | null =>
   data?.requests ? data.failedRequests / data.requests : null;
 
 function SpeedTile({ median }: { median: number | null | undefined }) {
-  const { tokensPerSecond, rateSamples } = useLive();
+  const tokensPerSecond = useLiveValue("tokensPerSecond");
+  const rateSamples = useLiveValue("rateSamples");
   const href = useHref();
   return (
     <Tile

@@ -36,13 +36,13 @@ export function CachedShare() {
     <Panel
       title="Cached prompt"
       note="share of prompt tokens"
-      busy={query.isFetching && query.isPlaceholderData}
+      busy={query.isPlaceholderData && query.isFetching}
       controls={
         <>
           <Button quiet aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
             {asTable ? "Chart" : "Table"}
           </Button>
-          {drawn ? <ExportMenu what="cached prompt" chart={drawn} /> : null}
+          <ExportMenu what="cached prompt" chart={drawn} />
         </>
       }
     >

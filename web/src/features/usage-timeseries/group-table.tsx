@@ -50,9 +50,9 @@ export function GroupTable(props: { title: string; group: "upstream" | "status";
   return (
     <Panel
       title={title}
-      busy={query.isFetching && query.isPlaceholderData}
+      busy={query.isPlaceholderData && query.isFetching}
       controls={
-        rows.length > 0 ? <ExportMenu what={title.toLowerCase()} sheet={() => sheet(group, rows)} /> : null
+        <ExportMenu what={title.toLowerCase()} sheet={rows.length > 0 ? () => sheet(group, rows) : null} />
       }
     >
       <QueryState query={query} what={title.toLowerCase()} height={HEIGHT}>

@@ -31,8 +31,8 @@ export function RequestStrip() {
   return (
     <Panel
       title="Requests over time"
-      busy={query.isFetching && query.isPlaceholderData}
-      controls={chart ? <ExportMenu what="requests over time" chart={chart} /> : null}
+      busy={query.isPlaceholderData && query.isFetching}
+      controls={<ExportMenu what="requests over time" chart={chart} />}
     >
       <QueryState query={query} what="requests over time" height={HEIGHT + 32}>
         {() =>

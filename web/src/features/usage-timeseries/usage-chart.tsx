@@ -73,7 +73,7 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
   return (
     <Panel
       title={title}
-      busy={query.isFetching && query.isPlaceholderData}
+      busy={query.isPlaceholderData && query.isFetching}
       controls={
         <>
           <Segments
@@ -91,7 +91,7 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
           <Button quiet aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
             {asTable ? "Chart" : "Table"}
           </Button>
-          {chart ? <ExportMenu what={title.toLowerCase()} chart={chart} /> : null}
+          <ExportMenu what={title.toLowerCase()} chart={chart} />
         </>
       }
     >
