@@ -59,6 +59,7 @@ impl Access {
             role,
             scope: Scope::default(),
             replicas: Vec::new(),
+            replaces: None,
             expires: None,
             hash: token.hash(),
         });
@@ -130,6 +131,31 @@ impl Access {
         if now.allows_the_same(grant) { Ok(()) } else { Err(Refusal::Unknown) }
     }
 
+    /// Whether a caller who may send events of a replica may do so in place of the token
+    /// `owner`, which did until now: it is bound to the replica, was made to replace that
+    /// token, or that token may not any more.
+    #[must_use]
+    pub fn may_replace(&self, pass: &Pass, owner: &str, replica_id: &str) -> bool {
+        let Some(grant) = &pass.0 else { return true };
+        let is_bound = !grant.replicas.is_empty() && grant.may_send_for(replica_id);
+        let replaces = grant.replaces.as_deref() == Some(owner);
+        is_bound || replaces || !self.may_still_send(owner, replica_id)
+    }
+
+    /// Whether there is a token of this name that may send events of a replica.
+    fn may_still_send(&self, name: &str, replica_id: &str) -> bool {
+        let now = Utc::now();
+        let may = |grant: &Grant| {
+            grant.name == name
+                && grant.role.covers(Role::Ingest)
+                && grant.expires.is_none_or(|at| at > now)
+                && grant.may_send_for(replica_id)
+        };
+        let of_file = self.file.as_ref().map(|file| file.get());
+        self.own.grants().iter().any(may)
+            || of_file.is_some_and(|tokens| tokens.grants().iter().any(may))
+    }
+
     fn valid(&self, hash: &Hash, now: DateTime<Utc>) -> Result<Grant, Refusal> {
         if let Ok(grant) = self.own.valid(hash, now) {
             return Ok(grant.clone());
@@ -173,7 +199,8 @@ mod tests {
 
     fn grant(name: &str, role: Role, token: &Token) -> Grant {
         let (scope, replicas) = (Scope::default(), Vec::new());
-        Grant { name: name.into(), role, scope, replicas, expires: None, hash: token.hash() }
+        let (replaces, expires) = (None, None);
+        Grant { name: name.into(), role, scope, replicas, replaces, expires, hash: token.hash() }
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub struct NewToken {
     #[arg(long)]
     replica: Vec<String>,
 
+    /// Let it speak for the replicas of the token of this name too, which it replaces
+    #[arg(long)]
+    replaces: Option<String>,
+
     /// How long it is valid: 90d, 12h or 30m [default: until it is revoked]
     #[arg(long)]
     expires: Option<Expiry>,
@@ -120,6 +124,7 @@ impl NewToken {
             role: self.role,
             scope,
             replicas: self.replica,
+            replaces: self.replaces,
             expires: self.expires.map(|expiry| expiry.after(Utc::now())),
             hash: token.hash(),
         };

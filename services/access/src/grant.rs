@@ -67,6 +67,9 @@ pub struct Grant {
     pub scope: Scope,
     /// Names of replicas for which events may be sent; empty: all.
     pub replicas: Vec<String>,
+    /// Name of the token whose replicas this one may speak for too, when it takes over
+    /// from it.
+    pub replaces: Option<String>,
     /// When it ends; `None`: never.
     pub expires: Option<DateTime<Utc>>,
     /// The hash of the token.

@@ -66,6 +66,7 @@ struct EntryForm {
     only: Vec<String>,
     #[serde(default)]
     replicas: Vec<String>,
+    replaces: Option<String>,
     expires: Option<toml_edit::Datetime>,
 }
 
@@ -144,6 +145,9 @@ impl Tokens {
         if !grant.replicas.is_empty() {
             table["replicas"] = list(&mut grant.replicas.iter().cloned());
         }
+        if let Some(replaces) = &grant.replaces {
+            table["replaces"] = value(replaces);
+        }
         if let Some(expires) = grant.expires {
             let text = expires.to_rfc3339_opts(SecondsFormat::Secs, true);
             table["expires"] = text.parse::<toml_edit::Datetime>().map_or(Item::None, value);
@@ -198,8 +202,12 @@ impl EntryForm {
         if role != Role::Ingest && !self.replicas.is_empty() {
             return Err("replicas: bind a proxy's token; the role must be ingest".to_owned());
         }
+        if role != Role::Ingest && self.replaces.is_some() {
+            return Err("replaces: names a proxy's token; the role must be ingest".to_owned());
+        }
         let expires = self.expires.map(moment).transpose()?;
-        Ok(Grant { name: self.name, role, scope, replicas: self.replicas, expires, hash })
+        let (name, replicas, replaces) = (self.name, self.replicas, self.replaces);
+        Ok(Grant { name, role, scope, replicas, replaces, expires, hash })
     }
 }
 

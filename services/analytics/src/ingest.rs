@@ -5,6 +5,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use futures_util::Stream;
+use modash_access::Access;
 use modash_proto::{
     Reason,
     v1::{StreamUsageRequest, StreamUsageResponse, ingest_service_server::IngestService},
@@ -18,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{gate, live::Live, metrics::IngestMetrics, store::Store};
 
 mod commit;
+mod owner;
 mod queue;
 mod reports;
 mod stream;
@@ -33,6 +35,7 @@ const ANSWERS: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Ingest {
     store: Arc<Store>,
+    access: Access,
     live: Arc<Live>,
     queue: Queue,
     reports: Arc<Reports>,
@@ -44,13 +47,15 @@ pub(crate) struct Ingest {
 impl Ingest {
     pub(crate) fn new(
         store: Arc<Store>,
+        access: Access,
         live: Arc<Live>,
         queue: Queue,
         reports: Arc<Reports>,
         metrics: IngestMetrics,
         shutdown: Shutdown,
     ) -> Self {
-        Self { store, live, queue, reports, metrics, shutdown, streams: TaskTracker::new() }
+        let streams = TaskTracker::new();
+        Self { store, access, live, queue, reports, metrics, shutdown, streams }
     }
 
     /// Once a stop was asked for: waits until every stream has acknowledged what

@@ -211,6 +211,7 @@ impl Analytics {
         let reports = Arc::new(Reports::default());
         let ingest = Ingest::new(
             Arc::clone(&store),
+            self.config.access.clone(),
             Arc::clone(&live),
             queue,
             Arc::clone(&reports),
@@ -231,6 +232,7 @@ impl Analytics {
         let reporting = spawn(Arc::clone(&reports).run(Arc::clone(&store)));
         let cluster = spawn(Cluster::new(Arc::clone(&store), Arc::clone(&live)).run());
         let stop_listening = CancellationToken::new();
+        self.listener.count_refused_handshakes(&context.metrics, &metrics::REFUSED_HANDSHAKES);
         let mut serving = spawn(server::serve(
             self.listener,
             ConnectionCount::register(&context.metrics, &metrics::CONNECTIONS),

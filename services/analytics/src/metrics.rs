@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use modash_runtime::{ConnectionCount, Description, Metrics, Row, metric_table};
+use modash_runtime::{
+    ConnectionCount, Description, Metrics, Row, metric_table, refused_handshakes,
+};
 use prometheus_client::metrics::{
     counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
 };
@@ -122,6 +124,10 @@ pub(crate) const CONNECTIONS: [Description; 2] = ConnectionCount::descriptions(
     "modash_analytics_connections_refused",
 );
 
+/// Clients with which there was no TLS.
+pub(crate) const REFUSED_HANDSHAKES: Description =
+    refused_handshakes("modash_analytics_tls_handshakes_refused");
+
 /// Adds what is read from the parts at each scrape.
 pub(crate) fn add_state(metrics: &Metrics, state: State) {
     let state = Arc::new(state);
@@ -130,6 +136,11 @@ pub(crate) fn add_state(metrics: &Metrics, state: State) {
 
 /// What is said of every metric of analytics.
 pub(crate) fn descriptions() -> Vec<Description> {
-    let tables = [IngestMetrics::DESCRIPTIONS, QueryMetrics::DESCRIPTIONS, &CONNECTIONS];
+    let tables = [
+        IngestMetrics::DESCRIPTIONS,
+        QueryMetrics::DESCRIPTIONS,
+        &CONNECTIONS,
+        &[REFUSED_HANDSHAKES],
+    ];
     tables.concat().into_iter().chain(STATE.iter().map(|row| row.about)).collect()
 }

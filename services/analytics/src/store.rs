@@ -28,6 +28,7 @@ mod export;
 mod fold;
 mod insert_requests;
 mod kinds;
+mod owners;
 mod partitions;
 mod quarantine;
 mod rebuild;
@@ -140,7 +141,9 @@ impl Store {
         if dropped > 0 {
             tracing::info!(partitions = dropped, "dropped rollups older than their retention");
         }
-        self.forget_runs(self.partitions.kept_since(now)).await
+        let kept_since = self.partitions.kept_since(now);
+        self.forget_runs(kept_since).await?;
+        self.forget_owners(kept_since).await
     }
 
     /// Whether a request of this start can be stored.

@@ -107,6 +107,7 @@ impl Gateway {
         let app = app(&self.config, &metrics, &shutdown)?;
 
         let count = ConnectionCount::register(&metrics, &metrics::CONNECTIONS);
+        self.listener.count_refused_handshakes(&metrics, &metrics::REFUSED_HANDSHAKES);
         let mut parts = JoinSet::new();
         let admin = Admin {
             metrics,

@@ -6,7 +6,9 @@ use std::sync::{
 };
 
 use http::StatusCode;
-use modash_runtime::{ConnectionCount, Description, Metrics, NoPlace, Row, metric_table};
+use modash_runtime::{
+    ConnectionCount, Description, Metrics, NoPlace, Row, metric_table, refused_handshakes,
+};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -48,6 +50,10 @@ pub(crate) const CONNECTIONS: [Description; 2] = ConnectionCount::descriptions(
     "modash_gateway_connections_refused",
 );
 
+/// Clients with which there was no TLS.
+pub(crate) const REFUSED_HANDSHAKES: Description =
+    refused_handshakes("modash_gateway_tls_handshakes_refused");
+
 /// Adds the bytes that wait for readers of `/events`.
 pub(crate) fn add_waiting(metrics: &Metrics, bytes: Arc<AtomicUsize>) {
     metrics.add_table(&WAITING, move || bytes.load(Ordering::Relaxed));
@@ -55,7 +61,7 @@ pub(crate) fn add_waiting(metrics: &Metrics, bytes: Arc<AtomicUsize>) {
 
 /// What is said of every metric of the gateway.
 pub(crate) fn descriptions() -> Vec<Description> {
-    let tables = [GatewayMetrics::DESCRIPTIONS, &CONNECTIONS].concat();
+    let tables = [GatewayMetrics::DESCRIPTIONS, &CONNECTIONS, &[REFUSED_HANDSHAKES]].concat();
     tables.into_iter().chain(WAITING.iter().map(|row| row.about)).collect()
 }
 

@@ -191,7 +191,8 @@ impl Proxy {
             cores.clone(),
             maker,
         ));
-        metrics::add(&context.metrics, &cores, &emitter, telemetry.as_ref());
+        let refused = self.admission.refused_handshakes();
+        metrics::add(&context.metrics, refused, &cores, &emitter, telemetry.as_ref());
         let admin = Admin {
             metrics: context.metrics,
             readiness: context.readiness,

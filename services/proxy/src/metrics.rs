@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use modash_proto::v1::ReplicaStats;
-use modash_runtime::{Description, Metrics, Row};
+use modash_runtime::{Description, Metrics, RefusedHandshakes, Row, refused_handshakes};
 use modash_telemetry::Telemetry;
 
 use crate::{
@@ -159,14 +159,18 @@ const ROWS: [Row<Now>; 28] = [
     ),
 ];
 
+const REFUSED_HANDSHAKES: Description = refused_handshakes("modash_proxy_tls_handshakes_refused");
+
 /// Adds everything that the proxy counts.
 pub(crate) fn add(
     metrics: &Metrics,
+    refused: RefusedHandshakes,
     cores: &[Arc<Shared>],
     emitter: &Arc<Emitter>,
     telemetry: Option<&Telemetry>,
 ) {
     metrics.add_process("proxy", telemetry);
+    metrics.add(&REFUSED_HANDSHAKES, refused);
     metrics.add_collector(Box::new(TallyMetrics(emitter.followers().tally.clone())));
     let (cores, emitter) = (Arc::<[_]>::from(cores), emitter.clone());
     metrics.add_table(&ROWS, move || Now {
@@ -179,5 +183,6 @@ pub(crate) fn add(
 
 /// What is said of every metric of the proxy.
 pub(crate) fn descriptions() -> Vec<Description> {
-    ROWS.iter().map(|row| row.about).chain(tally::descriptions().iter().copied()).collect()
+    let rows = ROWS.iter().map(|row| row.about).chain([REFUSED_HANDSHAKES]);
+    rows.chain(tally::descriptions().iter().copied()).collect()
 }

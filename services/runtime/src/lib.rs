@@ -37,7 +37,8 @@ pub use settings::{Checked, Count, Mistakes, Seconds, Switch, USAGE_EXIT_CODE, p
 pub use shares::{NoPlace, Place, Shares};
 pub use shutdown::Shutdown;
 pub use tls::{
-    AcceptError, ClientTls, ClientTlsFiles, GrpcTls, ListenerTls, ListenerTlsFiles, TlsDialer,
-    TlsFileError, TlsPeer, TlsSettings, tls_advice,
+    AcceptError, ClientTls, ClientTlsFiles, GrpcTls, HANDSHAKE_TOO_SLOW, ListenerTls,
+    ListenerTlsFiles, RefusedHandshakes, TlsDialer, TlsFileError, TlsPeer, TlsSettings,
+    refused_handshakes, tls_advice,
 };
 pub use watched_files::WatchedFiles;

@@ -26,7 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    BindError, Description, FileShare, ListenerTls, Metrics,
+    BindError, Description, FileShare, HANDSHAKE_TOO_SLOW, ListenerTls, Metrics, RefusedHandshakes,
     activity::{Activity, Noted, Watched},
     bind, raise_file_limit,
 };
@@ -74,6 +74,9 @@ pub struct ListenerLimits {
     /// before the server has looked at them. With more the connection is taken for
     /// an attack and closed (h2's `max_pending_accept_reset_streams`).
     pub http2_pending_resets: usize,
+    /// After how long without a word an HTTP/2 client is asked whether it is still there,
+    /// and how long it may take to say so.
+    pub http2_ping: (Duration, Duration),
 }
 
 impl Default for ListenerLimits {
@@ -84,6 +87,7 @@ impl Default for ListenerLimits {
             idle_timeout: Duration::from_secs(90),
             http2_streams: 200,
             http2_pending_resets: 20,
+            http2_ping: (Duration::from_secs(20), Duration::from_secs(10)),
         }
     }
 }
@@ -123,6 +127,7 @@ pub struct BoundedListener {
     limits: ListenerLimits,
     connections: usize,
     tls: Option<Arc<ListenerTls>>,
+    refused_handshakes: RefusedHandshakes,
     _files: FileShare,
 }
 
@@ -151,13 +156,27 @@ impl BoundedListener {
         let address = listener.local_addr()?;
         let connections = most_connections(limits.connections, raise_file_limit());
         let files = FileShare::reserve(connections as u64);
-        Ok(Self { listener, address, limits, connections, tls: None, _files: files })
+        let refused_handshakes = RefusedHandshakes::default();
+        Ok(Self {
+            listener,
+            address,
+            limits,
+            connections,
+            tls: None,
+            refused_handshakes,
+            _files: files,
+        })
     }
 
     /// The same with TLS, if there is any.
     #[must_use]
     pub fn with_tls(self, tls: Option<ListenerTls>) -> Self {
         Self { tls: tls.map(Arc::new), ..self }
+    }
+
+    /// Adds what counts the handshakes that fail.
+    pub fn count_refused_handshakes(&self, metrics: &Metrics, about: &Description) {
+        metrics.add(about, self.refused_handshakes.clone());
     }
 
     /// Where it listens.
@@ -174,12 +193,14 @@ impl BoundedListener {
         count: ConnectionCount,
         stop: impl Future<Output = ()>,
     ) {
-        let Self { listener, limits, connections: most, address, tls, .. } = self;
+        let Self { listener, limits, connections: most, address, tls, refused_handshakes, .. } =
+            self;
         let stopping = CancellationToken::new();
         let driver = Driver {
             router: router.with_state(()),
             limits: Arc::new(limits),
             tls,
+            refused_handshakes,
             stopping: stopping.clone(),
         };
         let mut connections = Connections::default();
@@ -307,6 +328,7 @@ struct Driver {
     router: Router,
     limits: Arc<ListenerLimits>,
     tls: Option<Arc<ListenerTls>>,
+    refused_handshakes: RefusedHandshakes,
     stopping: CancellationToken,
 }
 
@@ -326,12 +348,19 @@ impl Driver {
         let accepted = tokio::select! {
             accepted = accepting => accepted,
             () = self.stopping.cancelled() => return,
-            () = activity.expired(&self.limits) => return,
+            () = activity.expired(&self.limits) => return self.refused(HANDSHAKE_TOO_SLOW),
         };
         match accepted {
             Ok(stream) => Box::pin(self.serve(stream, address, activity)).await,
-            Err(error) => tracing::debug!(%error, client = %address, "no TLS with a client"),
+            Err(error) => {
+                self.refused(error.reason());
+                tracing::debug!(%error, client = %address, "no TLS with a client");
+            }
         }
+    }
+
+    fn refused(&self, reason: &'static str) {
+        self.refused_handshakes.get_or_create(&[("reason", reason)]).inc();
     }
 
     async fn serve<S>(self, stream: S, address: IpAddr, activity: Arc<Activity>)
@@ -373,8 +402,8 @@ fn builder(limits: &ListenerLimits) -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         // A client that is gone without a FIN is noticed.
-        .keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(10))
+        .keep_alive_interval(limits.http2_ping.0)
+        .keep_alive_timeout(limits.http2_ping.1)
         .max_concurrent_streams(limits.http2_streams)
         .max_pending_accept_reset_streams(limits.http2_pending_resets);
     builder

@@ -7,9 +7,11 @@ mod client;
 mod files;
 mod grpc;
 mod listener;
+mod refused;
 
 pub use advice::{TlsPeer, tls_advice};
 pub use client::ClientTls;
 pub use files::{ClientTlsFiles, ListenerTlsFiles, TlsFileError, TlsSettings};
 pub use grpc::{GrpcTls, TlsDialer};
 pub use listener::{AcceptError, ListenerTls};
+pub use refused::{HANDSHAKE_TOO_SLOW, RefusedHandshakes, refused_handshakes};

@@ -8,7 +8,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use axum::{Router, routing::get};
 use modash_runtime::{
     BoundedListener, ClientTlsFiles, ConnectionCount, GrpcTls, ListenerLimits, ListenerTls,
-    ListenerTlsFiles, TlsPeer, TlsSettings,
+    ListenerTlsFiles, Metrics, TlsPeer, TlsSettings, refused_handshakes,
 };
 use modash_test_support::{Authority, Identity, eventually};
 use rustls::pki_types::ServerName;
@@ -35,6 +35,7 @@ const PEER: TlsPeer = TlsPeer {
 /// A listener that answers `/` with `ok` over TLS.
 struct Listener {
     address: SocketAddr,
+    metrics: Metrics,
     directory: TempDir,
     serving: JoinHandle<()>,
 }
@@ -56,10 +57,11 @@ impl Listener {
         let tls = ListenerTls::new("the certificates of the test", LISTENER, files).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = BoundedListener::new(listener, limits).unwrap().with_tls(Some(tls));
-        let address = listener.address();
+        let (address, metrics) = (listener.address(), Metrics::default());
+        listener.count_refused_handshakes(&metrics, &refused_handshakes("refused"));
         let router = Router::new().route("/", get(|| async { "ok" }));
         let serving = listener.serve(router, ConnectionCount::default(), std::future::pending());
-        Self { address, directory, serving: tokio::spawn(serving) }
+        Self { address, metrics, directory, serving: tokio::spawn(serving) }
     }
 
     async fn connect(
@@ -320,4 +322,47 @@ async fn a_refused_client_certificate_is_named_and_one_that_is_taken_clears_it()
         problem.map_or(Ok(()), Err)
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_is_counted_by_what_was_wrong() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let limits =
+        ListenerLimits { header_timeout: Duration::from_millis(300), ..ListenerLimits::default() };
+    let listener = Listener::with(&ours.sign(&["localhost"]), Some(&ours), limits).await;
+    let counted = async |reason: &str| {
+        let line = format!("refused_total{{reason=\"{reason}\"}} 1\n");
+        eventually(PATIENCE, || async {
+            let text = listener.metrics.text();
+            if text.contains(&line) { Ok(()) } else { Err(format!("no {line} in {text}")) }
+        })
+        .await;
+    };
+    // With TLS 1.3 a client is through before the server has seen its certificate.
+    let say = async |identity: Option<&Identity>| {
+        if let Ok(mut stream) = listener.connect(&ours, &[], identity).await {
+            let _ = answer(&mut stream).await;
+        }
+    };
+    say(None).await;
+    counted("no_client_certificate").await;
+    say(Some(&theirs.sign(&["client"]))).await;
+    counted("client_certificate").await;
+    assert!(listener.connect(&theirs, &[], Some(&ours.sign(&["client"]))).await.is_err());
+    counted("refused_by_client").await;
+    assert!(listener.connect(&ours, &["smtp"], Some(&ours.sign(&["client"]))).await.is_err());
+    counted("nothing_in_common").await;
+    for (said, reason) in [(GET, "plain_http"), ("\u{1}\u{2}\u{3}\u{4}\u{5}", "not_tls")] {
+        let mut stream = TcpStream::connect(listener.address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        until_the_end(stream).await;
+        counted(reason).await;
+    }
+    drop(TcpStream::connect(listener.address).await.unwrap());
+    counted("broken_off").await;
+    // A client that begins and then says nothing.
+    let mut stream = TcpStream::connect(listener.address).await.unwrap();
+    stream.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+    until_the_end(stream).await;
+    counted("too_slow").await;
 }

@@ -57,7 +57,8 @@ impl TokensFile {
     pub fn add_with(&self, name: &str, role: Role, change: impl FnOnce(&mut Grant)) -> Token {
         let token = Token::generate();
         let (scope, replicas, hash) = (Scope::default(), Vec::new(), token.hash());
-        let mut grant = Grant { name: name.into(), role, scope, replicas, expires: None, hash };
+        let (name, replaces, expires) = (name.into(), None, None);
+        let mut grant = Grant { name, role, scope, replicas, replaces, expires, hash };
         change(&mut grant);
         self.write(&Tokens::with(&self.text(), &grant).unwrap());
         token

@@ -12,6 +12,7 @@ fn grant(name: &str, role: Role) -> (Token, Grant) {
         role,
         scope: Scope::default(),
         replicas: Vec::new(),
+        replaces: None,
         expires: None,
         hash: token.hash(),
     };

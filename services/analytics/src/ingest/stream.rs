@@ -21,7 +21,7 @@ use tokio::{
 use tonic::{Status, Streaming};
 
 use super::{
-    Ingest,
+    Ingest, owner,
     queue::{Batch, LateReject},
 };
 use crate::{
@@ -111,6 +111,13 @@ impl Ingest {
                 pass.name().unwrap_or_default()
             )));
         }
+        let claim = owner::claim(&self.store, &self.access, pass, &hello.replica_id);
+        let mut claim = std::pin::pin!(claim);
+        // Before anything is believed that the stream says, if the database answers.
+        let mut claimed = match tokio::time::timeout(owner::PATIENCE, claim.as_mut()).await {
+            Ok(claimed) => claimed.map(|()| true)?,
+            Err(_) => false,
+        };
         tracing::info!(
             replica = hello.replica_id,
             version = hello.version,
@@ -131,6 +138,11 @@ impl Ingest {
         loop {
             let message = tokio::select! {
                 message = incoming.message() => message?,
+                owner = claim.as_mut(), if !claimed => {
+                    owner?;
+                    claimed = true;
+                    continue;
+                }
                 // The proxy is gone, which reading alone may not tell.
                 () = intake.answers.closed() => return Ok(()),
             };
@@ -145,7 +157,8 @@ impl Ingest {
                     update.requests.iter_mut().for_each(LiveRequest::clean);
                     reporter.update(update);
                 }
-                Some(Some(Up::Stats(stats))) => intake.take_stats(stats),
+                Some(Some(Up::Stats(stats))) if claimed => intake.take_stats(stats),
+                Some(Some(Up::Stats(_))) => {}
                 Some(Some(Up::Hello(_))) => {
                     return Err(Status::invalid_argument("hello must be the first message only"));
                 }

@@ -54,7 +54,7 @@ async fn reader(
     AnalyticsServiceClient::with_interceptor(channel, Bearer(token.cloned()))
 }
 
-async fn proxy(
+pub(crate) async fn proxy(
     analytics: &TestAnalytics,
     token: Option<&Token>,
 ) -> IngestServiceClient<With<Channel>> {
@@ -188,7 +188,7 @@ fn both(filter: Option<Filter>, scope: &Scope) -> Option<Filter> {
 }
 
 /// A second analytics on the database of the first, with tokens.
-async fn guarded(first: &TestAnalytics, access: Access) -> TestAnalytics {
+pub(crate) async fn guarded(first: &TestAnalytics, access: Access) -> TestAnalytics {
     let unused = TestDatabase::create().await;
     let url = first.database.url();
     let second = TestAnalytics::start_on(unused, &url, |config| config.access = access).await;

@@ -19,6 +19,7 @@ mod model;
 
 mod model_breakdown;
 mod outage;
+mod owners;
 mod random;
 
 mod recent_requests;

@@ -2,8 +2,10 @@
 //! and the stop.
 
 use modash_analytics::check_health;
-use modash_proto::v1::{SubscribeRequest, UsageSummaryRequest};
-use modash_test_support::event;
+use modash_proto::v1::{
+    SubscribeRequest, UsageSummaryRequest, analytics_service_client::AnalyticsServiceClient,
+};
+use modash_test_support::{Relay, event, eventually};
 use prost::Message as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,7 +18,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-use crate::harness::TestAnalytics;
+use crate::harness::{PATIENCE, TestAnalytics};
 
 async fn channel(analytics: &TestAnalytics) -> Channel {
     let address = format!("http://{}", analytics.address);
@@ -103,4 +105,30 @@ async fn a_stop_ends_open_subscriptions_and_the_process() {
     assert!(stream.message().await.unwrap().is_some());
     analytics.stop().await;
     assert_eq!(stream.message().await.unwrap_err().code(), tonic::Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_client_that_vanished_is_noticed_and_one_that_is_there_stays() {
+    use std::time::Duration;
+    let analytics = TestAnalytics::start_with(|config| {
+        config.limits.http2_ping = (Duration::from_millis(100), Duration::from_millis(300));
+    })
+    .await;
+    let relay = Relay::start(analytics.address).await;
+    let channel = Channel::from_shared(format!("http://{}", relay.address())).unwrap();
+    let mut client = AnalyticsServiceClient::new(channel.connect().await.unwrap());
+    let mut messages = client.subscribe(SubscribeRequest::default()).await.unwrap().into_inner();
+    let open = |count: u32| {
+        analytics
+            .context
+            .metrics
+            .text()
+            .contains(&format!("modash_analytics_subscribers {count}\n"))
+    };
+    let ends = async { while let Ok(Some(_)) = messages.message().await {} };
+    let ended = tokio::time::timeout(Duration::from_secs(1), ends).await;
+    assert!(ended.is_err() && open(1), "it was asked and answered");
+    // No FIN, no RST: nothing comes any more.
+    relay.stall();
+    eventually(PATIENCE, || async { open(0) }).await;
 }

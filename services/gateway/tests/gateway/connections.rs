@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use modash_test_support::Relay;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -108,4 +112,28 @@ async fn clients_that_leave_in_crowds_disturb_no_other_call() {
         answer = &mut patient => panic!("the call was broken off: {}", answer.text()),
         () = storm => {}
     }
+}
+
+#[tokio::test]
+async fn a_client_of_http2_that_vanished_is_noticed_and_one_that_is_there_stays() {
+    let gateway = TestGateway::with(|config| {
+        config.limits.http2_ping = (Duration::from_millis(100), Duration::from_millis(300));
+    })
+    .await;
+    let relay = Relay::start(gateway.address).await;
+    let client: Client<_, Empty<Bytes>> =
+        Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let request = http::Request::get(format!("http://{}/events", relay.address()));
+    let mut events = client.request(request.body(Empty::new()).unwrap()).await.unwrap();
+    assert_eq!(events.status(), 200);
+    let open = |count| {
+        let line = format!("modash_gateway_event_streams {count}\n");
+        gateway.context.metrics.text().contains(&line)
+    };
+    let ends = async { while let Some(Ok(_)) = events.body_mut().frame().await {} };
+    assert!(timeout(Duration::from_secs(1), ends).await.is_err(), "it was asked and answered");
+    assert!(open(1));
+    // No FIN, no RST: nothing comes any more.
+    relay.stall();
+    until("the stream has ended", || open(0)).await;
 }

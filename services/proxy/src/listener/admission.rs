@@ -3,7 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use modash_runtime::{ListenerTls, TlsFileError, raise_file_limit, reserved_files};
+use modash_runtime::{
+    ListenerTls, RefusedHandshakes, TlsFileError, raise_file_limit, reserved_files,
+};
 
 use super::{connection::Patience, entrance::Entrance};
 use crate::settings::{ClientConfig, ForwardedHeaders, LISTENER_TLS};
@@ -47,6 +49,7 @@ impl Admission {
                 proxy_protocol: config.proxy_protocol,
                 tls: tls.map(Arc::new),
                 time: config.header_timeout,
+                refused: RefusedHandshakes::default(),
             },
             forwarded: config.forwarded,
             share: connections.div_ceil(cores),
@@ -58,6 +61,11 @@ impl Admission {
     /// Most connections of clients.
     pub(crate) fn connections(&self) -> usize {
         self.connections
+    }
+
+    /// Counts the handshakes of TLS that fail.
+    pub(crate) fn refused_handshakes(&self) -> RefusedHandshakes {
+        self.entrance.refused.clone()
     }
 
     /// Whether clients have to use TLS.

@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use modash_runtime::{AcceptError, ListenerTls};
+use modash_runtime::{AcceptError, HANDSHAKE_TOO_SLOW, ListenerTls, RefusedHandshakes};
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 
@@ -21,6 +21,8 @@ pub(crate) struct Entrance {
     pub(crate) tls: Option<Arc<ListenerTls>>,
     /// How long it may take.
     pub(crate) time: Duration,
+    /// Counts with whom there was no TLS.
+    pub(crate) refused: RefusedHandshakes,
 }
 
 /// Why a connection did not come as far as HTTP.
@@ -62,7 +64,17 @@ impl Entrance {
             };
             Ok((stream, client))
         });
-        timeout(self.time, opening).await.map_err(|_| EntranceError::Late)?
+        let opened = timeout(self.time, opening).await.unwrap_or(Err(EntranceError::Late));
+        opened.inspect_err(|error| self.note(error))
+    }
+
+    fn note(&self, error: &EntranceError) {
+        let reason = match error {
+            EntranceError::Tls(error) => error.reason(),
+            EntranceError::Late if self.tls.is_some() => HANDSHAKE_TOO_SLOW,
+            EntranceError::Late | EntranceError::NoProxyHeader | EntranceError::Broken(_) => return,
+        };
+        self.refused.get_or_create(&[("reason", reason)]).inc();
     }
 }
 
