@@ -48,6 +48,7 @@ pub(crate) use connect::WRITE_TIMEOUT;
 pub(crate) use dimensions::calls_no_model;
 pub use error::Error;
 pub(crate) use insert_requests::Row;
+pub(crate) use owners::Claim;
 pub(crate) use partitions::Misplaced;
 pub(crate) use quarantine::Refused;
 pub use rebuild::Rebuilt;

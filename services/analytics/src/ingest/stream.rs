@@ -21,7 +21,8 @@ use tokio::{
 use tonic::{Status, Streaming};
 
 use super::{
-    Ingest, owner,
+    Ingest,
+    owner::{self, Owner},
     queue::{Batch, LateReject},
 };
 use crate::{
@@ -111,8 +112,8 @@ impl Ingest {
                 pass.name().unwrap_or_default()
             )));
         }
-        let claim = owner::claim(&self.store, &self.access, pass, &hello.replica_id);
-        let mut claim = std::pin::pin!(claim);
+        let owner = Owner::new(&self.store, pass, &hello.replica_id);
+        let mut claim = std::pin::pin!(owner.claim(&self.access, pass));
         // Before anything is believed that the stream says, if the database answers.
         let mut claimed = match tokio::time::timeout(owner::PATIENCE, claim.as_mut()).await {
             Ok(claimed) => claimed.map(|()| true)?,
@@ -138,8 +139,8 @@ impl Ingest {
         loop {
             let message = tokio::select! {
                 message = incoming.message() => message?,
-                owner = claim.as_mut(), if !claimed => {
-                    owner?;
+                result = claim.as_mut(), if !claimed => {
+                    result?;
                     claimed = true;
                     continue;
                 }

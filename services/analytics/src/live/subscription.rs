@@ -47,7 +47,7 @@ const INTERVAL_OF_EACH: Duration = Duration::from_millis(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Subscriptions at the same time.
-pub(crate) const MAX_SUBSCRIPTIONS: usize = 1_024;
+pub(crate) const MAX_SUBSCRIPTIONS: usize = 2_048;
 
 /// Largest snapshot: gRPC clients refuse messages of more than 4 MiB.
 const MAX_SNAPSHOT_BYTES: usize = 3 * 1024 * 1024;

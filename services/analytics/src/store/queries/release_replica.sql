@@ -1,0 +1,2 @@
+-- Frees a replica whose stream has ended.
+DELETE FROM replica_owners WHERE replica_id = $1 AND stream = $2
