@@ -1,9 +1,14 @@
 //! Single sign-on: the gateway behind a reverse proxy that knows who its users are, as
-//! oauth2-proxy does. docs/security.md has the same with the settings of that program.
+//! oauth2-proxy does, and behind nginx with the file of `examples`. docs/security.md has
+//! both.
 
 use std::{
     convert::Infallible,
+    fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::Command,
 };
 
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -14,8 +19,8 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use modash_access::Role;
-use modash_integration::{PATIENCE, Reply, get_with, post_json};
-use modash_test_support::TokensFile;
+use modash_integration::{PATIENCE, Process, Reply, get, get_with, post_json};
+use modash_test_support::{TokensFile, eventually};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -135,4 +140,91 @@ async fn users_of_a_single_sign_on_front_see_the_dashboard_and_nobody_else_can_p
     let headers = [(USER, "mia"), ("authorization", bearer.as_str())];
     let answer = get_with(&format!("{gateway}/session"), &headers).await.unwrap();
     assert_eq!(json_of(&answer)["name"], "other", "a token counts as ever");
+}
+
+/// nginx with the file of `examples`, in which nothing but addresses and a path differ.
+async fn nginx(directory: &Path, gateway: &str) -> (Process, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = listener.local_addr().unwrap();
+    drop(listener);
+    let users = directory.join("users");
+    fs::write(&users, "mia:{PLAIN}secret\n").unwrap();
+    let example =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/single-sign-on/nginx.conf");
+    let mut example = fs::read_to_string(example).unwrap();
+    for (theirs, ours) in [
+        ("server 127.0.0.1:4006;", format!("server {};", gateway.replace("http://", ""))),
+        ("listen 8080;", format!("listen {listen};")),
+        ("/etc/nginx/modash.users;", format!("{};", users.display())),
+    ] {
+        assert_eq!(example.matches(theirs).count(), 1, "{theirs}");
+        example = example.replace(theirs, &ours);
+    }
+    fs::write(directory.join("modash.conf"), example).unwrap();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("    {name}_temp_path {}/{name};\n", directory.display()))
+        .concat();
+    let whole = format!(
+        "daemon off;\npid {0}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\n{temporary}    \
+         access_log off;\n    include {0}/modash.conf;\n}}\n",
+        directory.display()
+    );
+    fs::write(directory.join("nginx.conf"), whole).unwrap();
+    // Its workers have another user.
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new("nginx");
+    command.arg("-p").arg(directory).arg("-c").arg(directory.join("nginx.conf"));
+    command.args(["-e", "stderr"]);
+    let process = Process::spawn("nginx", command);
+    let url = format!("http://{listen}");
+    eventually(PATIENCE, || async {
+        get(&url).await.map_err(|error| format!("{error}: {}", process.output()))
+    })
+    .await;
+    (process, url)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_with_the_file_of_the_examples_signs_users_in_and_lets_nobody_pose_as_one() {
+    let file = TokensFile::new();
+    let token = file.add_scoped("single sign-on", &["tag:team=x"]);
+    let directory = tempfile::tempdir().unwrap();
+    let shown = directory.path().join("token");
+    fs::write(&shown, token.expose()).unwrap();
+    let settings = [
+        ("MODASH_GATEWAY_TRUSTED_USER_HEADER", USER.to_owned()),
+        ("MODASH_GATEWAY_TRUSTED_ADDRESSES", FRONT.to_string()),
+        ("MODASH_GATEWAY_TRUSTED_USER_TOKEN_FILE", shown.display().to_string()),
+    ];
+    let system = System::start(file, &settings).await;
+    let gateway = &system.modash.gateway;
+    let (_nginx, url) = nginx(directory.path(), gateway).await;
+
+    // mia:secret, and mia:wrong.
+    let mia = ("authorization", "Basic bWlhOnNlY3JldA==");
+    let wrong = ("authorization", "Basic bWlhOndyb25n");
+    for headers in [vec![], vec![(USER, "mia")], vec![wrong], vec![wrong, (USER, "mia")]] {
+        let answer = get_with(&format!("{url}/session"), &headers).await.unwrap();
+        assert_eq!(answer.status, 401, "{answer:?}");
+        assert!(answer.headers["www-authenticate"].to_str().unwrap().starts_with("Basic"));
+    }
+    let who = get_with(&format!("{url}/session"), &[mia, (USER, "root")]).await.unwrap();
+    assert_eq!(json_of(&who), json!({ "name": "single sign-on", "sees": "tag:team=x" }));
+    let page = get_with(&format!("{url}/requests"), &[mia, ("accept", "text/html")]).await.unwrap();
+    assert_eq!(page.status, 200, "no page to sign in: {page:?}");
+    for (origin, expected) in [(url.as_str(), 200), ("https://evil.example", 403)] {
+        let headers = [mia, ("origin", origin)];
+        let asked = post_json(&format!("{url}/rpc/UsageSummary"), &headers, &json!({})).await;
+        assert_eq!(asked.unwrap().status, expected, "{origin}");
+    }
+    let client: Client<HttpConnector, Empty<bytes::Bytes>> =
+        Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::get(format!("{url}/events")).header(mia.0, mia.1);
+    let mut events = client.request(request.body(Empty::new()).unwrap()).await.unwrap();
+    assert_eq!(events.status(), 200);
+    let first = tokio::time::timeout(PATIENCE, events.body_mut().frame()).await;
+    assert!(first.unwrap().is_some_and(|frame| frame.is_ok()), "no event");
+    // Past nginx, from an address that is not its own.
+    let answer = get_with(&format!("{gateway}/session"), &[(USER, "mia")]).await.unwrap();
+    assert_eq!(answer.status, 401, "{answer:?}");
 }
