@@ -12,7 +12,7 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help run demo build test test-faults test-kills test-outage test-10k test-slow bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: bench help run demo build test test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-outage  10 minutes at 500 requests a second without analytics (MINUTES=2: shorter)"
 	@echo "make test-10k  10,000 open streams through one proxy, every event compared (needs ulimit -n 16000)"
 	@echo "make test-slow  10,000 clients that send or read as slowly as they can (SLOW=2000: fewer; needs ulimit -n 20000)"
+	@echo "make test-load  1,000 subscriptions and 200 EventSources beside ingest at full rate, and what that costs"
 	@echo "make fuzz   a parser under libFuzzer for 10 minutes (CRATE=http1 TARGET=requests SECONDS=60: others)"
 	@echo "make bench  compare what a request costs: direct, nginx, a bare pass-through, modash (10 minutes)"
 	@echo "make bench-event  what a usage event costs the proxy in CPU time"
@@ -71,6 +72,11 @@ test-10k:
 test-slow:
 	$(CARGO) build --locked --workspace --bins
 	ulimit -n $$(ulimit -Hn) && MODASH_TEST_SLOW=$(or $(SLOW),10000) $(CARGO) test --locked --workspace --test slow_clients -- --nocapture --test-threads 1
+
+# Optimized, since what it prints is for docs/performance.md.
+test-load: web/dist/index.html $(POSTGRES)/node_modules/.installed
+	$(CARGO) build --locked --release --workspace --bins
+	$(CARGO) test --locked --release --workspace --test load -- --ignored --nocapture
 
 bench-event:
 	$(CARGO) test --locked --release -p modash-proxy --lib emit::cost -- --ignored --nocapture
