@@ -19,6 +19,10 @@ mod source;
 mod token;
 mod tokens;
 
+/// Header by which analytics says with each answer that it asks for tokens and applies
+/// their scopes: one that was started without would show everything to everybody.
+pub const APPLIES_SCOPES: &str = "modash-applies-scopes";
+
 pub use access::{Access, Pass};
 pub use caller_id::CallerId;
 pub use command::{CommandError, NewToken, TokenCommand, run_command};

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::Frame;
-use modash_access::{Access, Pass, Refusal, Scope};
+use modash_access::{APPLIES_SCOPES, Access, Pass, Refusal, Scope};
 use modash_proto::ERROR_DOMAIN;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tonic::{Code, Extensions, Status, body::Body, codegen::http};
@@ -52,7 +52,10 @@ impl Look for Gate {
         if self.access.is_open() {
             return response;
         }
-        response.map(|body| Body::new(Watched::new(body, self.access.clone(), pass)))
+        let mut response =
+            response.map(|body| Body::new(Watched::new(body, self.access.clone(), pass)));
+        response.headers_mut().insert(APPLIES_SCOPES, http::HeaderValue::from_static("true"));
+        response
     }
 }
 

@@ -14,6 +14,7 @@ use tonic::{
 };
 use tracing::Instrument as _;
 
+use modash_access::{APPLIES_SCOPES, Access, Role};
 use modash_proto::Reason;
 use modash_runtime::{ClientTlsFiles, GrpcTls};
 
@@ -45,11 +46,16 @@ pub(crate) struct Analytics {
     passed_on: Channel,
     /// `None`: in plain.
     tls: Option<GrpcTls>,
+    access: Access,
 }
 
 impl Analytics {
     /// Prepares the connections; opens none.
-    pub(crate) fn new(url: &AnalyticsUrl, files: ClientTlsFiles) -> Result<Self, Error> {
+    pub(crate) fn new(
+        url: &AnalyticsUrl,
+        files: ClientTlsFiles,
+        access: Access,
+    ) -> Result<Self, Error> {
         let plain = url.as_str().strip_prefix("https").map(|rest| format!("http{rest}"));
         let endpoint = Endpoint::from_shared(plain.unwrap_or_else(|| url.as_str().to_owned()))?
             .connect_timeout(Duration::from_secs(2))
@@ -76,7 +82,7 @@ impl Analytics {
                 origin.map_or_else(|_| endpoint.clone(), |origin| endpoint.clone().origin(origin));
             endpoint.connect_with_connector_lazy(tls.dialer(host, port))
         };
-        Ok(Self { calls: connection(), events: connection(), passed_on: connection(), tls })
+        Ok(Self { calls: connection(), events: connection(), passed_on: connection(), tls, access })
     }
 
     /// The connection for the gateway's own subscription.
@@ -112,12 +118,21 @@ impl Analytics {
         };
         let answer = tokio::time::timeout(deadline, answer).instrument(question.span()).await;
         let answer = match answer {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Ok(answer)) => match self.has_scope(headers) {
+                true => scope_applied(answer.metadata().as_ref()).map(|()| answer.into_inner()),
+                false => Ok(answer.into_inner()),
+            },
             Ok(Err(status)) => Err(self.for_a_person(status)),
             Err(_) => Err(overdue()),
         };
         question.answered(answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
         answer
+    }
+
+    /// Whether the token of a caller has a scope, which analytics is to apply.
+    pub(crate) fn has_scope(&self, headers: &HeaderMap) -> bool {
+        let header = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        self.access.admit(header, Role::Read).is_ok_and(|pass| pass.scope().is_some())
     }
 
     /// Replaces errors of the transport, which name hosts and libraries. Errors
@@ -143,6 +158,21 @@ impl Analytics {
             ),
         }
     }
+}
+
+/// Whether analytics applied the scope of a caller.
+///
+/// # Errors
+/// If it does not say so: its answer may be that to somebody who sees everything.
+#[allow(clippy::result_large_err, reason = "the status is the answer")]
+pub(crate) fn scope_applied(answer: &HeaderMap) -> Result<(), Status> {
+    if answer.contains_key(APPLIES_SCOPES) {
+        return Ok(());
+    }
+    Err(Status::permission_denied(
+        "this token sees a part of the requests, and analytics, which asks for no tokens, would \
+         show all: set MODASH_TOKENS_FILE there too",
+    ))
 }
 
 /// Headers of the caller that analytics gets too.

@@ -27,6 +27,7 @@ use tower::{Service as _, ServiceExt as _};
 use tracing::Instrument as _;
 
 use crate::{
+    analytics::scope_applied,
     events,
     session::{self, Lease},
     state::App,
@@ -93,6 +94,7 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
     }
     let place = app.places.call(head.extensions.get())?;
     let until = end(app, head.extensions.get::<Lease>().copied());
+    let has_scope = app.analytics.has_scope(&head.headers);
     let mut request = Request::new(tonic::body::Body::new(body));
     *request.uri_mut() = head.uri.path().parse::<Uri>().map_err(|_| Status::internal("path"))?;
     *request.method_mut() = Method::POST;
@@ -111,6 +113,10 @@ async fn pass_on(app: &App, head: Parts, body: Body) -> Result<Response, Status>
         }
     };
     let (mut head, body) = response.into_parts();
+    // A refusal shows nothing.
+    if has_scope && !head.headers.contains_key(Status::GRPC_STATUS) {
+        scope_applied(&head.headers)?;
+    }
     head.headers = without_connection(head.headers);
     head.version = Version::default();
     Ok(Response::from_parts(

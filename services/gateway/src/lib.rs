@@ -154,7 +154,11 @@ fn app(
         Some(folder) => assets::Assets::Folder(folder.clone()),
         None => assets::Assets::embedded(),
     };
-    let analytics = analytics::Analytics::new(&config.analytics_url, config.analytics_tls.clone())?;
+    let analytics = analytics::Analytics::new(
+        &config.analytics_url,
+        config.analytics_tls.clone(),
+        config.access.clone(),
+    )?;
     let hubs = events::Hubs::new(hub, analytics.events(), config.access.clone());
     Ok(state::App {
         contract,

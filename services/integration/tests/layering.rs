@@ -62,7 +62,10 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ),
     ("modash-test-support", &["modash-access", "modash-embedded-postgres", "modash-proto"]),
     ("modash-bench", &["modash-embedded-postgres", "modash-runtime", "modash-simulator"]),
-    ("modash-integration", &["modash-embedded-postgres", "modash-proto", "modash-test-support"]),
+    (
+        "modash-integration",
+        &["modash-access", "modash-embedded-postgres", "modash-proto", "modash-test-support"],
+    ),
 ];
 
 /// A library and the only crates whose code may use it.

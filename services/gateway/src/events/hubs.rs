@@ -73,6 +73,11 @@ impl Credentials {
         self.all().iter().find(fits).cloned().map(Some).ok_or(NoCredential)
     }
 
+    /// Whether they see a part of the requests only.
+    pub(super) fn have_scope(&self) -> bool {
+        self.scope.as_ref().is_some_and(|(_, scope)| !scope.is_everything())
+    }
+
     /// Analytics does not take it any more: the next one is tried.
     pub(super) fn refused(&self, credential: &HeaderValue) {
         let mut all = self.all();

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::{Code, Request, Status, Streaming, metadata::MetadataMap, transport::Channel};
 
 use super::{Hub, hubs::Credentials};
+use crate::analytics::scope_applied;
 
 /// Analytics says something every 15 s; after this silence it is gone.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -42,7 +43,7 @@ pub(super) async fn run(hub: Hub, channel: Channel, credentials: Credentials) {
             sleep(LONGEST_PAUSE).await;
             continue;
         };
-        match follow(&hub, &channel, authorization.as_ref(), resync).await {
+        match follow(&hub, &channel, &credentials, authorization.as_ref(), resync).await {
             End::Resync => resync = true,
             End::Lost(status) => {
                 resync = false;
@@ -75,6 +76,7 @@ pub(super) async fn run(hub: Hub, channel: Channel, credentials: Credentials) {
 async fn follow(
     hub: &Hub,
     channel: &Channel,
+    credentials: &Credentials,
     authorization: Option<&HeaderValue>,
     resync: bool,
 ) -> End {
@@ -85,7 +87,14 @@ async fn follow(
     *request.metadata_mut() = MetadataMap::from_headers(headers);
     let opened = timeout(SILENCE, client.subscribe(request)).await;
     let mut messages = match opened {
-        Ok(Ok(response)) => response.into_inner(),
+        Ok(Ok(response)) => {
+            if credentials.have_scope()
+                && let Err(status) = scope_applied(response.metadata().as_ref())
+            {
+                return End::Lost(status);
+            }
+            response.into_inner()
+        }
         Ok(Err(status)) => return End::Lost(status),
         Err(_) => return End::Lost(Status::deadline_exceeded("no answer to Subscribe")),
     };

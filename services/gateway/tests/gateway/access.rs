@@ -166,3 +166,40 @@ async fn a_stream_ends_when_its_token_is_revoked() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_token_with_a_scope_sees_nothing_before_an_analytics_that_applies_none() {
+    let file = TokensFile::new();
+    let scoped = file.add_scoped("search", &["tag:team=search"]);
+    let whole = file.add("all", Role::Read);
+    let access = file.access();
+    let gateway = TestGateway::with(|config| config.access = access).await;
+    gateway.script.applies_no_scopes.store(true, std::sync::atomic::Ordering::SeqCst);
+    let (scoped, whole) =
+        (format!("Bearer {}", scoped.expose()), format!("Bearer {}", whole.expose()));
+    for (bearer, sees) in [(&whole, true), (&scoped, false)] {
+        let headers = [("content-type", "application/json"), ("authorization", bearer.as_str())];
+        let answer = gateway.post("/rpc/UsageSummary", &headers, "{}").await;
+        assert_eq!(answer.status, if sees { 200 } else { 403 }, "{answer:?}");
+        let frame = r#"{"_tag":"Request","id":"1","tag":"UsageSummary","payload":{}}"#;
+        let answer = gateway.post("/rpc", &headers, frame).await;
+        assert_eq!(answer.text().contains("Success"), sees, "{answer:?}");
+        let headers =
+            [("content-type", "application/grpc-web+proto"), ("authorization", bearer.as_str())];
+        let path = "/modash.v1.AnalyticsService/UsageSummary";
+        let answer = gateway.post(path, &headers, vec![0; 5]).await;
+        let status = answer.header("grpc-status");
+        assert_eq!(status, if sees { "" } else { "7" }, "{answer:?}");
+        let text = answer.header("grpc-message");
+        assert!(sees || text.contains("MODASH_TOKENS_FILE"), "{answer:?}");
+        let headers = [("authorization", bearer.as_str())];
+        let request = with_headers(gateway.request("GET", "/events"), &headers);
+        let mut events = gateway.open(request.body(Default::default()).unwrap()).await;
+        let mut told = String::new();
+        while !told.contains("\"live\":") {
+            let frame = events.body_mut().frame().await.unwrap().unwrap();
+            told.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+        assert!(told.contains(&format!("\"live\":{sees}")), "{told}");
+    }
+}

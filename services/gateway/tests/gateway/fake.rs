@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,9 @@ use v1::{
     analytics_service_server::{AnalyticsService, AnalyticsServiceServer},
     subscribe_response::Message,
 };
+
+/// What the layers of the server answer.
+type Response_ = http::Response<tonic::body::Body>;
 
 /// Shared by the server and the test.
 pub(crate) struct Script {
@@ -42,6 +45,8 @@ pub(crate) struct Script {
     pub(crate) subscriptions: AtomicUsize,
     /// Subscriptions with this `authorization` are refused.
     pub(crate) refused: Mutex<Option<String>>,
+    /// It asks for no tokens, so that it applies no scopes.
+    pub(crate) applies_no_scopes: AtomicBool,
     /// What `connected` says.
     pub(crate) in_flight: Mutex<Vec<v1::LiveRequest>>,
     live: broadcast::Sender<Message>,
@@ -67,6 +72,7 @@ impl Script {
             most_running: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
             refused: Mutex::default(),
+            applies_no_scopes: AtomicBool::default(),
             in_flight: Mutex::default(),
             live: broadcast::channel(1024).0,
         })
@@ -139,12 +145,21 @@ impl Fake {
         let address = listener.local_addr().unwrap();
         let threads = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let service = AnalyticsServiceServer::new(Service(script.clone()));
+        let answering = script.clone();
+        let mark = tower::util::MapResponseLayer::new(move |mut response: Response_| {
+            if !answering.applies_no_scopes.load(Ordering::SeqCst) {
+                let yes = http::HeaderValue::from_static("true");
+                response.headers_mut().insert(modash_access::APPLIES_SCOPES, yes);
+            }
+            response
+        });
         threads.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             Server::builder()
                 .accept_http1(true)
                 // As analytics has it: a gateway's clients may leave in crowds.
                 .http2_max_pending_accept_reset_streams(Some(10_000))
+                .layer(mark)
                 .layer(tonic_web::GrpcWebLayer::new())
                 .add_service(service)
                 .serve_with_incoming(TcpListenerStream::new(listener))
