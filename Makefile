@@ -12,7 +12,7 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help run demo build test test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: bench help run demo build screenshots test test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-slow  10,000 clients that send or read as slowly as they can (SLOW=2000: fewer; needs ulimit -n 20000)"
 	@echo "make test-load  1,000 subscriptions and 200 EventSources beside ingest at full rate, and what that costs"
 	@echo "make fuzz   a parser under libFuzzer for 10 minutes (CRATE=http1 TARGET=requests SECONDS=60: others)"
+	@echo "make screenshots  pictures of every page of the dashboard in target/pictures (DOCS=docs/images: those of the docs too)"
 	@echo "make bench  compare what a request costs: direct, nginx, a bare pass-through, modash (10 minutes)"
 	@echo "make bench-event  what a usage event costs the proxy in CPU time"
 	@echo "make build  build only; the program is then $(MODASH)"
@@ -43,6 +44,9 @@ demo: build
 build: tools-for-running web/dist/index.html $(POSTGRES)/node_modules/.installed
 	@echo "== building modash (the first time takes some minutes)"
 	$(CARGO) build --locked --profile $(if $(filter debug,$(PROFILE)),dev,$(PROFILE)) -p modash
+
+screenshots: build
+	cd web && node scripts/screenshots.mjs $(abspath $(TARGET_DIR))/pictures --modash $(abspath $(MODASH)) $(if $(DOCS),--docs $(abspath $(DOCS)))
 
 test: tools-for-testing web-check check rust-test
 	@echo

@@ -150,6 +150,31 @@ export async function checkEveryone({ open, step, folder, broken }) {
     }
   }
 
+  for (const path of ["/", "/throughput", "/models", "/requests"]) {
+    await step(`${path} loads, and nothing moves`, async () => {
+      const page = await open(path, {}, (page) =>
+        page.addInitScript(() => {
+          window.shifts = [];
+          new PerformanceObserver((list) => {
+            for (const { value, sources } of list.getEntries()) {
+              window.shifts.push([value, ...sources.map(({ node }) => node?.outerHTML?.slice(0, 100))]);
+            }
+          }).observe({ type: "layout-shift", buffered: true });
+        }),
+      );
+      await settled(page);
+      const drawn = () =>
+        [...document.querySelectorAll("figure [role=group]")].every((chart) => chart.querySelector("svg"));
+      await page.waitForFunction(drawn);
+      const shifts = await page.evaluate(
+        () => new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(window.shifts)))),
+      );
+      const sum = shifts.reduce((total, [value]) => total + value, 0);
+      assert.ok(sum <= 0.001, `${sum}: ${shifts.flat().join("\n")}`);
+      await page.close();
+    });
+  }
+
   await step("whoever asks for less motion gets none", async () => {
     const page = await at("overview", { reducedMotion: "reduce" });
     const moving = await page.evaluate(() => document.getAnimations().length);

@@ -135,3 +135,16 @@ test("the live numbers count what passes the filter", () => {
   expect(store.get()).toMatchObject({ inFlight: 1, tokensPerSecond: 5, rateSamples: [] });
   expect(store.get().rows).toHaveLength(2);
 });
+
+test("totals that changed draw nothing of what runs, and are heard of all the same", () => {
+  const store = new LiveStore();
+  store.event("connected", { now: Date.now(), requests: [] });
+  const drawn = vi.fn();
+  store.subscribe(drawn);
+  vi.advanceTimersByTime(5_000);
+  store.event("usage-updated", { now: Date.now() });
+  expect(drawn).not.toHaveBeenCalled();
+  expect(store.get().since).toBe(serverNow());
+  update(store, running({ id: "a" }));
+  expect(drawn).toHaveBeenCalledTimes(1);
+});

@@ -96,6 +96,11 @@ export class LiveStore {
     const known = data.live ?? (name === "connected" || this.state.known || requests !== undefined);
     const proxyPort = data.proxyPort || this.state.proxyPort;
     const traceUrl = name === "connected" ? data.traceUrl : this.state.traceUrl;
+    // Totals changed and nothing that runs: there is nothing to draw.
+    if (name === "usage-updated" && !requests && known === this.state.known) {
+      this.state = { ...this.state, since: serverNow(), proxyPort };
+      return;
+    }
     if (known !== this.state.known) this.watch(known);
     this.publish({
       since: serverNow(),

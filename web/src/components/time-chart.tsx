@@ -66,17 +66,7 @@ function Legend(props: TimeChartProps & { index: number | null }) {
   return (
     <figcaption className={styles.legend}>
       <span className={styles.at}>{index === null ? props.restLabel : bucketLabel(props, index)}</span>
-      {lines.map((line, at) => (
-        <span key={line.label} className={styles.key}>
-          <svg aria-hidden="true" width={kind === "bars" || line.thin ? 10 : 16} height="10">
-            {swatch(line, kind)}
-          </svg>
-          {line.filter ? <FilterKeyButton line={line} filter={line.filter} /> : line.label}{" "}
-          <strong>
-            {index === null ? props.atRest?.[at] : <Value line={line} index={index} format={props.format} />}
-          </strong>
-        </span>
-      ))}
+      {/* It comes later than the lines: before them it moves none of them. */}
       {props.ghost ? (
         <span className={styles.key}>
           <svg aria-hidden="true" width={16} height="10">
@@ -88,6 +78,17 @@ function Legend(props: TimeChartProps & { index: number | null }) {
           </strong>
         </span>
       ) : null}
+      {lines.map((line, at) => (
+        <span key={line.label} className={styles.key}>
+          <svg aria-hidden="true" width={kind === "bars" || line.thin ? 10 : 16} height="10">
+            {swatch(line, kind)}
+          </svg>
+          {line.filter ? <FilterKeyButton line={line} filter={line.filter} /> : line.label}{" "}
+          <strong>
+            {index === null ? props.atRest?.[at] : <Value line={line} index={index} format={props.format} />}
+          </strong>
+        </span>
+      ))}
       {errors ? (
         <span className={styles.key}>
           <svg aria-hidden="true" width="10" height="10">

@@ -191,8 +191,8 @@ function Clock({ from }: { from: number }) {
 
 /** How long it waited and how long it streams, to scale. */
 function Bar({ row, tone }: { row: Row; tone: Tone }) {
-  const now = useNow(BAR_MS);
-  const end = row.endedAt ?? Math.max(now, row.firstTokenAt ?? 0);
+  useNow(BAR_MS);
+  const end = row.endedAt ?? serverNow();
   const elapsed = Math.max(0, end - row.startedAt);
   const waited = Math.min(elapsed, Math.max(0, (row.firstTokenAt ?? end) - row.startedAt));
   return (

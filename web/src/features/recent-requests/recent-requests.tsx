@@ -59,7 +59,10 @@ export function RecentRequests(props: {
             </Button>
           ) : null}
           {props.controls}
-          <ExportMenu what="requests" sheet={query.data && (() => requestsSheet(held.rows, columns))} />
+          <ExportMenu
+            what="requests"
+            sheet={held.rows.length > 0 ? () => requestsSheet(held.rows, columns) : null}
+          />
           {props.pageSize ? null : (
             <Popover quiet name="Columns" label="Columns">
               {() => (

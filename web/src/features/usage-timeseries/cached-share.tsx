@@ -4,7 +4,7 @@ import { ExportMenu } from "../../components/export-menu.tsx";
 import { Button, Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { percent } from "../../lib/format.ts";
-import { buckets } from "../../lib/time-range.ts";
+import { buckets, wholeOnly } from "../../lib/time-range.ts";
 import { useScope } from "../../lib/view.ts";
 import { useUsageTimeseries } from "./use-usage-timeseries.ts";
 
@@ -22,16 +22,18 @@ export function CachedShare() {
     const values = series.promptTokens.map((prompt, at) =>
       prompt ? (series.cachedPromptTokens[at] ?? 0) / prompt : null,
     );
-    const lines = [{ label: "cached", color: "--c1", values }];
+    const columns = buckets(data, scope.moments(), scope.zone);
+    const lines = [{ label: "cached", color: "--c1", values: wholeOnly(values, columns.partial) }];
     return {
       name: "Cached prompt, share of prompt tokens",
       kind: "lines" as const,
-      buckets: buckets(data, scope.moments(), scope.zone),
+      buckets: columns,
       lines,
       zone: scope.zone,
       format: percent,
     };
   }, [data, scope]);
+  const measured = drawn?.lines[0]?.values.some((value) => value !== null) ?? false;
   return (
     <Panel
       title="Cached prompt"
@@ -42,13 +44,13 @@ export function CachedShare() {
           <Button quiet aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
             {asTable ? "Chart" : "Table"}
           </Button>
-          <ExportMenu what="cached prompt" chart={drawn} />
+          <ExportMenu what="cached prompt" chart={measured ? drawn : null} />
         </>
       }
     >
       <QueryState query={query} what="the cached share" height={HEIGHT + 32}>
         {() =>
-          drawn?.lines[0]?.values.some((value) => value !== null) ? (
+          measured && drawn ? (
             <TimeChart {...drawn} height={HEIGHT} asTable={asTable} />
           ) : (
             <Empty title="No prompt tokens were reported in this range" height={HEIGHT + 32} />

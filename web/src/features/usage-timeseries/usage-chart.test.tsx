@@ -1,6 +1,7 @@
-import { screen, within } from "@testing-library/react";
+import { screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
+import type { UsageTimeseries } from "../../api/types.ts";
 import { NOON, timeseries } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
 import { show } from "../../testing/render.tsx";
@@ -79,6 +80,32 @@ test("an error stays in the panel", async () => {
   });
   show(<UsageChart />);
   expect(await screen.findByText("Could not load usage over time")).toBeVisible();
+});
+
+test("an error that is asked about again stays until there is an answer", async () => {
+  let asked = 0;
+  const gateway = fakeGateway({
+    UsageTimeseries: () => {
+      asked += 1;
+      throw new DatabaseDown("away");
+    },
+  });
+  show(<UsageChart />, "/?compare=off");
+  expect(await screen.findByText("Could not load usage over time")).toBeVisible();
+  let answer: (data: UsageTimeseries) => void = () => {};
+  gateway.handlers.UsageTimeseries = () => {
+    asked += 1;
+    return new Promise((done) => {
+      answer = done;
+    });
+  };
+  const before = asked;
+  await userEvent.click(screen.getByRole("button", { name: "Retry" }));
+  await waitFor(() => expect(asked).toBe(before + 1));
+  expect(screen.getByText("Could not load usage over time")).toBeVisible();
+  expect(screen.queryByRole("status", { name: /^Loading/ })).toBeNull();
+  answer(timeseries());
+  expect(await screen.findByRole("group", { name: /^Tokens over time/ })).toBeInTheDocument();
 });
 
 test("a first load shows its place", () => {

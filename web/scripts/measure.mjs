@@ -1,0 +1,228 @@
+// What the dashboard costs a browser, as a table:
+//   node scripts/measure.mjs <gateway URL> <fake gateway URL>
+// The first is a real one with data, for the times of loading. The fake one (scripts/fake-gateway.mjs)
+// sends 50 requests a second. Run it where nothing else runs; `--gate` fails on what is over its budget.
+import { chromium } from "playwright-core";
+
+const [gateway, fake] = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
+if (!gateway || !fake) {
+  console.error("usage: node scripts/measure.mjs <gateway URL> <fake gateway URL> [--gate]");
+  process.exit(64);
+}
+const PAGES = { Overview: "/", Throughput: "/throughput", Models: "/models", Requests: "/requests" };
+const now = Date.now();
+const ENDED = { from: new Date(now - 86_400_000).toISOString(), to: new Date(now - 60_000).toISOString() };
+/** How long updates at 50 requests a second are watched. */
+const WATCHED_MS = 20_000;
+const POINTS = 10_000;
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+});
+const figures = [];
+const figure = (name, value, unit, budget) => {
+  figures.push({ name, value, unit, budget });
+  console.log(
+    `${name.padEnd(64)} ${value.toFixed(value < 10 ? 3 : 0).padStart(8)} ${unit.padEnd(3)} ${budget === undefined ? "" : `of ${budget}`}`,
+  );
+};
+
+async function open(url, prepare) {
+  const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+  page.setDefaultTimeout(30_000);
+  await page.addInitScript(() => {
+    window.seen = { paint: 0, shift: 0, tasks: [] };
+    const watch = (type, take) =>
+      new PerformanceObserver((list) => list.getEntries().forEach(take)).observe({ type, buffered: true });
+    watch("largest-contentful-paint", ({ startTime }) => {
+      window.seen.paint = startTime;
+    });
+    watch("layout-shift", ({ value, hadRecentInput }) => {
+      if (!hadRecentInput) window.seen.shift += value;
+    });
+    watch("longtask", ({ duration }) => window.seen.tasks.push(duration));
+  });
+  await prepare?.(page);
+  const session = await page.context().newCDPSession(page);
+  // Processor time, which other work on the machine does not lengthen.
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  await page.goto(url);
+  await page.getByText("Connected", { exact: true }).waitFor();
+  await page.waitForFunction(() => document.querySelector("main h1") !== null);
+  await page.waitForFunction(() => !document.querySelector('[role="status"][aria-label^="Loading"]'));
+  const cost = async () => {
+    const { metrics } = await session.send("Performance.getMetrics");
+    const of = (name) => (metrics.find((metric) => metric.name === name)?.value ?? 0) * 1e3;
+    return {
+      script: of("ScriptDuration"),
+      layout: of("LayoutDuration") + of("RecalcStyleDuration"),
+      task: of("TaskDuration"),
+    };
+  };
+  return { page, cost };
+}
+
+const fakeMode = (mode) => fetch(new URL(`/fake/${mode}`, fake), { method: "POST" });
+
+for (const [name, path] of Object.entries(PAGES)) {
+  // Once to warm the server's caches, then the median of five.
+  const paints = [];
+  let shift = 0;
+  for (let run = 0; run < 6; run += 1) {
+    // A range that has ended: new rows that move others down are no fault of the layout.
+    const url = new URL(path, gateway);
+    if (run > 2) for (const [key, value] of Object.entries(ENDED)) url.searchParams.set(key, value);
+    const { page } = await open(url.href);
+    await page.waitForTimeout(1_000);
+    const seen = await page.evaluate(() => window.seen);
+    if (run > 0) paints.push(seen.paint);
+    if (run > 2) shift = Math.max(shift, seen.shift);
+    await page.close();
+  }
+  figure(`${name}: largest contentful paint`, paints.sort((a, b) => a - b)[2], "ms", 800);
+  figure(`${name}: layout shift of a range that has ended, the worst of three`, shift, "", 0.001);
+}
+
+for (const [name, path] of Object.entries({ Overview: "/", Requests: "/requests" })) {
+  await fakeMode("busy");
+  const { page, cost } = await open(new URL(path, fake).href, (page) =>
+    page.addInitScript(() => {
+      window.updates = 0;
+      const Native = window.EventSource;
+      window.EventSource = class extends Native {
+        constructor(url) {
+          super(url);
+          for (const name of ["request-state-updated", "usage-updated"])
+            this.addEventListener(name, () => (window.updates += 1));
+        }
+      };
+    }),
+  );
+  await page.waitForTimeout(5_000);
+  const [before, updates] = [
+    await cost(),
+    await page.evaluate(() => {
+      window.seen.tasks = [];
+      return window.updates;
+    }),
+  ];
+  const frames = page.evaluate(
+    (ms) =>
+      new Promise((done) => {
+        let count = 0;
+        const end = performance.now() + ms;
+        const step = () => {
+          count += 1;
+          if (performance.now() < end) requestAnimationFrame(step);
+          else done(count / (ms / 1e3));
+        };
+        requestAnimationFrame(step);
+      }),
+    WATCHED_MS,
+  );
+  const rate = await frames;
+  const after = await cost();
+  const seen = await page.evaluate(() => ({ updates: window.updates, tasks: window.seen.tasks }));
+  const count = seen.updates - updates;
+  figure(
+    `${name} at 50 requests/s: script for a live update`,
+    (after.script - before.script) / count,
+    "ms",
+    5,
+  );
+  figure(
+    `${name} at 50 requests/s: style and layout for a live update`,
+    (after.layout - before.layout) / count,
+    "ms",
+  );
+  figure(
+    `${name} at 50 requests/s: all of the main thread for a second`,
+    (after.task - before.task) / (WATCHED_MS / 1e3),
+    "ms",
+  );
+  figure(`${name} at 50 requests/s: longest task over 50 ms`, Math.max(0, ...seen.tasks), "ms", 50);
+  figure(`${name} at 50 requests/s: frames a second`, rate, "");
+  await page.close();
+  await fakeMode("ok");
+}
+
+// A chart of 10,000 points: answers are made up, since the server gives at most 1,500 buckets.
+{
+  let points = POINTS;
+  const start = Date.now() - (POINTS + 100) * 1e3;
+  const answer = () => {
+    const column = (base) =>
+      Array.from({ length: points }, (_, at) =>
+        Math.round(base * (1.2 + Math.sin(at / 300) + ((at * 7919) % 97) / 97)),
+      );
+    return {
+      otherGroups: 0,
+      bucketSeconds: 1,
+      bucketStarts: Array.from({ length: points }, (_, at) => start + at * 1e3),
+      series: [
+        {
+          key: "",
+          other: false,
+          requests: column(10),
+          failedRequests: column(0.2),
+          promptTokens: column(900),
+          cachedPromptTokens: column(300),
+          completionTokens: column(120),
+          reasoningTokens: column(0),
+          totalTokens: column(1020),
+        },
+      ],
+    };
+  };
+  const { page, cost } = await open(new URL("/?compare=off", fake).href, (page) =>
+    page.route(/\/rpc$/, async (route) => {
+      const frame = route.request().postDataJSON();
+      if (frame.tag !== "UsageTimeseries") return route.continue();
+      const exit = { _tag: "Success", value: answer() };
+      await route.fulfill({ json: [{ _tag: "Exit", requestId: frame.id, exit }] });
+    }),
+  );
+  await page.waitForTimeout(1_000);
+  const drawn = [];
+  for (let run = 0; run < 5; run += 1) {
+    await page.getByRole("button", { name: "Requests", exact: true }).click();
+    await page.waitForTimeout(300);
+    drawn.push(
+      await page.evaluate(() => {
+        const button = [...document.querySelectorAll("fieldset[aria-label=Value] button")].find(
+          (one) => one.textContent === "Tokens",
+        );
+        const begun = performance.now();
+        button.click();
+        return new Promise((done) =>
+          requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - begun))),
+        );
+      }),
+    );
+  }
+  figure(
+    `A chart of ${POINTS.toLocaleString("en")} points of three series drawn, with two frames`,
+    drawn.sort((a, b) => a - b)[2],
+    "ms",
+    100,
+  );
+  const costs = [];
+  for (let run = 0; run < 9; run += 1) {
+    const begun = await cost();
+    points += 1;
+    await fetch(new URL("/v1/chat/completions", fake), { method: "POST", body: "{}" });
+    await page.waitForTimeout(1_500);
+    const ended = await cost();
+    costs.push(ended.script - begun.script);
+  }
+  figure("Script of 1.5 s in which that chart is updated", costs.sort((a, b) => a - b)[4], "ms");
+  await page.close();
+}
+
+await browser.close();
+const over = figures.filter(({ value, budget }) => budget !== undefined && value > budget);
+if (process.argv.includes("--gate") && over.length > 0) {
+  console.error(`over budget: ${over.map(({ name }) => name).join("; ")}`);
+  process.exit(1);
+}
