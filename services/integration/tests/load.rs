@@ -304,7 +304,7 @@ async fn rate(system: &System, rounds: usize) -> f64 {
         rates.push(ingest(system).await);
     }
     rates.sort_by(f64::total_cmp);
-    println!("{:.0?} events/s", rates);
+    println!("{rates:.0?} events/s");
     rates[rounds / 2]
 }
 
