@@ -141,6 +141,8 @@ pub struct GatewayConfig {
     pub trusted_users: Option<TrustedUsers>,
     /// Port of the proxy, for the page that has nothing to show yet.
     pub proxy_port: u16,
+    /// Where that proxy forwards to, for the same page; `None`: not known here.
+    pub upstream: Option<String>,
     /// Where a trace is shown. `None`: the dashboard has no link to traces.
     pub trace_url: Option<TraceUrl>,
     /// How the dashboard asks.
@@ -171,6 +173,7 @@ impl GatewayConfig {
             streams: places::MOST_STREAMS,
             trusted_users: None,
             proxy_port: 4005,
+            upstream: None,
             trace_url: None,
             transport: DashboardTransport::default(),
             browser_url: None,
@@ -258,6 +261,7 @@ impl GatewaySettings {
             streams: places::MOST_STREAMS,
             trusted_users: trusted_users?,
             proxy_port: proxy_port?,
+            upstream: None,
             trace_url: trace_url?,
             transport: transport?,
             browser_url: browser_url?,

@@ -147,7 +147,12 @@ fn app(
         proxy_port: config.proxy_port,
         trace_url: config.trace_url.as_ref().map(ToString::to_string),
     };
-    let page = page::Page::new(settings.clone(), config.transport, config.browser_url.clone());
+    let page = page::Page::new(
+        settings.clone(),
+        config.transport,
+        config.browser_url.clone(),
+        config.upstream.clone(),
+    );
     let hub = events::Hub::new(contract.live_request(), settings, gateway_metrics.clone());
     metrics::add_waiting(metrics, hub.waiting_bytes());
     let assets = match &config.dashboard_dir {

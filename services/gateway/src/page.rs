@@ -76,6 +76,9 @@ struct AllSettings<'s> {
     transport: DashboardTransport,
     #[serde(skip_serializing_if = "Option::is_none")]
     analytics_url: Option<&'s str>,
+    /// Where the proxy forwards to, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<&'s str>,
     /// Who opened it; pages of the same viewer share a stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     viewer: Option<&'s str>,
@@ -87,15 +90,18 @@ pub(crate) struct Page {
     settings: PageSettings,
     transport: DashboardTransport,
     analytics_url: Option<BrowserUrl>,
+    upstream: Option<String>,
     policy: HeaderValue,
 }
 
 impl Page {
-    /// With settings, the transport, and where browsers reach analytics if they do.
+    /// With settings, the transport, where browsers reach analytics if they do, and where
+    /// the proxy forwards to if that is known.
     pub(crate) fn new(
         settings: PageSettings,
         transport: DashboardTransport,
         analytics_url: Option<BrowserUrl>,
+        upstream: Option<String>,
     ) -> Self {
         let connect = analytics_url.as_ref().map(|url| format!(" {}", url.0)).unwrap_or_default();
         let policy = format!(
@@ -107,6 +113,7 @@ impl Page {
             settings,
             transport,
             analytics_url,
+            upstream,
             policy: policy
                 .parse()
                 .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'")),
@@ -121,8 +128,10 @@ impl Page {
     /// The page for a viewer, with its settings at the end of its head.
     pub(crate) fn fill(&self, page: &File, viewer: Option<&str>) -> File {
         let analytics_url = self.analytics_url.as_ref().map(|url| url.0.as_str());
-        let (settings, transport) = (&self.settings, self.transport);
-        let settings = AllSettings { page: settings, transport, analytics_url, viewer };
+        let (page_settings, transport) = (&self.settings, self.transport);
+        let upstream = self.upstream.as_deref();
+        let settings =
+            AllSettings { page: page_settings, transport, analytics_url, upstream, viewer };
         let json = serde_json::to_string(&settings).unwrap_or_default();
         let escaped = json.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
         let element = format!("<meta name=\"modash-settings\" content=\"{escaped}\" />");
@@ -152,7 +161,7 @@ mod tests {
             trace_url: Some("https://t/{trace_id}?a=\"><script>&b".to_owned()),
         };
         let analytics = "https://analytics.example.com".parse().ok();
-        let page = Page::new(settings, DashboardTransport::GrpcWeb, analytics);
+        let page = Page::new(settings, DashboardTransport::GrpcWeb, analytics, None);
         let html = Bytes::from_static(b"<head><title>t</title></head>");
         let filled = page.fill(&File::new("index.html", html, None, None), Some("0a1b"));
         assert_eq!(

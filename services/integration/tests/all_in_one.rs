@@ -94,7 +94,10 @@ async fn a_request_returns_the_upstreams_bytes_and_is_everywhere() {
         rows["rows"].as_array().unwrap().iter().map(|row| &row["stream"]).collect();
     assert_eq!(streams, [true, false], "newest first");
     let page = get(&format!("{}/", modash.gateway)).await.unwrap();
-    assert!(String::from_utf8_lossy(&page.body).contains("<title>"), "the dashboard is served");
+    let page = String::from_utf8_lossy(&page.body);
+    assert!(page.contains("<title>"), "the dashboard is served");
+    let forwards_to = format!("&quot;upstream&quot;:&quot;{upstream}");
+    assert!(page.contains(&forwards_to), "the page can say where requests go: {page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

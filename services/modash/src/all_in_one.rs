@@ -78,13 +78,15 @@ async fn run_services(
     let analytics_address = analytics.address();
     let analytics_url = url(analytics_address);
     config.gateway.analytics_url = parsed(&analytics_url)?;
-    config.gateway.proxy_port = config.proxy.listen.port();
-    let gateway_tls = config.gateway.tls.is_some();
-    let gateway = Gateway::bind(config.gateway).await?;
-    let dashboard = gateway.address();
     let simulated =
         if config.demo { Some(demo::start_server(demo_stop.clone()).await?) } else { None };
     let note = choose_upstream(&mut config.proxy, simulated.as_ref()).await?;
+    let upstream = config.proxy.upstream.as_ref().map(ToString::to_string);
+    config.gateway.proxy_port = config.proxy.listen.port();
+    config.gateway.upstream.clone_from(&upstream);
+    let gateway_tls = config.gateway.tls.is_some();
+    let gateway = Gateway::bind(config.gateway).await?;
+    let dashboard = gateway.address();
     config.proxy.analytics = vec![parsed(&analytics_url)?];
     if !gateway_tls {
         config.proxy.gateway = Some(parsed(&url(dashboard))?);
@@ -92,7 +94,6 @@ async fn run_services(
     config.proxy.client_key_secret =
         config.proxy.client_key_secret.or_else(|| client_key_secret::load(&data_directory));
     config.proxy.spool_directory.get_or_insert_with(|| data_directory.join("spool"));
-    let upstream = config.proxy.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
     if config.demo {
         // The demo's traffic speaks plain HTTP and has no token.
         config.proxy.clients.tls = None;
@@ -127,7 +128,7 @@ async fn run_services(
             proxy: proxy_address,
             proxy_scheme,
             analytics: analytics_address,
-            upstream: format!("{upstream}{note}"),
+            upstream: format!("{}{note}", upstream.unwrap_or_default()),
             database: database.to_string(),
             demo: config.demo,
         }

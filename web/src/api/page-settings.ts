@@ -10,6 +10,8 @@ export interface PageSettings {
   transport?: string;
   /** Where browsers reach analytics itself. */
   analyticsUrl?: string;
+  /** Where the proxy forwards to, where the gateway knows it. */
+  upstream?: string;
   /** Who opened the page, where one signs in: tabs of the same viewer share a stream. */
   viewer?: string;
 }

@@ -1,6 +1,7 @@
 import { act, render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, test } from "vitest";
+import { settings } from "../../api/page-settings.ts";
 import type { UsageEvent } from "../../api/types.ts";
 import { event, modelRow, NOON, page, replica, summary, timeseries } from "../../testing/fixtures.ts";
 import { FakeEventSource, type FakeGateway, fakeEvents, fakeGateway } from "../../testing/gateway.ts";
@@ -40,6 +41,17 @@ test("a fresh installation shows where the proxy listens, where it forwards to a
   expect(panel).toHaveTextContent("Last answernone yet");
   await waitFor(() => expect(panel).toHaveTextContent("the proxy runs and reports to analytics"));
   expect(screen.queryByRole("region", { name: "Recent requests" })).toBeNull();
+});
+
+test("where the gateway knows where the proxy forwards to, the page shows the address", async () => {
+  settings.upstream = "http://127.0.0.1:1234/";
+  try {
+    open();
+    const panel = await screen.findByRole("region", { name: "Waiting for the first request" });
+    expect(panel).toHaveTextContent("Forwards tohttp://127.0.0.1:1234/, set by UPSTREAM_URL");
+  } finally {
+    delete settings.upstream;
+  }
 });
 
 test("where no proxy reports, the page says what to start", async () => {

@@ -2,6 +2,7 @@
 // listens, where it forwards to and whether that answered, and lines to copy.
 import { type ReactNode, useState } from "react";
 import { useLiveValue } from "../../api/live.ts";
+import { settings } from "../../api/page-settings.ts";
 import type { UsageEvent } from "../../api/types.ts";
 import { Button } from "../../components/panel.tsx";
 import { useCompleteness } from "../../features/completeness/use-completeness.ts";
@@ -39,6 +40,10 @@ export default function FirstRun({ last }: { last: UsageEvent | null }) {
           {last ? (
             <>
               the upstream <code>{last.upstream}</code>: its address is <Setting upstream={last.upstream} />
+            </>
+          ) : settings.upstream ? (
+            <>
+              <code>{settings.upstream}</code>, set by <code>UPSTREAM_URL</code>
             </>
           ) : (
             <>
