@@ -80,6 +80,12 @@ impl Gateway {
         Ok(Self { config, listener, admin_listener, address, admin_address })
     }
 
+    /// The page names this port of a proxy, and where that forwards to: in one process both
+    /// are known only after the gateway has its own address.
+    pub fn show_proxy(&mut self, port: u16, upstream: Option<String>) {
+        (self.config.proxy_port, self.config.upstream) = (port, upstream);
+    }
+
     /// Where the gateway listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -80,11 +80,25 @@ struct NoPlaces {
 impl GatewayMetrics {
     /// Notes that there was no place for a caller.
     pub(crate) fn no_place(&self, surface: &'static str, none: NoPlace) {
+        self.no_places(surface, none).inc();
+    }
+
+    /// Shows that there was a place for everybody: a count that is not there cannot be
+    /// seen to grow from 0.
+    pub(crate) fn show_places(&self, surfaces: [&'static str; 2]) {
+        for surface in surfaces {
+            for none in [NoPlace::All, NoPlace::Share] {
+                self.no_places(surface, none);
+            }
+        }
+    }
+
+    fn no_places(&self, surface: &'static str, none: NoPlace) -> Counter {
         let bound = match none {
             NoPlace::All => "all",
             NoPlace::Share => "caller",
         };
-        self.no_places.get_or_create(&NoPlaces { surface, bound }).inc();
+        self.no_places.get_or_create(&NoPlaces { surface, bound }).clone()
     }
 
     /// Notes an answer.

@@ -17,6 +17,10 @@ pub(crate) const MOST_STREAMS: usize = 2_048;
 const MOST_CALLS: usize = 100;
 const CALLS_OF_CALLER: usize = MOST_CALLS / 2;
 
+/// Values of the label `surface`.
+const EVENTS: &str = "events";
+const CALLS: &str = "calls";
+
 /// The places of the gateway. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
@@ -29,6 +33,7 @@ pub(crate) struct Places {
 impl Places {
     /// All free; so many of them for streams.
     pub(crate) fn new(streams: usize, metrics: GatewayMetrics) -> Self {
+        metrics.show_places([EVENTS, CALLS]);
         Self { events: Shares::new(streams), calls: Shares::new(MOST_CALLS), streams, metrics }
     }
 
@@ -40,7 +45,7 @@ impl Places {
     pub(crate) fn events(&self, caller: Option<&CallerId>) -> Result<Place<CallerId>, Status> {
         let (streams, share) = (self.streams, self.streams / 2);
         self.events.take(known(caller), share).map_err(|none| {
-            self.metrics.no_place("events", none);
+            self.metrics.no_place(EVENTS, none);
             Reason::TooManySubscriptions.status(match none {
                 NoPlace::Share => format!(
                     "this caller has {share} streams of live events open, which is its share: \
@@ -60,7 +65,7 @@ impl Places {
     #[allow(clippy::result_large_err, reason = "the status is the answer")]
     pub(crate) fn call(&self, caller: Option<&CallerId>) -> Result<Place<CallerId>, Status> {
         self.calls.take(known(caller), CALLS_OF_CALLER).map_err(|none| {
-            self.metrics.no_place("calls", none);
+            self.metrics.no_place(CALLS, none);
             Reason::TooManyCalls.status(match none {
                 NoPlace::Share => format!(
                     "{CALLS_OF_CALLER} calls of this caller run, which is its share: close a \

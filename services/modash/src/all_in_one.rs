@@ -78,15 +78,13 @@ async fn run_services(
     let analytics_address = analytics.address();
     let analytics_url = url(analytics_address);
     config.gateway.analytics_url = parsed(&analytics_url)?;
+    let gateway_tls = config.gateway.tls.is_some();
+    let mut gateway = Gateway::bind(config.gateway).await?;
+    let dashboard = gateway.address();
     let simulated =
         if config.demo { Some(demo::start_server(demo_stop.clone()).await?) } else { None };
     let note = choose_upstream(&mut config.proxy, simulated.as_ref()).await?;
     let upstream = config.proxy.upstream.as_ref().map(ToString::to_string);
-    config.gateway.proxy_port = config.proxy.listen.port();
-    config.gateway.upstream.clone_from(&upstream);
-    let gateway_tls = config.gateway.tls.is_some();
-    let gateway = Gateway::bind(config.gateway).await?;
-    let dashboard = gateway.address();
     config.proxy.analytics = vec![parsed(&analytics_url)?];
     if !gateway_tls {
         config.proxy.gateway = Some(parsed(&url(dashboard))?);
@@ -104,6 +102,7 @@ async fn run_services(
     let proxy_scheme = scheme(config.proxy.clients.tls.is_some());
     let proxy = Proxy::bind(config.proxy).await?;
     let proxy_address = proxy.address();
+    gateway.show_proxy(proxy_address.port(), upstream.clone());
 
     let ready = [
         analytics_context.readiness.clone(),
