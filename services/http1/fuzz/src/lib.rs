@@ -51,6 +51,9 @@ fn check_body(framing: Framing, of_request: bool, bytes: &[u8], size: usize) {
     }
 }
 
+/// The cookie that falls out of requests.
+const OWN: &str = "own";
+
 /// Requests: heads, what is written of them, and their bodies.
 pub fn requests(data: &[u8]) {
     let Some((size, bytes)) = split(data) else { return };
@@ -61,6 +64,7 @@ pub fn requests(data: &[u8]) {
     let mut lines = Lines::default();
     let Ok(read) = RequestHead::read(head, &mut lines) else { return };
     check_body(read.framing, true, &bytes[head.len()..], size);
+    lines.drop_cookie(head, OWN);
     let changes =
         RequestChanges { target: [b"/base/", b"x"], host: Some(b"up"), added: b"X-Added: y\r\n" };
     let mut written = Vec::new();
@@ -81,6 +85,18 @@ pub fn requests(data: &[u8]) {
     assert_eq!(again.target.of(&written), b"/base/x");
     assert_eq!(lines.value(&written, "host"), Some(&b"up"[..]));
     assert!(again.keeps_alive());
+    let names = |line: &[u8]| {
+        let pairs = line.split(|byte| *byte == b';').filter_map(|pair| {
+            let (name, _) = pair.split_at(pair.iter().position(|byte| *byte == b'=')?);
+            Some(name.trim_ascii().to_vec())
+        });
+        pairs.collect::<Vec<_>>()
+    };
+    let cookies =
+        lines.iter().filter(|line| line.name.of(&written).eq_ignore_ascii_case(b"cookie"));
+    for cookie in cookies {
+        assert!(!names(cookie.value.of(&written)).contains(&OWN.as_bytes().to_vec()));
+    }
 }
 
 /// Responses: heads, what is written of them, and their bodies.
