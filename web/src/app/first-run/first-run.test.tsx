@@ -49,6 +49,9 @@ test("where the gateway knows where the proxy forwards to, the page shows the ad
     open();
     const panel = await screen.findByRole("region", { name: "Waiting for the first request" });
     expect(panel).toHaveTextContent("Forwards tohttp://127.0.0.1:1234/, set by UPSTREAM_URL");
+    recorded({ outcome: "OUTCOME_UPSTREAM_UNREACHABLE", status: 502 });
+    const failed = await screen.findByRole("region", { name: "No request has succeeded yet" });
+    expect(failed).toHaveTextContent("Forwards tohttp://127.0.0.1:1234/, set by UPSTREAM_URL");
   } finally {
     delete settings.upstream;
   }

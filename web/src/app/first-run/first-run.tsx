@@ -37,13 +37,13 @@ export default function FirstRun({ last }: { last: UsageEvent | null }) {
           <Proxies />
         </Fact>
         <Fact name="Forwards to">
-          {last ? (
-            <>
-              the upstream <code>{last.upstream}</code>: its address is <Setting upstream={last.upstream} />
-            </>
-          ) : settings.upstream ? (
+          {settings.upstream && (last?.upstream ?? "default") === "default" ? (
             <>
               <code>{settings.upstream}</code>, set by <code>UPSTREAM_URL</code>
+            </>
+          ) : last ? (
+            <>
+              the upstream <code>{last.upstream}</code>: its address is <Setting upstream={last.upstream} />
             </>
           ) : (
             <>
