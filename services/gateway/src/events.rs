@@ -25,7 +25,7 @@ use axum::{
 };
 use futures_util::StreamExt as _;
 use http::{
-    HeaderName, Method, StatusCode,
+    Extensions, HeaderName, Method, StatusCode,
     header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
 };
 use modash_access::{Access, Pass};
@@ -33,7 +33,7 @@ use modash_proto::v1::{Connected, LiveRequest, RequestStateUpdated, UsageUpdated
 use prost_reflect::MessageDescriptor;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -49,7 +49,7 @@ use fold::{Fold, MOST_REQUESTS};
 use frame::Frame;
 use live::Live;
 use log::{Change, Event, Log, milliseconds_since_1970};
-use outbox::Outbox;
+use outbox::{Held, Outbox};
 use stream::{End, Form, Stream, Topics};
 
 pub(crate) use hubs::Hubs;
@@ -260,12 +260,12 @@ impl Hub {
 impl Hub {
     /// `connected` of `Subscribe`, and the number of the newest change in it.
     fn connected_message(&self, topics: Topics) -> (u64, Frame) {
-        self.with(|log| {
-            let most = if topics.request_state { usize::MAX } else { 0 };
-            let (in_flight, truncated) = log.in_flight(most);
-            let truncated = truncated && topics.request_state;
-            (log.newest(), message::connected(&log.version, &in_flight, truncated))
-        })
+        let most = if topics.request_state { usize::MAX } else { 0 };
+        let (seq, version, (in_flight, truncated)) =
+            self.with(|log| (log.newest(), log.version.clone(), log.in_flight(most)));
+        let truncated = truncated && topics.request_state;
+        // Encoded without the lock, for which all streams wait.
+        (seq, message::connected(&version, &in_flight, truncated))
     }
 }
 
@@ -305,28 +305,45 @@ pub(crate) async fn serve(State(app): State<App>, request: Request) -> Response 
         let _ = out.send(frame);
     }
     let Opening { seq, fold, newest, .. } = opening;
-    let mut stream = Stream { hub, seq, fold, newest, out, form: Form::Events, missed: 0 };
-    let counted = Counted::new(&app.metrics.event_streams);
-    let session_ended = app.sessions.ended(request.extensions().get::<Lease>().copied());
-    tokio::spawn(async move {
-        let _until_the_end = (place, counted, seat);
-        let end = tokio::select! {
-            end = stream.run(app.shutdown) => end,
-            () = refused(&app.access, pass) => End::Refused,
-            () = session_ended => End::Refused,
-        };
-        if end == End::TooSlow {
-            app.metrics.slow_readers.inc();
-        }
-    });
+    let stream = Stream { hub, seq, fold, newest, out, form: Form::Events, missed: 0 };
+    let body = feed(&app, request.extensions(), stream, frames, (place, seat));
     let headers = [
         (CONTENT_TYPE, EVENT_STREAM),
         (CACHE_CONTROL, "no-cache, no-transform"),
         (ACCEL_BUFFERING, "no"),
     ];
+    (headers, body).into_response()
+}
+
+/// Runs a stream until it ends, or its caller may not read any more, and gives what the
+/// caller reads. What is `held` is held until then.
+fn feed(
+    app: &App,
+    caller: &Extensions,
+    mut stream: Stream,
+    frames: mpsc::Receiver<Held>,
+    held: impl Send + 'static,
+) -> Body {
+    let counted = Counted::new(&app.metrics.event_streams);
+    let session_ended = app.sessions.ended(caller.get::<Lease>().copied());
+    let pass = caller.get::<Pass>().cloned();
+    let (access, shutdown, slow_readers) =
+        (app.access.clone(), app.shutdown.clone(), app.metrics.slow_readers.clone());
+    tokio::spawn(async move {
+        let _until_the_end = (held, counted);
+        let end = tokio::select! {
+            end = stream.run(shutdown) => end,
+            () = refused(&access, pass) => End::Refused,
+            () = session_ended => End::Refused,
+        };
+        if end == End::TooSlow {
+            slow_readers.inc();
+        }
+        stream.finish(end);
+    });
     let frames =
         ReceiverStream::new(frames).map(|held| Ok::<_, std::convert::Infallible>(held.take().0));
-    (headers, Body::from_stream(frames)).into_response()
+    Body::from_stream(frames)
 }
 
 /// Waits until a caller would not be let in any more.

@@ -70,6 +70,11 @@ impl Frame {
         Self::event("request-state-updated", instance, changed.seq, &data)
     }
 
+    /// Both as one, which a client gets whole or not at all.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        Self([self.0, other.0.clone()].concat().into())
+    }
+
     /// Tells a browser how soon to come back after the stream ended.
     pub(crate) fn retry() -> Self {
         Self(Bytes::from_static(b"retry: 2000\n\n"))

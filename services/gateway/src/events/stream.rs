@@ -158,8 +158,8 @@ impl Stream {
         self.hub.shared.metrics.slow_readers.inc();
         let (seq, connected) = self.hub.connected_message(topics);
         (self.seq, self.fold) = (seq, Fold::new(seq));
-        self.send(message::missed(missed))?;
-        self.send(connected)
+        // As one: a list that is too large to wait beside anything would never be taken.
+        self.send(message::missed(missed).and(&connected))
     }
 
     fn heartbeat(&self) -> Frame {
@@ -206,7 +206,8 @@ mod tests {
     use crate::events::{PageSettings, outbox::Held};
     use crate::{contract::Contract, metrics::GatewayMetrics};
     use modash_proto::v1::{
-        Connected, Missed, SubscribeResponse, UsageUpdated, subscribe_response::Message,
+        Connected, LiveRequest, Missed, SubscribeResponse, UsageUpdated,
+        subscribe_response::Message,
     };
     use prost::Message as _;
     use tokio::{sync::mpsc, task::JoinHandle};
@@ -307,9 +308,11 @@ mod tests {
         for _ in 0..4 {
             assert!(matches!(said(&frames.recv().await.unwrap()), Message::UsageUpdated(_)));
         }
-        let missed = said(&frames.recv().await.unwrap());
-        assert_eq!(missed, Message::Missed(Missed { messages: 6 }));
-        assert!(matches!(said(&frames.recv().await.unwrap()), Message::Connected(_)));
+        let both = frames.recv().await.unwrap().take().0;
+        let length = 5 + u32::from_be_bytes(both[1..5].try_into().unwrap()) as usize;
+        let message = |bytes: &[u8]| SubscribeResponse::decode(bytes).unwrap().message.unwrap();
+        assert_eq!(message(&both[5..length]), Message::Missed(Missed { messages: 6 }));
+        assert!(matches!(message(&both[length + 5..]), Message::Connected(_)));
         hub.usage_updated(&UsageUpdated { requests: 1, ..Default::default() });
         assert!(matches!(said(&frames.recv().await.unwrap()), Message::UsageUpdated(_)));
     }
@@ -327,5 +330,32 @@ mod tests {
 
     fn said(held: &Held) -> Message {
         SubscribeResponse::decode(&held.take().0[5..]).unwrap().message.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_runs_is_told_after_a_miss_however_much_it_is() {
+        let hub = hub();
+        let running = |number: u32| LiveRequest {
+            event_id: number.to_string(),
+            path: "x".repeat(500),
+            ..LiveRequest::default()
+        };
+        let requests: Vec<_> = (0..4_000).map(running).collect();
+        hub.connected(Connected { requests, ..Default::default() }, true);
+        let form = Form::Messages(Topics { usage: true, request_state: true });
+        let (mut frames, _running, _shutdown) = start_in(&hub, 4, form);
+        for _ in 0..10 {
+            hub.usage_updated(&UsageUpdated { requests: 1, ..Default::default() });
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let told = async {
+            loop {
+                let frame = frames.recv().await.unwrap().take().0;
+                if frame.len() > 1_500_000 {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), told).await.expect("the whole list");
     }
 }

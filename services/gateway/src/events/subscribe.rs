@@ -7,7 +7,6 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::{
     HeaderName, HeaderValue, Method,
     header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
@@ -17,18 +16,12 @@ use http_body::Body as _;
 use modash_access::Pass;
 use modash_proto::v1::{Filter, SubscribeRequest, Topic};
 use prost::Message as _;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::{
-    BUFFERED_EVENTS, Stream, Topics,
-    fold::Fold,
-    hubs::Seat,
-    outbox::Outbox,
-    refused,
-    stream::{End, Form},
+    BUFFERED_EVENTS, Stream, Topics, feed, fold::Fold, hubs::Seat, outbox::Outbox, stream::Form,
 };
-use crate::{body, contract::SERVICE, metrics::Counted, session::Lease, state::App};
+use crate::{body, contract::SERVICE, state::App};
 
 /// Longest request that is looked at, many times what one without a filter takes.
 const MAX_REQUEST_BYTES: u64 = 1024;
@@ -67,28 +60,14 @@ pub(crate) async fn serve(
     // It is new and has room.
     let _ = out.send(connected);
     let (fold, form) = (Fold::new(seq), Form::Messages(topics));
-    let mut stream = Stream { hub, seq, fold, newest, out, form, missed: 0 };
-    let counted = Counted::new(&app.metrics.event_streams);
-    let session_ended = app.sessions.ended(head.extensions.get::<Lease>().copied());
-    let pass = head.extensions.get::<Pass>().cloned();
-    let (access, shutdown) = (app.access.clone(), app.shutdown.clone());
-    tokio::spawn(async move {
-        let _until_the_end = (place, counted, seat);
-        let end = tokio::select! {
-            end = stream.run(shutdown) => end,
-            () = refused(&access, pass) => End::Refused,
-            () = session_ended => End::Refused,
-        };
-        stream.finish(end);
-    });
+    let stream = Stream { hub, seq, fold, newest, out, form, missed: 0 };
+    let told = feed(app, &head.extensions, stream, frames, (place, seat));
     let content_type = head.headers.get(CONTENT_TYPE).cloned();
     let content_type =
         content_type.unwrap_or(HeaderValue::from_static("application/grpc-web+proto"));
     let headers =
         [(CONTENT_TYPE, content_type), (CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
-    let frames =
-        ReceiverStream::new(frames).map(|held| Ok::<_, std::convert::Infallible>(held.take().0));
-    Ok(Ok((headers, Body::from_stream(frames)).into_response()))
+    Ok(Ok((headers, told).into_response()))
 }
 
 /// Whether a call is one of `Subscribe` in the binary form, without a wish that the hub
