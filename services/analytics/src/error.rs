@@ -55,6 +55,9 @@ impl Failure {
             Self::Store(store::Error::Conflict(_)) => {
                 Reason::DatabaseBusy.status("the database is busy; try again")
             }
+            Self::Store(store::Error::Packed(error)) => {
+                Reason::DatabaseFailed.status(error.to_string())
+            }
             Self::Store(store::Error::Value(_) | store::Error::Other(_)) => {
                 let text = "the database could not answer; the log of analytics says why";
                 Reason::DatabaseFailed.status(text)

@@ -29,6 +29,7 @@ use crate::{
 mod arguments;
 mod callers;
 mod completeness;
+mod cost;
 mod grid;
 mod groups;
 mod model_breakdown;

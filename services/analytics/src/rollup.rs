@@ -10,7 +10,7 @@ mod row;
 pub(crate) use cover::{Cover, Horizon, Segment, Source};
 pub(crate) use level::{LEVELS, Level, Sets};
 pub(crate) use measures::{
-    Key, Measures, RATE_PARTS, Rollups, Sample, Sums, Token, add_by, add_by_minute,
+    CostSums, Key, Measures, RATE_PARTS, Rollups, Sample, Sums, Token, add_by, add_by_minute,
 };
 pub(crate) use packed::{pack_buckets, unpack_buckets};
-pub(crate) use row::{PackedRow, unpack_histograms, unpack_row, unpack_sums};
+pub(crate) use row::{PackedError, PackedRow, unpack_histograms, unpack_row, unpack_sums};

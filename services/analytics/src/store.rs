@@ -17,6 +17,7 @@ mod activity;
 mod bookings;
 mod bulk;
 mod cache;
+mod columns;
 mod completeness;
 mod concurrency;
 mod connect;

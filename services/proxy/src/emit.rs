@@ -26,6 +26,7 @@ pub(crate) mod tally;
 mod wire;
 
 use std::{
+    collections::HashMap,
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -79,6 +80,8 @@ const LAST_REPORT_SHARE: f64 = 0.04;
 /// What emitting needs.
 pub(crate) struct EmitConfig {
     pub(crate) replica_id: String,
+    /// Hosts of the upstreams by name.
+    pub(crate) upstream_hosts: HashMap<String, String>,
     pub(crate) analytics: Vec<Url>,
     /// For those behind https.
     pub(crate) analytics_tls: Option<GrpcTls>,
@@ -96,6 +99,7 @@ pub(crate) struct EmitConfig {
 /// Shared by the keeper, the stream and the metrics.
 pub(crate) struct Emitter {
     replica_id: String,
+    upstream_hosts: HashMap<String, String>,
     process_started_at: prost_types::Timestamp,
     analytics: Vec<Url>,
     analytics_tls: Option<GrpcTls>,
@@ -129,6 +133,7 @@ impl Emitter {
     pub(crate) fn new(config: EmitConfig, cores: Vec<Arc<Shared>>, maker: Arc<EventMaker>) -> Self {
         Self {
             replica_id: config.replica_id,
+            upstream_hosts: config.upstream_hosts,
             process_started_at: SystemTime::now().into(),
             analytics: config.analytics,
             analytics_tls: config.analytics_tls,

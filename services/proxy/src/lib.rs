@@ -175,11 +175,14 @@ impl Proxy {
             .and_then(|telemetry| Tracing::new(telemetry, config.trace_context))
             .map(Arc::new);
         let upstreams = servers(&self.upstream, &config.named_upstreams);
+        let host = |(name, server): (&String, &Server)| (name.clone(), server.host.clone());
+        let upstream_hosts = upstreams.iter().map(host).collect();
         let otlp = telemetry.clone().map(|telemetry| Arc::new(Otlp::new(telemetry, upstreams)));
         let followers = Followers { access_log, otlp, ..Followers::default() };
         let emitter = Arc::new(Emitter::new(
             EmitConfig {
                 replica_id: config.replica_id.clone(),
+                upstream_hosts,
                 analytics: config.analytics.clone(),
                 analytics_tls: self.analytics_tls,
                 analytics_token: config.analytics_token.clone(),

@@ -17,6 +17,11 @@ pub fn event() -> UsageEvent {
     event_at(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
 }
 
+/// Takes away what analytics adds to an event, so that it is as it was sent.
+pub fn as_sent(event: &mut UsageEvent) {
+    event.cost = None;
+}
+
 /// [`event`] that began at `micros` since 1970, UTC.
 #[must_use]
 pub fn event_at(micros: i64) -> UsageEvent {

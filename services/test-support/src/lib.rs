@@ -27,7 +27,7 @@ mod upstream;
 pub use answer::Answer;
 pub use authority::{Authority, Identity};
 pub use database::TestDatabase;
-pub use event::{another, event, event_at, failed_event, stream_event};
+pub use event::{another, as_sent, event, event_at, failed_event, stream_event};
 pub use eventually::{Verdict, eventually};
 pub use gate::Gate;
 pub use otlp::{OtlpProtocol, OtlpReceiver, OtlpSpan};

@@ -145,12 +145,8 @@ async fn stream(
     events.iter_mut().for_each(|event| event.replica_id.clone_from(&replica_id));
     let last = events.len() as u64;
     let (up, requests) = mpsc::channel(4);
-    let hello = Hello {
-        replica_id,
-        version: "bench".to_owned(),
-        next_sequence: 1,
-        process_started_at: None,
-    };
+    let hello =
+        Hello { replica_id, version: "bench".to_owned(), next_sequence: 1, ..Hello::default() };
     up.send(StreamUsageRequest { message: Some(Up::Hello(hello)) }).await?;
     let sending = tokio::spawn(async move {
         let mut first_sequence = 1;

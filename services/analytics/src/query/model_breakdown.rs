@@ -12,6 +12,7 @@ use modash_proto::{
 use super::{
     Queries,
     arguments::Arguments,
+    cost::{cost, subtract},
     groups::{self, Group},
     percentiles::{milliseconds, rate},
 };
@@ -119,6 +120,9 @@ fn without(mut rest: v1::ModelRow, rows: &[v1::ModelRow]) -> v1::ModelRow {
         ] {
             *left = left.saturating_sub(part);
         }
+        if let (Some(left), Some(part)) = (&mut rest.cost, &row.cost) {
+            subtract(left, part);
+        }
         for (left, part) in rest.sparkline.iter_mut().zip(&row.sparkline) {
             *left = left.saturating_sub(*part);
         }
@@ -176,6 +180,7 @@ impl Rank {
         match order {
             ModelOrder::TotalTokens => Self::Number(sums.tokens(Token::Total)),
             ModelOrder::CompletionTokens => Self::Number(sums.tokens(Token::Completion)),
+            ModelOrder::Cost => Self::Number(sums.cost.known.sum),
             ModelOrder::LastSeen => Self::Moment(sums.last_started_us),
             ModelOrder::ErrorShare => {
                 Self::Share(Share { part: sums.failed, whole: sums.requests })
@@ -232,6 +237,7 @@ fn response(model: &Group, sparkline: Vec<u64>) -> v1::ModelRow {
         time_to_first_token_ms_p95: milliseconds(&all.first_token_us, 0.95),
         last_seen_at: sums.last_started_us.map(timestamp_from_micros),
         sparkline,
+        cost: Some(cost(&sums.cost)),
     }
 }
 

@@ -7,7 +7,7 @@ use modash_proto::{
     v1::{UsageSummaryRequest, UsageSummaryResponse},
 };
 
-use super::{Queries, arguments::Arguments, percentiles};
+use super::{Queries, arguments::Arguments, cost::cost, percentiles};
 use crate::{
     error::Failure,
     rollup::{Measures, Token},
@@ -69,5 +69,6 @@ fn response(all: &Measures, range: TimeRange) -> UsageSummaryResponse {
         client_closed_requests: sums.client_closed.cast_unsigned(),
         upstream_cost_usd: sums.upstream_cost_usd,
         range: Some(range.into()),
+        cost: Some(cost(&sums.cost)),
     }
 }

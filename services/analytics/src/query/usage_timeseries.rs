@@ -118,20 +118,30 @@ impl Columns {
             completion_tokens: zeros(),
             reasoning_tokens: zeros(),
             total_tokens: zeros(),
+            cost_nano_usd: zeros(),
+            cache_saving_nano_usd: vec![0; self.buckets],
+            unknown_cost_requests: zeros(),
         });
         self.series.len() - 1
     }
 }
 
 fn add(series: &mut UsageSeries, bucket: i32, sums: &Sums) {
-    each(series, bucket, sums, |slot, value| *slot = slot.saturating_add(value));
+    change(series, bucket, sums, u64::saturating_add, i64::saturating_add);
 }
 
 fn subtract(series: &mut UsageSeries, bucket: i32, sums: &Sums) {
-    each(series, bucket, sums, |slot, value| *slot = slot.saturating_sub(value));
+    change(series, bucket, sums, u64::saturating_sub, i64::saturating_sub);
 }
 
-fn each(series: &mut UsageSeries, bucket: i32, sums: &Sums, change: impl Fn(&mut u64, u64)) {
+/// Changes a bucket of every column: of counts by `counts`, of signed sums by `signed`.
+fn change(
+    series: &mut UsageSeries,
+    bucket: i32,
+    sums: &Sums,
+    counts: fn(u64, u64) -> u64,
+    signed: fn(i64, i64) -> i64,
+) {
     let bucket = usize::try_from(bucket).unwrap_or(usize::MAX);
     for (column, value) in [
         (&mut series.requests, sums.requests),
@@ -141,9 +151,14 @@ fn each(series: &mut UsageSeries, bucket: i32, sums: &Sums, change: impl Fn(&mut
         (&mut series.completion_tokens, sums.tokens(Token::Completion)),
         (&mut series.reasoning_tokens, sums.tokens(Token::Reasoning)),
         (&mut series.total_tokens, sums.tokens(Token::Total)),
+        (&mut series.cost_nano_usd, sums.cost.known.sum),
+        (&mut series.unknown_cost_requests, sums.cost.unknown),
     ] {
         if let Some(slot) = column.get_mut(bucket) {
-            change(slot, value.cast_unsigned());
+            *slot = counts(*slot, value.cast_unsigned());
         }
+    }
+    if let Some(slot) = series.cache_saving_nano_usd.get_mut(bucket) {
+        *slot = signed(*slot, sums.cost.cache_saving);
     }
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use modash_histogram::{Histogram, bucket_of};
+use modash_proto::v1::{CostSource, Outcome, UsageSource};
 
 use super::{LEVELS, Level, packed};
 
@@ -38,6 +39,9 @@ pub(crate) struct Sample<'a> {
     /// In the order of [`Token`].
     pub(crate) tokens: [Option<i64>; 6],
     pub(crate) upstream_cost_usd: Option<f64>,
+    pub(crate) cost_source: i16,
+    pub(crate) cost_nano_usd: Option<i64>,
+    pub(crate) cache_saving_nano_usd: Option<i64>,
     pub(crate) duration_us: Option<i64>,
     pub(crate) first_token_us: Option<i64>,
     pub(crate) decode_rate: Option<f64>,
@@ -60,6 +64,37 @@ impl Sum {
     }
 }
 
+/// Sums of costs, in billionths of a US dollar.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct CostSums {
+    /// The known costs, and how many requests had one.
+    pub(crate) known: Sum,
+    pub(crate) cache_saving: i64,
+    /// Requests of an unknown cost.
+    pub(crate) unknown: i64,
+    /// Requests whose known cost is an estimate.
+    pub(crate) estimated: i64,
+}
+
+impl CostSums {
+    fn of(sample: &Sample<'_>) -> Self {
+        let is = |source: CostSource| i64::from(sample.cost_source == source as i16);
+        Self {
+            known: sample.cost_nano_usd.map(|sum| Sum { sum, with: 1 }).unwrap_or_default(),
+            cache_saving: sample.cache_saving_nano_usd.unwrap_or(0),
+            unknown: is(CostSource::Unknown),
+            estimated: is(CostSource::Estimated),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.known.add(other.known);
+        self.cache_saving = self.cache_saving.saturating_add(other.cache_saving);
+        self.unknown += other.unknown;
+        self.estimated += other.estimated;
+    }
+}
+
 /// Sums of requests; what a chart of totals needs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Sums {
@@ -72,6 +107,7 @@ pub(crate) struct Sums {
     pub(crate) without_usage: i64,
     pub(crate) with_estimated_usage: i64,
     pub(crate) upstream_cost_usd: Option<f64>,
+    pub(crate) cost: CostSums,
     /// Neither OK nor CLIENT_CLOSED.
     pub(crate) failed: i64,
     pub(crate) client_closed: i64,
@@ -99,22 +135,23 @@ impl Sums {
                 sum.add(Sum { sum: value, with: 1 });
             }
         }
-        // OK; NOT_REPORTED or UNPARSEABLE
-        let lacking = sample.outcome == 1 && [4, 5].contains(&sample.usage_source);
+        let is = |source: UsageSource| sample.usage_source == source as i16;
+        let lacking = sample.outcome == Outcome::Ok as i16
+            && (is(UsageSource::NotReported) || is(UsageSource::Unparseable));
         self.without_usage += i64::from(lacking && sample.generating);
-        // ESTIMATED
-        self.with_estimated_usage += i64::from(sample.usage_source == 3);
+        self.with_estimated_usage += i64::from(is(UsageSource::Estimated));
         self.count_outcome(sample.outcome, 1);
         if let Some(cost) = sample.upstream_cost_usd {
             *self.upstream_cost_usd.get_or_insert_default() += cost;
         }
+        self.cost.add(CostSums::of(sample));
     }
 
     /// Counts requests by their outcome.
     pub(crate) fn count_outcome(&mut self, outcome: i16, requests: i64) {
-        match outcome {
-            1 => {}
-            6 => self.client_closed += requests,
+        match Outcome::try_from(i32::from(outcome)) {
+            Ok(Outcome::Ok) => {}
+            Ok(Outcome::ClientClosed) => self.client_closed += requests,
             _ => self.failed += requests,
         }
     }
@@ -130,6 +167,7 @@ impl Sums {
         self.with_estimated_usage += other.with_estimated_usage;
         self.failed += other.failed;
         self.client_closed += other.client_closed;
+        self.cost.add(other.cost);
         if let Some(cost) = other.upstream_cost_usd {
             *self.upstream_cost_usd.get_or_insert_default() += cost;
         }

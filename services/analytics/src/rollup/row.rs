@@ -1,7 +1,8 @@
 //! Rows of rollups as bytes: the sums of one series in one bucket for each outcome
 //! that occurred, and their histograms apart from them. Such bytes may stand one
-//! after the other, so the database puts rows together without reading them.
-//! Part of the storage format.
+//! after the other, so the database puts rows together without reading them; the part
+//! of each outcome therefore begins with the version of the format. Part of the storage
+//! format.
 
 use modash_histogram::{BUCKETS, Histogram};
 
@@ -9,6 +10,9 @@ use super::{
     measures::{Measures, Sum, Sums},
     packed::{pull, pull_list, push, push_list},
 };
+
+/// Version of the format that this code writes, and the newest that it reads.
+const VERSION: u64 = 1;
 
 /// From where moments are counted, in microseconds since 1970: 2020.
 const EPOCH_US: i64 = 1_577_836_800_000_000;
@@ -25,6 +29,25 @@ const WITHOUT_USAGE: u64 = 1 << 8;
 const ESTIMATED: u64 = 1 << 9;
 const COST: u64 = 1 << 10;
 const WITH: u64 = 1 << 11;
+const KNOWN_COST: u64 = 1 << 17;
+const WITH_KNOWN_COST: u64 = 1 << 18;
+const UNKNOWN_COST: u64 = 1 << 19;
+const CACHE_SAVING: u64 = 1 << 20;
+const ESTIMATED_COST: u64 = 1 << 21;
+
+/// Why bytes are no rows. Reading on without them would make sums smaller than they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PackedError {
+    /// A newer version of analytics wrote them.
+    #[error(
+        "rollups of version {0} are newer than this analytics, which reads {VERSION}; \
+         upgrade it, or rebuild the rollups with it"
+    )]
+    Newer(u64),
+    /// They are damaged.
+    #[error("a row of rollups is damaged; rebuild the rollups")]
+    Damaged,
+}
 
 /// A row: sums, and histograms unless all are empty.
 #[derive(Debug, Default)]
@@ -38,6 +61,7 @@ impl PackedRow {
     pub(crate) fn push(&mut self, outcome: i16, measures: &Measures) {
         push_sums(&mut self.sums, outcome, &measures.sums);
         if measures.histograms().iter().any(|histogram| !histogram.is_empty()) {
+            push(&mut self.histograms, VERSION);
             push(&mut self.histograms, outcome.cast_unsigned().into());
             for histogram in measures.histograms() {
                 push_list(&mut self.histograms, histogram);
@@ -64,6 +88,13 @@ fn push_sums(bytes: &mut Vec<u8>, outcome: i16, sums: &Sums) {
     mark(WITHOUT_USAGE, sums.without_usage != 0);
     mark(ESTIMATED, sums.with_estimated_usage != 0);
     mark(COST, sums.upstream_cost_usd.is_some());
+    let cost = &sums.cost;
+    mark(KNOWN_COST, cost.known.with > 0);
+    mark(WITH_KNOWN_COST, cost.known.with > 0 && cost.known.with != sums.requests);
+    mark(UNKNOWN_COST, cost.unknown != 0);
+    mark(CACHE_SAVING, cost.cache_saving != 0);
+    mark(ESTIMATED_COST, cost.estimated != 0);
+    push(bytes, VERSION);
     push(bytes, outcome.cast_unsigned().into());
     push(bytes, fields);
     push(bytes, sums.requests.cast_unsigned());
@@ -73,13 +104,16 @@ fn push_sums(bytes: &mut Vec<u8>, outcome: i16, sums: &Sums) {
     if sums.busy_us != 0 {
         push(bytes, sums.busy_us.cast_unsigned());
     }
-    for sum in sums.sums().iter().filter(|sum| sum.with > 0) {
+    for sum in sums.sums().iter().chain([&cost.known]).filter(|sum| sum.with > 0) {
         push(bytes, sum.sum.cast_unsigned());
         if sum.with != sums.requests {
             push(bytes, sum.with.cast_unsigned());
         }
     }
-    for count in [sums.without_usage, sums.with_estimated_usage] {
+    let saving = zigzag(cost.cache_saving);
+    for count in
+        [cost.unknown, saving, cost.estimated, sums.without_usage, sums.with_estimated_usage]
+    {
         if count != 0 {
             push(bytes, count.cast_unsigned());
         }
@@ -87,6 +121,27 @@ fn push_sums(bytes: &mut Vec<u8>, outcome: i16, sums: &Sums) {
     if let Some(cost) = sums.upstream_cost_usd {
         bytes.extend_from_slice(&cost.to_le_bytes());
     }
+}
+
+/// Small numbers for small amounts of either sign.
+fn zigzag(number: i64) -> i64 {
+    (number << 1) ^ (number >> 63)
+}
+
+fn unzigzag(number: i64) -> i64 {
+    (number.cast_unsigned() >> 1).cast_signed() ^ -(number & 1)
+}
+
+/// Takes the version of the next part; `None` at the end.
+fn pull_version(bytes: &mut &[u8]) -> Option<Result<(), PackedError>> {
+    if bytes.is_empty() {
+        return None;
+    }
+    Some(match pull(bytes) {
+        Some(VERSION) => Ok(()),
+        Some(newer @ 2..) => Err(PackedError::Newer(newer)),
+        _ => Err(PackedError::Damaged),
+    })
 }
 
 fn pull_sums(bytes: &mut &[u8]) -> Option<(i16, Sums)> {
@@ -107,6 +162,14 @@ fn pull_sums(bytes: &mut &[u8]) -> Option<(i16, Sums)> {
             *sums.sum_mut(place) = Sum { sum, with };
         }
     }
+    if has(KNOWN_COST) {
+        let sum = number(true)?;
+        let with = if has(WITH_KNOWN_COST) { number(true)? } else { sums.requests };
+        sums.cost.known = Sum { sum, with };
+    }
+    sums.cost.unknown = number(has(UNKNOWN_COST))?;
+    sums.cost.cache_saving = unzigzag(number(has(CACHE_SAVING))?);
+    sums.cost.estimated = number(has(ESTIMATED_COST))?;
     sums.without_usage = number(has(WITHOUT_USAGE))?;
     sums.with_estimated_usage = number(has(ESTIMATED))?;
     if has(COST) {
@@ -118,26 +181,43 @@ fn pull_sums(bytes: &mut &[u8]) -> Option<(i16, Sums)> {
     Some((outcome, sums))
 }
 
-/// The sums of rows that stand one after the other, with their outcomes; what
-/// cannot be read ends them.
-pub(crate) fn unpack_sums(mut bytes: &[u8]) -> impl Iterator<Item = (i16, Sums)> + '_ {
-    std::iter::from_fn(move || pull_sums(&mut bytes))
+/// The sums of rows that stand one after the other, with their outcomes; an error ends
+/// them.
+pub(crate) fn unpack_sums(
+    mut bytes: &[u8],
+) -> impl Iterator<Item = Result<(i16, Sums), PackedError>> + '_ {
+    std::iter::from_fn(move || {
+        let part = pull_version(&mut bytes)?
+            .and_then(|()| pull_sums(&mut bytes).ok_or(PackedError::Damaged));
+        if part.is_err() {
+            bytes = &[];
+        }
+        Some(part)
+    })
 }
 
 /// The measures of one row, by outcome.
-pub(crate) fn unpack_row(sums: &[u8], mut histograms: &[u8]) -> Vec<(i16, Measures)> {
+///
+/// # Errors
+/// If the row is damaged, or of a newer version.
+pub(crate) fn unpack_row(
+    sums: &[u8],
+    mut histograms: &[u8],
+) -> Result<Vec<(i16, Measures)>, PackedError> {
     let measures = |(outcome, sums)| (outcome, Measures { sums, ..Measures::default() });
-    let mut cells: Vec<(i16, Measures)> = unpack_sums(sums).map(measures).collect();
-    while let Some(outcome) = pull_outcome(&mut histograms) {
-        let Some((_, cell)) = cells.iter_mut().find(|(other, _)| *other == outcome) else { break };
-        let mut read = |into: &mut Histogram| {
-            pull_list(&mut histograms, |bucket, count| into.add(bucket, count)).is_some()
-        };
-        if !cell.histograms_mut().into_iter().all(&mut read) {
-            break;
+    let mut cells: Vec<(i16, Measures)> =
+        unpack_sums(sums).map(|part| part.map(measures)).collect::<Result<_, _>>()?;
+    while let Some(version) = pull_version(&mut histograms) {
+        version?;
+        let outcome = pull_outcome(&mut histograms).ok_or(PackedError::Damaged)?;
+        let cell = cells.iter_mut().find(|(other, _)| *other == outcome);
+        let (_, cell) = cell.ok_or(PackedError::Damaged)?;
+        for into in cell.histograms_mut() {
+            pull_list(&mut histograms, |bucket, count| into.add(bucket, count))
+                .ok_or(PackedError::Damaged)?;
         }
     }
-    cells
+    Ok(cells)
 }
 
 fn pull_outcome(bytes: &mut &[u8]) -> Option<i16> {
@@ -166,12 +246,17 @@ impl Tally {
 
 /// Adds up the histograms of rows that stand one after the other by what `group`
 /// gives for their outcomes; those without a group do not count.
+///
+/// # Errors
+/// If a row is damaged, or of a newer version.
 pub(crate) fn unpack_histograms(
     mut bytes: &[u8],
     group: impl Fn(i16) -> Option<i32>,
-) -> Vec<(i32, [Histogram; HISTOGRAMS])> {
+) -> Result<Vec<(i32, [Histogram; HISTOGRAMS])>, PackedError> {
     let mut tallies: Vec<Tally> = Vec::new();
-    'rows: while let Some(outcome) = pull_outcome(&mut bytes) {
+    while let Some(version) = pull_version(&mut bytes) {
+        version?;
+        let outcome = pull_outcome(&mut bytes).ok_or(PackedError::Damaged)?;
         let tally = group(outcome).map(|group| {
             tallies.iter().position(|tally| tally.group == group).unwrap_or_else(|| {
                 tallies.push(Tally::new(group));
@@ -189,16 +274,15 @@ pub(crate) fn unpack_histograms(
                 }
                 None => pull_list(&mut bytes, |_, _| {}),
             };
-            if read.is_none() {
-                break 'rows;
-            }
+            read.ok_or(PackedError::Damaged)?;
         }
     }
-    tallies.iter().map(|tally| (tally.group, tally.histograms())).collect()
+    Ok(tallies.iter().map(|tally| (tally.group, tally.histograms())).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::measures::CostSums;
     use super::*;
     use proptest::prelude::*;
 
@@ -218,9 +302,10 @@ mod tests {
             prop::array::uniform6((number(), number())),
             prop::option::of(-1_000_000_000_000_000_i64..4_000_000_000_000_000),
             prop::option::of(0.0..1e6_f64),
+            (prop::array::uniform4(number()), any::<i64>()),
             prop::array::uniform5(histogram()),
         )
-            .prop_map(|(counts, tokens, last, cost, histograms)| {
+            .prop_map(|(counts, tokens, last, cost, (costs, saving), histograms)| {
                 let mut all = Measures::default();
                 [
                     all.sums.requests,
@@ -234,6 +319,9 @@ mod tests {
                 }
                 all.sums.last_started_us = last;
                 all.sums.upstream_cost_usd = cost;
+                let [sum, with, unknown, estimated] = costs;
+                let known = Sum { sum: if with > 0 { sum } else { 0 }, with };
+                all.sums.cost = CostSums { known, cache_saving: saving, unknown, estimated };
                 for (into, histogram) in all.histograms_mut().into_iter().zip(histograms) {
                     *into = histogram;
                 }
@@ -251,7 +339,7 @@ mod tests {
                 measures.sums.count_outcome(outcome, measures.sums.requests);
                 expected.push((outcome, measures));
             }
-            prop_assert_eq!(unpack_row(&row.sums, &row.histograms), expected);
+            prop_assert_eq!(unpack_row(&row.sums, &row.histograms), Ok(expected));
         }
 
         #[test]
@@ -267,14 +355,33 @@ mod tests {
                 }
             }
             let found = unpack_histograms(&bytes.histograms, |outcome| (outcome != 3).then_some(7));
-            let found = found.into_iter().next().map(|(_, histograms)| histograms);
+            let found = found.unwrap().into_iter().next().map(|(_, histograms)| histograms);
             prop_assert_eq!(found.unwrap_or_default(), expected.histograms().map(Clone::clone));
         }
 
         #[test]
         fn bytes_that_are_no_row_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            unpack_row(&bytes, &bytes);
-            unpack_histograms(&bytes, |_| Some(0));
+            let _ = unpack_row(&bytes, &bytes);
+            let _ = unpack_histograms(&bytes, |_| Some(0));
         }
+    }
+
+    #[test]
+    fn a_newer_or_damaged_row_is_an_error_and_no_smaller_sum() {
+        let mut measures = Measures::default();
+        measures.sums.requests = 7;
+        measures.duration_us.add(3, 7);
+        let mut row = PackedRow::default();
+        row.push(1, &measures);
+        let newer = |bytes: &[u8]| [&[2], &bytes[1..]].concat();
+        let (sums, histograms) = (newer(&row.sums), newer(&row.histograms));
+        assert_eq!(unpack_row(&sums, &row.histograms), Err(PackedError::Newer(2)));
+        assert_eq!(unpack_row(&row.sums, &histograms), Err(PackedError::Newer(2)));
+        assert_eq!(unpack_histograms(&histograms, |_| Some(0)).err(), Some(PackedError::Newer(2)));
+        // Behind a row that can be read, too.
+        let both: Vec<_> = unpack_sums(&[row.sums.clone(), sums].concat()).collect();
+        assert_eq!((both.len(), both[1].clone()), (2, Err(PackedError::Newer(2))));
+        let torn = &row.sums[..row.sums.len() - 1];
+        assert_eq!(unpack_sums(torn).last(), Some(Err(PackedError::Damaged)));
     }
 }

@@ -8,7 +8,7 @@ use sqlx::{
     postgres::{PgCopyIn, PgPoolCopyExt as _},
 };
 
-use super::{Error, Row, Store, copy::CopyRows, insert_requests};
+use super::{Error, Row, Store, columns, copy::CopyRows};
 
 /// A COPY that runs; all of its rows or none are there after `finish`.
 pub(crate) struct Bulk {
@@ -20,7 +20,7 @@ impl Store {
     /// Begins to add requests in bulk.
     pub(crate) async fn begin_bulk(&self) -> Result<Bulk, Error> {
         let copy = begin(&self.write).await?;
-        Ok(Bulk { copy, rows: CopyRows::new(insert_requests::COLUMNS, 0) })
+        Ok(Bulk { copy, rows: CopyRows::new(columns::COLUMNS, 0) })
     }
 
     /// Makes the partitions of all days of a range.
@@ -37,7 +37,7 @@ impl Store {
     /// first, in transactions of their own.
     pub(crate) async fn add_bulk(&self, bulk: &mut Bulk, rows: &[Row]) -> Result<(), Error> {
         for (row, shared) in rows.iter().zip(self.shared(rows).await?) {
-            insert_requests::encode(&mut bulk.rows, row, &shared);
+            columns::encode(&mut bulk.rows, row, &shared);
         }
         bulk.copy.send(bulk.rows.take()).await?;
         Ok(())
@@ -45,7 +45,7 @@ impl Store {
 }
 
 async fn begin(pool: &PgPool) -> Result<PgCopyIn<PoolConnection<Postgres>>, Error> {
-    Ok(pool.copy_in_raw(include_str!("queries/copy_requests.sql")).await?)
+    Ok(pool.copy_in_raw(columns::COPY).await?)
 }
 
 impl Bulk {

@@ -30,6 +30,9 @@ const COMMAND_CONNECTIONS: u32 = 8;
 /// How long one statement of ingest may take.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The first migration, which never changes from the first release on.
+const FIRST: i64 = 1;
+
 /// Why the database is not ready.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
@@ -44,6 +47,13 @@ pub enum PrepareError {
         /// Why.
         source: Error,
     },
+    /// The schema is that of a version before the first release, or was changed by hand.
+    #[error(
+        "it was made by a version before the first release, which cannot be upgraded; export \
+         what you need with that version (`modash data export`), then start this one with an \
+         empty database, or with another MODASH_DATA_DIRECTORY"
+    )]
+    Foreign,
     /// The migrations that were applied are not those of this binary.
     #[error("the migrations do not fit the database")]
     Migrations(#[source] MigrateError),
@@ -55,6 +65,7 @@ impl PrepareError {
         match self {
             Self::Connect(error) => error.detail(),
             Self::Migration { source, .. } => format!("{self}: {}", source.detail()),
+            Self::Foreign => self.to_string(),
             Self::Migrations(error) => format!("{self}: {error}"),
         }
     }
@@ -66,7 +77,7 @@ impl PrepareError {
             Self::Migration { source, .. } => {
                 matches!(source, Error::Unreachable(_) | Error::Conflict(_))
             }
-            Self::Migrations(_) => false,
+            Self::Foreign | Self::Migrations(_) => false,
         }
     }
 }
@@ -78,6 +89,7 @@ impl From<MigrateError> for PrepareError {
             MigrateError::ExecuteMigration(error, version) => {
                 Self::Migration { version, source: error.into() }
             }
+            MigrateError::VersionMismatch(FIRST) => Self::Foreign,
             error => Self::Migrations(error),
         }
     }

@@ -117,7 +117,7 @@ impl<'a> Dimensions<'a> {
     }
 
     /// Whether its requests name no model and need none.
-    fn calls_no_model(self) -> bool {
+    pub(super) fn calls_no_model(self) -> bool {
         self.model.is_none() && calls_no_model(self.operation.into())
     }
 
@@ -160,7 +160,7 @@ impl<'a> Dimensions<'a> {
 }
 
 /// Whether requests of an operation that name no model need none: retrievals, lists,
-/// files, probes. The SQL statements have it as `operation IN (11, 12)`.
+/// files, probes.
 pub(crate) fn calls_no_model(operation: i32) -> bool {
     [Operation::Other, Operation::Retrieval].iter().any(|free| *free as i32 == operation)
 }

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::rollup::PackedError;
+
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,6 +26,9 @@ pub enum Error {
     /// A value among those that were sent cannot be stored.
     #[error("the database refused a value")]
     Value(#[source] sqlx::Error),
+    /// Rollups cannot be read.
+    #[error(transparent)]
+    Packed(#[from] PackedError),
     /// Anything else: a bug, or a schema that does not fit.
     #[error("the database failed")]
     Other(#[source] sqlx::Error),
@@ -72,7 +77,9 @@ impl Error {
     /// What happened, for the log: never for a client.
     pub(crate) fn detail(&self) -> String {
         match self {
-            Self::NotPrepared | Self::Timeout | Self::TooManyRows => self.to_string(),
+            Self::NotPrepared | Self::Timeout | Self::TooManyRows | Self::Packed(_) => {
+                self.to_string()
+            }
             Self::Unreachable(cause)
             | Self::Conflict(cause)
             | Self::Value(cause)

@@ -4,21 +4,21 @@
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use modash_proto::{micros_from_duration, micros_from_timestamp, v1::LogHistogram, v1::UsageEvent};
+use modash_proto::{micros_from_timestamp, v1::UsageEvent};
 use sqlx::{PgConnection, types::Uuid};
 
 use super::{
     Error, Run,
+    columns::{
+        self, COLUMNS, code, cost, cost_source, count, encode, micros, number, pack_histogram,
+    },
     copy::CopyRows,
     dimensions::{Dimensions, NarrowIds},
     rollups::BothSets,
     series::SeriesIds,
     traced::Traced as _,
 };
-use crate::rollup::{Key, Rollups, Sample, add_by_minute, pack_buckets};
-
-/// Columns of a row.
-pub(super) const COLUMNS: i16 = 44;
+use crate::rollup::{Key, Rollups, Sample, add_by_minute};
 
 /// A request that can be stored, as far as its fields tell.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ pub(super) async fn insert_new(
     for (row, shared) in rows.iter().zip(shared) {
         encode(&mut copy, row, shared);
     }
-    copy.send(connection, include_str!("queries/copy_requests.sql")).traced("copy_requests").await
+    copy.send(connection, columns::COPY).traced("copy_requests").await
 }
 
 /// Inserts the rows; gives the ids of those that were not there before, in the
@@ -104,89 +104,10 @@ pub(super) async fn insert(
             encode(&mut copy, row, shared);
         }
     }
-    copy.send(connection, include_str!("queries/copy_incoming_requests.sql"))
-        .traced("copy_incoming_requests")
-        .await?;
-    let inserted = sqlx::query_scalar(include_str!("queries/insert_requests.sql"))
-        .fetch_all(connection)
-        .traced("insert_requests")
-        .await?;
+    copy.send(connection, columns::COPY_INCOMING).traced("copy_incoming_requests").await?;
+    let inserted =
+        sqlx::query_scalar(columns::INSERT).fetch_all(connection).traced("insert_requests").await?;
     Ok(inserted)
-}
-
-/// Adds a row, its columns in the order of `copy_requests.sql`.
-pub(super) fn encode(copy: &mut CopyRows, row: &Row, shared: &Shared) {
-    // Texts that the kind has are left out.
-    let own = |text| if shared.kind.is_none() { text } else { None };
-    let event = &row.event;
-    copy.row()
-        .uuid(Some(row.id))
-        .moment(Some(row.started_at))
-        .bigint(Some(shared.series.full))
-        .bigint(count(event.prompt_tokens))
-        .bigint(count(event.cached_prompt_tokens))
-        .bigint(count(event.cache_write_tokens))
-        .bigint(count(event.completion_tokens))
-        .bigint(count(event.reasoning_tokens))
-        .bigint(count(event.audio_prompt_tokens))
-        .bigint(count(event.audio_completion_tokens))
-        .bigint(count(event.total_tokens))
-        .bigint(count(event.billed_prompt_tokens))
-        .bigint(count(event.billed_completion_tokens))
-        .bigint(micros(event.billed_audio.as_ref()))
-        .double(number(event.search_units))
-        .double(number(event.upstream_cost_usd))
-        .bigint(micros(event.connect.as_ref()))
-        .bigint(micros(event.upstream_head.as_ref()))
-        .bigint(micros(event.first_token.as_ref()))
-        .bigint(micros(event.last_token.as_ref()))
-        .bigint(micros(event.duration.as_ref()))
-        .bigint(Some(count(Some(event.content_events)).unwrap_or_default()))
-        .double(number(event.prefill_tokens_per_second))
-        .double(number(event.decode_tokens_per_second))
-        .bigint(Some(count(Some(event.request_bytes)).unwrap_or_default()))
-        .bigint(Some(count(Some(event.response_bytes)).unwrap_or_default()))
-        .smallint(Some(code(event.outcome)))
-        .smallint(Some(code(event.usage_source)))
-        .smallint(Some(code(event.speed_source)))
-        .smallint(event.status.and_then(|status| i16::try_from(status).ok()))
-        .text(own(Some(event.replica_id.as_str())))
-        .text(own(Some(event.method.as_str())))
-        .text(own(Some(event.path.as_str())))
-        .text(own(event.model_requested.as_deref()))
-        .text(event.session.as_deref())
-        .text(event.response_id.as_deref())
-        .text(own(event.finish_reason.as_deref()))
-        .text(own(event.service_tier.as_deref()))
-        .text(event.error_type.as_deref())
-        .bytea(event.token_gaps.as_ref().map(pack_histogram).as_deref())
-        .optional_integer(shared.kind)
-        .uuid(event.trace_id.as_deref().and_then(|id| Uuid::try_parse(id).ok()))
-        .bigint(event.span_id.map(u64::cast_signed))
-        .bigint(event.parent_span_id.map(u64::cast_signed));
-}
-
-/// The contract's limit for counts is that of `bigint`.
-fn count(value: Option<u64>) -> Option<i64> {
-    value.and_then(|value| i64::try_from(value).ok())
-}
-
-fn micros(value: Option<&prost_types::Duration>) -> Option<i64> {
-    value.and_then(micros_from_duration)
-}
-
-/// A number that is none, or no finite one, would spoil every sum it is in.
-fn number(value: Option<f64>) -> Option<f64> {
-    value.filter(|number| number.is_finite())
-}
-
-/// Enum values of a newer peer are kept as they are.
-fn code(value: i32) -> i16 {
-    i16::try_from(value).unwrap_or_default()
-}
-
-fn pack_histogram(histogram: &LogHistogram) -> Vec<u8> {
-    pack_buckets(histogram.indexes.iter().copied().zip(histogram.counts.iter().copied()))
 }
 
 /// Counts requests by minute, in their full and in their narrow series.
@@ -214,6 +135,9 @@ pub(super) fn roll_up<'a>(rows: impl IntoIterator<Item = (&'a Row, &'a Shared)>)
                 count(event.total_tokens),
             ],
             upstream_cost_usd: number(event.upstream_cost_usd),
+            cost_source: cost_source(event),
+            cost_nano_usd: cost(event).and_then(|cost| count(cost.nano_usd)),
+            cache_saving_nano_usd: cost(event).and_then(|cost| cost.cache_saving_nano_usd),
             duration_us: micros(event.duration.as_ref()),
             first_token_us: micros(event.first_token.as_ref()),
             decode_rate: number(event.decode_tokens_per_second),

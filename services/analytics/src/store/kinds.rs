@@ -1,6 +1,6 @@
 //! The dictionary of what many requests have in common besides their series:
-//! replica, method, path, requested model, tier and finish reason. A request
-//! whose set is not in it has the texts in its own row, so nothing depends on its
+//! replica, method, path, requested model, tier, finish reason, provider and version of
+//! prices. A request whose set is not in it has the texts in its own row, so nothing depends on its
 //! size.
 
 use std::{
@@ -37,6 +37,8 @@ struct Kind<'a> {
     model_requested: Option<&'a str>,
     service_tier: Option<&'a str>,
     finish_reason: Option<&'a str>,
+    provider: Option<&'a str>,
+    price_version: Option<&'a str>,
 }
 
 /// Ids of the sets that this process met.
@@ -54,6 +56,7 @@ impl Default for Kinds {
 impl<'a> Kind<'a> {
     /// The set of an event, if it is worth to be kept.
     fn of(event: &'a UsageEvent) -> Option<Self> {
+        let cost = event.cost.as_ref();
         let common = event.path.split(['/', '?', '&']).all(|part| part.len() <= LONGEST_PART);
         common.then_some(Self {
             replica_id: &event.replica_id,
@@ -62,6 +65,8 @@ impl<'a> Kind<'a> {
             model_requested: event.model_requested.as_deref(),
             service_tier: event.service_tier.as_deref(),
             finish_reason: event.finish_reason.as_deref(),
+            provider: cost.and_then(|cost| cost.provider.as_deref()),
+            price_version: cost.and_then(|cost| cost.price_version.as_deref()),
         })
     }
 
@@ -75,6 +80,8 @@ impl<'a> Kind<'a> {
             self.model_requested,
             self.service_tier,
             self.finish_reason,
+            self.provider,
+            self.price_version,
         ] {
             // No text is as long as the length that stands for absence.
             let length = part.map_or(u32::MAX, |part| part.len() as u32);
@@ -191,6 +198,8 @@ async fn write(
     let models: Vec<_> = kinds().map(|kind| kind.model_requested).collect();
     let tiers: Vec<_> = kinds().map(|kind| kind.service_tier).collect();
     let reasons: Vec<_> = kinds().map(|kind| kind.finish_reason).collect();
+    let providers: Vec<_> = kinds().map(|kind| kind.provider).collect();
+    let versions: Vec<_> = kinds().map(|kind| kind.price_version).collect();
     macro_rules! statement {
         ($name:literal) => {
             sqlx::query_scalar::<_, i32>(include_str!(concat!("queries/", $name)))
@@ -201,6 +210,8 @@ async fn write(
                 .bind(&models)
                 .bind(&tiers)
                 .bind(&reasons)
+                .bind(&providers)
+                .bind(&versions)
         };
     }
     if room {
@@ -212,11 +223,14 @@ async fn write(
 
 #[cfg(test)]
 mod tests {
+    use modash_proto::v1::RequestCost;
+
     use super::*;
 
     #[test]
     fn sets_that_differ_have_different_canonical_forms_and_ids() {
         let event = UsageEvent { path: "/v1/a".into(), ..UsageEvent::default() };
+        let with_cost = |cost| UsageEvent { cost: Some(cost), ..event.clone() };
         let others = [
             UsageEvent { method: "a".into(), ..event.clone() },
             UsageEvent { replica_id: "a".into(), ..event.clone() },
@@ -224,7 +238,9 @@ mod tests {
             UsageEvent { model_requested: Some(String::new()), ..event.clone() },
             UsageEvent { service_tier: Some(String::new()), ..event.clone() },
             UsageEvent { finish_reason: Some(String::new()), ..event.clone() },
-            event,
+            with_cost(RequestCost { provider: Some(String::new()), ..RequestCost::default() }),
+            with_cost(RequestCost { price_version: Some(String::new()), ..RequestCost::default() }),
+            event.clone(),
         ];
         let ids: HashSet<i32> = others
             .iter()

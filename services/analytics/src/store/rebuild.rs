@@ -131,8 +131,10 @@ impl Store {
                     .bind(rollups::minutes(end))
                     .fetch_one(&self.write)
                     .await?;
-            let summed: i64 =
-                unpack_sums(&sums.unwrap_or_default()).map(|(_, sums)| sums.requests).sum();
+            let mut summed = 0;
+            for part in unpack_sums(&sums.unwrap_or_default()) {
+                summed += part?.1.requests;
+            }
             if requests.is_some_and(|requests| requests != summed) {
                 let part = Part { day: start.date_naive(), start, end };
                 self.rebuild(&[part], Which::All).await?;
@@ -360,7 +362,7 @@ pub(super) fn sample(row: &PgRow) -> Result<(i64, Sample<'_>), sqlx::Error> {
         started_at: row.try_get(1)?,
         outcome: row.try_get(2)?,
         usage_source: row.try_get(3)?,
-        generating: row.try_get(16)?,
+        generating: row.try_get(19)?,
         tokens: [
             row.try_get(4)?,
             row.try_get(5)?,
@@ -370,11 +372,14 @@ pub(super) fn sample(row: &PgRow) -> Result<(i64, Sample<'_>), sqlx::Error> {
             row.try_get(9)?,
         ],
         upstream_cost_usd: row.try_get(10)?,
-        duration_us: row.try_get(11)?,
-        first_token_us: row.try_get(12)?,
-        decode_rate: row.try_get(13)?,
-        prefill_rate: row.try_get(14)?,
-        token_gaps: row.try_get(15)?,
+        cost_nano_usd: row.try_get(11)?,
+        cache_saving_nano_usd: row.try_get(12)?,
+        cost_source: row.try_get(13)?,
+        duration_us: row.try_get(14)?,
+        first_token_us: row.try_get(15)?,
+        decode_rate: row.try_get(16)?,
+        prefill_rate: row.try_get(17)?,
+        token_gaps: row.try_get(18)?,
     };
     Ok((series_id, sample))
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use modash_proto::{
     duration_from_micros, timestamp_from_micros,
-    v1::{LogHistogram, UsageEvent},
+    v1::{LogHistogram, RequestCost, UsageEvent},
 };
 use sqlx::{
     Row as _,
@@ -131,6 +131,13 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
         upstream_sent: None,
         request_bytes: count("request_bytes")?.unwrap_or_default(),
         response_bytes: count("response_bytes")?.unwrap_or_default(),
+        cost: Some(RequestCost {
+            source: code("cost_source")?,
+            nano_usd: count("cost_nano_usd")?,
+            cache_saving_nano_usd: row.try_get("cache_saving_nano_usd")?,
+            provider: text("provider", "kind_provider")?,
+            price_version: text("price_version", "kind_price_version")?,
+        }),
     })
 }
 

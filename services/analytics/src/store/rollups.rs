@@ -98,10 +98,10 @@ pub(super) fn moment(minutes: i32) -> DateTime<Utc> {
 }
 
 /// A row: series, bucket, sums, histograms in columns `at` to `at + 3`.
-pub(super) fn decode(row: &PgRow, at: usize) -> Result<Vec<(Key, Measures)>, sqlx::Error> {
+pub(super) fn decode(row: &PgRow, at: usize) -> Result<Vec<(Key, Measures)>, Error> {
     let (series_id, bucket) = (row.try_get(at)?, moment(row.try_get(at + 1)?));
     let histograms: Option<&[u8]> = row.try_get(at + 3)?;
-    let cells = unpack_row(row.try_get(at + 2)?, histograms.unwrap_or_default()).into_iter();
+    let cells = unpack_row(row.try_get(at + 2)?, histograms.unwrap_or_default())?.into_iter();
     let keyed = cells.map(|(outcome, all)| (Key { series_id, bucket, outcome }, all));
     Ok(keyed.collect())
 }
@@ -302,7 +302,7 @@ pub(super) async fn add_to_level(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollup::unpack_sums;
+    use crate::rollup::{CostSums, unpack_sums};
 
     #[test]
     fn a_row_fits_into_an_index_however_many_outcomes_and_however_large_its_sums() {
@@ -316,15 +316,18 @@ mod tests {
         }
         measures.sums.without_usage = 1;
         measures.sums.upstream_cost_usd = Some(1.0);
+        let known = measures.sums.sums()[0];
+        let (cache_saving, unknown, estimated) = (i64::MIN, 1, 1);
+        measures.sums.cost = CostSums { known, cache_saving, unknown, estimated };
         let key = |outcome| Key { series_id: 1, bucket: Utc::now(), outcome };
         let keys: Vec<Key> = (0..300).map(key).collect();
         let cells: Vec<_> = keys.iter().map(|key| (key, &measures)).collect();
         let mut row = PackedRow::default();
         pack(&mut row, &cells);
         assert!(row.sums.len() <= LONGEST_SUMS, "{}", row.sums.len());
-        let requests: i64 = unpack_sums(&row.sums).map(|(_, sums)| sums.requests).sum();
+        let requests: i64 = unpack_sums(&row.sums).map(|part| part.unwrap().1.requests).sum();
         assert_eq!(requests, 600);
         pack(&mut row, &cells[42..43]);
-        assert_eq!(unpack_sums(&row.sums).next().map(|(outcome, _)| outcome), Some(42));
+        assert_eq!(unpack_sums(&row.sums).next().unwrap().unwrap().0, 42);
     }
 }

@@ -303,6 +303,8 @@ async fn write(
     let families: Vec<_> = dimensions().map(|set| set.user_agent_family).collect();
     let tags: Vec<_> = dimensions().map(|set| Json(set.tags)).collect();
     let cubes: Vec<_> = dimensions().map(|set| set.cube as i16).collect();
+    let generating: Vec<_> = dimensions().map(|set| set.generates()).collect();
+    let calling_none: Vec<_> = dimensions().map(|set| set.calls_no_model()).collect();
     macro_rules! statement {
         ($name:literal) => {
             sqlx::query_scalar::<_, i64>(include_str!(concat!("queries/", $name)))
@@ -317,6 +319,8 @@ async fn write(
                 .bind(&families)
                 .bind(&tags)
                 .bind(&cubes)
+                .bind(&generating)
+                .bind(&calling_none)
         };
     }
     statement!("insert_series.sql").fetch_all(pool).traced("insert_series").await?;

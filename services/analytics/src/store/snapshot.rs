@@ -175,7 +175,7 @@ impl Snapshot<'_> {
             let histograms: Option<&[u8]> = row.try_get(4)?;
             let bytes = (row.try_get(3)?, histograms.unwrap_or_default());
             let group = |outcome| members.group_of_outcome(group, outcome);
-            add_row(cells, selection, place, bytes, group);
+            add_row(cells, selection, place, bytes, group)?;
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Snapshot<'_> {
             let histograms: Option<&[u8]> = row.try_get(3)?;
             let bytes = (row.try_get(2)?, histograms.unwrap_or_default());
             let group = |outcome| members.group_of_outcome(group, outcome);
-            add_row(cells, selection, segment.place, bytes, group);
+            add_row(cells, selection, segment.place, bytes, group)?;
         }
         Ok(())
     }
@@ -293,7 +293,7 @@ fn add_request(
         Some(sample.outcome.into())
     } else if members.grouping == Grouping::None {
         members.group_of("")
-    } else if let Some(key) = row.try_get(17)? {
+    } else if let Some(key) = row.try_get(20)? {
         members.group_of(key)
     } else {
         members.ungrouped = true;
@@ -312,18 +312,21 @@ fn add_row(
     place: i32,
     (sums, histograms): (&[u8], &[u8]),
     group: impl Fn(i16) -> i32,
-) {
-    for (outcome, sums) in unpack_sums(sums).filter(|(outcome, _)| selection.has_outcome(*outcome))
-    {
-        cells.entry((place, group(outcome))).or_default().sums.merge(&sums);
+) -> Result<(), Error> {
+    for part in unpack_sums(sums) {
+        let (outcome, sums) = part?;
+        if selection.has_outcome(outcome) {
+            cells.entry((place, group(outcome))).or_default().sums.merge(&sums);
+        }
     }
     let counts = |outcome| selection.has_outcome(outcome).then(|| group(outcome));
-    for (group, histograms) in unpack_histograms(histograms, counts) {
+    for (group, histograms) in unpack_histograms(histograms, counts)? {
         let cell = cells.entry((place, group)).or_default();
         for (into, histogram) in cell.histograms_mut().into_iter().zip(&histograms) {
             into.merge(histogram);
         }
     }
+    Ok(())
 }
 
 /// Whether each segment is to be looked up on its own for each of so many series:

@@ -87,6 +87,7 @@ impl Kind for Error {
             Self::NotPrepared => "not_prepared".into(),
             Self::Timeout => "57014".into(),
             Self::TooManyRows => "too_many_rows".into(),
+            Self::Packed(_) => "packed".into(),
         }
     }
 }

@@ -12,7 +12,7 @@ use modash_proto::{
         UsageTimeseriesRequest, group_by::By, subscribe_response,
     },
 };
-use modash_test_support::event;
+use modash_test_support::{as_sent, event};
 use tonic::Code;
 
 use crate::harness::{TestAnalytics, TestProxy, range, violated};
@@ -191,7 +191,9 @@ async fn texts_made_to_break_out_come_back_as_they_were_and_are_found_by_every_f
         let filter = Some(filter);
         let request =
             RecentRequestsRequest { page: 1, page_size: 100, filter, ..Default::default() };
-        client.recent_requests(request).await.unwrap().into_inner()
+        let mut answer = client.recent_requests(request).await.unwrap().into_inner();
+        answer.rows.iter_mut().for_each(as_sent);
+        answer
     };
     let all = recent(Filter::default()).await;
     assert_eq!(all.total, TEXTS.len() as u64);
@@ -256,7 +258,9 @@ async fn no_text_whatever_keeps_an_event_out_of_the_totals() {
         };
         let filter = Some(Filter { users: vec![fitting(&stored, 128)], ..Default::default() });
         let request = RecentRequestsRequest { page: 1, page_size: 9, filter, ..Default::default() };
-        let found = analytics.client().await.recent_requests(request).await.unwrap().into_inner();
+        let mut found =
+            analytics.client().await.recent_requests(request).await.unwrap().into_inner();
+        found.rows.iter_mut().for_each(as_sent);
         assert_eq!(found.rows, [expected], "{sent:?}");
     }
     let summary = UsageSummaryRequest { range: all_time(), ..Default::default() };

@@ -40,6 +40,7 @@ async fn proxy_started_at(analytics: &TestAnalytics, second: i64) -> TestProxy {
         version: "1.2.3".into(),
         next_sequence: 1,
         process_started_at: Some(timestamp_from_micros((1_767_225_600 + second) * 1_000_000)),
+        ..Hello::default()
     };
     proxy.say(Up::Hello(hello)).await;
     proxy

@@ -209,7 +209,7 @@ impl TestProxy {
             replica_id: replica_id.into(),
             version: "1.0.0".into(),
             next_sequence: 1,
-            process_started_at: None,
+            ..Hello::default()
         };
         proxy.say(Up::Hello(hello)).await;
         proxy.next = 1;

@@ -10,7 +10,7 @@ use modash_proto::{
         UsageEvent, stream_usage_request::Message as Up,
     },
 };
-use modash_test_support::{event, eventually, stream_event};
+use modash_test_support::{as_sent, event, eventually, stream_event};
 use sqlx::Connection as _;
 use tonic::Code;
 
@@ -19,7 +19,9 @@ use crate::harness::{PATIENCE, TestAnalytics, TestProxy, event_at};
 async fn newest(analytics: &TestAnalytics) -> UsageEvent {
     let request = RecentRequestsRequest { page: 1, page_size: 1, ..Default::default() };
     let answer = analytics.client().await.recent_requests(request).await.unwrap().into_inner();
-    answer.rows[0].clone()
+    let mut newest = answer.rows[0].clone();
+    as_sent(&mut newest);
+    newest
 }
 
 #[tokio::test]

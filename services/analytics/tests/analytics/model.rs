@@ -18,6 +18,7 @@ use crate::{
     harness::{TestAnalytics, assert_near},
     random::Random,
 };
+use modash_test_support::as_sent;
 
 /// Questions of each kind.
 const QUESTIONS: usize = 40;
@@ -580,7 +581,8 @@ async fn recent_requests_are_those_of_the_model() {
         expected.sort_by_key(|event| std::cmp::Reverse((started(event), &event.event_id)));
         let mut pages = expected.chunks(request.page_size as usize);
         loop {
-            let answer = client.recent_requests(request.clone()).await.unwrap().into_inner();
+            let mut answer = client.recent_requests(request.clone()).await.unwrap().into_inner();
+            answer.rows.iter_mut().for_each(as_sent);
             assert_eq!(answer.total, expected.len() as u64);
             let rows: Vec<&UsageEvent> = answer.rows.iter().collect();
             assert_eq!(rows, pages.next().unwrap_or_default());

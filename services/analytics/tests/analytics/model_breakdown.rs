@@ -3,8 +3,8 @@
 use modash_proto::{
     timestamp_from_micros,
     v1::{
-        Dimension, Filter, GroupBy, ModelBreakdownRequest, ModelBreakdownResponse, ModelOrder,
-        ModelRow, Operation, Outcome, TimeRange, UsageEvent, UsageSummaryRequest,
+        Cost, Dimension, Filter, GroupBy, ModelBreakdownRequest, ModelBreakdownResponse,
+        ModelOrder, ModelRow, Operation, Outcome, TimeRange, UsageEvent, UsageSummaryRequest,
         UsageTimeseriesRequest, group_by::By,
     },
 };
@@ -67,6 +67,7 @@ async fn a_row_has_all_of_its_model() {
             time_to_first_token_ms_p95: None,
             last_seen_at: Some(timestamp_from_micros(last_seen)),
             sparkline,
+            cost: Some(Cost::default()),
         }]
     );
 }

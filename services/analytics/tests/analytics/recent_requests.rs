@@ -4,6 +4,8 @@ use modash_proto::v1::{
     Filter, Outcome, RecentRequestsRequest, RecentRequestsResponse, UsageEvent,
 };
 
+use modash_test_support::as_sent;
+
 use crate::harness::{TestAnalytics, at, event_at, range, violated};
 
 fn page(page: u32, page_size: u32) -> RecentRequestsRequest {
@@ -16,7 +18,9 @@ fn page(page: u32, page_size: u32) -> RecentRequestsRequest {
 }
 
 async fn ask(analytics: &TestAnalytics, request: RecentRequestsRequest) -> RecentRequestsResponse {
-    analytics.client().await.recent_requests(request).await.unwrap().into_inner()
+    let mut answer = analytics.client().await.recent_requests(request).await.unwrap().into_inner();
+    answer.rows.iter_mut().for_each(as_sent);
+    answer
 }
 
 fn ids(events: &[UsageEvent]) -> Vec<&str> {

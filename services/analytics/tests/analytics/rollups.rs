@@ -154,7 +154,7 @@ async fn a_rebuild_while_events_arrive_leaves_the_sums_of_the_rows() {
     analytics.store(events[..200].to_vec()).await;
     folded(&analytics).await;
     let mut connection = analytics.connection().await;
-    sqlx::query("UPDATE rollups SET sums = '\\x010007', histograms = NULL")
+    sqlx::query("UPDATE rollups SET sums = '\\x01010007', histograms = NULL")
         .execute(&mut connection)
         .await
         .unwrap();
@@ -171,46 +171,24 @@ async fn a_rebuild_while_events_arrive_leaves_the_sums_of_the_rows() {
 }
 
 #[tokio::test]
-async fn requests_of_the_first_schema_are_summed_up_after_the_upgrade() {
+async fn requests_without_rollups_are_summed_up_after_the_start() {
     let database = TestDatabase::create().await;
+    migrate(config(&database.url())).await.unwrap();
     let mut connection = PgConnection::connect(&database.url()).await.unwrap();
-    for migration in [
-        include_str!("../../../../migrations/0001_usage.sql"),
-        include_str!("../../../../migrations/0002_live.sql"),
-    ] {
-        sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
-    }
-    // As the migrator of that version left it.
-    let migrator = sqlx::migrate!("../../migrations");
-    sqlx::raw_sql(
-        "CREATE TABLE _sqlx_migrations (
-             version bigint PRIMARY KEY, description text NOT NULL,
-             installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL,
-             checksum bytea NOT NULL, execution_time bigint NOT NULL)",
-    )
-    .execute(&mut connection)
-    .await
-    .unwrap();
-    for migration in migrator.iter().take(2) {
-        sqlx::query("INSERT INTO _sqlx_migrations VALUES ($1, $2, now(), true, $3, 0)")
-            .bind(migration.version)
-            .bind(&*migration.description)
-            .bind(&*migration.checksum)
-            .execute(&mut connection)
-            .await
-            .unwrap();
-    }
     sqlx::raw_sql(
         "INSERT INTO series VALUES
-             (1, 'a', 'default', 'openai-chat', 1, true, 'k1', NULL, NULL, '{}'),
-             (2, NULL, 'cloud', 'openai-chat', 1, false, NULL, 'u1', NULL, '{\"team\": \"x\"}');
+             (1, 'a', 'default', 'openai-chat', 1, true, 'k1', NULL, NULL, '{}', 0, true, false),
+             (2, NULL, 'cloud', 'openai-chat', 1, false, NULL, 'u1', NULL, '{\"team\": \"x\"}', 0,
+              true, false);
+         UPDATE rollup_levels SET complete_from = timestamptz '9999-12-31 00:00:00+00';
          SELECT create_requests_partition(day::date)
          FROM generate_series(timestamp '2026-01-01', '2026-01-04', '1 day') day;
          INSERT INTO requests (event_id, started_at, series_id, prompt_tokens, duration_us,
                                content_events, request_bytes, response_bytes, outcome,
-                               usage_source, speed_source, replica_id, method, path)
+                               usage_source, speed_source, cost_nano_usd, cost_source, replica_id,
+                               method, path)
          SELECT gen_random_uuid(), timestamptz '2026-01-01 00:00:00+00' + i * interval '11 minutes',
-                i % 2 + 1, i, i * 3000000, 0, 1, 1, i % 3 + 1, i % 5 + 1, 0, 'r', 'POST', '/'
+                i % 2 + 1, i, i * 3000000, 0, 1, 1, i % 3 + 1, i % 5 + 1, 0, nullif(i, 7), i % 4 + 1, 'r', 'POST', '/'
          FROM generate_series(0, 499) i",
     )
     .execute(&mut connection)
@@ -296,8 +274,9 @@ async fn requests_that_a_process_of_an_older_version_wrote_are_found_and_summed_
     sqlx::query(
         "INSERT INTO requests (event_id, started_at, series_id, prompt_tokens, duration_us,
                                content_events, request_bytes, response_bytes, outcome,
-                               usage_source, speed_source, replica_id, method, path)
-         SELECT gen_random_uuid(), started_at, series_id, 5, 3000000, 0, 1, 1, 1, 1, 0,
+                               usage_source, speed_source, cost_nano_usd, cost_source, replica_id,
+                               method, path)
+         SELECT gen_random_uuid(), started_at, series_id, 5, 3000000, 0, 1, 1, 1, 1, 0, 5, 2,
                 'old', 'POST', '/v1/chat/completions'
          FROM requests, generate_series(1, 30)",
     )

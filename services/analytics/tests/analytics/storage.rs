@@ -41,52 +41,20 @@ async fn a_migration_of_a_newer_binary_does_not_matter() {
     migrate(config(&database.url())).await.unwrap();
 }
 
-/// Applies the migrations up to a version, as an earlier binary did.
-async fn migrate_to(connection: &mut PgConnection, version: i64) {
-    let mut migrator = sqlx::migrate!("../../migrations");
-    migrator.migrations.to_mut().retain(|migration| migration.version <= version);
-    migrator.run_direct(None, connection, false).await.unwrap();
-}
-
 #[tokio::test]
-async fn days_that_were_there_before_traces_are_indexed_by_trace_too() {
+async fn a_schema_from_before_the_first_release_is_refused_with_the_way_out() {
     let database = TestDatabase::create().await;
+    migrate(config(&database.url())).await.unwrap();
     let mut connection = PgConnection::connect(&database.url()).await.unwrap();
-    migrate_to(&mut connection, 25).await;
-    for day in ["2026-01-01", "2026-01-02"] {
-        sqlx::query("SELECT create_requests_partition($1::text::date)")
-            .bind(day)
-            .execute(&mut connection)
-            .await
-            .unwrap();
-    }
-    // Made by an older process between the two migrations.
-    migrate_to(&mut connection, 26).await;
-    sqlx::query("SELECT create_requests_partition('2026-01-03')")
+    // As those versions left it: the same number for another file.
+    sqlx::query("UPDATE _sqlx_migrations SET description = 'usage', checksum = '\\x00'")
         .execute(&mut connection)
         .await
         .unwrap();
-    let mut keep = config(&database.url());
-    keep.retention_days = 10_000;
-    migrate(keep).await.unwrap();
-    let without: Vec<String> = sqlx::query_scalar(
-        "SELECT i.inhrelid::regclass::text FROM pg_inherits i
-         WHERE i.inhparent = 'requests'::regclass AND NOT EXISTS (
-             SELECT FROM pg_index x JOIN pg_inherits p ON p.inhrelid = x.indexrelid
-             WHERE x.indrelid = i.inhrelid AND p.inhparent = 'requests_trace'::regclass)",
-    )
-    .fetch_all(&mut connection)
-    .await
-    .unwrap();
-    assert_eq!(without, [""; 0], "days without the index");
-    let valid: bool = sqlx::query_scalar(
-        "SELECT bool_and(indisvalid) FROM pg_index WHERE indexrelid = 'requests_trace'::regclass",
-    )
-    .fetch_one(&mut connection)
-    .await
-    .unwrap();
-    assert!(valid, "the index is complete");
-    assert_eq!(partitions(&mut connection).await.len(), 6, "three old days, three new ones");
+    let error = migrate(config(&database.url())).await.unwrap_err().to_string();
+    for part in ["before the first release", "modash data export", "MODASH_DATA_DIRECTORY"] {
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[tokio::test]

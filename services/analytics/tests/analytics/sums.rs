@@ -7,8 +7,8 @@ use sqlx::{PgConnection, Row as _};
 
 /// Requests, start of the newest in microseconds, busy time (told by rollups
 /// only), six token counts, for each how many had it, requests without usage and
-/// with estimates.
-pub(crate) type Line = [i64; 17];
+/// with estimates; known costs, how many they are, unknown ones, savings, estimates.
+pub(crate) type Line = [i64; 22];
 
 /// Lines by series, bucket in minutes, and outcome.
 pub(crate) type Lines = BTreeMap<(i64, i64, i64), Line>;
@@ -31,6 +31,7 @@ fn number(bytes: &mut &[u8]) -> i64 {
 
 /// Takes the outcome and its line from the front of packed sums.
 fn unpack(bytes: &mut &[u8]) -> (i64, Line) {
+    assert_eq!(number(bytes), 1, "version");
     let (outcome, fields, requests) = (number(bytes), number(bytes), number(bytes));
     let has = |bit: usize| fields >> bit & 1 == 1;
     let mut line = Line::default();
@@ -45,11 +46,17 @@ fn unpack(bytes: &mut &[u8]) -> (i64, Line) {
         line[3 + token] = number(bytes);
         line[9 + token] = if has(11 + token) { number(bytes) } else { requests };
     }
-    for (bit, place) in [(8, 15), (9, 16)] {
+    if has(17) {
+        line[17] = number(bytes);
+        line[18] = if has(18) { number(bytes) } else { requests };
+    }
+    for (bit, place) in [(19, 19), (20, 20), (21, 21), (8, 15), (9, 16)] {
         if has(bit) {
             line[place] = number(bytes);
         }
     }
+    // Zigzag: the sign is the lowest bit.
+    line[20] = (line[20] >> 1) * (1 - 2 * (line[20] & 1)) - (line[20] & 1);
     if has(10) {
         *bytes = &bytes[8..];
     }
@@ -101,7 +108,11 @@ pub(crate) async fn of_requests(connection: &mut PgConnection, width: i64) -> Li
                     count(completion_tokens), count(reasoning_tokens), count(total_tokens),
                     count(*) FILTER (WHERE outcome = 1 AND s.operation IN (1, 2, 3)
                                        AND usage_source IN (4, 5)),
-                    count(*) FILTER (WHERE usage_source = 3)]
+                    count(*) FILTER (WHERE usage_source = 3),
+                    coalesce(sum(cost_nano_usd), 0)::bigint, count(cost_nano_usd),
+                    count(*) FILTER (WHERE cost_source = 4),
+                    coalesce(sum(cache_saving_nano_usd), 0)::bigint,
+                    count(*) FILTER (WHERE cost_source = 3)]
          FROM requests r
          JOIN series s USING (series_id)
          JOIN series n ON n.series_id = s.series_id

@@ -3,12 +3,12 @@
 use modash_proto::{
     duration_from_micros,
     v1::{
-        DurationPercentiles, Filter, Operation, Outcome, RatePercentiles,
+        Cost, DurationPercentiles, Filter, Operation, Outcome, RatePercentiles,
         ThroughputTimeseriesRequest, TimeRange, UsageEvent, UsageSource, UsageSummaryRequest,
         UsageSummaryResponse,
     },
 };
-use modash_test_support::{event, failed_event, stream_event};
+use modash_test_support::{as_sent, event, failed_event, stream_event};
 use tonic::Code;
 
 use crate::harness::{TestAnalytics, assert_near, event_at, range, violated};
@@ -58,6 +58,7 @@ async fn totals_and_percentiles_are_those_of_the_rows() {
         .await;
     let mut answer = summary(&analytics, UsageSummaryRequest::default()).await;
     assert!(answer.range.take().is_some());
+    assert_eq!(answer.cost.take(), Some(Cost::default()));
     let durations = answer.duration_ms.take().unwrap();
     let waits = answer.time_to_first_token_ms.take().unwrap();
     let decode = answer.decode_tokens_per_second.take().unwrap();
@@ -97,6 +98,7 @@ async fn totals_and_percentiles_are_those_of_the_rows() {
             client_closed_requests: 1,
             upstream_cost_usd: Some(0.25),
             range: None,
+            cost: None,
         }
     );
 }
@@ -287,6 +289,7 @@ async fn text_that_looks_like_sql_is_stored_as_it_is_in_every_field() {
         filter: Some(filter),
         ..Default::default()
     };
-    let answer = analytics.client().await.recent_requests(request).await.unwrap().into_inner();
+    let mut answer = analytics.client().await.recent_requests(request).await.unwrap().into_inner();
+    answer.rows.iter_mut().for_each(as_sent);
     assert_eq!(answer.rows, [sent]);
 }

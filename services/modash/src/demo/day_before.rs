@@ -117,7 +117,7 @@ pub(super) async fn record(analytics: String, tokens: DemoTokens, now: i64) -> R
         replica_id: "demo-day-before".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         next_sequence: 1,
-        process_started_at: None,
+        ..Hello::default()
     };
     let mut messages = vec![Message::Hello(hello)];
     let mut first_sequence = 1;

@@ -50,6 +50,7 @@ fn an_event_from_the_begin_of_its_request_to_its_acknowledgement() {
     let file = journal.clone();
     let config = EmitConfig {
         replica_id: "replica-1".to_owned(),
+        upstream_hosts: std::collections::HashMap::new(),
         analytics_token: None,
         analytics: Vec::new(),
         analytics_tls: None,

@@ -124,6 +124,7 @@ async fn open(emitter: &Arc<Emitter>, url: &Url) -> Result<UsageStream, StreamEr
         version: env!("CARGO_PKG_VERSION").to_owned(),
         next_sequence: place.next_sequence,
         process_started_at: Some(emitter.process_started_at),
+        upstream_hosts: emitter.upstream_hosts.clone(),
     };
     // The channel is new and empty, so this cannot wait.
     let _ = up.send(request(Say::Hello(hello))).await;

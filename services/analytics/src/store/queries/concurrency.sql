@@ -21,7 +21,7 @@ WITH spans AS MATERIALIZED (
            OR r.duration_us > 600000000)
       AND r.duration_us > 0
       -- those that call no model are in no group of models
-      AND ($8::smallint <> 1 OR s.model IS NOT NULL OR s.operation NOT IN (11, 12))
+      AND ($8::smallint <> 1 OR NOT s.calls_no_model)
       AND r.started_at + r.duration_us * interval '1 microsecond' > $1
       AND ($3::bigint[] IS NULL OR r.series_id = ANY ($3))
       AND ($4::smallint[] IS NULL OR r.outcome = ANY ($4))

@@ -1,9 +1,9 @@
 -- The dimension sets of a cube ($9) that pass a filter, with the value of a
 -- grouping ($10, tag $11); at most $12 of them. NULL lets all pass; the empty text stands for requests
--- that had no such value. Requests that call no model (OTHER and RETRIEVAL without one)
--- pass no filter by model, and their value is NULL.
+-- that had no such value. Requests that call no model pass no filter by model, and their
+-- value is NULL.
 SELECT series_id,
-       CASE WHEN $10::smallint <> 1 OR model IS NOT NULL OR operation NOT IN (11, 12)
+       CASE WHEN $10::smallint <> 1 OR NOT calls_no_model
        THEN coalesce(CASE $10::smallint
            WHEN 1 THEN model
            WHEN 2 THEN upstream
@@ -14,8 +14,7 @@ SELECT series_id,
 FROM series
 WHERE cube = $9
   AND ($1::text[] IS NULL
-           OR coalesce(model, '') = ANY ($1)
-              AND (model IS NOT NULL OR operation NOT IN (11, 12)))
+           OR coalesce(model, '') = ANY ($1) AND NOT calls_no_model)
   AND ($2::text[] IS NULL OR upstream = ANY ($2))
   AND ($3::text[] IS NULL OR dialect = ANY ($3))
   AND ($4::smallint[] IS NULL OR operation = ANY ($4))

@@ -4,7 +4,8 @@ SELECT r.*, s.model, s.upstream, s.dialect, s.operation, s.stream, s.client_key,
        s.user_name, s.user_agent_family, s.tags,
        k.replica_id AS kind_replica_id, k.method AS kind_method, k.path AS kind_path,
        k.model_requested AS kind_model_requested, k.service_tier AS kind_service_tier,
-       k.finish_reason AS kind_finish_reason
+       k.finish_reason AS kind_finish_reason, k.provider AS kind_provider,
+       k.price_version AS kind_price_version
 FROM (
     SELECT *
     FROM requests r

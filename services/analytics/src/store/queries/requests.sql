@@ -3,12 +3,13 @@
 SELECT r.series_id, r.started_at, r.outcome, r.usage_source, r.prompt_tokens,
        r.cached_prompt_tokens, r.cache_write_tokens, r.completion_tokens,
        r.reasoning_tokens, r.total_tokens, r.upstream_cost_usd,
+       r.cost_nano_usd, r.cache_saving_nano_usd, r.cost_source,
        CASE WHEN $10 THEN r.duration_us END, CASE WHEN $10 THEN r.first_token_us END,
        CASE WHEN $10 THEN r.decode_tokens_per_second END,
        CASE WHEN $10 THEN r.prefill_tokens_per_second END,
        CASE WHEN $10 THEN r.token_gaps END,
-       s.operation IN (1, 2, 3) AS generating,
-       CASE WHEN $7::smallint <> 1 OR s.model IS NOT NULL OR s.operation NOT IN (11, 12)
+       s.generating,
+       CASE WHEN $7::smallint <> 1 OR NOT s.calls_no_model
        THEN coalesce(CASE $7::smallint
            WHEN 1 THEN s.model
            WHEN 2 THEN s.upstream

@@ -2,10 +2,11 @@
 -- that began since $1 and still ran at $3.
 SELECT r.series_id, r.started_at, r.outcome, r.usage_source, r.prompt_tokens,
        r.cached_prompt_tokens, r.cache_write_tokens, r.completion_tokens,
-       r.reasoning_tokens, r.total_tokens, r.upstream_cost_usd, r.duration_us,
-       r.first_token_us, r.decode_tokens_per_second,
+       r.reasoning_tokens, r.total_tokens, r.upstream_cost_usd,
+       r.cost_nano_usd, r.cache_saving_nano_usd, r.cost_source,
+       r.duration_us, r.first_token_us, r.decode_tokens_per_second,
        r.prefill_tokens_per_second, r.token_gaps,
-       s.operation IN (1, 2, 3) AS generating
+       s.generating
 FROM requests r
 JOIN series s ON s.series_id = r.series_id
 WHERE r.started_at >= $1 AND r.started_at < $2

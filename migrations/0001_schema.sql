@@ -1,0 +1,382 @@
+-- The tables of modash. docs/storage.md says why they have this shape. Enums are the
+-- numbers of the contract, *_us are microseconds, *_nano_usd billionths of a US dollar;
+-- NULL is unknown.
+
+-- ---- what requests have in common
+
+-- Dictionary of dimension sets. The id is a hash of the set, computed by the
+-- writer, so that replicas agree without a sequence. Cube 0 has all dimensions; in
+-- the narrow ones all but one are left out: 1 everything, 2 model, 3 upstream,
+-- 4 client key, 5 user, 6 tags. A column that a cube leaves out has the empty value
+-- of its type.
+CREATE TABLE series (
+    series_id         bigint   PRIMARY KEY,
+    model             text,
+    upstream          text     NOT NULL,
+    dialect           text     NOT NULL,
+    operation         smallint NOT NULL,
+    stream            boolean  NOT NULL,
+    client_key        text,
+    user_name         text,
+    user_agent_family text,
+    tags              jsonb    NOT NULL,
+    cube              smallint NOT NULL,
+    -- Its requests are due to report usage.
+    generating        boolean  NOT NULL,
+    -- Its requests name no model and need none.
+    calls_no_model    boolean  NOT NULL
+);
+
+-- Questions about everything need one row of the dictionary, not a look at all.
+CREATE INDEX series_cube ON series (cube);
+
+-- What many requests have in common besides their series: such texts stand once
+-- here, and requests refer to them by a number in place of a hundred bytes. The
+-- id is a hash of the set, computed by the writer, as for series.
+CREATE TABLE kinds (
+    kind_id         integer PRIMARY KEY,
+    replica_id      text    NOT NULL,
+    method          text    NOT NULL,
+    path            text    NOT NULL,
+    model_requested text,
+    service_tier    text,
+    finish_reason   text,
+    provider        text,
+    price_version   text
+);
+
+-- ---- finished requests
+
+-- One row for each request, partitioned by UTC day of started_at. Columns are
+-- ordered by width, so that none is padded. A request has a kind, or the texts of
+-- one itself: those with a path of its own, and those beyond the limit of kinds.
+CREATE TABLE requests (
+    event_id                     uuid        NOT NULL,
+    started_at                   timestamptz NOT NULL,
+    series_id                    bigint      NOT NULL,
+    prompt_tokens                bigint,
+    cached_prompt_tokens         bigint,
+    cache_write_tokens           bigint,
+    completion_tokens            bigint,
+    reasoning_tokens             bigint,
+    audio_prompt_tokens          bigint,
+    audio_completion_tokens      bigint,
+    total_tokens                 bigint,
+    billed_prompt_tokens         bigint,
+    billed_completion_tokens     bigint,
+    billed_audio_us              bigint,
+    search_units                 double precision,
+    upstream_cost_usd            double precision,
+    cost_nano_usd                bigint,
+    cache_saving_nano_usd        bigint,
+    connect_us                   bigint,
+    upstream_head_us             bigint,
+    first_token_us               bigint,
+    last_token_us                bigint,
+    duration_us                  bigint,
+    content_events               bigint      NOT NULL,
+    prefill_tokens_per_second    double precision,
+    decode_tokens_per_second     double precision,
+    request_bytes                bigint      NOT NULL,
+    response_bytes               bigint      NOT NULL,
+    span_id                      bigint,
+    parent_span_id               bigint,
+    kind_id                      integer,
+    outcome                      smallint    NOT NULL,
+    usage_source                 smallint    NOT NULL,
+    speed_source                 smallint    NOT NULL,
+    status                       smallint,
+    cost_source                  smallint    NOT NULL,
+    -- `uuid` is the type of 16 bytes that has no header; a trace id is none.
+    trace_id                     uuid,
+    replica_id                   text,
+    method                       text,
+    path                         text,
+    model_requested              text,
+    session                      text,
+    response_id                  text,
+    finish_reason                text,
+    service_tier                 text,
+    error_type                   text,
+    provider                     text,
+    price_version                text,
+    token_gaps                   bytea,
+    PRIMARY KEY (started_at, event_id)
+) PARTITION BY RANGE (started_at);
+
+-- A filter by session reads single requests. Equal keys share an entry, so a session
+-- of many requests takes six bytes for each, and rows without one nothing.
+CREATE INDEX requests_session ON requests (hashtextextended(session, 0))
+    WHERE session IS NOT NULL;
+
+-- So does a filter by trace.
+CREATE INDEX requests_trace ON requests (trace_id) WHERE trace_id IS NOT NULL;
+
+-- Concurrency asks which requests of the day before still ran: only the few
+-- that took more than ten minutes can be far back.
+CREATE INDEX requests_long ON requests (started_at)
+    WHERE duration_us > 600000000;
+
+-- The day before which partitions of a table were dropped. They are never made
+-- again: a request that comes a second time after that would count twice.
+CREATE TABLE dropped_days (
+    subject text PRIMARY KEY,
+    before  date NOT NULL
+);
+
+-- Makes the partition of a day unless it is there, or was dropped. Attaching an
+-- existing table does not block readers and writers, which CREATE ... PARTITION OF
+-- would.
+CREATE FUNCTION create_requests_partition(day date) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    partition text := 'requests_' || to_char(day, 'YYYYMMDD');
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('modash.requests_partitions'));
+    IF to_regclass(partition) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    IF EXISTS (SELECT FROM dropped_days d WHERE d.subject = 'requests' AND d.before > day) THEN
+        RAISE EXCEPTION 'the requests of % were dropped', day USING ERRCODE = 'data_exception';
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE requests INCLUDING ALL)', partition);
+    EXECUTE format(
+        'ALTER TABLE requests ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+        partition,
+        day::timestamp AT TIME ZONE 'UTC',
+        (day + 1)::timestamp AT TIME ZONE 'UTC');
+    RETURN true;
+END
+$$;
+
+-- Drops the partitions of the days before `day`, and notes that they are gone; gives
+-- how many. Rather fails than waits long, since those who come after it wait too: the
+-- caller retries.
+CREATE FUNCTION drop_requests_partitions(day date) RETURNS integer
+LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
+DECLARE
+    partition regclass;
+    dropped   integer := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('modash.requests_partitions'));
+    FOR partition IN
+        SELECT c.oid::regclass
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'requests'::regclass
+          AND c.relname ~ '^requests_[0-9]{8}$'
+          AND c.relname < 'requests_' || to_char(day, 'YYYYMMDD')
+        ORDER BY c.relname
+    LOOP
+        EXECUTE format('DROP TABLE %s', partition);
+        dropped := dropped + 1;
+    END LOOP;
+    IF dropped > 0 THEN
+        INSERT INTO dropped_days AS d (subject, before) VALUES ('requests', day)
+        ON CONFLICT (subject) DO UPDATE SET before = greatest(d.before, excluded.before);
+    END IF;
+    RETURN dropped;
+END
+$$;
+
+-- Which event has booked the counts of a response that several calls may show: a
+-- background response, which is created by one call and polled by others. Written in
+-- the transaction that stores the event. The key is a hash of the upstream's name and
+-- the response's id. Rows are deleted with the retention of requests.
+CREATE TABLE booked_responses (
+    response_key uuid        PRIMARY KEY,
+    event_id     uuid        NOT NULL,
+    booked_at    timestamptz NOT NULL
+);
+
+CREATE INDEX booked_responses_booked_at ON booked_responses (booked_at);
+
+-- ---- sums over requests, so that questions cost the same however many rows there are
+
+-- A row holds what belongs to one series in one bucket, by outcome, as bytes.
+-- Bucket: minutes since 1970, UTC. Level: seconds of a bucket (60, 900, 3600,
+-- 21600 or 86400), negative for full dimension sets, which are kept apart from
+-- the narrow ones: there are many more of them, and they are kept for less long.
+CREATE TABLE rollups (
+    series_id  bigint  NOT NULL,
+    bucket     integer NOT NULL,
+    level      integer NOT NULL,
+    sums       bytea   NOT NULL,
+    histograms bytea,
+    PRIMARY KEY (series_id, bucket, level)
+) PARTITION BY LIST (level);
+
+-- Name of the table of a level.
+CREATE FUNCTION rollups_table(of_level integer) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN of_level < 0 THEN 'full_rollups_' ELSE 'rollups_' END || abs(of_level)
+$$;
+
+DO $$
+DECLARE
+    of_level integer;
+BEGIN
+    FOREACH of_level IN ARRAY ARRAY[
+        60, 900, 3600, 21600, 86400, -60, -900, -3600, -21600, -86400]
+    LOOP
+        EXECUTE format(
+            'CREATE TABLE %I PARTITION OF rollups FOR VALUES IN (%s) PARTITION BY RANGE (bucket)',
+            rollups_table(of_level), of_level);
+    END LOOP;
+END
+$$;
+
+-- What was committed and is not yet in `rollups`, by minute: each commit of
+-- requests appends here, in its transaction; nobody waits for anybody. Moved
+-- into `rollups` within seconds, by one process at a time. Readers add both.
+CREATE TABLE rollup_changes (LIKE rollups);
+ALTER TABLE rollup_changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+
+-- From which moment on the rollups of a level are complete. Before it, requests
+-- themselves are read.
+CREATE TABLE rollup_levels (
+    level         integer     PRIMARY KEY,
+    complete_from timestamptz NOT NULL
+);
+
+INSERT INTO rollup_levels (level, complete_from)
+SELECT level, timestamptz '0001-01-01 00:00:00+00'
+FROM unnest(ARRAY[60, 900, 3600, 21600, 86400, -60, -900, -3600, -21600, -86400]) AS level;
+
+-- Makes the partition of rollups of a level from one day to another, unless it is
+-- there.
+CREATE FUNCTION create_rollups_partition(of_level integer, first date, after date) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    partition text := format('%s_%s', rollups_table(of_level), to_char(first, 'YYYYMMDD'));
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('modash.rollups_partitions'));
+    IF to_regclass(partition) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    -- Rows are rewritten often, and their histograms are read with them.
+    EXECUTE format(
+        'CREATE TABLE %I (LIKE rollups INCLUDING ALL)
+         WITH (fillfactor = 90, toast_tuple_target = 8160)', partition);
+    EXECUTE format(
+        'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
+        rollups_table(of_level),
+        partition,
+        (first - date '1970-01-01') * 1440,
+        (after - date '1970-01-01') * 1440);
+    RETURN true;
+END
+$$;
+
+-- Drops the partitions of rollups of a level that begin before a day; gives how
+-- many. Rather fails than waits long: the caller retries.
+CREATE FUNCTION drop_rollups_partitions(of_level integer, first date) RETURNS integer
+LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
+DECLARE
+    partition regclass;
+    dropped   integer := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('modash.rollups_partitions'));
+    FOR partition IN
+        SELECT c.oid::regclass
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = rollups_table(of_level)::regclass
+          AND c.relname < format('%s_%s', rollups_table(of_level), to_char(first, 'YYYYMMDD'))
+        ORDER BY c.relname
+    LOOP
+        EXECUTE format('DROP TABLE %s', partition);
+        dropped := dropped + 1;
+    END LOOP;
+    RETURN dropped;
+END
+$$;
+
+-- The sums of narrow sets by hour and more, next to each other for each series:
+-- charts and rankings of months read them from here, some pages in place of a page
+-- for each row, since in the table histograms lie between them.
+CREATE INDEX rollups_3600_sums ON rollups_3600 (series_id, bucket) INCLUDE (level, sums);
+CREATE INDEX rollups_21600_sums ON rollups_21600 (series_id, bucket) INCLUDE (level, sums);
+CREATE INDEX rollups_86400_sums ON rollups_86400 (series_id, bucket) INCLUDE (level, sums);
+
+-- Which models, upstreams, client keys and users matter most, so that an answer
+-- about the largest of very many reads those only. docs/storage.md says how they
+-- are chosen.
+
+-- One row for each narrow series of a cube with groups (2 to 5). Rows come and
+-- change with the rollups; buckets are minutes since 1970, as there.
+CREATE TABLE series_activity (
+    series_id    bigint           NOT NULL PRIMARY KEY,
+    -- Logarithm to base 2 of requests and thousands of tokens, of which those of a
+    -- week later count twice: so older ones fade and no row has to be touched.
+    weight       double precision NOT NULL,
+    first_bucket integer          NOT NULL,
+    last_bucket  integer          NOT NULL,
+    cube         smallint         NOT NULL
+);
+
+CREATE INDEX series_activity_weight ON series_activity (cube, weight DESC);
+CREATE INDEX series_activity_last ON series_activity (cube, last_bucket DESC);
+
+-- ---- what proxies account for
+
+-- The account of every proxy: what it reported of itself, and what became of its
+-- events here. One row for each life of its process. The counts change in the
+-- transaction that stores the events, so they are exact whatever is sent again.
+CREATE TABLE replica_runs (
+    replica_id         text        NOT NULL,
+    process_started_at timestamptz NOT NULL,
+    version            text        NOT NULL,
+    -- When it was last heard of; 1970 before its first report.
+    reported_at        timestamptz NOT NULL,
+    -- Its last report, an encoded modash.v1.ReplicaStats; empty before the first.
+    reported           bytea       NOT NULL,
+    committed          bigint      NOT NULL,
+    duplicate          bigint      NOT NULL,
+    rejected           bigint      NOT NULL,
+    PRIMARY KEY (replica_id, process_started_at)
+) WITH (fillfactor = 50);
+
+-- Which token speaks for a replica while a stream of it is open: another one may not
+-- (docs/security.md), so that nobody makes up the account of a replica that is there.
+-- One row for each such stream with a token; none without tokens.
+CREATE TABLE replica_owners (
+    replica_id text        NOT NULL PRIMARY KEY,
+    token      text        NOT NULL,
+    -- The stream, so that one that ends late does not take the place of the next.
+    stream     uuid        NOT NULL,
+    -- When it began to speak.
+    spoke_at   timestamptz NOT NULL
+);
+
+-- Events that can never be stored, with the reason. The newest 10,000 are kept.
+CREATE TABLE quarantine (
+    quarantine_id uuid        PRIMARY KEY,
+    received_at   timestamptz NOT NULL,
+    replica_id    text        NOT NULL,
+    event_id      text        NOT NULL,
+    reason        text        NOT NULL,
+    event         bytea       NOT NULL
+);
+
+-- ---- what runs
+
+-- What replicas of analytics leave for each other so that each can show all
+-- running requests. Unlogged: it costs no write-ahead log, and what a crash of
+-- the database empties is written again within seconds.
+
+-- Replicas that are alive.
+CREATE UNLOGGED TABLE live_replicas (
+    instance    uuid        PRIMARY KEY,
+    lease_until timestamptz NOT NULL
+);
+
+-- Running and just ended requests, as encoded modash.v1.LiveRequest. `version`
+-- counts the tellings of the replica, so that the others read what is new.
+CREATE UNLOGGED TABLE live_requests (
+    event_id uuid        PRIMARY KEY,
+    instance uuid        NOT NULL,
+    version  bigint      NOT NULL,
+    ended_at timestamptz,
+    request  bytea       NOT NULL
+);
+
+CREATE INDEX live_requests_version ON live_requests (instance, version);
