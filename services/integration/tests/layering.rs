@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 /// A crate and the members of the workspace that its code may use.
-const ALLOWED: [(&str, &[&str]); 17] = [
+const ALLOWED: [(&str, &[&str]); 18] = [
     ("modash-proto", &[]),
     ("modash-example", &["modash-proto"]),
     ("modash-telemetry", &[]),
@@ -21,6 +21,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("modash-histogram", &[]),
     ("modash-http1", &[]),
     ("modash-metering", &["modash-histogram"]),
+    ("modash-prices", &[]),
     (
         "modash-proxy",
         &[
@@ -38,6 +39,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
         &[
             "modash-access",
             "modash-histogram",
+            "modash-prices",
             "modash-proto",
             "modash-runtime",
             "modash-telemetry",
@@ -103,7 +105,8 @@ const RESERVED: [(&str, &[&str]); 6] = [
 ];
 
 /// Crates that get bytes and times from their callers.
-const WITHOUT_IO: [&str; 3] = ["modash-histogram", "modash-http1", "modash-metering"];
+const WITHOUT_IO: [&str; 4] =
+    ["modash-histogram", "modash-http1", "modash-metering", "modash-prices"];
 
 /// Libraries that do IO, keep time or run tasks.
 const IO: [&str; 8] =
