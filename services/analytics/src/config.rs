@@ -1,7 +1,7 @@
 //! Settings of analytics: where it listens, which database it uses, how long it
 //! keeps requests. Checked before any socket is opened.
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use modash_access::Access;
@@ -11,6 +11,7 @@ use modash_runtime::{
 use sqlx::postgres::PgConnectOptions;
 
 use crate::{
+    pricing::Prices,
     rollup::{Level, Sets},
     tls::ListenerTlsSettings,
 };
@@ -97,6 +98,11 @@ pub struct AnalyticsSettings {
     #[arg(long, env = "MODASH_ANALYTICS_QUERY_ROWS", default_value = "3000000")]
     analytics_query_rows: Checked<u32>,
 
+    /// Prices of your own in TOML, above the built-in ones; read again when the file
+    /// changes (docs/prices.md)
+    #[arg(long, env = "MODASH_PRICES_FILE", global = true)]
+    prices_file: Option<PathBuf>,
+
     /// Most database connections for queries: 1 to 1000
     #[arg(long, env = "MODASH_ANALYTICS_QUERY_CONNECTIONS", default_value = "8")]
     analytics_query_connections: Checked<u32>,
@@ -131,6 +137,8 @@ pub struct AnalyticsConfig {
     pub allowed_hosts: Hosts,
     /// Who may do what.
     pub access: Access,
+    /// What requests cost.
+    pub prices: Prices,
     /// Bounds of the connections of gRPC and grpc-web.
     pub limits: ListenerLimits,
     /// TLS with clients; `None`: they use plain HTTP.
@@ -281,12 +289,19 @@ impl AnalyticsSettings {
             "MODASH_ANALYTICS_QUERIES_PER_CALLER",
             mistakes,
         );
+        let prices = match self.prices_file {
+            Some(path) => Prices::from_file(path)
+                .map_err(|error| mistakes.add("MODASH_PRICES_FILE", error))
+                .ok(),
+            None => Some(Prices::default()),
+        };
         Some(AnalyticsConfig {
             listen: listen?,
             admin_listen: admin_listen?,
             cors_origins: cors_origins?,
             allowed_hosts: allowed_hosts?,
             access: Access::open(),
+            prices: prices?,
             limits: ListenerLimits {
                 connections: connections?.map(|count| count.0),
                 header_timeout: header_timeout?.0,

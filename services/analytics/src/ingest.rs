@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{gate, live::Live, metrics::IngestMetrics, store::Store};
+use crate::{gate, live::Live, metrics::IngestMetrics, pricing::Prices, store::Store};
 
 mod commit;
 mod owner;
@@ -36,6 +36,7 @@ const ANSWERS: usize = 64;
 pub(crate) struct Ingest {
     store: Arc<Store>,
     access: Access,
+    prices: Prices,
     live: Arc<Live>,
     queue: Queue,
     reports: Arc<Reports>,
@@ -48,6 +49,7 @@ impl Ingest {
     pub(crate) fn new(
         store: Arc<Store>,
         access: Access,
+        prices: Prices,
         live: Arc<Live>,
         queue: Queue,
         reports: Arc<Reports>,
@@ -55,7 +57,7 @@ impl Ingest {
         shutdown: Shutdown,
     ) -> Self {
         let streams = TaskTracker::new();
-        Self { store, access, live, queue, reports, metrics, shutdown, streams }
+        Self { store, access, prices, live, queue, reports, metrics, shutdown, streams }
     }
 
     /// Once a stop was asked for: waits until every stream has acknowledged what

@@ -28,6 +28,7 @@ mod health;
 mod ingest;
 mod live;
 mod metrics;
+mod pricing;
 mod query;
 mod rollup;
 mod server;
@@ -38,6 +39,7 @@ mod trace;
 
 pub use config::{AnalyticsConfig, AnalyticsSettings, DatabaseUrl, RollupDays, default_limits};
 pub use health::check_health;
+pub use pricing::Prices;
 pub use server::ServeError;
 pub use store::{Error as StoreError, PrepareError, Rebuilt};
 
@@ -212,6 +214,7 @@ impl Analytics {
         let ingest = Ingest::new(
             Arc::clone(&store),
             self.config.access.clone(),
+            self.config.prices.clone(),
             Arc::clone(&live),
             queue,
             Arc::clone(&reports),

@@ -46,6 +46,12 @@ impl<T: Clone> WatchedFiles<T> {
         Ok(Self { name, read, state })
     }
 
+    /// What no file says, and so never changes.
+    pub fn constant(name: &'static str, value: T) -> Self {
+        let state = Mutex::new((Stamps::new(Vec::new()), value));
+        Self { name, read: Box::new(|| Err("there is no file".to_owned())), state }
+    }
+
     /// What they say now.
     pub fn get(&self) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@ use std::sync::{
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use clap::{Args, ValueEnum};
+use modash_prices::PriceList;
 use modash_proto::v1::UsageEvent;
 use modash_runtime::Mistakes;
 use tokio::task::JoinSet;
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 use super::{DataError, Progress, Workload, WorkloadConfig, moment, rollups};
 use crate::{
     AnalyticsConfig,
+    pricing::price,
     store::{self, Row, Store},
 };
 
@@ -239,8 +241,12 @@ async fn write_day(
 
 /// The next rows, in the order of their key.
 fn chunk(requests: &mut impl Iterator<Item = UsageEvent>) -> Vec<Row> {
-    let mut rows: Vec<Row> =
-        requests.take(CHUNK).filter_map(|event| Row::new(event, None).ok()).collect();
+    let prices = PriceList::built_in();
+    let priced = requests.take(CHUNK).map(|mut event| {
+        price(&prices, &mut event, None);
+        event
+    });
+    let mut rows: Vec<Row> = priced.filter_map(|event| Row::new(event, None).ok()).collect();
     rows.sort_unstable_by_key(|row| (row.started_at, row.id));
     rows
 }

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     metrics::ReplicaCounts,
+    pricing,
     store::{Misplaced, Refused, Report, Row, Run},
 };
 
@@ -37,6 +38,9 @@ const UNACKNOWLEDGED_BATCHES: usize = 4_096;
 /// Longest id of a replica and longest version in bytes; what is longer is cut.
 const MAX_REPLICA_ID: usize = 128;
 const MAX_VERSION: usize = 64;
+
+/// Most upstreams of a proxy.
+const MAX_UPSTREAMS: usize = 1_000;
 
 /// Longest reason in bytes why a proxy sends a stand-in; what is longer is cut.
 const MAX_REASON: usize = 256;
@@ -61,6 +65,8 @@ struct Intake<'a> {
     ingest: &'a Ingest,
     run: Arc<Run>,
     version: String,
+    /// Hosts of the upstreams by name.
+    upstream_hosts: HashMap<String, String>,
     counts: ReplicaCounts,
     next_sequence: u64,
     awaited: mpsc::Sender<Awaited>,
@@ -106,6 +112,11 @@ impl Ingest {
         let mut hello = check_hello(hello)?;
         clean_text(&mut hello.replica_id, MAX_REPLICA_ID);
         clean_text(&mut hello.version, MAX_VERSION);
+        if hello.upstream_hosts.len() > MAX_UPSTREAMS {
+            return Err(Status::invalid_argument(format!(
+                "hello.upstream_hosts: must be at most {MAX_UPSTREAMS}"
+            )));
+        }
         if !pass.may_send_for(&hello.replica_id) {
             return Err(Status::permission_denied(format!(
                 "hello.replica_id: the token {} is bound to other replicas",
@@ -130,6 +141,7 @@ impl Ingest {
             run: Arc::new(run_of(&hello)),
             counts: self.metrics.replicas.open(&hello.replica_id),
             version: hello.version,
+            upstream_hosts: hello.upstream_hosts,
             next_sequence: hello.next_sequence,
             awaited,
             answers,
@@ -229,7 +241,8 @@ impl Intake<'_> {
         let mut sequence = batch.first_sequence;
         let mut unreadable: HashMap<u64, Refusal> =
             batch.refusals.into_iter().map(|refusal| (refusal.sequence, refusal)).collect();
-        for event in batch.events {
+        let prices = self.ingest.prices.now();
+        for mut event in batch.events {
             let mut refuse = |event: UsageEvent, unreadable, reason: String| {
                 let (event_id, run) = (event.event_id.clone(), Some(self.run.clone()));
                 rejects.push(Reject { sequence, event_id, reason: reason.clone() });
@@ -242,6 +255,8 @@ impl Intake<'_> {
                 sequence += 1;
                 continue;
             }
+            let host = self.upstream_hosts.get(&event.upstream);
+            pricing::price(&prices, &mut event, host.map(String::as_str));
             match Row::new(event, Some(&self.run)) {
                 Ok(row) if *row.event.replica_id != *self.run.replica_id => {
                     self.count_reject("foreign_replica");

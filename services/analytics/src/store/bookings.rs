@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap},
 };
 
-use modash_proto::v1::{UsageEvent, UsageSource};
+use modash_proto::v1::{CostSource, RequestCost, UsageEvent, UsageSource};
 use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, types::Uuid};
 
@@ -74,6 +74,10 @@ fn clear(event: &mut UsageEvent) {
     event.search_units = None;
     event.billed_audio = None;
     event.upstream_cost_usd = None;
+    if let Some(cost) = &mut event.cost {
+        let provider = cost.provider.take();
+        *cost = RequestCost { source: CostSource::NotDue.into(), provider, ..Default::default() };
+    }
 }
 
 #[cfg(test)]

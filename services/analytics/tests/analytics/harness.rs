@@ -8,7 +8,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use modash_access::Access;
-use modash_analytics::{Analytics, AnalyticsConfig, Error, RollupDays};
+use modash_analytics::{Analytics, AnalyticsConfig, Error, Prices, RollupDays};
 use modash_proto::{
     timestamp_from_micros,
     v1::{
@@ -46,6 +46,7 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         access: Access::open(),
+        prices: Prices::default(),
         cors_origins: Default::default(),
         allowed_hosts: Default::default(),
         limits: modash_analytics::default_limits(),

@@ -9,6 +9,7 @@ mod cancelled;
 mod cardinality;
 mod cluster;
 mod completeness;
+mod costs;
 mod data;
 mod grpc;
 mod harness;

@@ -8,17 +8,17 @@ use modash_histogram::Histogram;
 use modash_proto::{
     TimeRange, micros_from_duration, micros_from_timestamp,
     v1::{
-        Dimension, Filter, GroupBy, ModelBreakdownRequest, ModelOrder, Outcome,
+        Cost, CostSource, Dimension, Filter, GroupBy, ModelBreakdownRequest, ModelOrder, Outcome,
         RecentRequestsRequest, ThroughputTimeseriesRequest, UsageEvent, UsageSummaryRequest,
         UsageTimeseriesRequest, group_by::By,
     },
 };
 
 use crate::{
+    costs::{self, PricesFile},
     harness::{TestAnalytics, assert_near},
     random::Random,
 };
-use modash_test_support::as_sent;
 
 /// Questions of each kind.
 const QUESTIONS: usize = 40;
@@ -195,11 +195,32 @@ fn place(starts: &[i64], event: &UsageEvent) -> usize {
 
 async fn prepared(seed: u64) -> (TestAnalytics, Vec<UsageEvent>, Random) {
     println!("seed {seed}");
-    let analytics = TestAnalytics::start().await;
+    let prices = PricesFile::new(
+        "[[price]]\nupstream = \"cloud\"\nmodel = [\"a\", \"b\"]\nprompt = 3\n\
+         cached_prompt = 0.3\ncache_write = 3.75\ncompletion = 15\n",
+    );
+    let analytics = TestAnalytics::start_with(|config| config.prices = prices.read()).await;
     let mut random = Random::new(seed);
-    let events: Vec<UsageEvent> = (0..600).map(|_| random.event()).collect();
+    let mut events: Vec<UsageEvent> = (0..600).map(|_| random.event()).collect();
     analytics.store(events.clone()).await;
+    let costs = costs::of_rows(&analytics).await;
+    for event in &mut events {
+        event.cost = costs.get(&event.event_id).cloned();
+    }
     (analytics, events, random)
+}
+
+/// What events cost together.
+fn cost(events: &[&UsageEvent]) -> Cost {
+    let costs = || events.iter().filter_map(|event| event.cost.as_ref());
+    let from = |source: CostSource| costs().filter(|cost| cost.source() == source).count() as u64;
+    Cost {
+        nano_usd: costs().filter_map(|cost| cost.nano_usd).sum(),
+        cache_saving_nano_usd: costs().filter_map(|cost| cost.cache_saving_nano_usd).sum(),
+        known_requests: costs().filter(|cost| cost.nano_usd.is_some()).count() as u64,
+        unknown_requests: from(CostSource::Unknown),
+        estimated_requests: from(CostSource::Estimated),
+    }
 }
 
 #[tokio::test]
@@ -239,6 +260,7 @@ async fn usage_summary_is_that_of_the_model() {
             assert_eq!(answer.completion_tokens, sum(&events, |event| event.completion_tokens));
             assert_eq!(answer.reasoning_tokens, sum(&events, |event| event.reasoning_tokens));
             assert_eq!(answer.total_tokens, sum(&events, |event| event.total_tokens));
+            assert_eq!(answer.cost, Some(cost(&events)));
             let durations = answer.duration_ms.unwrap();
             let duration = |share| milliseconds(&events, |event| event.duration, share);
             assert_near(durations.p50, duration(0.5));
@@ -316,6 +338,10 @@ async fn usage_timeseries_is_that_of_the_model() {
                 assert_eq!(series.completion_tokens[bucket], sum(&events, |e| e.completion_tokens));
                 assert_eq!(series.reasoning_tokens[bucket], sum(&events, |e| e.reasoning_tokens));
                 assert_eq!(series.total_tokens[bucket], tokens(&events));
+                let cost = cost(&events);
+                assert_eq!(series.cost_nano_usd[bucket], cost.nano_usd);
+                assert_eq!(series.cache_saving_nano_usd[bucket], cost.cache_saving_nano_usd);
+                assert_eq!(series.unknown_cost_requests[bucket], cost.unknown_requests);
             }
         }
     }
@@ -523,6 +549,8 @@ async fn model_breakdown_is_that_of_the_model() {
         let rest = (selected.len() - shown) as u64;
         assert_eq!(answer.other.as_ref().map_or(0, |other| other.requests), rest);
         assert_eq!(answer.other.is_some(), rest > 0);
+        let shares = answer.rows.iter().chain(&answer.other).filter_map(|row| row.cost.as_ref());
+        assert_eq!(shares.map(|cost| cost.nano_usd).sum::<u64>(), cost(&selected).nano_usd);
         for (row, (model, events)) in answer.rows.iter().zip(&models) {
             let failed = events.iter().filter(|event| failed(event)).count();
             let lacking = events.iter().filter(|event| without_usage(event)).count();
@@ -533,6 +561,7 @@ async fn model_breakdown_is_that_of_the_model() {
             assert_eq!(row.total_tokens, tokens(events));
             assert_eq!(row.cache_write_tokens, sum(events, |event| event.cache_write_tokens));
             assert_eq!(row.requests_without_usage, lacking as u64);
+            assert_eq!(row.cost, Some(cost(events)));
             assert_near(
                 row.decode_tokens_per_second_p50,
                 rate(events, |event| event.decode_tokens_per_second, 0.5),
@@ -581,8 +610,7 @@ async fn recent_requests_are_those_of_the_model() {
         expected.sort_by_key(|event| std::cmp::Reverse((started(event), &event.event_id)));
         let mut pages = expected.chunks(request.page_size as usize);
         loop {
-            let mut answer = client.recent_requests(request.clone()).await.unwrap().into_inner();
-            answer.rows.iter_mut().for_each(as_sent);
+            let answer = client.recent_requests(request.clone()).await.unwrap().into_inner();
             assert_eq!(answer.total, expected.len() as u64);
             let rows: Vec<&UsageEvent> = answer.rows.iter().collect();
             assert_eq!(rows, pages.next().unwrap_or_default());

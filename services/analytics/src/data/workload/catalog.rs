@@ -58,7 +58,7 @@ const RESPONSES: Kind = Kind {
 };
 
 const CLAUDE: Kind = Kind {
-    upstream: "claude",
+    upstream: "anthropic",
     dialect: "anthropic-messages",
     path: "/v1/messages",
     streams: 0.9,

@@ -1,0 +1,139 @@
+//! The prices that are in force, and what a request costs by them.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use modash_prices::{Cost, Counts, PriceList, Request, Source, Usage, provider_of};
+use modash_proto::{
+    micros_from_duration, micros_from_timestamp,
+    v1::{CostSource, RequestCost, UsageEvent, UsageSource},
+};
+use modash_runtime::WatchedFiles;
+
+/// Largest file of prices in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+/// The built-in prices, and above them those of a file, which is read again when it
+/// changes. One that has become unreadable changes nothing.
+#[derive(Debug, Clone)]
+pub struct Prices(Arc<WatchedFiles<PriceList>>);
+
+impl Default for Prices {
+    fn default() -> Self {
+        Self(Arc::new(WatchedFiles::constant("the prices", PriceList::built_in())))
+    }
+}
+
+impl Prices {
+    /// With those of a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or has a mistake; says where.
+    pub fn from_file(path: PathBuf) -> Result<Self, String> {
+        let paths = vec![path.clone()];
+        let watched = WatchedFiles::new("the prices", paths, move || read(&path))?;
+        Ok(Self(Arc::new(watched)))
+    }
+
+    /// Those of now.
+    pub(crate) fn now(&self) -> PriceList {
+        self.0.get()
+    }
+}
+
+fn read(path: &PathBuf) -> Result<PriceList, String> {
+    let shown = path.display();
+    let problem = |error: std::io::Error| format!("{shown} cannot be read: {error}");
+    let length = std::fs::metadata(path).map_err(problem)?.len();
+    if length > MAX_FILE {
+        return Err(format!("{shown} has {length} bytes; a file of prices has at most {MAX_FILE}"));
+    }
+    let text = std::fs::read_to_string(path).map_err(problem)?;
+    let name = shown.to_string();
+    let own =
+        PriceList::parse([(name.as_str(), text.as_str())]).map_err(|error| error.to_string())?;
+    Ok(PriceList::built_in().overlaid_by(&own))
+}
+
+/// Works out what a request cost, with the host of its upstream if that is known.
+pub(crate) fn price(prices: &PriceList, event: &mut UsageEvent, host: Option<&str>) {
+    let provider = provider_of(host, &event.upstream, &event.dialect);
+    event.cost = Some(cost(prices, event, provider));
+}
+
+/// What a request cost whose provider is known, or is none.
+pub(crate) fn cost(prices: &PriceList, event: &UsageEvent, provider: Option<&str>) -> RequestCost {
+    let found = prices.cost(&request(event, provider));
+    let not_due = counts(event) == Counts::NotDue && found.source != Source::Upstream;
+    let by_list = found.source != Source::Upstream && found.nano_usd.is_some();
+    RequestCost {
+        source: if not_due { CostSource::NotDue } else { source(found.source) }.into(),
+        nano_usd: found.nano_usd.filter(|_| !not_due),
+        cache_saving_nano_usd: saving(event, &found),
+        provider: provider.map(str::to_owned),
+        price_version: (by_list && !not_due).then(|| prices.version().to_owned()),
+    }
+}
+
+fn request<'a>(event: &'a UsageEvent, provider: Option<&'a str>) -> Request<'a> {
+    let started_at = event.started_at.as_ref().and_then(micros_from_timestamp);
+    let started_at = started_at.and_then(DateTime::<Utc>::from_timestamp_micros);
+    Request {
+        provider,
+        model: event.model.as_deref(),
+        model_requested: event.model_requested.as_deref(),
+        service_tier: event.service_tier.as_deref(),
+        duration: duration(event.duration.as_ref()),
+        counts: counts(event),
+        usage: Usage {
+            prompt_tokens: event.prompt_tokens,
+            cached_prompt_tokens: event.cached_prompt_tokens,
+            cache_write_tokens: event.cache_write_tokens,
+            completion_tokens: event.completion_tokens,
+            reasoning_tokens: event.reasoning_tokens,
+            audio_prompt_tokens: event.audio_prompt_tokens,
+            audio_completion_tokens: event.audio_completion_tokens,
+            total_tokens: event.total_tokens,
+            billed_prompt_tokens: event.billed_prompt_tokens,
+            billed_completion_tokens: event.billed_completion_tokens,
+            billed_audio: duration(event.billed_audio.as_ref()),
+            search_units: event.search_units,
+            ..Usage::default()
+        },
+        upstream_cost_usd: event.upstream_cost_usd,
+        ..Request::new(&event.upstream, started_at.unwrap_or_default())
+    }
+}
+
+fn duration(value: Option<&prost_types::Duration>) -> Option<Duration> {
+    let micros = micros_from_duration(value?)?;
+    u64::try_from(micros).ok().map(Duration::from_micros)
+}
+
+fn counts(event: &UsageEvent) -> Counts {
+    match event.usage_source() {
+        UsageSource::Upstream => Counts::Reported,
+        UsageSource::UpstreamPartial => Counts::LowerBound,
+        UsageSource::Estimated => Counts::Estimated,
+        UsageSource::NotDue => Counts::NotDue,
+        UsageSource::Unspecified | UsageSource::NotReported | UsageSource::Unparseable => {
+            Counts::NotReported
+        }
+    }
+}
+
+fn source(source: Source) -> CostSource {
+    match source {
+        Source::Upstream => CostSource::Upstream,
+        Source::Table => CostSource::Table,
+        Source::Estimated => CostSource::Estimated,
+        Source::Unknown => CostSource::Unknown,
+    }
+}
+
+/// Absent where no cache was used, which spares the row eight bytes.
+fn saving(event: &UsageEvent, cost: &Cost) -> Option<i64> {
+    let used = |tokens: Option<u64>| tokens.is_some_and(|tokens| tokens > 0);
+    let cached = used(event.cached_prompt_tokens) || used(event.cache_write_tokens);
+    (cached && cost.cache_saving_nano_usd != 0).then_some(cost.cache_saving_nano_usd)
+}

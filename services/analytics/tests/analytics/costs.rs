@@ -1,0 +1,191 @@
+//! What requests cost: from the price list at ingest to every answer.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use modash_analytics::Prices;
+use modash_proto::v1::{
+    Cost, CostSource, Hello, RecentRequestsRequest, RequestCost, UsageEvent, UsageSource,
+    UsageSummaryRequest, stream_usage_request::Message as Up,
+};
+use modash_test_support::{event, eventually};
+use sqlx::Row as _;
+
+use crate::harness::{PATIENCE, TestAnalytics, TestProxy};
+
+/// A file of prices, gone with the value.
+pub(crate) struct PricesFile {
+    path: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl PricesFile {
+    pub(crate) fn new(text: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("prices.toml");
+        std::fs::write(&path, text).unwrap();
+        Self { path, _directory: directory }
+    }
+
+    pub(crate) fn read(&self) -> Prices {
+        Prices::from_file(self.path.clone()).unwrap()
+    }
+}
+
+/// The costs of stored requests by their ids.
+pub(crate) async fn of_rows(analytics: &TestAnalytics) -> HashMap<String, RequestCost> {
+    let rows = sqlx::query(
+        "SELECT event_id::text, cost_source, cost_nano_usd, cache_saving_nano_usd,
+                coalesce(r.provider, k.provider) AS provider,
+                coalesce(r.price_version, k.price_version) AS price_version
+         FROM requests r LEFT JOIN kinds k USING (kind_id)",
+    )
+    .fetch_all(&mut analytics.connection().await)
+    .await
+    .unwrap();
+    let cost = |row: &sqlx::postgres::PgRow| {
+        let cost = RequestCost {
+            source: row.get::<i16, _>(1).into(),
+            nano_usd: row.get::<Option<i64>, _>(2).map(i64::cast_unsigned),
+            cache_saving_nano_usd: row.get(3),
+            provider: row.get(4),
+            price_version: row.get(5),
+        };
+        (row.get(0), cost)
+    };
+    rows.iter().map(cost).collect()
+}
+
+/// A proxy whose upstream `default` is Anthropic and `local` is not.
+async fn proxy(analytics: &TestAnalytics) -> TestProxy {
+    let proxy = TestProxy::connect_silent(analytics).await;
+    let hosts = [("default", "api.anthropic.com"), ("local", "127.0.0.1")];
+    let hello = Hello {
+        replica_id: "priced".into(),
+        next_sequence: 1,
+        upstream_hosts: hosts.map(|(name, host)| (name.to_owned(), host.to_owned())).into(),
+        ..Hello::default()
+    };
+    proxy.say(Up::Hello(hello)).await;
+    proxy
+}
+
+/// 1,000 prompt tokens, of which 600 came from a cache, and 200 completion tokens.
+fn asked(model: &str, upstream: &str) -> UsageEvent {
+    UsageEvent {
+        replica_id: "priced".into(),
+        upstream: upstream.into(),
+        dialect: "anthropic-messages".into(),
+        model_requested: Some(model.into()),
+        model: Some(model.into()),
+        usage_source: UsageSource::Upstream.into(),
+        prompt_tokens: Some(1_000),
+        cached_prompt_tokens: Some(600),
+        completion_tokens: Some(200),
+        total_tokens: Some(1_200),
+        ..event()
+    }
+}
+
+/// The same without its counts.
+fn uncounted(usage_source: UsageSource) -> UsageEvent {
+    UsageEvent {
+        usage_source: usage_source.into(),
+        prompt_tokens: None,
+        cached_prompt_tokens: None,
+        completion_tokens: None,
+        total_tokens: None,
+        ..asked("claude-sonnet-4-5", "default")
+    }
+}
+
+async fn store(analytics: &TestAnalytics, events: Vec<UsageEvent>) {
+    let mut proxy = proxy(analytics).await;
+    let last = proxy.send(events).await;
+    assert_eq!(proxy.acknowledged(last).await, []);
+}
+
+#[tokio::test]
+async fn each_request_has_its_cost_and_says_where_it_comes_from() {
+    let analytics = TestAnalytics::start().await;
+    let broke_off = UsageSource::UpstreamPartial.into();
+    let events = vec![
+        // 400 * 3 + 600 * 0.3 + 200 * 15 dollars for a million; 600 * 2.7 saved.
+        asked("claude-sonnet-4-5", "default"),
+        UsageEvent { upstream_cost_usd: Some(0.25), ..asked("claude-sonnet-4-5", "default") },
+        UsageEvent { usage_source: broke_off, ..asked("claude-sonnet-4-5", "default") },
+        asked("claude-of-the-future", "default"),
+        asked("claude-sonnet-4-5", "local"),
+        uncounted(UsageSource::NotDue),
+        uncounted(UsageSource::NotReported),
+    ];
+    store(&analytics, events.clone()).await;
+    let costs = of_rows(&analytics).await;
+    let found = |at: usize| {
+        let cost = &costs[&events[at].event_id];
+        (cost.source(), cost.nano_usd, cost.cache_saving_nano_usd)
+    };
+    assert_eq!(found(0), (CostSource::Table, Some(4_380_000), Some(1_620_000)));
+    assert_eq!(found(1), (CostSource::Upstream, Some(250_000_000), Some(1_620_000)));
+    assert_eq!(found(2), (CostSource::Estimated, Some(4_380_000), Some(1_620_000)));
+    assert_eq!(found(3), (CostSource::Unknown, None, None), "a model without a price");
+    assert_eq!(found(4), (CostSource::Unknown, None, None), "a server of one's own");
+    assert_eq!(found(5), (CostSource::NotDue, None, None));
+    assert_eq!(found(6), (CostSource::Unknown, None, None), "no counts");
+    let cost = &costs[&events[0].event_id];
+    assert_eq!(cost.provider.as_deref(), Some("anthropic"));
+    assert_eq!(cost.price_version.as_deref(), Some(modash_prices::PriceList::built_in().version()));
+    assert_eq!(costs[&events[1].event_id].price_version, None, "no price was applied");
+
+    let mut client = analytics.client().await;
+    let answer = client.usage_summary(UsageSummaryRequest::default()).await.unwrap().into_inner();
+    let expected = Cost {
+        nano_usd: 258_760_000,
+        cache_saving_nano_usd: 3 * 1_620_000,
+        known_requests: 3,
+        unknown_requests: 3,
+        estimated_requests: 1,
+    };
+    assert_eq!(answer.cost, Some(expected));
+    let request = RecentRequestsRequest { page: 1, page_size: 10, ..Default::default() };
+    let rows = client.recent_requests(request).await.unwrap().into_inner().rows;
+    for row in &rows {
+        assert_eq!(row.cost.as_ref(), costs.get(&row.event_id));
+    }
+}
+
+#[tokio::test]
+async fn what_a_proxy_says_of_a_cost_does_not_count() {
+    let analytics = TestAnalytics::start().await;
+    let lie = RequestCost { source: 2, nano_usd: Some(1), ..Default::default() };
+    let event = UsageEvent { cost: Some(lie), ..asked("claude-of-the-future", "default") };
+    store(&analytics, vec![event.clone()]).await;
+    assert_eq!(of_rows(&analytics).await[&event.event_id].source(), CostSource::Unknown);
+}
+
+#[tokio::test]
+async fn a_changed_file_of_prices_holds_for_the_next_requests_and_a_broken_one_changes_nothing() {
+    let price = |dollars: u32| {
+        format!(
+            "[[price]]\nupstream = \"local\"\nmodel = \"mine\"\nprompt = {dollars}\n\
+             cached_prompt = {dollars}\ncompletion = {dollars}\n"
+        )
+    };
+    let file = PricesFile::new(&price(1));
+    let analytics = TestAnalytics::start_with(|config| config.prices = file.read()).await;
+    let next = async || {
+        let event = asked("mine", "local");
+        store(&analytics, vec![event.clone()]).await;
+        of_rows(&analytics).await[&event.event_id].clone()
+    };
+    let first = next().await;
+    assert_eq!(first.nano_usd, Some(1_200_000));
+    std::fs::write(&file.path, "[[price]]\nmodel = 7").unwrap();
+    assert_eq!(next().await.nano_usd, Some(1_200_000));
+    std::fs::write(&file.path, price(20)).unwrap();
+    let second = eventually(PATIENCE, async || {
+        let cost = next().await;
+        (cost.nano_usd == Some(24_000_000)).then_some(cost)
+    })
+    .await;
+    assert_ne!(first.price_version, second.price_version);
+}
