@@ -122,6 +122,13 @@ const rangeOf = (payload) => {
   const end = payload.range?.end ?? Date.now();
   return { start: payload.range?.start ?? end - DAY, end };
 };
+const isExcluded = (exclude, event) =>
+  exclude.models?.includes(event.model) ||
+  exclude.outcomes?.includes(event.outcome) ||
+  exclude.clientKeys?.includes(event.clientKey) ||
+  exclude.upstreams?.includes(event.upstream) ||
+  exclude.dialects?.includes(event.dialect) ||
+  exclude.operations?.includes(event.operation);
 function select(payload, { start, end } = rangeOf(payload)) {
   if (mode === "empty") return [];
   const filter = payload.filter ?? {};
@@ -134,7 +141,15 @@ function select(payload, { start, end } = rangeOf(payload)) {
       allowed(filter.outcomes, event.outcome) &&
       allowed(filter.clientKeys, event.clientKey) &&
       allowed(filter.upstreams, event.upstream) &&
-      (filter.stream == null || filter.stream === event.stream),
+      allowed(filter.dialects, event.dialect) &&
+      allowed(filter.operations, event.operation) &&
+      allowed(filter.users, event.user) &&
+      allowed(filter.sessions, event.session) &&
+      Object.entries(filter.tags ?? {}).every(([name, value]) => event.tags?.[name] === value) &&
+      (filter.minPromptTokens === undefined || event.promptTokens >= filter.minPromptTokens) &&
+      (filter.maxPromptTokens === undefined || event.promptTokens <= filter.maxPromptTokens) &&
+      (filter.stream == null || filter.stream === event.stream) &&
+      !isExcluded(filter.exclude ?? {}, event),
   );
 }
 const without = (rows) =>

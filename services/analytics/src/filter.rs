@@ -32,8 +32,25 @@ pub(crate) struct Filter {
     pub(crate) stream: Option<bool>,
     /// In lower case.
     pub(crate) traces: Option<Vec<String>>,
+    pub(crate) exclude: Exclusion,
+    pub(crate) min_prompt_tokens: Option<i64>,
+    pub(crate) max_prompt_tokens: Option<i64>,
     /// A scope narrowed it: what is not known to pass it must not be told.
     pub(crate) scoped: bool,
+}
+
+/// What does not pass although it passes the rest. `None` excludes nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Exclusion {
+    pub(crate) models: Option<Vec<String>>,
+    pub(crate) upstreams: Option<Vec<String>>,
+    pub(crate) dialects: Option<Vec<String>>,
+    pub(crate) operations: Option<Vec<i16>>,
+    pub(crate) outcomes: Option<Vec<i16>>,
+    pub(crate) client_keys: Option<Vec<String>>,
+    pub(crate) users: Option<Vec<String>>,
+    pub(crate) sessions: Option<Vec<String>>,
+    pub(crate) tags: Option<HashMap<String, String>>,
 }
 
 impl Filter {
@@ -49,44 +66,35 @@ impl Filter {
     }
 
     fn checked(wire: v1::Filter, violations: &mut Violations) -> Self {
-        let mut texts = |field: &str, values: Vec<String>| {
-            check_length(field, values.len(), violations);
-            if values.iter().any(|value| value.contains('\0')) {
-                violations.add(field, "must not contain NUL characters");
-            }
-            (!values.is_empty()).then_some(values)
-        };
-        let models = texts("filter.models", wire.models);
-        let upstreams = texts("filter.upstreams", wire.upstreams);
-        let dialects = texts("filter.dialects", wire.dialects);
-        let client_keys = texts("filter.client_keys", wire.client_keys);
-        let users = texts("filter.users", wire.users);
-        let sessions = texts("filter.sessions", wire.sessions);
-        let mut codes = |field: &str, values: Vec<i32>| {
-            check_length(field, values.len(), violations);
-            // What does not fit was never stored: -1 matches nothing either.
-            let codes = values.into_iter().map(|value| i16::try_from(value).unwrap_or(-1));
-            Some(codes.collect::<Vec<_>>()).filter(|codes| !codes.is_empty())
-        };
-        let operations = codes("filter.operations", wire.operations);
-        let outcomes = codes("filter.outcomes", wire.outcomes);
-        check_length("filter.tags", wire.tags.len(), violations);
-        if wire.tags.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
-            violations.add("filter.tags", "must not contain NUL characters");
+        let exclude = wire.exclude.map_or_else(Exclusion::default, |wire| {
+            Exclusion::checked(wire, &mut Lists { of: "filter.exclude", violations })
+        });
+        let (least, most) = (wire.min_prompt_tokens, wire.max_prompt_tokens);
+        if least.zip(most).is_some_and(|(least, most)| least > most) {
+            violations.add(
+                "filter.min_prompt_tokens",
+                "must not be greater than filter.max_prompt_tokens",
+            );
         }
+        // What does not fit was never stored.
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let traces = traces(wire.trace_ids, violations);
+        let mut lists = Lists { of: "filter", violations };
         Self {
-            models,
-            upstreams,
-            dialects,
-            operations,
-            outcomes,
-            client_keys,
-            users,
-            sessions,
-            tags: (!wire.tags.is_empty()).then_some(wire.tags),
+            models: lists.texts("models", wire.models),
+            upstreams: lists.texts("upstreams", wire.upstreams),
+            dialects: lists.texts("dialects", wire.dialects),
+            operations: lists.codes("operations", wire.operations),
+            outcomes: lists.codes("outcomes", wire.outcomes),
+            client_keys: lists.texts("client_keys", wire.client_keys),
+            users: lists.texts("users", wire.users),
+            sessions: lists.texts("sessions", wire.sessions),
+            tags: lists.tags(wire.tags),
             stream: wire.stream,
             traces,
+            exclude,
+            min_prompt_tokens: least.map(count),
+            max_prompt_tokens: most.map(count),
             scoped: false,
         }
     }
@@ -111,8 +119,9 @@ impl Filter {
         self
     }
 
-    /// Whether it asks for a dimension of series.
+    /// Whether it asks for a dimension of series or excludes values of one.
     pub(crate) fn has_dimensions(&self) -> bool {
+        let excluded = &self.exclude;
         self.models.is_some()
             || self.upstreams.is_some()
             || self.dialects.is_some()
@@ -121,12 +130,23 @@ impl Filter {
             || self.users.is_some()
             || self.tags.is_some()
             || self.stream.is_some()
+            || excluded.models.is_some()
+            || excluded.upstreams.is_some()
+            || excluded.dialects.is_some()
+            || excluded.operations.is_some()
+            || excluded.client_keys.is_some()
+            || excluded.users.is_some()
+            || excluded.tags.is_some()
     }
 
     /// Whether only single requests tell what passes: it asks for what many requests
     /// have for themselves, so no rollups have it.
     pub(crate) fn reads_requests(&self) -> bool {
-        self.sessions.is_some() || self.traces.is_some()
+        self.sessions.is_some()
+            || self.traces.is_some()
+            || self.exclude.sessions.is_some()
+            || self.min_prompt_tokens.is_some()
+            || self.max_prompt_tokens.is_some()
     }
 
     /// The traces that it asks for, as the database has them.
@@ -154,6 +174,94 @@ impl Filter {
             && self.tags.as_ref().is_none_or(|tags| {
                 tags.iter().all(|(name, value)| facts.tag(name) == Some(value))
             })
+            && self.has_length(facts.prompt_tokens)
+            && !self.exclude.has(facts)
+    }
+
+    /// Whether the prompt has a length that is asked for.
+    fn has_length(&self, prompt_tokens: Option<u64>) -> bool {
+        let (least, most) = (self.min_prompt_tokens, self.max_prompt_tokens);
+        if least.is_none() && most.is_none() {
+            return true;
+        }
+        let tokens = prompt_tokens.map(|tokens| i64::try_from(tokens).unwrap_or(i64::MAX));
+        tokens.is_some_and(|tokens| {
+            least.is_none_or(|least| tokens >= least) && most.is_none_or(|most| tokens <= most)
+        })
+    }
+}
+
+impl Exclusion {
+    fn checked(wire: v1::Exclusion, lists: &mut Lists<'_>) -> Self {
+        Self {
+            models: lists.texts("models", wire.models),
+            upstreams: lists.texts("upstreams", wire.upstreams),
+            dialects: lists.texts("dialects", wire.dialects),
+            operations: lists.codes("operations", wire.operations),
+            outcomes: lists.codes("outcomes", wire.outcomes),
+            client_keys: lists.texts("client_keys", wire.client_keys),
+            users: lists.texts("users", wire.users),
+            sessions: lists.texts("sessions", wire.sessions),
+            tags: lists.tags(wire.tags),
+        }
+    }
+
+    /// Whether a request is excluded. A dimension that is not known of it excludes it
+    /// only by the empty text.
+    fn has(&self, facts: &Facts<'_>) -> bool {
+        let text = |excluded: &Option<Vec<String>>, value| {
+            excluded.is_some() && has_text(excluded.as_ref(), value)
+        };
+        let code = |excluded: &Option<Vec<i16>>, value| {
+            excluded.is_some() && has_code(excluded.as_ref(), value)
+        };
+        code(&self.outcomes, facts.outcome)
+            || code(&self.operations, facts.operation)
+            || !facts.call_no_model() && text(&self.models, facts.model)
+            || text(&self.upstreams, facts.upstream)
+            || text(&self.dialects, facts.dialect)
+            || text(&self.client_keys, facts.client_key)
+            || text(&self.users, facts.user)
+            || facts.session.is_some() && text(&self.sessions, facts.session)
+            || self
+                .tags
+                .as_ref()
+                .is_some_and(|tags| tags.iter().any(|(name, value)| facts.tag(name) == Some(value)))
+    }
+}
+
+/// Checks the lists of a message, each named in what is noted as wrong.
+struct Lists<'a> {
+    of: &'static str,
+    violations: &'a mut Violations,
+}
+
+impl Lists<'_> {
+    fn check(&mut self, name: &str, length: usize, has_nul: bool) {
+        let field = format!("{}.{name}", self.of);
+        check_length(&field, length, self.violations);
+        if has_nul {
+            self.violations.add(&field, "must not contain NUL characters");
+        }
+    }
+
+    fn texts(&mut self, name: &str, values: Vec<String>) -> Option<Vec<String>> {
+        self.check(name, values.len(), values.iter().any(|value| value.contains('\0')));
+        (!values.is_empty()).then_some(values)
+    }
+
+    fn codes(&mut self, name: &str, values: Vec<i32>) -> Option<Vec<i16>> {
+        self.check(name, values.len(), false);
+        // What does not fit was never stored: -1 matches nothing either.
+        let codes = values.into_iter().map(|value| i16::try_from(value).unwrap_or(-1));
+        Some(codes.collect::<Vec<_>>()).filter(|codes| !codes.is_empty())
+    }
+
+    fn tags(&mut self, tags: HashMap<String, String>) -> Option<HashMap<String, String>> {
+        let has_nul =
+            |(name, value): (&String, &String)| name.contains('\0') || value.contains('\0');
+        self.check("tags", tags.len(), tags.iter().any(has_nul));
+        (!tags.is_empty()).then_some(tags)
     }
 }
 
@@ -170,6 +278,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) session: Option<&'a str>,
     pub(crate) trace_id: Option<&'a str>,
     pub(crate) stream: bool,
+    prompt_tokens: Option<u64>,
     /// `None`: not known before the request ends.
     tags: Option<&'a HashMap<String, String>>,
 }
@@ -189,11 +298,13 @@ impl<'a> Facts<'a> {
             session: event.session.as_deref(),
             trace_id: event.trace_id.as_deref(),
             stream: event.stream,
+            prompt_tokens: event.prompt_tokens,
             tags: Some(&event.tags),
         }
     }
 
-    /// Of a running request, whose session, trace and tags are not known before its end.
+    /// Of a running request, whose session, trace, tags and
+    /// prompt length are not known before its end.
     /// While it runs it has no outcome.
     pub(crate) fn of_live(request: &'a LiveRequest) -> Self {
         Self {
@@ -207,6 +318,7 @@ impl<'a> Facts<'a> {
             session: None,
             trace_id: None,
             stream: request.stream,
+            prompt_tokens: None,
             tags: None,
         }
     }

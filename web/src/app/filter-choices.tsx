@@ -1,9 +1,10 @@
-// What may be chosen to count: models, statuses and kinds of answer.
+// What may be chosen to count, or not to: the values of one dimension at a time,
+// statuses and kinds of answer.
 import { useEffect, useRef, useState } from "react";
-import { useRpc } from "../api/use-rpc.ts";
-import { Segments } from "../components/panel.tsx";
+import { Segments, Select } from "../components/panel.tsx";
 import { count } from "../lib/format.ts";
-import { type FilterKey, STATUSES, toFilter, useScope, useView } from "../lib/view.ts";
+import { type ListKey, promptRange, STATUSES, useView, without } from "../lib/view.ts";
+import { FACETS, type Facet, useFacet } from "./facets.ts";
 import styles from "./filter-choices.module.css";
 
 const STREAM = [
@@ -14,95 +15,157 @@ const STREAM = [
 
 export default function FilterChoices() {
   const [view, setView] = useView();
-  const { model, status, stream } = view.filters;
-  const toggle = (key: FilterKey, value: string) => {
-    const chosen = view.filters[key];
-    setView({ [key]: chosen.includes(value) ? chosen.filter((one) => one !== value) : [...chosen, value] });
-  };
+  const first = view.model === null ? "model" : "client";
+  const [facet, setFacet] = useState<Facet>(first);
+  const toggle = useToggle();
   return (
     <div className={styles.choices}>
-      {view.model === null ? <Models chosen={model} onToggle={(name) => toggle("model", name)} /> : null}
+      <fieldset>
+        <legend className="hidden">Values</legend>
+        <Select
+          label="Filter by"
+          value={facet}
+          options={FACETS.filter(([key]) => key !== "model" || view.model === null)}
+          onChange={setFacet}
+        />
+        <Values key={facet} facet={facet} />
+      </fieldset>
       <fieldset>
         <legend>Status</legend>
-        <div className={styles.row}>
-          {Object.keys(STATUSES).map((name) => (
-            <Check
-              key={name}
-              label={name}
-              checked={status.includes(name)}
-              onChange={() => toggle("status", name)}
-            />
-          ))}
-        </div>
+        {Object.keys(STATUSES).map((name) => (
+          <Choice key={name} facet="status" label={name} onToggle={toggle} />
+        ))}
       </fieldset>
       <fieldset>
         <legend>Kind of answer</legend>
         <Segments
           label="Kind of answer"
-          value={(stream[0] ?? "") as "" | "yes" | "no"}
+          value={(view.filters.stream[0] ?? "") as "" | "yes" | "no"}
           options={STREAM}
           onChange={(value) => setView({ stream: value })}
         />
       </fieldset>
+      <PromptLength />
     </div>
   );
 }
 
-/** All models of the range, whatever is chosen now. */
-function Models({ chosen, onToggle }: { chosen: string[]; onToggle: (name: string) => void }) {
+type Toggle = (key: ListKey, value: string, exclude?: boolean) => void;
+
+/** Includes or excludes a value, and takes back what was the same before. */
+function useToggle(): Toggle {
+  const [view, setView] = useView();
+  return (key, value, exclude = false) => {
+    const not = `not.${key}` as const;
+    const [here, there] = exclude ? [not, key] : [key, not];
+    const chosen = view.filters[here];
+    // A request has one value of a tag, so another one takes its place.
+    const same = (one: string) =>
+      one === value || (key === "tag" && one.split(":")[0] === value.split(":")[0]);
+    const others = chosen.filter((one) => !same(one));
+    if (chosen.includes(value)) return setView({ [here]: others });
+    if (exclude && key !== "tag") return setView(without(view, key, value));
+    setView({ [here]: [...others, value], [there]: view.filters[there].filter((one) => one !== value) });
+  };
+}
+
+/** The values of a dimension in the range, whatever is chosen now, and a field to search them. */
+function Values({ facet }: { facet: Facet }) {
   const [view] = useView();
-  const scope = useScope();
+  const toggle = useToggle();
   const [typed, setTyped] = useState("");
   const field = useRef<HTMLInputElement>(null);
   // The popover is open by the time that this is here, or gives the focus itself.
   useEffect(() => field.current?.focus(), []);
-  const { data } = useRpc("ModelBreakdown", ["choices", view.span, view.zone], () => ({
-    range: scope.range(),
-    filter: toFilter({ ...view.filters, model: [], status: [], stream: [] }),
-    timeZone: scope.zone,
-    limit: 200,
-  }));
-  const names = new Map(data?.rows.filter((row) => row.model).map((row) => [row.model, row.requests]));
-  for (const name of chosen) if (!names.has(name)) names.set(name, 0);
+  const { values, hint } = useFacet(facet, typed);
+  const listed = new Map(values);
+  // What is chosen stands first, listed or not.
+  const chosen = [...view.filters[facet], ...view.filters[`not.${facet}`]];
+  const names = new Map([...chosen.map((name) => [name, listed.get(name) ?? null] as const), ...listed]);
   const shown = [...names].filter(([name]) => name.toLowerCase().includes(typed.toLowerCase()));
+  const what = FACETS.find(([key]) => key === facet)?.[1].toLowerCase();
   return (
-    <fieldset>
-      <legend>Model</legend>
+    <>
       <input
         ref={field}
         className={styles.search}
         data-autofocus
         type="search"
-        aria-label="Search models"
-        placeholder="Search models"
+        aria-label={`Search by ${what}`}
+        placeholder={hint}
         value={typed}
         onChange={(event) => setTyped(event.target.value)}
         onKeyDown={(event) => {
-          const first = shown[0];
-          if (event.key === "Enter" && typed && first) onToggle(first[0]);
+          if (event.key === "Enter" && typed) toggle(facet, shown[0]?.[0] ?? typed, event.altKey);
         }}
       />
       <div className={styles.models}>
         {shown.map(([name, requests]) => (
-          <Check
+          <Choice
             key={name}
+            facet={facet}
             label={name}
-            note={count(requests)}
-            checked={chosen.includes(name)}
-            onChange={() => onToggle(name)}
+            note={requests === null ? "" : count(requests)}
+            onToggle={toggle}
+          />
+        ))}
+        {typed && shown.length === 0 ? <p className="muted">Enter takes {typed} as it is.</p> : null}
+      </div>
+    </>
+  );
+}
+
+function Choice(props: { facet: ListKey; label: string; note?: string; onToggle: Toggle }) {
+  const { facet, label, note, onToggle } = props;
+  const [view] = useView();
+  return (
+    <div className={styles.check}>
+      <label>
+        <input
+          type="checkbox"
+          checked={view.filters[facet].includes(label)}
+          onChange={() => onToggle(facet, label)}
+        />
+        <span className="cut">{label}</span>
+      </label>
+      <span className="muted">{note}</span>
+      <button
+        type="button"
+        aria-pressed={view.filters[`not.${facet}`].includes(label)}
+        aria-label={`Exclude ${label}`}
+        onClick={() => onToggle(facet, label, true)}
+      >
+        not
+      </button>
+    </div>
+  );
+}
+
+/** At least and at most so many prompt tokens. */
+function PromptLength() {
+  const [view, setView] = useView();
+  const ends = promptRange(view.filters.prompt[0]);
+  const set = (at: 0 | 1, text: string) => {
+    const digits = text.replaceAll(/\D/g, "").slice(0, 15);
+    const [least, most] = at === 0 ? [digits, ends[1] ?? ""] : [ends[0] ?? "", digits];
+    setView({ prompt: least === "" && most === "" ? null : `${least}-${most}` }, true);
+  };
+  return (
+    <fieldset>
+      <legend>Prompt tokens</legend>
+      <div className={styles.row}>
+        {(["at least", "at most"] as const).map((name, at) => (
+          <input
+            key={name}
+            className={styles.search}
+            inputMode="numeric"
+            aria-label={`Prompt tokens, ${name}`}
+            placeholder={name}
+            value={ends[at] ?? ""}
+            onChange={(event) => set(at as 0 | 1, event.target.value)}
           />
         ))}
       </div>
     </fieldset>
-  );
-}
-
-function Check(props: { label: string; note?: string; checked: boolean; onChange: () => void }) {
-  return (
-    <label className={styles.check}>
-      <input type="checkbox" checked={props.checked} onChange={props.onChange} />
-      <span className="cut">{props.label}</span>
-      <span className="muted">{props.note}</span>
-    </label>
   );
 }

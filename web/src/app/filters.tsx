@@ -2,17 +2,11 @@
 import { lazy, Suspense } from "react";
 import { Button } from "../components/panel.tsx";
 import { Popover } from "../components/popover.tsx";
-import { FILTER_KEYS, type FilterKey, useView } from "../lib/view.ts";
+import { FILTER_KEYS, type FilterKey, opposite, useView } from "../lib/view.ts";
 import styles from "./filters.module.css";
 
-const NAMES: Record<FilterKey, string> = {
-  model: "model",
-  status: "status",
-  client: "client",
-  upstream: "upstream",
-  stream: "streamed",
-  trace: "trace",
-};
+const name = (key: FilterKey): string =>
+  ({ stream: "streamed", prompt: "prompt tokens" })[key as string] ?? key.replace("not.", "");
 const Choices = lazy(() => import("./filter-choices.tsx"));
 
 export function FilterButton() {
@@ -58,11 +52,11 @@ export function FilterChips() {
       <ul className={styles.chips} aria-label="Filters in force">
         {chips.map((key) => (
           <li key={key}>
-            <span className="muted">{NAMES[key]}</span>{" "}
-            <span className="cut">{view.filters[key].join(", ")}</span>
+            <span className="muted">{name(key)}</span> <Turn filter={key} />{" "}
+            <span className="cut">{words(key, view.filters[key])}</span>
             <button
               type="button"
-              aria-label={`Remove the filter on ${NAMES[key]}`}
+              aria-label={`Remove the ${key.startsWith("not.") ? "exclusion by" : "filter on"} ${name(key)}`}
               onClick={() => setView({ [key]: null })}
             >
               ×
@@ -78,5 +72,35 @@ export function FilterChips() {
         ) : null}
       </ul>
     </section>
+  );
+}
+
+/** Values as a chip shows them: "1000-" prompt tokens are "1000 or more". */
+const words = (key: FilterKey, values: string[]): string => {
+  const text = values.join(", ");
+  return key === "prompt"
+    ? text.replace(/-$/, " or more").replace(/^-/, "up to ").replace("-", " to ")
+    : text;
+};
+
+/** "is" or "is not": a click turns the filter over. */
+function Turn({ filter }: { filter: FilterKey }) {
+  const [view, setView] = useView();
+  const is = filter.startsWith("not.") ? "is not" : "is";
+  const other = opposite(filter);
+  const values = view.filters[filter];
+  const turned = other
+    ? { [filter]: null, [other]: [...new Set([...view.filters[other], ...values])] }
+    : filter === "stream" && { stream: values[0] === "yes" ? "no" : "yes" };
+  if (!turned) return null;
+  return (
+    <Button
+      quiet
+      title="Turn this filter over"
+      aria-label={`${name(filter)} ${is}`}
+      onClick={() => setView(turned)}
+    >
+      {is}
+    </Button>
   );
 }

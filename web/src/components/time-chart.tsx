@@ -5,7 +5,7 @@ import { Link } from "wouter";
 import { serverNow } from "../lib/clock.ts";
 import { zoneLabel } from "../lib/format.ts";
 import { rangeLabel } from "../lib/time-range.ts";
-import { type FilterKey, type SomeFilters, useHref, useView } from "../lib/view.ts";
+import { type FilterKey, type SomeFilters, useHref, useView, without } from "../lib/view.ts";
 import { useZoom } from "../lib/zoom.ts";
 import { FEWEST, Few } from "./few.tsx";
 import { type Line, Plot, type PlotProps, scales } from "./plot.tsx";
@@ -112,8 +112,8 @@ function FilterKeyButton({ line, filter: [key, value] }: { line: Line; filter: [
       type="button"
       className={styles.filter}
       aria-pressed={on}
-      title={on ? "Show the others as well" : `Only ${line.label}`}
-      onClick={() => setView({ [key]: on ? null : [value] })}
+      title={on ? "Show the others as well" : `Only ${line.label}; with Alt all but it`}
+      onClick={(event) => setView(event.altKey ? without(view, key, value) : { [key]: on ? null : [value] })}
     >
       {line.label}
     </button>

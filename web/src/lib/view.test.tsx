@@ -3,9 +3,11 @@ import type { ReactNode } from "react";
 import { expect, test } from "vitest";
 import type { Outcome } from "../api/types.ts";
 import {
+  FILTER_KEYS,
   keptParams,
   liveFilter,
   modelPath,
+  opposite,
   PauseContext,
   readView,
   statusOf,
@@ -34,6 +36,33 @@ test("filters of the URL are those of the contract", () => {
     stream: false,
     traceIds: ["4bf9"],
   });
+});
+
+test("what is excluded has the same values under the opposite key", () => {
+  const search =
+    "not.model=a,b&not.status=ok&not.tag=team:x&not.operation=embedding,odd&user=u&not.session=s";
+  expect(toFilter(read(search).filters)).toEqual({
+    users: ["u"],
+    exclude: {
+      models: ["a", "b"],
+      outcomes: ["OUTCOME_OK"],
+      tags: { team: "x" },
+      operations: ["OPERATION_EMBEDDING"],
+      sessions: ["s"],
+    },
+  });
+  expect(FILTER_KEYS.map(opposite)).toContain("not.model");
+  expect([opposite("not.tag"), opposite("tag"), opposite("stream")]).toEqual(["tag", "not.tag", undefined]);
+});
+
+test.each([
+  ["1000-2000", { minPromptTokens: 1000, maxPromptTokens: 2000 }],
+  ["1000-", { minPromptTokens: 1000 }],
+  ["-2000", { maxPromptTokens: 2000 }],
+  ["0-0", { minPromptTokens: 0, maxPromptTokens: 0 }],
+  ["long", {}],
+])("prompts of %s tokens", (text, filter) => {
+  expect(toFilter(read(`prompt=${text}`).filters)).toEqual(filter);
 });
 
 test("a comma within a name survives the URL", () => {
@@ -87,9 +116,11 @@ test("a live range leaves its end to the server, a paused one keeps it", () => {
 
 test("running requests pass the same filters", () => {
   const passes = liveFilter(read("model=a&stream=yes").filters);
-  const request = { model: "a", clientKey: null, upstream: "default", stream: true };
+  const request = { model: "a", clientKey: null, upstream: "default", dialect: "openai-chat", stream: true };
   expect(passes(request)).toBe(true);
   expect(passes({ ...request, model: "b" })).toBe(false);
   expect(passes({ ...request, stream: false })).toBe(false);
   expect(liveFilter(read("trace=4bf9").filters)(request)).toBe(false);
+  expect(liveFilter(read("not.model=a").filters)(request)).toBe(false);
+  expect(liveFilter(read("not.model=b&not.client=k&not.user=u&not.status=ok").filters)(request)).toBe(true);
 });

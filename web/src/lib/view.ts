@@ -36,9 +36,53 @@ export function statusOf(outcome: Outcome): string {
   return alone?.[0] ?? outcome.slice("OUTCOME_".length).toLowerCase();
 }
 
-/** Keys of the URL that narrow what counts. */
-export const FILTER_KEYS = ["model", "status", "client", "upstream", "stream", "trace"] as const;
-export type FilterKey = (typeof FILTER_KEYS)[number];
+const INCLUDED = [
+  "model",
+  "status",
+  "client",
+  "upstream",
+  "user",
+  "session",
+  "tag",
+  "operation",
+  "dialect",
+  "stream",
+  "prompt",
+  "trace",
+] as const;
+type IncludedKey = (typeof INCLUDED)[number];
+/** A key whose values can be excluded, under `not.<key>`. */
+export type ListKey = Exclude<IncludedKey, "stream" | "prompt" | "trace">;
+const LISTS = INCLUDED.slice(0, 9) as readonly ListKey[];
+/** Keys of the URL that narrow what counts: `model=a` is that model, `not.model=a` all but it. */
+export type FilterKey = IncludedKey | `not.${ListKey}`;
+export const FILTER_KEYS: readonly FilterKey[] = [
+  ...INCLUDED,
+  ...LISTS.map((key): FilterKey => `not.${key}`),
+];
+
+/** The key with the opposite meaning, if there is one. */
+export const opposite = (key: FilterKey): FilterKey | undefined =>
+  key.startsWith("not.") ? (key.slice(4) as ListKey) : key in FIELDS ? `not.${key as ListKey}` : undefined;
+
+/** Values of the filter on operations. */
+export const OPERATIONS =
+  "chat completion embedding rerank moderation transcription speech image realtime count_tokens retrieval other".split(
+    " ",
+  );
+
+/** Lists of the contract's filter that hold the values of a key as they are. */
+const FIELDS: Record<ListKey, keyof Filter & string> = {
+  model: "models",
+  status: "outcomes",
+  client: "clientKeys",
+  upstream: "upstreams",
+  user: "users",
+  session: "sessions",
+  tag: "tags",
+  operation: "operations",
+  dialect: "dialects",
+};
 
 export interface View {
   span: Span;
@@ -72,7 +116,7 @@ export function readView(params: URLSearchParams, path = "/"): View {
     span: { from: params.get("from") ?? DEFAULT_SPAN.from, to: params.get("to") ?? DEFAULT_SPAN.to },
     zone: zone && isZone(zone) ? zone : undefined,
     compare: readCompare(params.get("compare")),
-    filters: model === null ? filters : { ...filters, model: [model] },
+    filters: model === null ? filters : { ...filters, model: [model], "not.model": [] },
     model,
     get: (key) => params.get(key),
   };
@@ -99,6 +143,14 @@ function isZone(zone: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** A change after which a value is excluded too; for a key without exclusions, nothing. */
+export function without({ filters }: View, key: FilterKey, value: string): Change {
+  const not = opposite(key);
+  if (!not) return {};
+  const kept = filters[key].filter((one) => one !== value);
+  return { [key]: kept, [not]: [...new Set([...filters[not], value])] };
 }
 
 type Change = Record<string, string | string[] | null>;
@@ -197,30 +249,64 @@ export function useScope(): Scope {
   }, [view, paused]);
 }
 
-/** Whether a running request passes the filters; its status and trace are not known yet. */
+type Running = Pick<LiveRequest, "model" | "clientKey" | "upstream" | "dialect" | "stream">;
+
+/** Whether a running request passes the filters. What is not known of it yet, it neither is nor is it excluded by it. */
 export const liveFilter =
   (filters: View["filters"]) =>
-  (request: Pick<LiveRequest, "model" | "clientKey" | "upstream" | "stream">): boolean => {
-    const allows = (values: string[], value: string | null) =>
-      values.length === 0 || values.includes(value ?? "");
-    return (
-      allows(filters.model, request.model) &&
-      allows(filters.client, request.clientKey) &&
-      allows(filters.upstream, request.upstream) &&
-      allows(filters.stream, request.stream ? "yes" : "no") &&
-      filters.trace.length === 0
-    );
+  (request: Running): boolean => {
+    const known: Partial<Record<IncludedKey, string | null>> = {
+      model: request.model,
+      client: request.clientKey,
+      upstream: request.upstream,
+      dialect: request.dialect,
+      stream: request.stream ? "yes" : "no",
+    };
+    // A filter by status concerns what has ended.
+    return INCLUDED.every((key) => {
+      const has = (values: string[] | undefined) => key in known && values?.includes(known[key] ?? "");
+      const asked = filters[key];
+      return (key === "status" || asked.length === 0 || has(asked)) && !has(filters[`not.${key as ListKey}`]);
+    });
   };
 
+/** "1000-2000", "1000-" or "-2000" prompt tokens; both ends count. */
+export function promptRange(text: string | undefined): [least: number | undefined, most: number | undefined] {
+  const [, least, most] = /^(\d{0,15})-(\d{0,15})$/.exec(text ?? "") ?? [];
+  return [least ? Number(least) : undefined, most ? Number(most) : undefined];
+}
+
 export function toFilter(filters: View["filters"]): Filter {
-  const outcomes = filters.status.flatMap(outcomesOf);
   const stream = filters.stream[0];
+  const [least, most] = promptRange(filters.prompt[0]);
+  const exclude = lists(filters, "not.");
   return {
-    ...(filters.model.length ? { models: filters.model } : {}),
-    ...(outcomes.length ? { outcomes } : {}),
-    ...(filters.client.length ? { clientKeys: filters.client } : {}),
-    ...(filters.upstream.length ? { upstreams: filters.upstream } : {}),
+    ...lists(filters, ""),
     ...(stream ? { stream: stream === "yes" } : {}),
     ...(filters.trace.length ? { traceIds: filters.trace } : {}),
+    ...(Object.keys(exclude).length ? { exclude } : {}),
+    ...(least === undefined ? {} : { minPromptTokens: least }),
+    ...(most === undefined ? {} : { maxPromptTokens: most }),
   };
+}
+
+/** What the contract's filter, or its exclusion, takes of the lists. */
+function lists(filters: View["filters"], prefix: "" | "not."): Filter {
+  const entries = LISTS.flatMap((key) => {
+    const chosen = filters[`${prefix}${key}`];
+    const values = key === "status" ? chosen.flatMap(outcomesOf) : chosen;
+    if (values.length === 0) return [];
+    if (key === "operation") {
+      const known = values.filter((name) => OPERATIONS.includes(name));
+      return [[FIELDS[key], known.map((name) => `OPERATION_${name.toUpperCase()}`)]];
+    }
+    return [[FIELDS[key], key === "tag" ? Object.fromEntries(values.map(tagOf)) : values]];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** "team:search" is the value "search" of the tag "team". */
+export function tagOf(text: string): [name: string, value: string] {
+  const colon = text.indexOf(":");
+  return colon < 0 ? [text, ""] : [text.slice(0, colon), text.slice(colon + 1)];
 }

@@ -1,5 +1,5 @@
 //! Which requests a query is about, in the form that the statements take: the
-//! range, the outcomes, the sessions and traces, and the series that pass the filter with
+//! range, the outcomes, the sessions, traces and prompt lengths, and the series that pass the filter with
 //! the groups that they belong to.
 
 use std::collections::{HashMap, HashSet};
@@ -23,7 +23,7 @@ const MOST_GROUPS: i64 = 1_000;
 /// number that were used last.
 const LARGEST: i64 = 500;
 
-/// Requests of a range that pass a filter. The first six parameters of every
+/// Requests of a range that pass a filter. The first ten parameters of every
 /// statement that reads requests.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Selection {
@@ -34,6 +34,12 @@ pub(crate) struct Selection {
     outcomes: Option<Vec<i16>>,
     sessions: Option<Vec<String>>,
     traces: Option<Vec<Uuid>>,
+    excluded_outcomes: Option<Vec<i16>>,
+    excluded_sessions: Option<Vec<String>>,
+    min_prompt_tokens: Option<i64>,
+    max_prompt_tokens: Option<i64>,
+    /// As [`Filter::reads_requests`].
+    reads_requests: bool,
 }
 
 /// The series that a query sums up, in the narrowest cube that tells apart what
@@ -67,15 +73,17 @@ impl Selection {
 
     /// As [`Filter::reads_requests`].
     pub(crate) fn reads_requests(&self) -> bool {
-        self.sessions.is_some() || self.traces.is_some()
+        self.reads_requests
     }
 
     /// Whether requests that ended so count.
     pub(super) fn has_outcome(&self, outcome: i16) -> bool {
-        self.outcomes.as_ref().is_none_or(|outcomes| outcomes.contains(&outcome))
+        let holds = |outcomes: &Vec<i16>| outcomes.contains(&outcome);
+        self.outcomes.as_ref().is_none_or(holds)
+            && !self.excluded_outcomes.as_ref().is_some_and(holds)
     }
 
-    /// A statement for rows of the type `T`, with its first six parameters.
+    /// A statement for rows of the type `T`, with its first ten parameters.
     pub(super) fn query_as<T>(
         &self,
         statement: &'static str,
@@ -90,6 +98,10 @@ impl Selection {
             .bind(self.outcomes.as_deref())
             .bind(self.sessions.as_deref())
             .bind(self.traces.as_deref())
+            .bind(self.excluded_outcomes.as_deref())
+            .bind(self.excluded_sessions.as_deref())
+            .bind(self.min_prompt_tokens)
+            .bind(self.max_prompt_tokens)
     }
 
     /// The same without a row type, and with values of its own.
@@ -104,6 +116,10 @@ impl Selection {
             .bind(self.outcomes)
             .bind(self.sessions)
             .bind(self.traces)
+            .bind(self.excluded_outcomes)
+            .bind(self.excluded_sessions)
+            .bind(self.min_prompt_tokens)
+            .bind(self.max_prompt_tokens)
     }
 }
 
@@ -188,6 +204,11 @@ impl Snapshot<'_> {
             outcomes: filter.outcomes.clone(),
             sessions: filter.sessions.clone(),
             traces: filter.trace_ids(),
+            excluded_outcomes: filter.exclude.outcomes.clone(),
+            excluded_sessions: filter.exclude.sessions.clone(),
+            min_prompt_tokens: filter.min_prompt_tokens,
+            max_prompt_tokens: filter.max_prompt_tokens,
+            reads_requests: filter.reads_requests(),
         })
     }
 
@@ -278,6 +299,13 @@ impl Snapshot<'_> {
             .bind(grouping.code())
             .bind(grouping.tag())
             .bind(most)
+            .bind(filter.exclude.models.as_deref())
+            .bind(filter.exclude.upstreams.as_deref())
+            .bind(filter.exclude.dialects.as_deref())
+            .bind(filter.exclude.operations.as_deref())
+            .bind(filter.exclude.client_keys.as_deref())
+            .bind(filter.exclude.users.as_deref())
+            .bind(filter.exclude.tags.as_ref().map(Json))
             .fetch_all(&mut *self.transaction)
             .traced("matching_series")
             .await?)
@@ -299,15 +327,24 @@ fn may_be_partial(filter: &Filter, grouping: &Grouping) -> bool {
 /// The narrowest cube that has all dimensions that are asked for.
 fn cube_for(filter: &Filter, grouping: &Grouping) -> Cube {
     let grouped = |dimension| *grouping == Grouping::Dimension(dimension);
+    let out = &filter.exclude;
+    let model = filter.models.is_some() || out.models.is_some();
+    let upstream = filter.upstreams.is_some() || out.upstreams.is_some();
+    let client_key = filter.client_keys.is_some() || out.client_keys.is_some();
+    let user = filter.users.is_some() || out.users.is_some();
+    let tags = filter.tags.is_some() || out.tags.is_some();
     let wanted = [
-        (Cube::Model, filter.models.is_some() || grouped(Dimension::Model)),
-        (Cube::Upstream, filter.upstreams.is_some() || grouped(Dimension::Upstream)),
-        (Cube::ClientKey, filter.client_keys.is_some() || grouped(Dimension::ClientKey)),
-        (Cube::User, filter.users.is_some() || grouped(Dimension::User)),
-        (Cube::Tags, filter.tags.is_some() || matches!(grouping, Grouping::Tag(_))),
+        (Cube::Model, model || grouped(Dimension::Model)),
+        (Cube::Upstream, upstream || grouped(Dimension::Upstream)),
+        (Cube::ClientKey, client_key || grouped(Dimension::ClientKey)),
+        (Cube::User, user || grouped(Dimension::User)),
+        (Cube::Tags, tags || matches!(grouping, Grouping::Tag(_))),
     ];
-    let others =
-        filter.dialects.is_some() || filter.operations.is_some() || filter.stream.is_some();
+    let others = filter.dialects.is_some()
+        || filter.operations.is_some()
+        || filter.stream.is_some()
+        || out.dialects.is_some()
+        || out.operations.is_some();
     let mut wanted = wanted.into_iter().filter_map(|(cube, is)| is.then_some(cube));
     match (others, wanted.next(), wanted.next()) {
         (false, None, _) => Cube::Total,
@@ -349,6 +386,7 @@ impl Grouping {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::Exclusion;
 
     #[test]
     fn the_narrowest_cube_that_has_the_dimensions_answers() {
@@ -363,6 +401,13 @@ mod tests {
         assert_eq!(cube_for(&all, &by(Dimension::User)), Cube::User);
         assert_eq!(cube_for(&all, &Grouping::Tag("a".into())), Cube::Tags);
         assert_eq!(cube_for(&model(), &Grouping::Tag("a".into())), Cube::Full);
+        let without = Exclusion { models: Some(vec!["a".into()]), ..Exclusion::default() };
+        let without = Filter { exclude: without, ..Filter::default() };
+        assert_eq!(cube_for(&without, &Grouping::None), Cube::Model);
+        assert_eq!(cube_for(&without, &by(Dimension::User)), Cube::Full);
+        let operations = Exclusion { operations: Some(vec![1]), ..Exclusion::default() };
+        let without = Filter { exclude: operations, ..Filter::default() };
+        assert_eq!(cube_for(&without, &Grouping::None), Cube::Full);
         let streams = Filter { stream: Some(true), ..model() };
         assert_eq!(cube_for(&streams, &Grouping::None), Cube::Full);
     }

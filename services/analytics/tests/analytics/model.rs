@@ -8,9 +8,9 @@ use modash_histogram::Histogram;
 use modash_proto::{
     TimeRange, micros_from_duration, micros_from_timestamp,
     v1::{
-        Cost, CostSource, Dimension, Filter, GroupBy, ModelBreakdownRequest, ModelOrder, Outcome,
-        RecentRequestsRequest, ThroughputTimeseriesRequest, UsageEvent, UsageSummaryRequest,
-        UsageTimeseriesRequest, group_by::By,
+        Cost, CostSource, Dimension, Exclusion, Filter, GroupBy, ModelBreakdownRequest, ModelOrder,
+        Outcome, RecentRequestsRequest, ThroughputTimeseriesRequest, UsageEvent,
+        UsageSummaryRequest, UsageTimeseriesRequest, group_by::By,
     },
 };
 
@@ -64,6 +64,26 @@ fn passes(event: &UsageEvent, filter: Option<&Filter>) -> bool {
         && (filter.outcomes.is_empty() || filter.outcomes.contains(&event.outcome))
         && filter.tags.iter().all(|(name, value)| event.tags.get(name) == Some(value))
         && filter.stream.is_none_or(|stream| stream == event.stream)
+        && filter.min_prompt_tokens.is_none_or(|least| event.prompt_tokens >= Some(least))
+        && filter
+            .max_prompt_tokens
+            .is_none_or(|most| event.prompt_tokens.is_some_and(|tokens| tokens <= most))
+        && !filter.exclude.as_ref().is_some_and(|excluded| is_excluded(event, excluded))
+}
+
+fn is_excluded(event: &UsageEvent, by: &Exclusion) -> bool {
+    let text = |excluded: &[String], value: &Option<String>| {
+        excluded.contains(value.as_ref().unwrap_or(&String::new()))
+    };
+    text(&by.models, &event.model) && !calls_no_model(event)
+        || by.upstreams.contains(&event.upstream)
+        || by.dialects.contains(&event.dialect)
+        || by.operations.contains(&event.operation)
+        || by.outcomes.contains(&event.outcome)
+        || text(&by.client_keys, &event.client_key)
+        || text(&by.users, &event.user)
+        || event.session.as_ref().is_some_and(|session| by.sessions.contains(session))
+        || by.tags.iter().any(|(name, value)| event.tags.get(name) == Some(value))
 }
 
 /// The group of an event; `None`: it belongs to no group.
@@ -352,8 +372,13 @@ const MINUTE: i64 = 60_000_000;
 /// Microseconds of the steps over which concurrency is told; `None` where single
 /// requests are looked at.
 fn step(range: &TimeRange, filter: Option<&Filter>, starts: &[i64], width: u32) -> Option<i64> {
-    let of_requests =
-        filter.is_some_and(|filter| !filter.sessions.is_empty() || !filter.trace_ids.is_empty());
+    let of_requests = filter.is_some_and(|filter| {
+        !filter.sessions.is_empty()
+            || !filter.trace_ids.is_empty()
+            || filter.min_prompt_tokens.is_some()
+            || filter.max_prompt_tokens.is_some()
+            || filter.exclude.as_ref().is_some_and(|exclude| !exclude.sessions.is_empty())
+    });
     if of_requests || width < 60 || starts.iter().any(|start| start % MINUTE != 0) {
         return None;
     }

@@ -139,11 +139,11 @@ impl Random {
         self.0.random_range(1..=100)
     }
 
-    /// Asks for little, so that something is left.
+    /// Asks for little and excludes little, so that something is left.
     pub(crate) fn filter(&mut self) -> Option<Filter> {
         let mut filter = Filter::default();
         for _ in 0..self.0.random_range(0..3) {
-            match self.0.random_range(0..10) {
+            match self.0.random_range(0..13) {
                 0 => filter.models = vec!["a".into(), String::new()],
                 1 => filter.upstreams = vec!["cloud".into()],
                 2 => filter.dialects = vec!["openai-chat".into(), "none".into()],
@@ -154,7 +154,24 @@ impl Random {
                 7 => filter.sessions = vec!["s1".into()],
                 8 => filter.trace_ids = vec!["1".repeat(32)],
                 9 => filter.tags = [("team".into(), "x".into())].into(),
+                10 => filter.min_prompt_tokens = Some(500),
+                11 => filter.max_prompt_tokens = self.maybe(0.8, |_| 1_500),
                 _ => filter.stream = Some(self.0.random_bool(0.5)),
+            }
+        }
+        for _ in 0..self.0.random_range(0..3) {
+            let exclude = filter.exclude.get_or_insert_default();
+            match self.0.random_range(0..10) {
+                0 => exclude.models = vec!["b".into(), "none".into()],
+                1 => exclude.models = vec![String::new()],
+                2 => exclude.upstreams = vec!["cloud".into()],
+                3 => exclude.dialects = vec!["openai-chat".into()],
+                4 => exclude.operations = vec![3, 11, 70_000],
+                5 => exclude.outcomes = vec![2, 42],
+                6 => exclude.client_keys = vec!["k2".into()],
+                7 => exclude.users = vec!["u2".into(), String::new()],
+                8 => exclude.sessions = vec!["s2".into(), String::new()],
+                _ => exclude.tags = [("team".into(), "y".into())].into(),
             }
         }
         self.0.random_bool(0.8).then_some(filter)

@@ -1,7 +1,7 @@
 //! Subscribe: what is told, in which order, to whom, and for how long.
 
 use modash_proto::v1::{
-    Connected, Filter, LiveRequest, LiveUpdate, Outcome, RequestPhase, SnapshotPart,
+    Connected, Exclusion, Filter, LiveRequest, LiveUpdate, Outcome, RequestPhase, SnapshotPart,
     SubscribeRequest, SubscribeResponse, Topic, UsageEvent, UsageSummaryRequest,
     stream_usage_request::Message as Up, subscribe_response::Message,
 };
@@ -246,6 +246,38 @@ async fn topics_and_filter_are_honoured() {
     assert!(matches!(reader.next().await, Message::UsageUpdated(update) if update.requests == 1));
     assert!(matches!(all.next().await, Message::UsageUpdated(update) if update.requests == 3));
     drop(proxy);
+}
+
+#[tokio::test]
+async fn what_is_excluded_is_not_told_and_an_excluded_end_is_one_without_outcome() {
+    let analytics = TestAnalytics::start().await;
+    let reader = async |exclude| {
+        let filter = Filter { exclude: Some(exclude), ..Filter::default() };
+        let request = SubscribeRequest { filter: Some(filter), topics: vec![] };
+        Reader::open(&analytics, request).await
+    };
+    let by_model = Exclusion { models: vec!["wanted".into()], ..Exclusion::default() };
+    let mut others = reader(by_model).await;
+    let truncated = vec![Outcome::Truncated.into()];
+    let by_outcome = Exclusion { outcomes: truncated.clone(), ..Exclusion::default() };
+    let mut whole = reader(by_outcome).await;
+    let request = LiveRequest { model: Some("wanted".into()), ..running(RequestPhase::Waiting) };
+    let mut proxy = proxy_with(&analytics, &request).await;
+    assert_eq!(whole.until(RequestPhase::Waiting).await, request);
+    let finished = UsageEvent {
+        event_id: request.event_id.clone(),
+        started_at: request.started_at,
+        model: request.model.clone(),
+        outcome: truncated[0],
+        ..event()
+    };
+    proxy.send(vec![finished]).await;
+    let last = whole.until(RequestPhase::Ended).await;
+    assert_eq!((last.outcome(), &last.event_id), (Outcome::Unspecified, &request.event_id));
+    assert!(others.connected().await.requests.is_empty());
+    analytics.store(vec![event()]).await;
+    assert_eq!(others.committed().await, 1, "the excluded request was told");
+    assert_eq!(whole.committed().await, 1, "the excluded request was told");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import type { Sheet } from "../../lib/download.ts";
 import { count, duration, exact, percent, rate } from "../../lib/format.ts";
 import { boundMark, isLowerBound, knownTokens, tokensOf } from "../../lib/usage.ts";
-import { useHref, useView } from "../../lib/view.ts";
+import { useHref, useView, without } from "../../lib/view.ts";
 import styles from "./model-bars.module.css";
 import { otherName, useModelBreakdown } from "./use-model-breakdown.ts";
 
@@ -59,7 +59,7 @@ const barsSheet = (rows: ModelRow[]): Sheet => ({
 });
 
 function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
-  const [, setView] = useView();
+  const [view, setView] = useView();
   const href = useHref();
   const largest = Math.max(...rows.map(tokensOf), other ? tokensOf(other) : 0, 1);
   const row = (row: ModelRow, name: ReactNode) => (
@@ -122,8 +122,10 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
               <button
                 type="button"
                 className="cut"
-                title={`Only ${model.model}`}
-                onClick={() => setView({ model: [model.model] })}
+                title={`Only ${model.model}; with Alt all but it`}
+                onClick={(event) =>
+                  setView(event.altKey ? without(view, "model", model.model) : { model: [model.model] })
+                }
               >
                 {model.model}
               </button>

@@ -1,4 +1,4 @@
--- Single requests of a selection ($1 to $6), oldest first.
+-- Single requests of a selection ($1 to $10), oldest first.
 SELECT r.*, s.model, s.upstream, s.dialect, s.operation, s.stream, s.client_key,
        s.user_name, s.user_agent_family, s.tags,
        k.replica_id AS kind_replica_id, k.method AS kind_method, k.path AS kind_path,
@@ -17,4 +17,8 @@ WHERE r.started_at >= $1 AND r.started_at < $2
               AND hashtextextended(r.session, 0)
                   = ANY (ARRAY(SELECT hashtextextended(s, 0) FROM unnest($5) AS s)))
   AND ($6::uuid[] IS NULL OR r.trace_id = ANY ($6))
+  AND ($7::smallint[] IS NULL OR r.outcome <> ALL ($7))
+  AND ($8::text[] IS NULL OR r.session IS NULL OR r.session <> ALL ($8))
+  AND ($9::bigint IS NULL OR r.prompt_tokens >= $9)
+  AND ($10::bigint IS NULL OR r.prompt_tokens <= $10)
 ORDER BY r.started_at, r.event_id

@@ -1,5 +1,5 @@
--- Single requests of a selection ($1 to $6), newest first: at most $7, after
--- leaving out $8, or those after the position ($9, $10).
+-- Single requests of a selection ($1 to $10), newest first: at most $11, after
+-- leaving out $12, or those after the position ($13, $14).
 SELECT r.*, s.model, s.upstream, s.dialect, s.operation, s.stream, s.client_key,
        s.user_name, s.user_agent_family, s.tags,
        k.replica_id AS kind_replica_id, k.method AS kind_method, k.path AS kind_path,
@@ -18,9 +18,13 @@ FROM (
               AND hashtextextended(r.session, 0)
                   = ANY (ARRAY(SELECT hashtextextended(s, 0) FROM unnest($5) AS s)))
       AND ($6::uuid[] IS NULL OR r.trace_id = ANY ($6))
-      AND ($9::timestamptz IS NULL OR (r.started_at, r.event_id) < ($9, $10::uuid))
+      AND ($7::smallint[] IS NULL OR r.outcome <> ALL ($7))
+      AND ($8::text[] IS NULL OR r.session IS NULL OR r.session <> ALL ($8))
+      AND ($9::bigint IS NULL OR r.prompt_tokens >= $9)
+      AND ($10::bigint IS NULL OR r.prompt_tokens <= $10)
+      AND ($13::timestamptz IS NULL OR (r.started_at, r.event_id) < ($13, $14::uuid))
     ORDER BY r.started_at DESC, r.event_id DESC
-    LIMIT $7::bigint OFFSET $8::bigint
+    LIMIT $11::bigint OFFSET $12::bigint
 ) r
 JOIN series s ON s.series_id = r.series_id
 LEFT JOIN kinds k ON k.kind_id = r.kind_id

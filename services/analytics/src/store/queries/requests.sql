@@ -1,21 +1,21 @@
--- What is summed up of the requests of a selection ($1 to $6), with the value of a
--- grouping ($7, tag $8), NULL as in matching_series.sql; at most $9 rows. $10: what only histograms need, too.
+-- What is summed up of the requests of a selection ($1 to $10), with the value of a
+-- grouping ($11, tag $12), NULL as in matching_series.sql; at most $13 rows. $14: what only histograms need, too.
 SELECT r.series_id, r.started_at, r.outcome, r.usage_source, r.prompt_tokens,
        r.cached_prompt_tokens, r.cache_write_tokens, r.completion_tokens,
        r.reasoning_tokens, r.total_tokens, r.upstream_cost_usd,
        r.cost_nano_usd, r.cache_saving_nano_usd, r.cost_source,
-       CASE WHEN $10 THEN r.duration_us END, CASE WHEN $10 THEN r.first_token_us END,
-       CASE WHEN $10 THEN r.decode_tokens_per_second END,
-       CASE WHEN $10 THEN r.prefill_tokens_per_second END,
-       CASE WHEN $10 THEN r.token_gaps END,
+       CASE WHEN $14 THEN r.duration_us END, CASE WHEN $14 THEN r.first_token_us END,
+       CASE WHEN $14 THEN r.decode_tokens_per_second END,
+       CASE WHEN $14 THEN r.prefill_tokens_per_second END,
+       CASE WHEN $14 THEN r.token_gaps END,
        s.generating,
-       CASE WHEN $7::smallint <> 1 OR NOT s.calls_no_model
-       THEN coalesce(CASE $7::smallint
+       CASE WHEN $11::smallint <> 1 OR NOT s.calls_no_model
+       THEN coalesce(CASE $11::smallint
            WHEN 1 THEN s.model
            WHEN 2 THEN s.upstream
            WHEN 4 THEN s.client_key
            WHEN 5 THEN s.user_name
-           WHEN 100 THEN s.tags ->> $8::text
+           WHEN 100 THEN s.tags ->> $12::text
        END, '') END AS key
 FROM requests r
 -- one look-up after the other, whatever the planner expects
@@ -29,4 +29,8 @@ WHERE r.started_at >= $1 AND r.started_at < $2
               AND hashtextextended(r.session, 0)
                   = ANY (ARRAY(SELECT hashtextextended(s, 0) FROM unnest($5) AS s)))
   AND ($6::uuid[] IS NULL OR r.trace_id = ANY ($6))
-LIMIT $9::bigint
+  AND ($7::smallint[] IS NULL OR r.outcome <> ALL ($7))
+  AND ($8::text[] IS NULL OR r.session IS NULL OR r.session <> ALL ($8))
+  AND ($9::bigint IS NULL OR r.prompt_tokens >= $9)
+  AND ($10::bigint IS NULL OR r.prompt_tokens <= $10)
+LIMIT $13::bigint

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modash/v1/query.proto.
  */
 export const file_modash_v1_query: GenFile = /*@__PURE__*/
-  fileDesc("ChVtb2Rhc2gvdjEvcXVlcnkucHJvdG8SCW1vZGFzaC52MSJfCglUaW1lUmFuZ2USKQoFc3RhcnQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKA2VuZBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAizgIKBkZpbHRlchIOCgZtb2RlbHMYASADKAkSEQoJdXBzdHJlYW1zGAIgAygJEhAKCGRpYWxlY3RzGAMgAygJEigKCm9wZXJhdGlvbnMYBCADKA4yFC5tb2Rhc2gudjEuT3BlcmF0aW9uEiQKCG91dGNvbWVzGAUgAygOMhIubW9kYXNoLnYxLk91dGNvbWUSEwoLY2xpZW50X2tleXMYBiADKAkSDQoFdXNlcnMYByADKAkSEAoIc2Vzc2lvbnMYCCADKAkSKQoEdGFncxgJIAMoCzIbLm1vZGFzaC52MS5GaWx0ZXIuVGFnc0VudHJ5EhMKBnN0cmVhbRgKIAEoCEgAiAEBEhEKCXRyYWNlX2lkcxgLIAMoCRorCglUYWdzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdfc3RyZWFtImMKE0R1cmF0aW9uUGVyY2VudGlsZXMSEAoDcDUwGAEgASgBSACIAQESEAoDcDk1GAIgASgBSAGIAQESEAoDcDk5GAMgASgBSAKIAQFCBgoEX3A1MEIGCgRfcDk1QgYKBF9wOTkiXQoPUmF0ZVBlcmNlbnRpbGVzEg8KAnA1GAEgASgBSACIAQESEAoDcDUwGAIgASgBSAGIAQESEAoDcDk1GAMgASgBSAKIAQFCBQoDX3A1QgYKBF9wNTBCBgoEX3A5NSJJCgdHcm91cEJ5EikKCWRpbWVuc2lvbhgBIAEoDjIULm1vZGFzaC52MS5EaW1lbnNpb25IABINCgN0YWcYAiABKAlIAEIECgJieSqYAQoJRGltZW5zaW9uEhkKFURJTUVOU0lPTl9VTlNQRUNJRklFRBAAEhMKD0RJTUVOU0lPTl9NT0RFTBABEhYKEkRJTUVOU0lPTl9VUFNUUkVBTRACEhUKEURJTUVOU0lPTl9PVVRDT01FEAMSGAoURElNRU5TSU9OX0NMSUVOVF9LRVkQBBISCg5ESU1FTlNJT05fVVNFUhAFYgZwcm90bzM", [file_google_protobuf_timestamp, file_modash_v1_usage_event]);
+  fileDesc("ChVtb2Rhc2gvdjEvcXVlcnkucHJvdG8SCW1vZGFzaC52MSJfCglUaW1lUmFuZ2USKQoFc3RhcnQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKA2VuZBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi4QMKBkZpbHRlchIOCgZtb2RlbHMYASADKAkSEQoJdXBzdHJlYW1zGAIgAygJEhAKCGRpYWxlY3RzGAMgAygJEigKCm9wZXJhdGlvbnMYBCADKA4yFC5tb2Rhc2gudjEuT3BlcmF0aW9uEiQKCG91dGNvbWVzGAUgAygOMhIubW9kYXNoLnYxLk91dGNvbWUSEwoLY2xpZW50X2tleXMYBiADKAkSDQoFdXNlcnMYByADKAkSEAoIc2Vzc2lvbnMYCCADKAkSKQoEdGFncxgJIAMoCzIbLm1vZGFzaC52MS5GaWx0ZXIuVGFnc0VudHJ5EhMKBnN0cmVhbRgKIAEoCEgAiAEBEhEKCXRyYWNlX2lkcxgLIAMoCRIlCgdleGNsdWRlGAwgASgLMhQubW9kYXNoLnYxLkV4Y2x1c2lvbhIeChFtaW5fcHJvbXB0X3Rva2VucxgNIAEoBEgBiAEBEh4KEW1heF9wcm9tcHRfdG9rZW5zGA4gASgESAKIAQEaKwoJVGFnc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCQoHX3N0cmVhbUIUChJfbWluX3Byb21wdF90b2tlbnNCFAoSX21heF9wcm9tcHRfdG9rZW5zIqECCglFeGNsdXNpb24SDgoGbW9kZWxzGAEgAygJEhEKCXVwc3RyZWFtcxgCIAMoCRIQCghkaWFsZWN0cxgDIAMoCRIoCgpvcGVyYXRpb25zGAQgAygOMhQubW9kYXNoLnYxLk9wZXJhdGlvbhIkCghvdXRjb21lcxgFIAMoDjISLm1vZGFzaC52MS5PdXRjb21lEhMKC2NsaWVudF9rZXlzGAYgAygJEg0KBXVzZXJzGAcgAygJEhAKCHNlc3Npb25zGAggAygJEiwKBHRhZ3MYCSADKAsyHi5tb2Rhc2gudjEuRXhjbHVzaW9uLlRhZ3NFbnRyeRorCglUYWdzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJjChNEdXJhdGlvblBlcmNlbnRpbGVzEhAKA3A1MBgBIAEoAUgAiAEBEhAKA3A5NRgCIAEoAUgBiAEBEhAKA3A5ORgDIAEoAUgCiAEBQgYKBF9wNTBCBgoEX3A5NUIGCgRfcDk5Il0KD1JhdGVQZXJjZW50aWxlcxIPCgJwNRgBIAEoAUgAiAEBEhAKA3A1MBgCIAEoAUgBiAEBEhAKA3A5NRgDIAEoAUgCiAEBQgUKA19wNUIGCgRfcDUwQgYKBF9wOTUiSQoHR3JvdXBCeRIpCglkaW1lbnNpb24YASABKA4yFC5tb2Rhc2gudjEuRGltZW5zaW9uSAASDQoDdGFnGAIgASgJSABCBAoCYnkqmAEKCURpbWVuc2lvbhIZChVESU1FTlNJT05fVU5TUEVDSUZJRUQQABITCg9ESU1FTlNJT05fTU9ERUwQARIWChJESU1FTlNJT05fVVBTVFJFQU0QAhIVChFESU1FTlNJT05fT1VUQ09NRRADEhgKFERJTUVOU0lPTl9DTElFTlRfS0VZEAQSEgoORElNRU5TSU9OX1VTRVIQBWIGcHJvdG8z", [file_google_protobuf_timestamp, file_modash_v1_usage_event]);
 
 /**
  * A range of start times. Absent where a request asks for one: the last 24 h.
@@ -133,6 +133,29 @@ export type Filter = Message<"modash.v1.Filter"> & {
    * @generated from field: repeated string trace_ids = 11;
    */
   traceIds: string[];
+
+  /**
+   * Requests that do not count although they pass the rest. Absent: none.
+   *
+   * @generated from field: modash.v1.Exclusion exclude = 12;
+   */
+  exclude?: Exclusion | undefined;
+
+  /**
+   * Only requests with at least this number of prompt tokens; those of which it is
+   * unknown do not count. Such a filter reads single requests, not rollups, and
+   * takes longer.
+   *
+   * @generated from field: optional uint64 min_prompt_tokens = 13;
+   */
+  minPromptTokens?: bigint | undefined;
+
+  /**
+   * As min_prompt_tokens, with at most this number.
+   *
+   * @generated from field: optional uint64 max_prompt_tokens = 14;
+   */
+  maxPromptTokens?: bigint | undefined;
 };
 
 /**
@@ -141,6 +164,85 @@ export type Filter = Message<"modash.v1.Filter"> & {
  */
 export const FilterSchema: GenMessage<Filter> = /*@__PURE__*/
   messageDesc(file_modash_v1_query, 1);
+
+/**
+ * Which requests do not count: those that match any value of any list. Values
+ * match as in Filter, so a request without a value is excluded only by "". At most
+ * 100 values in a list.
+ *
+ * @generated from message modash.v1.Exclusion
+ */
+export type Exclusion = Message<"modash.v1.Exclusion"> & {
+  /**
+   * Models, as in Filter.
+   *
+   * @generated from field: repeated string models = 1;
+   */
+  models: string[];
+
+  /**
+   * Names of upstreams.
+   *
+   * @generated from field: repeated string upstreams = 2;
+   */
+  upstreams: string[];
+
+  /**
+   * Wire dialects.
+   *
+   * @generated from field: repeated string dialects = 3;
+   */
+  dialects: string[];
+
+  /**
+   * What requests asked for.
+   *
+   * @generated from field: repeated modash.v1.Operation operations = 4;
+   */
+  operations: Operation[];
+
+  /**
+   * How requests ended.
+   *
+   * @generated from field: repeated modash.v1.Outcome outcomes = 5;
+   */
+  outcomes: Outcome[];
+
+  /**
+   * Fingerprints of credentials.
+   *
+   * @generated from field: repeated string client_keys = 6;
+   */
+  clientKeys: string[];
+
+  /**
+   * End users.
+   *
+   * @generated from field: repeated string users = 7;
+   */
+  users: string[];
+
+  /**
+   * Sessions. Reads single requests, not rollups, and takes longer.
+   *
+   * @generated from field: repeated string sessions = 8;
+   */
+  sessions: string[];
+
+  /**
+   * Tags by name; a request with any of them does not count.
+   *
+   * @generated from field: map<string, string> tags = 9;
+   */
+  tags: { [key: string]: string };
+};
+
+/**
+ * Describes the message modash.v1.Exclusion.
+ * Use `create(ExclusionSchema)` to create a new message.
+ */
+export const ExclusionSchema: GenMessage<Exclusion> = /*@__PURE__*/
+  messageDesc(file_modash_v1_query, 2);
 
 /**
  * Percentiles of a duration.
@@ -175,7 +277,7 @@ export type DurationPercentiles = Message<"modash.v1.DurationPercentiles"> & {
  * Use `create(DurationPercentilesSchema)` to create a new message.
  */
 export const DurationPercentilesSchema: GenMessage<DurationPercentiles> = /*@__PURE__*/
-  messageDesc(file_modash_v1_query, 2);
+  messageDesc(file_modash_v1_query, 3);
 
 /**
  * Percentiles of a rate; a low one means slow requests.
@@ -210,7 +312,7 @@ export type RatePercentiles = Message<"modash.v1.RatePercentiles"> & {
  * Use `create(RatePercentilesSchema)` to create a new message.
  */
 export const RatePercentilesSchema: GenMessage<RatePercentiles> = /*@__PURE__*/
-  messageDesc(file_modash_v1_query, 3);
+  messageDesc(file_modash_v1_query, 4);
 
 /**
  * How a time series is split.
@@ -247,7 +349,7 @@ export type GroupBy = Message<"modash.v1.GroupBy"> & {
  * Use `create(GroupBySchema)` to create a new message.
  */
 export const GroupBySchema: GenMessage<GroupBy> = /*@__PURE__*/
-  messageDesc(file_modash_v1_query, 4);
+  messageDesc(file_modash_v1_query, 5);
 
 /**
  * A column by which requests can be grouped.
