@@ -53,6 +53,14 @@ impl Amount {
         let amount = u64::try_from(product / one);
         amount.map(Self).map_err(|_| "times the factor is too high")
     }
+
+    /// The price times `to / from`, if that has an exact form.
+    pub(crate) fn ratio_of(self, from: Self, to: Self) -> Option<Self> {
+        let product = u128::from(self.0) * u128::from(to.0);
+        let from = u128::from(from.0);
+        let exact = from != 0 && product.is_multiple_of(from);
+        exact.then(|| u64::try_from(product / from).ok().map(Self)).flatten()
+    }
 }
 
 impl Factor {

@@ -17,7 +17,7 @@ macro_rules! files {
     };
 }
 
-files! { "anthropic" "openai" }
+files! { "anthropic" "azure" "bedrock-mantle" "bedrock" "cerebras" "cohere" "dashscope" "deepinfra" "deepseek" "fireworks" "google" "groq" "jina" "minimax" "mistral" "moonshot" "openai" "openrouter" "perplexity" "sambanova" "together" "vertex" "voyage" "xai" "zai" }
 
 static BUILT_IN: LazyLock<PriceList> = LazyLock::new(|| {
     let version = VERSION.lines().next().unwrap_or_default();

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::entry::{Entry, Name, Scope};
 use crate::error::Error;
-use crate::{check, parse};
+use crate::pattern::Pattern;
+use crate::{check, parse, pattern};
 
 /// Entries of all files of a list.
 pub(crate) const MAX_ENTRIES: usize = 20_000;
@@ -35,8 +36,9 @@ pub(crate) struct Layer {
 #[derive(Debug, Default)]
 struct Names {
     exact: HashMap<String, Vec<u32>>,
-    /// By the bytes before the first place that is not a byte.
-    patterns: Vec<(Name, u32)>,
+    /// Patterns without `*`, by their text.
+    dated: HashMap<String, Vec<u32>>,
+    patterns: Vec<(Pattern, u32)>,
     aliases: HashMap<String, Vec<u32>>,
 }
 
@@ -90,6 +92,11 @@ impl PriceList {
         self.layers.iter().flat_map(|layer| &layer.entries)
     }
 
+    /// The prices that win over all others.
+    pub(crate) fn first_layer(&self) -> &[Entry] {
+        self.layers.first().map_or(&[], |layer| &layer.entries)
+    }
+
     /// The price of a model at a moment: by upstream before by provider, an exact name
     /// before a pattern before an alias, the user's before the built-in ones.
     ///
@@ -127,7 +134,10 @@ impl Layer {
             for name in &entry.names {
                 match name {
                     Name::Exact(name) => names.exact.entry(name.clone()).or_default().push(index),
-                    Name::Pattern(_) => names.patterns.push((name.clone(), index)),
+                    Name::Pattern(pattern) if pattern.is_only_dated() => {
+                        names.dated.entry(pattern.text().to_owned()).or_default().push(index);
+                    }
+                    Name::Pattern(pattern) => names.patterns.push((pattern.clone(), index)),
                 }
             }
             for alias in &entry.aliases {
@@ -159,16 +169,21 @@ impl Layer {
 
 impl Names {
     fn find<'e>(&self, model: &str, valid: impl Fn(u32) -> Option<&'e Entry>) -> Option<&'e Entry> {
-        let of = |names: &HashMap<String, Vec<u32>>| {
-            names.get(model)?.iter().find_map(|index| valid(*index))
+        let of = |names: &HashMap<String, Vec<u32>>, name: &str| {
+            names.get(name)?.iter().find_map(|index| valid(*index))
+        };
+        let dated = || {
+            if self.dated.is_empty() {
+                None
+            } else {
+                pattern::dates(model, |name| of(&self.dated, name))
+            }
         };
         let pattern = || {
-            self.patterns.iter().find_map(|(name, index)| match name {
-                Name::Pattern(pattern) if pattern.matches(model) => valid(*index),
-                _ => None,
-            })
+            let matching = self.patterns.iter().filter(|(pattern, _)| pattern.matches(model));
+            matching.into_iter().find_map(|(_, index)| valid(*index))
         };
-        of(&self.exact).or_else(pattern).or_else(|| of(&self.aliases))
+        of(&self.exact, model).or_else(dated).or_else(pattern).or_else(|| of(&self.aliases, model))
     }
 }
 

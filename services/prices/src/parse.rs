@@ -34,7 +34,9 @@ pub(crate) struct File {
 /// Reads one file.
 pub(crate) fn file(name: &str, text: &str) -> Result<File, Error> {
     let file: Arc<str> = name.into();
-    let reader = Reader { text, file: &file, entry: None };
+    let lines: Vec<usize> =
+        text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    let reader = Reader { text, lines: &lines, file: &file, entry: None };
     if text.len() > MAX_FILE {
         return Err(reader.error(0, format!("the file is longer than {MAX_FILE} bytes; split it")));
     }
@@ -66,6 +68,8 @@ pub(crate) fn file(name: &str, text: &str) -> Result<File, Error> {
 #[derive(Clone)]
 struct Reader<'a> {
     text: &'a str,
+    /// Where its lines end.
+    lines: &'a [usize],
     file: &'a Arc<str>,
     entry: Option<String>,
 }
@@ -75,8 +79,7 @@ type Found<'a> = (&'a dyn TableLike, usize);
 
 impl Reader<'_> {
     fn place(&self, at: usize) -> Place {
-        let before = &self.text.as_bytes()[..at.min(self.text.len())];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = self.lines.partition_point(|end| *end < at) + 1;
         Place { file: Arc::clone(self.file), line }
     }
 

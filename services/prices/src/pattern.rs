@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 /// The written forms of `{date}`.
 const DATES: [&str; 2] = ["########", "####-##-##"];
 
+/// Bytes of a name whose date is written as `{date}`: longer ones match no pattern.
+const MAX_DATED: usize = 264;
+
 /// One place of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -32,6 +35,13 @@ impl Pattern {
         if text.matches("{date}").count() > 1 {
             return Err("has {date} more than once");
         }
+        let by_digit = |(before, after): (&str, &str)| {
+            before.ends_with(|c: char| c.is_ascii_digit())
+                || after.starts_with(|c: char| c.is_ascii_digit())
+        };
+        if text.split_once("{date}").is_some_and(by_digit) {
+            return Err("has a digit beside {date}");
+        }
         if text.matches('*').count() > 3 {
             return Err("has more than three *");
         }
@@ -54,6 +64,11 @@ impl Pattern {
     /// The pattern as written.
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether the pattern matches just the names whose [`dates`] give its text.
+    pub(crate) fn is_only_dated(&self) -> bool {
+        !self.text.contains('*')
     }
 
     /// Whether a name matches.
@@ -163,6 +178,45 @@ fn example(place: Place) -> u8 {
     }
 }
 
+/// The name with each of its dates in turn written as `{date}`: what a pattern without `*`
+/// that matches it is called. Calls `found` until that returns something.
+pub(crate) fn dates<T>(name: &str, mut found: impl FnMut(&str) -> Option<T>) -> Option<T> {
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let length =
+            DATES.iter().map(|date| date.len()).find(|length| is_date(&bytes[at..], *length));
+        if let Some(length) = length {
+            let mut buffer = [0; MAX_DATED];
+            let parts = [&bytes[..at], b"{date}", &bytes[at + length..]];
+            if let Some(found) = joined(parts, &mut buffer).and_then(&mut found) {
+                return Some(found);
+            }
+        }
+        at += digits.max(1);
+    }
+    None
+}
+
+/// Whether bytes begin with a date of this length, and no digit follows.
+fn is_date(bytes: &[u8], length: usize) -> bool {
+    let form = DATES.iter().find(|date| date.len() == length);
+    let (Some(form), Some(date)) = (form, bytes.get(..length)) else { return false };
+    let fits =
+        |(form, byte): (u8, &u8)| if form == b'#' { byte.is_ascii_digit() } else { form == *byte };
+    form.bytes().zip(date).all(fits) && !bytes.get(length).is_some_and(u8::is_ascii_digit)
+}
+
+fn joined<'a>(parts: [&[u8]; 3], buffer: &'a mut [u8; MAX_DATED]) -> Option<&'a str> {
+    let mut end = 0;
+    for part in parts {
+        buffer.get_mut(end..end + part.len())?.copy_from_slice(part);
+        end += part.len();
+    }
+    std::str::from_utf8(&buffer[..end]).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +233,23 @@ mod tests {
             ["gpt-4o-", "gpt-4o-audio-2024-08-06", "gpt-4o-2024-08-06x", "gpt-4o-2024-0806"]
         {
             assert!(!dated.matches(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_dates_of_a_name_are_found() {
+        let all = |name: &str| {
+            let mut found = Vec::new();
+            dates(name, |name| -> Option<()> {
+                found.push(name.to_owned());
+                None
+            });
+            found
+        };
+        assert_eq!(all("gpt-4o-2024-08-06"), ["gpt-4o-{date}"]);
+        assert_eq!(all("20240806-x@20250101:1"), ["{date}-x@20250101:1", "20240806-x@{date}:1"]);
+        for none in ["", "gpt-4o", "x-202408061", "x-12024-08-06", "x-2024-08-061", "ü-2024-08"] {
+            assert!(all(none).is_empty(), "{none}");
         }
     }
 
@@ -210,7 +281,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_with_more_runs_than_needed_is_refused() {
-        assert!(Pattern::parse("****").is_err() && Pattern::parse("{date}{date}").is_err());
+    fn a_pattern_that_is_more_than_needed_is_refused() {
+        assert!(
+            Pattern::parse("gpt-4{date}").is_err()
+                && Pattern::parse("****").is_err()
+                && Pattern::parse("{date}{date}").is_err()
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Hosts of one provider each.
-const HOSTS: [(&str, &str); 44] = [
+const HOSTS: [(&str, &str); 38] = [
     ("api.openai.com", "openai"),
     ("eu.api.openai.com", "openai-regional"),
     ("us.api.openai.com", "openai-regional"),
@@ -41,17 +41,11 @@ const HOSTS: [(&str, &str); 44] = [
     ("api.jina.ai", "jina"),
     ("api.minimax.io", "minimax"),
     ("api.minimax.chat", "minimax"),
-    ("api.ai21.com", "ai21"),
     ("api.deepinfra.com", "deepinfra"),
-    ("api.hyperbolic.xyz", "hyperbolic"),
-    ("api.novita.ai", "novita"),
-    ("api.studio.nebius.com", "nebius"),
-    ("api.tokenfactory.nebius.com", "nebius"),
-    ("api.inceptionlabs.ai", "inception"),
 ];
 
 /// Names by which upstreams are called after providers.
-const NAMES: [(&str, &str); 35] = [
+const NAMES: [(&str, &str); 34] = [
     ("openai", "openai"),
     ("anthropic", "anthropic"),
     ("claude", "anthropic"),
@@ -85,7 +79,6 @@ const NAMES: [(&str, &str); 35] = [
     ("voyage", "voyage"),
     ("jina", "jina"),
     ("minimax", "minimax"),
-    ("ai21", "ai21"),
     ("deepinfra", "deepinfra"),
 ];
 
@@ -177,6 +170,9 @@ fn by_host(name: &str) -> Option<&'static str> {
     }) || name.ends_with(".vpce.amazonaws.com") && name.contains(".bedrock-runtime.")
     {
         return Some("bedrock");
+    }
+    if within("api.aws").is_some_and(|rest| rest.starts_with("bedrock-mantle.")) {
+        return Some("bedrock-mantle");
     }
     // us-east5-aiplatform.googleapis.com; `us` and `eu` are regional too.
     let region = name.strip_suffix("-aiplatform.googleapis.com");

@@ -136,4 +136,15 @@ impl Rates {
         }
         Ok(rates)
     }
+
+    /// Every price changed as that of `dimension` changes to `amount`, if all of them have
+    /// an exact form.
+    pub(crate) fn scaled_like(&self, dimension: Dimension, amount: Amount) -> Option<Self> {
+        let base = self.given(dimension)?;
+        let mut rates = Self::default();
+        for (dimension, price) in self.iter() {
+            rates.set(dimension, price.ratio_of(base, amount)?);
+        }
+        Some(rates)
+    }
 }
