@@ -5,11 +5,11 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use modash_access::{CallerId, Scope};
 use modash_proto::v1::{
-    CompletenessRequest, CompletenessResponse, Dimension, ModelBreakdownRequest,
-    ModelBreakdownResponse, Outcome, RecentRequestsRequest, RecentRequestsResponse,
-    SubscribeRequest, ThroughputTimeseriesRequest, ThroughputTimeseriesResponse,
-    UsageSummaryRequest, UsageSummaryResponse, UsageTimeseriesRequest, UsageTimeseriesResponse,
-    analytics_service_server::AnalyticsService,
+    BreakdownRequest, BreakdownResponse, CompletenessRequest, CompletenessResponse, Dimension,
+    ModelBreakdownRequest, ModelBreakdownResponse, Operation, Outcome, RecentRequestsRequest,
+    RecentRequestsResponse, SubscribeRequest, ThroughputTimeseriesRequest,
+    ThroughputTimeseriesResponse, UsageSummaryRequest, UsageSummaryResponse,
+    UsageTimeseriesRequest, UsageTimeseriesResponse, analytics_service_server::AnalyticsService,
 };
 use modash_runtime::Shares;
 use tokio::time::Instant;
@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod arguments;
+mod breakdown;
 mod callers;
 mod completeness;
 mod cost;
@@ -159,6 +160,14 @@ impl AnalyticsService for Queries {
         .await
     }
 
+    async fn breakdown(
+        &self,
+        request: Request<BreakdownRequest>,
+    ) -> Result<Response<BreakdownResponse>, Status> {
+        self.answer("Breakdown", request, |request, scope| self.answer_breakdown(request, scope))
+            .await
+    }
+
     async fn recent_requests(
         &self,
         request: Request<RecentRequestsRequest>,
@@ -190,14 +199,18 @@ impl AnalyticsService for Queries {
     }
 }
 
-/// The value of a group, from the text of the statements: outcomes are numbers
-/// there and names of the contract here.
-fn group_key(grouping: &Grouping, key: &str) -> String {
-    match grouping {
-        Grouping::Dimension(Dimension::Outcome) => {
-            let outcome = key.parse().ok().and_then(|number: i32| Outcome::try_from(number).ok());
-            outcome.map_or_else(|| key.to_owned(), |outcome| outcome.as_str_name().to_owned())
-        }
-        _ => key.to_owned(),
-    }
+/// The value of a group, from the text of the statements: outcomes and operations are
+/// numbers there and names of the contract here.
+fn group_name(grouping: &Grouping, key: &str) -> String {
+    let number: Option<i32> = key.parse().ok();
+    let name = match grouping {
+        Grouping::Dimension(Dimension::Outcome) => number
+            .and_then(|number| Outcome::try_from(number).ok())
+            .map(|outcome| outcome.as_str_name()),
+        Grouping::Dimension(Dimension::Operation) => number
+            .and_then(|number| Operation::try_from(number).ok())
+            .map(|operation| operation.as_str_name()),
+        _ => None,
+    };
+    name.unwrap_or(key).to_owned()
 }

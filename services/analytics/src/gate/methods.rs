@@ -4,11 +4,12 @@
 use modash_access::Role;
 
 /// Every method by its path.
-const METHODS: [(&str, Role); 13] = [
+const METHODS: [(&str, Role); 14] = [
     ("/modash.v1.AnalyticsService/UsageSummary", Role::Read),
     ("/modash.v1.AnalyticsService/UsageTimeseries", Role::Read),
     ("/modash.v1.AnalyticsService/ThroughputTimeseries", Role::Read),
     ("/modash.v1.AnalyticsService/ModelBreakdown", Role::Read),
+    ("/modash.v1.AnalyticsService/Breakdown", Role::Read),
     ("/modash.v1.AnalyticsService/RecentRequests", Role::Read),
     ("/modash.v1.AnalyticsService/Completeness", Role::Read),
     ("/modash.v1.AnalyticsService/Subscribe", Role::Read),

@@ -95,7 +95,7 @@ impl Arguments {
     }
 
     /// What a time series is split by.
-    fn grouping(&mut self, wire: Option<v1::GroupBy>) -> Grouping {
+    pub(super) fn grouping(&mut self, wire: Option<v1::GroupBy>) -> Grouping {
         match wire.and_then(|group_by| group_by.by) {
             None => Grouping::None,
             Some(By::Dimension(number)) => match Dimension::try_from(number) {

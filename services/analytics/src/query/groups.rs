@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::group_name;
 use crate::{
     error::Failure,
     rollup::Measures,
@@ -12,7 +13,10 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) number: i32,
+    /// Its value as the statements have it.
     pub(super) key: String,
+    /// Its value as the contract has it.
+    pub(super) name: String,
     pub(super) measures: Measures,
 }
 
@@ -36,9 +40,14 @@ pub(super) async fn by_size<S: Ord>(
         .into_iter()
         // A request may be counted as running only.
         .filter(|(_, measures)| measures.sums.requests > 0)
-        .map(|(number, measures)| Group { number, key: members.key(number), measures })
+        .map(|(number, measures)| {
+            let key = members.key(number);
+            let name = group_name(members.grouping(), &key);
+            Group { number, key, name, measures }
+        })
         .collect();
-    groups
-        .sort_by(|a, b| size(&b.measures).cmp(&size(&a.measures)).then_with(|| a.key.cmp(&b.key)));
+    groups.sort_by(|a, b| {
+        size(&b.measures).cmp(&size(&a.measures)).then_with(|| a.name.cmp(&b.name))
+    });
     Ok(groups)
 }

@@ -1,32 +1,17 @@
-//! One row for each model.
+//! One row for each model: the breakdown by models under names of its own.
 
-use std::{cmp::Reverse, collections::HashMap};
-
-use chrono::{DateTime, TimeDelta, Utc};
 use modash_access::Scope;
-use modash_proto::{
-    TimeRange, timestamp_from_micros,
-    v1::{self, Dimension, ModelBreakdownRequest, ModelBreakdownResponse, ModelOrder},
+use modash_proto::v1::{
+    BreakdownOrder, BreakdownRow, Dimension, ModelBreakdownRequest, ModelBreakdownResponse,
+    ModelOrder, ModelRow,
 };
 
 use super::{
     Queries,
     arguments::Arguments,
-    cost::{cost, subtract},
-    groups::{self, Group},
-    percentiles::{milliseconds, rate},
+    breakdown::{Ask, Rows},
 };
-use crate::{
-    error::Failure,
-    rollup::{LEVELS, Measures, Sums, Token},
-    store::{Depth, Grouping, Members, Selection, Snapshot},
-};
-
-/// Parts of the range in a sparkline.
-const SPARKLINE_PARTS: usize = 24;
-
-/// Buckets of a level that make a part of a sparkline even enough.
-const BUCKETS_PER_PART: i64 = 4;
+use crate::{error::Failure, store::Grouping};
 
 impl Queries {
     pub(super) async fn answer_model_breakdown(
@@ -36,229 +21,51 @@ impl Queries {
     ) -> Result<ModelBreakdownResponse, Failure> {
         let mut arguments =
             Arguments::new(request.range.as_ref(), request.filter, &request.time_zone, &scope);
-        let limit = arguments.limit("limit", request.limit, 100, 1_000);
+        let limit = arguments.limit("limit", request.limit, 100, 1_000) as usize;
         let order = ModelOrder::try_from(request.order).unwrap_or_else(|_| {
             arguments.violations.add("order", "is not known to this version");
             ModelOrder::Unspecified
         });
         let (range, filter, ()) = arguments.finish(Some(()))?;
         let grouping = Grouping::Dimension(Dimension::Model);
-        let mut snapshot = self.store.snapshot().await?;
-        let selection = snapshot.select(range, &filter).await?;
-        let mut members = snapshot.members(&filter, &grouping).await?;
-        // Histograms are most of the bytes: with many models, read them only for the
-        // models that are shown.
-        let few = members.groups() <= limit as usize;
-        let depth = if few { Depth::Distributions } else { Depth::Sums };
-        let size = |all: &Measures| (Rank::new(&all.sums, order), all.sums.requests);
-        let mut models =
-            groups::by_size(&mut snapshot, &selection, &mut members, depth, size).await?;
-        let total = snapshot.count_groups(&selection, &members, models.len()).await?;
-        models.truncate(limit as usize);
-        let numbers: Vec<i32> = models.iter().map(|model| model.number).collect();
-        let mut members = members.only(&numbers);
-        if !few {
-            let size = |all: &Measures| (Rank::new(&all.sums, order), all.sums.requests);
-            let depth = Depth::Distributions;
-            models = groups::by_size(&mut snapshot, &selection, &mut members, depth, size).await?;
-        }
-        let mut rows = rows(&mut snapshot, &selection, &mut members, range, &models).await?;
-        let mut other = None;
-        if total > rows.len() as u64 || members.may_leave_some_out() {
-            let mut all = snapshot.members(&filter, &Grouping::None).await?;
-            let size = |all: &Measures| all.sums.requests;
-            let sum =
-                groups::by_size(&mut snapshot, &selection, &mut all, Depth::Sums, size).await?;
-            let sum = self::rows(&mut snapshot, &selection, &mut all, range, &sum).await?;
-            let rest = sum.into_iter().next().map(|sum| without(sum, &rows));
-            other = rest.filter(|rest| rest.requests > 0);
-        }
-        let all_requests: u64 = rows.iter().chain(&other).map(|row| row.requests).sum();
-        for row in rows.iter_mut().chain(&mut other) {
-            row.share = share(row.requests, all_requests);
-        }
-        Ok(ModelBreakdownResponse { total, rows, other })
+        let ask = Ask { range, filter, grouping, order: order_of(order), skip: 0, limit };
+        let Rows { rows, total, other } = self.break_down(ask).await?;
+        let rows = rows.into_iter().map(model_row).collect();
+        Ok(ModelBreakdownResponse { rows, total, other: other.map(model_row) })
     }
 }
 
-/// The rows of models, without their shares.
-async fn rows(
-    snapshot: &mut Snapshot<'_>,
-    selection: &Selection,
-    members: &mut Members,
-    range: TimeRange,
-    models: &[Group],
-) -> Result<Vec<v1::ModelRow>, Failure> {
-    let cells = snapshot.cells(selection, members, &parts(range), Depth::Sums).await?;
-    let mut sparklines: HashMap<i32, Vec<u64>> = HashMap::new();
-    for ((part, model), measures) in cells {
-        let line = sparklines.entry(model).or_insert_with(|| vec![0; SPARKLINE_PARTS]);
-        if let Some(slot) = usize::try_from(part).ok().and_then(|part| line.get_mut(part)) {
-            *slot += measures.sums.requests.cast_unsigned();
-        }
-    }
-    let row = |model: &Group| {
-        let sparkline = sparklines.remove(&model.number);
-        response(model, sparkline.unwrap_or_else(|| vec![0; SPARKLINE_PARTS]))
-    };
-    Ok(models.iter().map(row).collect())
-}
-
-/// The row of all requests minus those in `rows`.
-fn without(mut rest: v1::ModelRow, rows: &[v1::ModelRow]) -> v1::ModelRow {
-    for row in rows {
-        for (left, part) in [
-            (&mut rest.requests, row.requests),
-            (&mut rest.failed_requests, row.failed_requests),
-            (&mut rest.prompt_tokens, row.prompt_tokens),
-            (&mut rest.cached_prompt_tokens, row.cached_prompt_tokens),
-            (&mut rest.cache_write_tokens, row.cache_write_tokens),
-            (&mut rest.completion_tokens, row.completion_tokens),
-            (&mut rest.reasoning_tokens, row.reasoning_tokens),
-            (&mut rest.total_tokens, row.total_tokens),
-            (&mut rest.requests_without_usage, row.requests_without_usage),
-        ] {
-            *left = left.saturating_sub(part);
-        }
-        if let (Some(left), Some(part)) = (&mut rest.cost, &row.cost) {
-            subtract(left, part);
-        }
-        for (left, part) in rest.sparkline.iter_mut().zip(&row.sparkline) {
-            *left = left.saturating_sub(*part);
-        }
-    }
-    rest.error_share = share(rest.failed_requests, rest.requests);
-    // The newest request may belong to a model that is shown.
-    rest.last_seen_at = None;
-    rest
-}
-
-/// A part of a whole that may be nothing.
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-/// What models are ordered by, the largest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Number(i64),
-    Moment(Option<i64>),
-    /// Failed requests and all of them.
-    Share(Share),
-}
-
-/// A share of requests, compared without rounding.
-#[derive(Debug, Clone, Copy)]
-struct Share {
-    part: i64,
-    whole: i64,
-}
-
-impl Ord for Share {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let product = |a: i64, b: i64| i128::from(a) * i128::from(b);
-        product(self.part, other.whole).cmp(&product(other.part, self.whole))
+fn order_of(order: ModelOrder) -> BreakdownOrder {
+    match order {
+        ModelOrder::Unspecified | ModelOrder::Requests => BreakdownOrder::Requests,
+        ModelOrder::TotalTokens => BreakdownOrder::TotalTokens,
+        ModelOrder::CompletionTokens => BreakdownOrder::CompletionTokens,
+        ModelOrder::LastSeen => BreakdownOrder::LastSeen,
+        ModelOrder::ErrorShare => BreakdownOrder::ErrorShare,
+        ModelOrder::Cost => BreakdownOrder::Cost,
     }
 }
 
-impl PartialOrd for Share {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Share {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Share {}
-
-impl Rank {
-    fn new(sums: &Sums, order: ModelOrder) -> Self {
-        match order {
-            ModelOrder::TotalTokens => Self::Number(sums.tokens(Token::Total)),
-            ModelOrder::CompletionTokens => Self::Number(sums.tokens(Token::Completion)),
-            ModelOrder::Cost => Self::Number(sums.cost.known.sum),
-            ModelOrder::LastSeen => Self::Moment(sums.last_started_us),
-            ModelOrder::ErrorShare => {
-                Self::Share(Share { part: sums.failed, whole: sums.requests })
-            }
-            ModelOrder::Unspecified | ModelOrder::Requests => Self::Number(sums.requests),
-        }
-    }
-}
-
-/// Bounds of equal parts of a range; those within it are moved back to a bound of
-/// the widest level of which a part has four buckets, so that it need not be
-/// looked at single requests.
-fn parts(range: TimeRange) -> [DateTime<Utc>; SPARKLINE_PARTS + 1] {
-    let length = (range.end - range.start).num_microseconds().unwrap_or(i64::MAX);
-    let part = length / SPARKLINE_PARTS as i64;
-    let mut levels = LEVELS;
-    levels.sort_unstable_by_key(|level| Reverse(*level));
-    let wide = levels
-        .into_iter()
-        .find(|level| i64::from(level.width) * 1_000_000 * BUCKETS_PER_PART <= part);
-    std::array::from_fn(|part| {
-        let offset = i128::from(length) * part as i128 / SPARKLINE_PARTS as i128;
-        let bound =
-            range.start + TimeDelta::microseconds(i64::try_from(offset).unwrap_or(i64::MAX));
-        match (part, wide) {
-            (0, _) => range.start,
-            (SPARKLINE_PARTS, _) => range.end,
-            (_, Some(level)) => level.floor(bound),
-            (_, None) => bound,
-        }
-    })
-}
-
-fn response(model: &Group, sparkline: Vec<u64>) -> v1::ModelRow {
-    let all = &model.measures;
-    let sums = &all.sums;
-    let tokens = |token| sums.tokens(token).cast_unsigned();
-    v1::ModelRow {
-        model: model.key.clone(),
-        requests: sums.requests.cast_unsigned(),
-        share: 0.0,
-        failed_requests: sums.failed.cast_unsigned(),
-        error_share: share(sums.failed.cast_unsigned(), sums.requests.cast_unsigned()),
-        prompt_tokens: tokens(Token::Prompt),
-        cached_prompt_tokens: tokens(Token::CachedPrompt),
-        cache_write_tokens: tokens(Token::CacheWrite),
-        completion_tokens: tokens(Token::Completion),
-        reasoning_tokens: tokens(Token::Reasoning),
-        total_tokens: tokens(Token::Total),
-        requests_without_usage: sums.without_usage.cast_unsigned(),
-        decode_tokens_per_second_p50: rate(&all.decode_rate, 0.5),
-        prefill_tokens_per_second_p50: rate(&all.prefill_rate, 0.5),
-        time_to_first_token_ms_p50: milliseconds(&all.first_token_us, 0.5),
-        time_to_first_token_ms_p95: milliseconds(&all.first_token_us, 0.95),
-        last_seen_at: sums.last_started_us.map(timestamp_from_micros),
-        sparkline,
-        cost: Some(cost(&sums.cost)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_of_a_long_range_begin_with_whole_hours() {
-        let end: DateTime<Utc> = "2026-11-23T10:20:30.5Z".parse().unwrap();
-        let of_days = |days| parts(TimeRange { start: end - TimeDelta::days(days), end });
-        assert!(of_days(90)[1..24].iter().all(|bound| LEVELS[2].floor(*bound) == *bound));
-        assert!(of_days(1)[1..24].iter().all(|bound| LEVELS[0].floor(*bound) == *bound));
-        assert_eq!((of_days(1)[0], of_days(1)[24]), (end - TimeDelta::days(1), end));
-        let short = parts(TimeRange { start: end - TimeDelta::seconds(24), end });
-        assert_eq!(short[1], end - TimeDelta::seconds(23));
-    }
-
-    #[test]
-    fn shares_are_compared_as_fractions() {
-        let share = |part, whole| Share { part, whole };
-        assert!(share(1, 3) < share(1, 2) && share(2, 4) == share(1, 2));
+fn model_row(row: BreakdownRow) -> ModelRow {
+    ModelRow {
+        model: row.key,
+        requests: row.requests,
+        share: row.share,
+        failed_requests: row.failed_requests,
+        error_share: row.error_share,
+        prompt_tokens: row.prompt_tokens,
+        cached_prompt_tokens: row.cached_prompt_tokens,
+        cache_write_tokens: row.cache_write_tokens,
+        completion_tokens: row.completion_tokens,
+        reasoning_tokens: row.reasoning_tokens,
+        total_tokens: row.total_tokens,
+        requests_without_usage: row.requests_without_usage,
+        decode_tokens_per_second_p50: row.decode_tokens_per_second_p50,
+        prefill_tokens_per_second_p50: row.prefill_tokens_per_second_p50,
+        time_to_first_token_ms_p50: row.time_to_first_token_ms_p50,
+        time_to_first_token_ms_p95: row.time_to_first_token_ms_p95,
+        last_seen_at: row.last_seen_at,
+        sparkline: row.sparkline,
+        cost: row.cost,
     }
 }

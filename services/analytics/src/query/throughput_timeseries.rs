@@ -14,7 +14,7 @@ use super::{
     Queries,
     arguments::{Arguments, Split},
     grid::Grid,
-    group_key, groups,
+    groups,
     percentiles::{milliseconds, rate},
 };
 use crate::{
@@ -51,7 +51,7 @@ impl Queries {
             ranked.truncate(top as usize);
             other_groups = total - ranked.len() as u64;
             for group in &ranked {
-                columns.open(group.number, group.key.clone(), group_key(&grouping, &group.key));
+                columns.open(group.number, group.key.clone(), group.name.clone());
             }
             let numbers: Vec<i32> = ranked.iter().map(|group| group.number).collect();
             members = members.only(&numbers);
@@ -95,7 +95,8 @@ fn steps(
 ) -> Option<Level> {
     let minute = LEVELS[0];
     let whole_minutes = grid.starts.iter().all(|start| minute.floor(*start) == *start);
-    if selection.reads_requests() || !whole_minutes || grid.bucket_seconds < 60 {
+    let of_requests = selection.reads_requests() || members.reads_requests();
+    if of_requests || !whole_minutes || grid.bucket_seconds < 60 {
         return None;
     }
     snapshot.step(members, range.start, range.end, MOST_STEPS)

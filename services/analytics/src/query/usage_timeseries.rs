@@ -6,7 +6,7 @@ use modash_proto::v1::{UsageSeries, UsageTimeseriesRequest, UsageTimeseriesRespo
 use super::{
     Queries,
     arguments::{Arguments, Split},
-    group_key, groups,
+    groups,
 };
 use crate::{
     error::Failure,
@@ -41,7 +41,7 @@ impl Queries {
             let total = snapshot.count_groups(&selection, &members, ranked.len()).await?;
             let (own, _) = ranked.split_at(ranked.len().min(top as usize));
             for group in own {
-                let place = columns.open(group_key(&grouping, &group.key), false);
+                let place = columns.open(group.name.clone(), false);
                 columns.places.insert(group.number, place);
             }
             other_groups = total - own.len() as u64;

@@ -23,6 +23,9 @@ const MOST_GROUPS: i64 = 1_000;
 /// number that were used last.
 const LARGEST: i64 = 500;
 
+/// Groups that single requests may have in one answer.
+pub(super) const MOST_KEYS: usize = 100_000;
+
 /// Requests of a range that pass a filter. The first ten parameters of every
 /// statement that reads requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -171,6 +174,16 @@ impl Members {
         let (series, of_groups) = kept.map(|(id, group)| (*id, *group)).unzip();
         let only = Some(only);
         Self { series, groups: of_groups, only, ..self.clone() }
+    }
+
+    /// What they are grouped by.
+    pub(crate) fn grouping(&self) -> &Grouping {
+        &self.grouping
+    }
+
+    /// As [`Grouping::reads_requests`].
+    pub(crate) fn reads_requests(&self) -> bool {
+        self.grouping.reads_requests()
     }
 
     /// Whether requests may belong to no group, groups of models that is: they call none.
@@ -344,7 +357,10 @@ fn cube_for(filter: &Filter, grouping: &Grouping) -> Cube {
         || filter.operations.is_some()
         || filter.stream.is_some()
         || out.dialects.is_some()
-        || out.operations.is_some();
+        || out.operations.is_some()
+        || [Dimension::Operation, Dimension::UserAgent, Dimension::Dialect]
+            .into_iter()
+            .any(grouped);
     let mut wanted = wanted.into_iter().filter_map(|(cube, is)| is.then_some(cube));
     match (others, wanted.next(), wanted.next()) {
         (false, None, _) => Cube::Total,
@@ -372,6 +388,12 @@ impl Grouping {
             Self::Dimension(dimension) => *dimension as i16,
             Self::Tag(_) => 100,
         }
+    }
+
+    /// Whether only single requests tell the groups: many requests have a value of their
+    /// own, so no rollups have it.
+    pub(crate) fn reads_requests(&self) -> bool {
+        matches!(self, Self::Dimension(Dimension::Session | Dimension::ErrorType))
     }
 
     /// Name of the tag.

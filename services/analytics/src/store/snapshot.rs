@@ -13,7 +13,7 @@ use super::{
     edges::{Edges, Kept},
     rebuild::sample,
     rollups::{self, Horizons, minutes},
-    selection::Members,
+    selection::{MOST_KEYS, Members},
     traced::Traced as _,
 };
 use crate::filter::Filter;
@@ -84,7 +84,7 @@ impl Snapshot<'_> {
         bounds: &[DateTime<Utc>],
         depth: Depth,
     ) -> Result<Cells, Error> {
-        let cover = if selection.reads_requests() {
+        let cover = if selection.reads_requests() || members.reads_requests() {
             Cover::of_requests(bounds)
         } else {
             Cover::new(bounds, self.horizons.of(members.sets))
@@ -228,7 +228,7 @@ impl Snapshot<'_> {
         let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
             return Ok(());
         };
-        if selection.reads_requests() {
+        if selection.reads_requests() || members.reads_requests() {
             self.plan_for_requests().await?;
         }
         let selection = selection.between(first.start, last.end);
@@ -299,6 +299,9 @@ fn add_request(
         members.ungrouped = true;
         None
     };
+    if members.groups() > MOST_KEYS && members.reads_requests() {
+        return Err(Error::TooManyRows);
+    }
     if let Some(group) = group {
         cells.entry((segment.place, group)).or_default().add(&sample);
     }

@@ -8,9 +8,10 @@ use modash_histogram::Histogram;
 use modash_proto::{
     TimeRange, micros_from_duration, micros_from_timestamp,
     v1::{
-        Cost, CostSource, Dimension, Exclusion, Filter, GroupBy, ModelBreakdownRequest, ModelOrder,
-        Outcome, RecentRequestsRequest, ThroughputTimeseriesRequest, UsageEvent,
-        UsageSummaryRequest, UsageTimeseriesRequest, group_by::By,
+        BreakdownOrder, BreakdownRequest, Cost, CostSource, Dimension, Exclusion, Filter, GroupBy,
+        ModelBreakdownRequest, ModelOrder, Operation, Outcome, RecentRequestsRequest,
+        ThroughputTimeseriesRequest, UsageEvent, UsageSummaryRequest, UsageTimeseriesRequest,
+        group_by::By,
     },
 };
 
@@ -101,6 +102,14 @@ fn key(event: &UsageEvent, group_by: Option<&GroupBy>) -> Option<String> {
             )),
             Dimension::ClientKey => event.client_key.clone(),
             Dimension::User => event.user.clone(),
+            Dimension::Operation => Some(Operation::try_from(event.operation).map_or_else(
+                |_| event.operation.to_string(),
+                |operation| operation.as_str_name().to_owned(),
+            )),
+            Dimension::UserAgent => event.user_agent_family.clone(),
+            Dimension::Dialect => Some(event.dialect.clone()),
+            Dimension::Session => event.session.clone(),
+            Dimension::ErrorType => event.error_type.clone(),
             Dimension::Unspecified => None,
         },
     };
@@ -541,6 +550,56 @@ fn check_throughput(
     );
     near_column(series.token_gap_ms_p50[bucket], gaps.quantile(0.5).map(|gap| gap / 1000.0));
     near_column(series.token_gap_ms_p99[bucket], gaps.quantile(0.99).map(|gap| gap / 1000.0));
+}
+
+#[tokio::test]
+async fn breakdown_is_that_of_the_model_by_every_dimension_and_page() {
+    let (analytics, events, mut random) = prepared(6).await;
+    let mut client = analytics.client().await;
+    for _ in 0..2 * QUESTIONS {
+        let Some(group_by) = random.group_by() else { continue };
+        let request = BreakdownRequest {
+            range: Some(random.range()),
+            filter: random.filter(),
+            time_zone: random.zone(),
+            group_by: Some(group_by.clone()),
+            order: BreakdownOrder::Cost.into(),
+            page: random.top(),
+            page_size: random.top(),
+        };
+        println!("{request:?}");
+        let answer = client.breakdown(request.clone()).await.unwrap().into_inner();
+        let range = checked(request.range.as_ref());
+        let selected = selected(&events, &range, request.filter.as_ref());
+        let mut groups: BTreeMap<String, Vec<&UsageEvent>> = BTreeMap::new();
+        for event in &selected {
+            if let Some(key) = key(event, Some(&group_by)) {
+                groups.entry(key).or_default().push(event);
+            }
+        }
+        assert_eq!(answer.total, groups.len() as u64);
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        let dear = |events: &[&UsageEvent]| cost(events).nano_usd;
+        groups.sort_by_key(|(_, events)| std::cmp::Reverse((dear(events), events.len())));
+        let size = if request.page_size == 0 { 100 } else { request.page_size as usize };
+        let page = request.page.max(1);
+        assert_eq!((answer.page, answer.page_size as usize), (page, size));
+        let shown: Vec<_> = groups.iter().skip((page as usize - 1) * size).take(size).collect();
+        let found: Vec<_> = answer.rows.iter().map(|row| (&row.key, row.requests)).collect();
+        let expected: Vec<_> = shown.iter().map(|(key, all)| (key, all.len() as u64)).collect();
+        assert_eq!(found, expected);
+        for (row, (_, events)) in answer.rows.iter().zip(&shown) {
+            assert_eq!(row.cost, Some(cost(events)));
+            assert_eq!(row.total_tokens, sum(events, |event| event.total_tokens));
+            assert_eq!(row.sparkline.iter().sum::<u64>(), row.requests);
+            assert_near(
+                row.decode_tokens_per_second_p50,
+                rate(events, |event| event.decode_tokens_per_second, 0.5),
+            );
+        }
+        let rest = selected.len() as u64 - expected.iter().map(|(_, count)| count).sum::<u64>();
+        assert_eq!(answer.other.map_or(0, |other| other.requests), rest);
+    }
 }
 
 #[tokio::test]

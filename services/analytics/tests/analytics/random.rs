@@ -68,6 +68,8 @@ impl Random {
             usage_source: self.one(&[1, 2, 3, 4, 5]),
             client_key: self.maybe(0.7, |random| text(random.one(&["k1", "k2"]))),
             user: self.maybe(0.7, |random| text(random.one(&["u1", "u2", "u3"]))),
+            error_type: self.maybe(0.3, |random| text(random.one(&["e1", "e2"]))),
+            user_agent_family: self.maybe(0.7, |random| text(random.one(&["curl", "go"]))),
             session: self.maybe(0.5, |random| text(random.one(&["s1", "s2"]))),
             trace_id: self.maybe(0.5, |random| random.one(&["1", "2"]).repeat(32)),
             tags: self
@@ -117,7 +119,7 @@ impl Random {
     }
 
     pub(crate) fn group_by(&mut self) -> Option<GroupBy> {
-        let by = match self.0.random_range(0..8) {
+        let by = match self.0.random_range(0..13) {
             0 | 1 => return None,
             2 => By::Tag("team".into()),
             dimension => By::Dimension(match dimension {
@@ -125,7 +127,12 @@ impl Random {
                 4 => Dimension::Upstream.into(),
                 5 => Dimension::Outcome.into(),
                 6 => Dimension::ClientKey.into(),
-                _ => Dimension::User.into(),
+                7 => Dimension::User.into(),
+                8 => Dimension::Operation.into(),
+                9 => Dimension::UserAgent.into(),
+                10 => Dimension::Dialect.into(),
+                11 => Dimension::Session.into(),
+                _ => Dimension::ErrorType.into(),
             }),
         };
         Some(GroupBy { by: Some(by) })

@@ -15,8 +15,9 @@ pub(crate) enum Direction {
 }
 
 /// Limits of arguments as JSON schema, which the contract has in its comments only.
-const LIMITS: [(&str, &str); 17] = [
+const LIMITS: [(&str, &str); 18] = [
     ("Filter.client_keys", r#"{ "maxItems": 100 }"#),
+    ("BreakdownRequest.page_size", r#"{ "maximum": 1000 }"#),
     ("Filter.dialects", r#"{ "maxItems": 100 }"#),
     ("Filter.models", r#"{ "maxItems": 100 }"#),
     ("Filter.operations", r#"{ "maxItems": 100 }"#),
@@ -38,8 +39,12 @@ const LIMITS: [(&str, &str); 17] = [
     ("UsageTimeseriesRequest.top", r#"{ "maximum": 50 }"#),
 ];
 
-/// Arguments without a default; both are at least 1.
-const REQUIRED: [&str; 2] = ["RecentRequestsRequest.page", "RecentRequestsRequest.page_size"];
+/// Arguments without a default.
+const REQUIRED: [&str; 3] = [
+    "BreakdownRequest.group_by",
+    "RecentRequestsRequest.page",
+    "RecentRequestsRequest.page_size",
+];
 
 /// Fields named above that the contract does not have.
 pub(crate) fn limits_of_no_field(contract: &Contract) -> Vec<&'static str> {

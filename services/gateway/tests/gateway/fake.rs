@@ -243,6 +243,13 @@ impl AnalyticsService for Service {
             .await
     }
 
+    async fn breakdown(
+        &self,
+        request: Request<v1::BreakdownRequest>,
+    ) -> Result<Response<v1::BreakdownResponse>, Status> {
+        self.0.answer("Breakdown", request, |_| Ok(v1::BreakdownResponse::default())).await
+    }
+
     async fn model_breakdown(
         &self,
         request: Request<v1::ModelBreakdownRequest>,

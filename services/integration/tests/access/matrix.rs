@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use modash_access::{Role, Token};
-use modash_proto::{FILE_DESCRIPTOR_SET, v1};
+use modash_proto::{
+    FILE_DESCRIPTOR_SET,
+    v1::{self, group_by::By},
+};
 use modash_test_support::TokensFile;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -35,11 +38,16 @@ fn rows() -> BTreeMap<&'static str, Row> {
     let empty = || unary(Vec::new(), json!({}));
     let page = v1::RecentRequestsRequest { page: 1, page_size: 1, ..Default::default() };
     let page = unary(page.encode_to_vec(), json!({ "page": 1, "pageSize": 1 }));
+    let by_user = v1::GroupBy { by: Some(By::Dimension(v1::Dimension::User.into())) };
+    let by_user = v1::BreakdownRequest { group_by: Some(by_user), ..Default::default() };
+    let by_user =
+        unary(by_user.encode_to_vec(), json!({ "groupBy": { "dimension": "DIMENSION_USER" } }));
     BTreeMap::from([
         ("AnalyticsService/UsageSummary", empty()),
         ("AnalyticsService/UsageTimeseries", empty()),
         ("AnalyticsService/ThroughputTimeseries", empty()),
         ("AnalyticsService/ModelBreakdown", empty()),
+        ("AnalyticsService/Breakdown", by_user),
         ("AnalyticsService/RecentRequests", page),
         // It counts the requests of all.
         ("AnalyticsService/Completeness", Row { scoped: false, ..empty() }),

@@ -9,6 +9,11 @@ WITH spans AS MATERIALIZED (
                WHEN 3 THEN r.outcome::text
                WHEN 4 THEN s.client_key
                WHEN 5 THEN s.user_name
+               WHEN 6 THEN s.operation::text
+               WHEN 7 THEN s.user_agent_family
+               WHEN 8 THEN s.dialect
+               WHEN 9 THEN r.session
+               WHEN 10 THEN r.error_type
                WHEN 100 THEN s.tags ->> $13::text
            END, '') AS key,
            greatest(r.started_at, $1) AS began,

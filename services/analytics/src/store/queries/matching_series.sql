@@ -9,6 +9,9 @@ SELECT series_id,
            WHEN 2 THEN upstream
            WHEN 4 THEN client_key
            WHEN 5 THEN user_name
+           WHEN 6 THEN operation::text
+           WHEN 7 THEN user_agent_family
+           WHEN 8 THEN dialect
            WHEN 100 THEN tags ->> $11::text
        END, '') END AS key
 FROM series

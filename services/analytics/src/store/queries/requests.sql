@@ -15,6 +15,11 @@ SELECT r.series_id, r.started_at, r.outcome, r.usage_source, r.prompt_tokens,
            WHEN 2 THEN s.upstream
            WHEN 4 THEN s.client_key
            WHEN 5 THEN s.user_name
+           WHEN 6 THEN s.operation::text
+           WHEN 7 THEN s.user_agent_family
+           WHEN 8 THEN s.dialect
+           WHEN 9 THEN r.session
+           WHEN 10 THEN r.error_type
            WHEN 100 THEN s.tags ->> $12::text
        END, '') END AS key
 FROM requests r

@@ -10,7 +10,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { ReplicaStats } from "./ingest_service_pb.ts";
 import { file_modash_v1_ingest_service } from "./ingest_service_pb.ts";
-import type { DurationPercentiles, Filter, GroupBy, RatePercentiles, TimeRange } from "./query_pb.ts";
+import type { Cost, DurationPercentiles, Filter, GroupBy, RatePercentiles, TimeRange } from "./query_pb.ts";
 import { file_modash_v1_query } from "./query_pb.ts";
 import type { LiveRequest, UsageEvent } from "./usage_event_pb.ts";
 import { file_modash_v1_usage_event } from "./usage_event_pb.ts";
@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modash/v1/analytics_service.proto.
  */
 export const file_modash_v1_analytics_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFtb2Rhc2gvdjEvYW5hbHl0aWNzX3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSKKAQoTVXNhZ2VTdW1tYXJ5UmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSGAoQY29tcGFyZV9wcmV2aW91cxgEIAEoCCLgBQoUVXNhZ2VTdW1tYXJ5UmVzcG9uc2USEAoIcmVxdWVzdHMYASABKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAIgASgEEhoKEmluX2ZsaWdodF9yZXF1ZXN0cxgDIAEoBBIVCg1wcm9tcHRfdG9rZW5zGAQgASgEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAUgASgEEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgGIAEoBBIZChFjb21wbGV0aW9uX3Rva2VucxgHIAEoBBIYChByZWFzb25pbmdfdG9rZW5zGAggASgEEhQKDHRvdGFsX3Rva2VucxgJIAEoBBIeChZyZXF1ZXN0c193aXRob3V0X3VzYWdlGAogASgEEiUKHXJlcXVlc3RzX3dpdGhfZXN0aW1hdGVkX3VzYWdlGAsgASgEEjMKC2R1cmF0aW9uX21zGAwgASgLMh4ubW9kYXNoLnYxLkR1cmF0aW9uUGVyY2VudGlsZXMSPgoWdGltZV90b19maXJzdF90b2tlbl9tcxgNIAEoCzIeLm1vZGFzaC52MS5EdXJhdGlvblBlcmNlbnRpbGVzEjwKGGRlY29kZV90b2tlbnNfcGVyX3NlY29uZBgOIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSPQoZcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZBgPIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSMQoIcHJldmlvdXMYECABKAsyHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2USHgoWY2xpZW50X2Nsb3NlZF9yZXF1ZXN0cxgRIAEoBBIeChF1cHN0cmVhbV9jb3N0X3VzZBgSIAEoAUgAiAEBEiMKBXJhbmdlGBMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZUIUChJfdXBzdHJlYW1fY29zdF91c2QivgEKFlVzYWdlVGltZXNlcmllc1JlcXVlc3QSIwoFcmFuZ2UYASABKAsyFC5tb2Rhc2gudjEuVGltZVJhbmdlEiEKBmZpbHRlchgCIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISEQoJdGltZV96b25lGAMgASgJEhYKDmJ1Y2tldF9zZWNvbmRzGAQgASgNEiQKCGdyb3VwX2J5GAUgASgLMhIubW9kYXNoLnYxLkdyb3VwQnkSCwoDdG9wGAYgASgNIqIBChdVc2FnZVRpbWVzZXJpZXNSZXNwb25zZRIWCg5idWNrZXRfc2Vjb25kcxgBIAEoDRIxCg1idWNrZXRfc3RhcnRzGAIgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgZzZXJpZXMYAyADKAsyFi5tb2Rhc2gudjEuVXNhZ2VTZXJpZXMSFAoMb3RoZXJfZ3JvdXBzGAQgASgEItQBCgtVc2FnZVNlcmllcxILCgNrZXkYASABKAkSDQoFb3RoZXIYAiABKAgSEAoIcmVxdWVzdHMYAyADKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAQgAygEEhUKDXByb21wdF90b2tlbnMYBSADKAQSHAoUY2FjaGVkX3Byb21wdF90b2tlbnMYBiADKAQSGQoRY29tcGxldGlvbl90b2tlbnMYByADKAQSGAoQcmVhc29uaW5nX3Rva2VucxgIIAMoBBIUCgx0b3RhbF90b2tlbnMYCSADKAQiwwEKG1Rocm91Z2hwdXRUaW1lc2VyaWVzUmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSFgoOYnVja2V0X3NlY29uZHMYBCABKA0SJAoIZ3JvdXBfYnkYBSABKAsyEi5tb2Rhc2gudjEuR3JvdXBCeRILCgN0b3AYBiABKA0irAEKHFRocm91Z2hwdXRUaW1lc2VyaWVzUmVzcG9uc2USFgoOYnVja2V0X3NlY29uZHMYASABKA0SMQoNYnVja2V0X3N0YXJ0cxgCIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoGc2VyaWVzGAMgAygLMhsubW9kYXNoLnYxLlRocm91Z2hwdXRTZXJpZXMSFAoMb3RoZXJfZ3JvdXBzGAQgASgEIs8DChBUaHJvdWdocHV0U2VyaWVzEgsKA2tleRgBIAEoCRIZChF0b2tlbnNfcGVyX3NlY29uZBgCIAMoARIRCglkZWNvZGVfcDUYAyADKAESEgoKZGVjb2RlX3A1MBgEIAMoARISCgpkZWNvZGVfcDk1GAUgAygBEhMKC3ByZWZpbGxfcDUwGAYgAygBEiIKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDUwGAcgAygBEiIKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1GAggAygBEiIKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk5GAkgAygBEhgKEHRva2VuX2dhcF9tc19wNTAYCiADKAESGAoQdG9rZW5fZ2FwX21zX3A5ORgLIAMoARIYChBjb25jdXJyZW5jeV9tZWFuGAwgAygBEhcKD2NvbmN1cnJlbmN5X21heBgNIAMoBBIQCghyZXF1ZXN0cxgOIAMoBBIcChRyZXF1ZXN0c193aXRoX2RlY29kZRgPIAMoBBIdChVyZXF1ZXN0c193aXRoX3ByZWZpbGwYECADKAQSIQoZcmVxdWVzdHNfd2l0aF9maXJzdF90b2tlbhgRIAMoBCKnAQoVTW9kZWxCcmVha2Rvd25SZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIkCgVvcmRlchgEIAEoDjIVLm1vZGFzaC52MS5Nb2RlbE9yZGVyEg0KBWxpbWl0GAUgASgNIm4KFk1vZGVsQnJlYWtkb3duUmVzcG9uc2USIQoEcm93cxgBIAMoCzITLm1vZGFzaC52MS5Nb2RlbFJvdxINCgV0b3RhbBgCIAEoBBIiCgVvdGhlchgDIAEoCzITLm1vZGFzaC52MS5Nb2RlbFJvdyKTBQoITW9kZWxSb3cSDQoFbW9kZWwYASABKAkSEAoIcmVxdWVzdHMYAiABKAQSDQoFc2hhcmUYAyABKAESFwoPZmFpbGVkX3JlcXVlc3RzGAQgASgEEhMKC2Vycm9yX3NoYXJlGAUgASgBEhUKDXByb21wdF90b2tlbnMYBiABKAQSHAoUY2FjaGVkX3Byb21wdF90b2tlbnMYByABKAQSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAggASgEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAkgASgEEhgKEHJlYXNvbmluZ190b2tlbnMYCiABKAQSFAoMdG90YWxfdG9rZW5zGAsgASgEEh4KFnJlcXVlc3RzX3dpdGhvdXRfdXNhZ2UYDCABKAQSKQocZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MBgNIAEoAUgAiAEBEioKHXByZWZpbGxfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA4gASgBSAGIAQESJwoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYDyABKAFIAogBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NRgQIAEoAUgDiAEBEjAKDGxhc3Rfc2Vlbl9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3BhcmtsaW5lGBIgAygEQh8KHV9kZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwQiAKHl9wcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIdChtfdGltZV90b19maXJzdF90b2tlbl9tc19wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1IpQBChVSZWNlbnRSZXF1ZXN0c1JlcXVlc3QSDAoEcGFnZRgBIAEoDRIRCglwYWdlX3NpemUYAiABKA0SIwoFcmFuZ2UYAyABKAsyFC5tb2Rhc2gudjEuVGltZVJhbmdlEiEKBmZpbHRlchgEIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISEgoKcGFnZV90b2tlbhgFIAEoCSKGAQoWUmVjZW50UmVxdWVzdHNSZXNwb25zZRIjCgRyb3dzGAEgAygLMhUubW9kYXNoLnYxLlVzYWdlRXZlbnQSDQoFdG90YWwYAiABKAQSDAoEcGFnZRgDIAEoDRIRCglwYWdlX3NpemUYBCABKA0SFwoPbmV4dF9wYWdlX3Rva2VuGAUgASgJIhUKE0NvbXBsZXRlbmVzc1JlcXVlc3QicQoUQ29tcGxldGVuZXNzUmVzcG9uc2USJwoDbm93GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCghyZXBsaWNhcxgCIAMoCzIeLm1vZGFzaC52MS5SZXBsaWNhQ29tcGxldGVuZXNzIp8DChNSZXBsaWNhQ29tcGxldGVuZXNzEhIKCnJlcGxpY2FfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRI2ChJwcm9jZXNzX3N0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3JlcG9ydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCghyZXBvcnRlZBgFIAEoCzIXLm1vZGFzaC52MS5SZXBsaWNhU3RhdHMSEQoJY29tbWl0dGVkGAYgASgEEhEKCWR1cGxpY2F0ZRgHIAEoBBIQCghyZWplY3RlZBgIIAEoBBIrCgVzdGF0ZRgJIAEoDjIcLm1vZGFzaC52MS5Db21wbGV0ZW5lc3NTdGF0ZRIYCgt1bmFjY291bnRlZBgKIAEoA0gAiAEBEg8KB21pc3NpbmcYCyABKAQSFgoOZHJvcHBlZF9iZWZvcmUYDCABKAQSFwoPcmVqZWN0ZWRfYmVmb3JlGA0gASgEQg4KDF91bmFjY291bnRlZCJXChBTdWJzY3JpYmVSZXF1ZXN0EiEKBmZpbHRlchgBIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISIAoGdG9waWNzGAIgAygOMhAubW9kYXNoLnYxLlRvcGljIo0CChFTdWJzY3JpYmVSZXNwb25zZRIpCgljb25uZWN0ZWQYASABKAsyFC5tb2Rhc2gudjEuQ29ubmVjdGVkSAASMAoNdXNhZ2VfdXBkYXRlZBgCIAEoCzIXLm1vZGFzaC52MS5Vc2FnZVVwZGF0ZWRIABI/ChVyZXF1ZXN0X3N0YXRlX3VwZGF0ZWQYAyABKAsyHi5tb2Rhc2gudjEuUmVxdWVzdFN0YXRlVXBkYXRlZEgAEiMKBm1pc3NlZBgEIAEoCzIRLm1vZGFzaC52MS5NaXNzZWRIABIqCgprZWVwX2FsaXZlGAUgASgLMhQubW9kYXNoLnYxLktlZXBBbGl2ZUgAQgkKB21lc3NhZ2UiggEKCUNvbm5lY3RlZBIPCgd2ZXJzaW9uGAEgASgJEicKA25vdxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoIcmVxdWVzdHMYAyADKAsyFi5tb2Rhc2gudjEuTGl2ZVJlcXVlc3QSEQoJdHJ1bmNhdGVkGAQgASgIIoABCgxVc2FnZVVwZGF0ZWQSJwoDbm93GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZXF1ZXN0cxgCIAEoBBI1ChFvbGRlc3Rfc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiewoTUmVxdWVzdFN0YXRlVXBkYXRlZBInCgNub3cYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKCHJlcXVlc3RzGAIgAygLMhYubW9kYXNoLnYxLkxpdmVSZXF1ZXN0EhEKCXRydW5jYXRlZBgDIAEoCCIaCgZNaXNzZWQSEAoIbWVzc2FnZXMYASABKAQiNAoJS2VlcEFsaXZlEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqvAEKCk1vZGVsT3JkZXISGwoXTU9ERUxfT1JERVJfVU5TUEVDSUZJRUQQABIYChRNT0RFTF9PUkRFUl9SRVFVRVNUUxABEhwKGE1PREVMX09SREVSX1RPVEFMX1RPS0VOUxACEiEKHU1PREVMX09SREVSX0NPTVBMRVRJT05fVE9LRU5TEAMSGQoVTU9ERUxfT1JERVJfTEFTVF9TRUVOEAQSGwoXTU9ERUxfT1JERVJfRVJST1JfU0hBUkUQBSq1AQoRQ29tcGxldGVuZXNzU3RhdGUSIgoeQ09NUExFVEVORVNTX1NUQVRFX1VOU1BFQ0lGSUVEEAASHwobQ09NUExFVEVORVNTX1NUQVRFX0NPTVBMRVRFEAESHgoaQ09NUExFVEVORVNTX1NUQVRFX1dBSVRJTkcQAhIcChhDT01QTEVURU5FU1NfU1RBVEVfTE9TU1kQAxIdChlDT01QTEVURU5FU1NfU1RBVEVfU0lMRU5UEAQqSAoFVG9waWMSFQoRVE9QSUNfVU5TUEVDSUZJRUQQABIPCgtUT1BJQ19VU0FHRRABEhcKE1RPUElDX1JFUVVFU1RfU1RBVEUQAjLvBAoQQW5hbHl0aWNzU2VydmljZRJPCgxVc2FnZVN1bW1hcnkSHi5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVxdWVzdBofLm1vZGFzaC52MS5Vc2FnZVN1bW1hcnlSZXNwb25zZRJYCg9Vc2FnZVRpbWVzZXJpZXMSIS5tb2Rhc2gudjEuVXNhZ2VUaW1lc2VyaWVzUmVxdWVzdBoiLm1vZGFzaC52MS5Vc2FnZVRpbWVzZXJpZXNSZXNwb25zZRJnChRUaHJvdWdocHV0VGltZXNlcmllcxImLm1vZGFzaC52MS5UaHJvdWdocHV0VGltZXNlcmllc1JlcXVlc3QaJy5tb2Rhc2gudjEuVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXNwb25zZRJVCg5Nb2RlbEJyZWFrZG93bhIgLm1vZGFzaC52MS5Nb2RlbEJyZWFrZG93blJlcXVlc3QaIS5tb2Rhc2gudjEuTW9kZWxCcmVha2Rvd25SZXNwb25zZRJVCg5SZWNlbnRSZXF1ZXN0cxIgLm1vZGFzaC52MS5SZWNlbnRSZXF1ZXN0c1JlcXVlc3QaIS5tb2Rhc2gudjEuUmVjZW50UmVxdWVzdHNSZXNwb25zZRJPCgxDb21wbGV0ZW5lc3MSHi5tb2Rhc2gudjEuQ29tcGxldGVuZXNzUmVxdWVzdBofLm1vZGFzaC52MS5Db21wbGV0ZW5lc3NSZXNwb25zZRJICglTdWJzY3JpYmUSGy5tb2Rhc2gudjEuU3Vic2NyaWJlUmVxdWVzdBocLm1vZGFzaC52MS5TdWJzY3JpYmVSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_timestamp, file_modash_v1_ingest_service, file_modash_v1_query, file_modash_v1_usage_event]);
+  fileDesc("CiFtb2Rhc2gvdjEvYW5hbHl0aWNzX3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSKKAQoTVXNhZ2VTdW1tYXJ5UmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSGAoQY29tcGFyZV9wcmV2aW91cxgEIAEoCCL/BQoUVXNhZ2VTdW1tYXJ5UmVzcG9uc2USEAoIcmVxdWVzdHMYASABKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAIgASgEEhoKEmluX2ZsaWdodF9yZXF1ZXN0cxgDIAEoBBIVCg1wcm9tcHRfdG9rZW5zGAQgASgEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAUgASgEEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgGIAEoBBIZChFjb21wbGV0aW9uX3Rva2VucxgHIAEoBBIYChByZWFzb25pbmdfdG9rZW5zGAggASgEEhQKDHRvdGFsX3Rva2VucxgJIAEoBBIeChZyZXF1ZXN0c193aXRob3V0X3VzYWdlGAogASgEEiUKHXJlcXVlc3RzX3dpdGhfZXN0aW1hdGVkX3VzYWdlGAsgASgEEjMKC2R1cmF0aW9uX21zGAwgASgLMh4ubW9kYXNoLnYxLkR1cmF0aW9uUGVyY2VudGlsZXMSPgoWdGltZV90b19maXJzdF90b2tlbl9tcxgNIAEoCzIeLm1vZGFzaC52MS5EdXJhdGlvblBlcmNlbnRpbGVzEjwKGGRlY29kZV90b2tlbnNfcGVyX3NlY29uZBgOIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSPQoZcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZBgPIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSMQoIcHJldmlvdXMYECABKAsyHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2USHgoWY2xpZW50X2Nsb3NlZF9yZXF1ZXN0cxgRIAEoBBIeChF1cHN0cmVhbV9jb3N0X3VzZBgSIAEoAUgAiAEBEiMKBXJhbmdlGBMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIdCgRjb3N0GBQgASgLMg8ubW9kYXNoLnYxLkNvc3RCFAoSX3Vwc3RyZWFtX2Nvc3RfdXNkIr4BChZVc2FnZVRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKiAQoXVXNhZ2VUaW1lc2VyaWVzUmVzcG9uc2USFgoOYnVja2V0X3NlY29uZHMYASABKA0SMQoNYnVja2V0X3N0YXJ0cxgCIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoGc2VyaWVzGAMgAygLMhYubW9kYXNoLnYxLlVzYWdlU2VyaWVzEhQKDG90aGVyX2dyb3VwcxgEIAEoBCKpAgoLVXNhZ2VTZXJpZXMSCwoDa2V5GAEgASgJEg0KBW90aGVyGAIgASgIEhAKCHJlcXVlc3RzGAMgAygEEhcKD2ZhaWxlZF9yZXF1ZXN0cxgEIAMoBBIVCg1wcm9tcHRfdG9rZW5zGAUgAygEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAYgAygEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAcgAygEEhgKEHJlYXNvbmluZ190b2tlbnMYCCADKAQSFAoMdG90YWxfdG9rZW5zGAkgAygEEhUKDWNvc3RfbmFub191c2QYCiADKAQSHQoVY2FjaGVfc2F2aW5nX25hbm9fdXNkGAsgAygSEh0KFXVua25vd25fY29zdF9yZXF1ZXN0cxgMIAMoBCLDAQobVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKsAQocVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXNwb25zZRIWCg5idWNrZXRfc2Vjb25kcxgBIAEoDRIxCg1idWNrZXRfc3RhcnRzGAIgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgZzZXJpZXMYAyADKAsyGy5tb2Rhc2gudjEuVGhyb3VnaHB1dFNlcmllcxIUCgxvdGhlcl9ncm91cHMYBCABKAQizwMKEFRocm91Z2hwdXRTZXJpZXMSCwoDa2V5GAEgASgJEhkKEXRva2Vuc19wZXJfc2Vjb25kGAIgAygBEhEKCWRlY29kZV9wNRgDIAMoARISCgpkZWNvZGVfcDUwGAQgAygBEhIKCmRlY29kZV9wOTUYBSADKAESEwoLcHJlZmlsbF9wNTAYBiADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYByADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wOTUYCCADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wOTkYCSADKAESGAoQdG9rZW5fZ2FwX21zX3A1MBgKIAMoARIYChB0b2tlbl9nYXBfbXNfcDk5GAsgAygBEhgKEGNvbmN1cnJlbmN5X21lYW4YDCADKAESFwoPY29uY3VycmVuY3lfbWF4GA0gAygEEhAKCHJlcXVlc3RzGA4gAygEEhwKFHJlcXVlc3RzX3dpdGhfZGVjb2RlGA8gAygEEh0KFXJlcXVlc3RzX3dpdGhfcHJlZmlsbBgQIAMoBBIhChlyZXF1ZXN0c193aXRoX2ZpcnN0X3Rva2VuGBEgAygEIqcBChVNb2RlbEJyZWFrZG93blJlcXVlc3QSIwoFcmFuZ2UYASABKAsyFC5tb2Rhc2gudjEuVGltZVJhbmdlEiEKBmZpbHRlchgCIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISEQoJdGltZV96b25lGAMgASgJEiQKBW9yZGVyGAQgASgOMhUubW9kYXNoLnYxLk1vZGVsT3JkZXISDQoFbGltaXQYBSABKA0ibgoWTW9kZWxCcmVha2Rvd25SZXNwb25zZRIhCgRyb3dzGAEgAygLMhMubW9kYXNoLnYxLk1vZGVsUm93Eg0KBXRvdGFsGAIgASgEEiIKBW90aGVyGAMgASgLMhMubW9kYXNoLnYxLk1vZGVsUm93IrIFCghNb2RlbFJvdxINCgVtb2RlbBgBIAEoCRIQCghyZXF1ZXN0cxgCIAEoBBINCgVzaGFyZRgDIAEoARIXCg9mYWlsZWRfcmVxdWVzdHMYBCABKAQSEwoLZXJyb3Jfc2hhcmUYBSABKAESFQoNcHJvbXB0X3Rva2VucxgGIAEoBBIcChRjYWNoZWRfcHJvbXB0X3Rva2VucxgHIAEoBBIaChJjYWNoZV93cml0ZV90b2tlbnMYCCABKAQSGQoRY29tcGxldGlvbl90b2tlbnMYCSABKAQSGAoQcmVhc29uaW5nX3Rva2VucxgKIAEoBBIUCgx0b3RhbF90b2tlbnMYCyABKAQSHgoWcmVxdWVzdHNfd2l0aG91dF91c2FnZRgMIAEoBBIpChxkZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA0gASgBSACIAQESKgodcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTAYDiABKAFIAYgBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A1MBgPIAEoAUgCiAEBEicKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1GBAgASgBSAOIAQESMAoMbGFzdF9zZWVuX2F0GBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGFya2xpbmUYEiADKAQSHQoEY29zdBgTIAEoCzIPLm1vZGFzaC52MS5Db3N0Qh8KHV9kZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwQiAKHl9wcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIdChtfdGltZV90b19maXJzdF90b2tlbl9tc19wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1It4BChBCcmVha2Rvd25SZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIkCghncm91cF9ieRgEIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EigKBW9yZGVyGAUgASgOMhkubW9kYXNoLnYxLkJyZWFrZG93bk9yZGVyEgwKBHBhZ2UYBiABKA0SEQoJcGFnZV9zaXplGAcgASgNIpIBChFCcmVha2Rvd25SZXNwb25zZRIlCgRyb3dzGAEgAygLMhcubW9kYXNoLnYxLkJyZWFrZG93blJvdxINCgV0b3RhbBgCIAEoBBImCgVvdGhlchgDIAEoCzIXLm1vZGFzaC52MS5CcmVha2Rvd25Sb3cSDAoEcGFnZRgEIAEoDRIRCglwYWdlX3NpemUYBSABKA0itAUKDEJyZWFrZG93blJvdxILCgNrZXkYASABKAkSEAoIcmVxdWVzdHMYAiABKAQSDQoFc2hhcmUYAyABKAESFwoPZmFpbGVkX3JlcXVlc3RzGAQgASgEEhMKC2Vycm9yX3NoYXJlGAUgASgBEhUKDXByb21wdF90b2tlbnMYBiABKAQSHAoUY2FjaGVkX3Byb21wdF90b2tlbnMYByABKAQSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAggASgEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAkgASgEEhgKEHJlYXNvbmluZ190b2tlbnMYCiABKAQSFAoMdG90YWxfdG9rZW5zGAsgASgEEh4KFnJlcXVlc3RzX3dpdGhvdXRfdXNhZ2UYDCABKAQSKQocZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MBgNIAEoAUgAiAEBEioKHXByZWZpbGxfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA4gASgBSAGIAQESJwoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYDyABKAFIAogBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NRgQIAEoAUgDiAEBEjAKDGxhc3Rfc2Vlbl9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3BhcmtsaW5lGBIgAygEEh0KBGNvc3QYEyABKAsyDy5tb2Rhc2gudjEuQ29zdEIfCh1fZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIgCh5fcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDUwQh0KG190aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NSKUAQoVUmVjZW50UmVxdWVzdHNSZXF1ZXN0EgwKBHBhZ2UYASABKA0SEQoJcGFnZV9zaXplGAIgASgNEiMKBXJhbmdlGAMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYBCABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhIKCnBhZ2VfdG9rZW4YBSABKAkihgEKFlJlY2VudFJlcXVlc3RzUmVzcG9uc2USIwoEcm93cxgBIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50Eg0KBXRvdGFsGAIgASgEEgwKBHBhZ2UYAyABKA0SEQoJcGFnZV9zaXplGAQgASgNEhcKD25leHRfcGFnZV90b2tlbhgFIAEoCSIVChNDb21wbGV0ZW5lc3NSZXF1ZXN0InEKFENvbXBsZXRlbmVzc1Jlc3BvbnNlEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoIcmVwbGljYXMYAiADKAsyHi5tb2Rhc2gudjEuUmVwbGljYUNvbXBsZXRlbmVzcyKfAwoTUmVwbGljYUNvbXBsZXRlbmVzcxISCgpyZXBsaWNhX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSNgoScHJvY2Vzc19zdGFydGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXBvcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoIcmVwb3J0ZWQYBSABKAsyFy5tb2Rhc2gudjEuUmVwbGljYVN0YXRzEhEKCWNvbW1pdHRlZBgGIAEoBBIRCglkdXBsaWNhdGUYByABKAQSEAoIcmVqZWN0ZWQYCCABKAQSKwoFc3RhdGUYCSABKA4yHC5tb2Rhc2gudjEuQ29tcGxldGVuZXNzU3RhdGUSGAoLdW5hY2NvdW50ZWQYCiABKANIAIgBARIPCgdtaXNzaW5nGAsgASgEEhYKDmRyb3BwZWRfYmVmb3JlGAwgASgEEhcKD3JlamVjdGVkX2JlZm9yZRgNIAEoBEIOCgxfdW5hY2NvdW50ZWQiVwoQU3Vic2NyaWJlUmVxdWVzdBIhCgZmaWx0ZXIYASABKAsyES5tb2Rhc2gudjEuRmlsdGVyEiAKBnRvcGljcxgCIAMoDjIQLm1vZGFzaC52MS5Ub3BpYyKNAgoRU3Vic2NyaWJlUmVzcG9uc2USKQoJY29ubmVjdGVkGAEgASgLMhQubW9kYXNoLnYxLkNvbm5lY3RlZEgAEjAKDXVzYWdlX3VwZGF0ZWQYAiABKAsyFy5tb2Rhc2gudjEuVXNhZ2VVcGRhdGVkSAASPwoVcmVxdWVzdF9zdGF0ZV91cGRhdGVkGAMgASgLMh4ubW9kYXNoLnYxLlJlcXVlc3RTdGF0ZVVwZGF0ZWRIABIjCgZtaXNzZWQYBCABKAsyES5tb2Rhc2gudjEuTWlzc2VkSAASKgoKa2VlcF9hbGl2ZRgFIAEoCzIULm1vZGFzaC52MS5LZWVwQWxpdmVIAEIJCgdtZXNzYWdlIoIBCglDb25uZWN0ZWQSDwoHdmVyc2lvbhgBIAEoCRInCgNub3cYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKCHJlcXVlc3RzGAMgAygLMhYubW9kYXNoLnYxLkxpdmVSZXF1ZXN0EhEKCXRydW5jYXRlZBgEIAEoCCKAAQoMVXNhZ2VVcGRhdGVkEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmVxdWVzdHMYAiABKAQSNQoRb2xkZXN0X3N0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInsKE1JlcXVlc3RTdGF0ZVVwZGF0ZWQSJwoDbm93GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCghyZXF1ZXN0cxgCIAMoCzIWLm1vZGFzaC52MS5MaXZlUmVxdWVzdBIRCgl0cnVuY2F0ZWQYAyABKAgiGgoGTWlzc2VkEhAKCG1lc3NhZ2VzGAEgASgEIjQKCUtlZXBBbGl2ZRInCgNub3cYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKtIBCgpNb2RlbE9yZGVyEhsKF01PREVMX09SREVSX1VOU1BFQ0lGSUVEEAASGAoUTU9ERUxfT1JERVJfUkVRVUVTVFMQARIcChhNT0RFTF9PUkRFUl9UT1RBTF9UT0tFTlMQAhIhCh1NT0RFTF9PUkRFUl9DT01QTEVUSU9OX1RPS0VOUxADEhkKFU1PREVMX09SREVSX0xBU1RfU0VFThAEEhsKF01PREVMX09SREVSX0VSUk9SX1NIQVJFEAUSFAoQTU9ERUxfT1JERVJfQ09TVBAGKvIBCg5CcmVha2Rvd25PcmRlchIfChtCUkVBS0RPV05fT1JERVJfVU5TUEVDSUZJRUQQABIcChhCUkVBS0RPV05fT1JERVJfUkVRVUVTVFMQARIgChxCUkVBS0RPV05fT1JERVJfVE9UQUxfVE9LRU5TEAISJQohQlJFQUtET1dOX09SREVSX0NPTVBMRVRJT05fVE9LRU5TEAMSHQoZQlJFQUtET1dOX09SREVSX0xBU1RfU0VFThAEEh8KG0JSRUFLRE9XTl9PUkRFUl9FUlJPUl9TSEFSRRAFEhgKFEJSRUFLRE9XTl9PUkRFUl9DT1NUEAYqtQEKEUNvbXBsZXRlbmVzc1N0YXRlEiIKHkNPTVBMRVRFTkVTU19TVEFURV9VTlNQRUNJRklFRBAAEh8KG0NPTVBMRVRFTkVTU19TVEFURV9DT01QTEVURRABEh4KGkNPTVBMRVRFTkVTU19TVEFURV9XQUlUSU5HEAISHAoYQ09NUExFVEVORVNTX1NUQVRFX0xPU1NZEAMSHQoZQ09NUExFVEVORVNTX1NUQVRFX1NJTEVOVBAEKkgKBVRvcGljEhUKEVRPUElDX1VOU1BFQ0lGSUVEEAASDwoLVE9QSUNfVVNBR0UQARIXChNUT1BJQ19SRVFVRVNUX1NUQVRFEAIytwUKEEFuYWx5dGljc1NlcnZpY2USTwoMVXNhZ2VTdW1tYXJ5Eh4ubW9kYXNoLnYxLlVzYWdlU3VtbWFyeVJlcXVlc3QaHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2USWAoPVXNhZ2VUaW1lc2VyaWVzEiEubW9kYXNoLnYxLlVzYWdlVGltZXNlcmllc1JlcXVlc3QaIi5tb2Rhc2gudjEuVXNhZ2VUaW1lc2VyaWVzUmVzcG9uc2USZwoUVGhyb3VnaHB1dFRpbWVzZXJpZXMSJi5tb2Rhc2gudjEuVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXF1ZXN0GicubW9kYXNoLnYxLlRocm91Z2hwdXRUaW1lc2VyaWVzUmVzcG9uc2USVQoOTW9kZWxCcmVha2Rvd24SIC5tb2Rhc2gudjEuTW9kZWxCcmVha2Rvd25SZXF1ZXN0GiEubW9kYXNoLnYxLk1vZGVsQnJlYWtkb3duUmVzcG9uc2USRgoJQnJlYWtkb3duEhsubW9kYXNoLnYxLkJyZWFrZG93blJlcXVlc3QaHC5tb2Rhc2gudjEuQnJlYWtkb3duUmVzcG9uc2USVQoOUmVjZW50UmVxdWVzdHMSIC5tb2Rhc2gudjEuUmVjZW50UmVxdWVzdHNSZXF1ZXN0GiEubW9kYXNoLnYxLlJlY2VudFJlcXVlc3RzUmVzcG9uc2USTwoMQ29tcGxldGVuZXNzEh4ubW9kYXNoLnYxLkNvbXBsZXRlbmVzc1JlcXVlc3QaHy5tb2Rhc2gudjEuQ29tcGxldGVuZXNzUmVzcG9uc2USSAoJU3Vic2NyaWJlEhsubW9kYXNoLnYxLlN1YnNjcmliZVJlcXVlc3QaHC5tb2Rhc2gudjEuU3Vic2NyaWJlUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_modash_v1_ingest_service, file_modash_v1_query, file_modash_v1_usage_event]);
 
 /**
  * Arguments of UsageSummary.
@@ -204,6 +204,13 @@ export type UsageSummaryResponse = Message<"modash.v1.UsageSummaryResponse"> & {
    * @generated from field: modash.v1.TimeRange range = 19;
    */
   range?: TimeRange | undefined;
+
+  /**
+   * What the requests cost.
+   *
+   * @generated from field: modash.v1.Cost cost = 20;
+   */
+  cost?: Cost | undefined;
 };
 
 /**
@@ -387,6 +394,27 @@ export type UsageSeries = Message<"modash.v1.UsageSeries"> & {
    * @generated from field: repeated uint64 total_tokens = 9;
    */
   totalTokens: bigint[];
+
+  /**
+   * Sum of the known costs in each bucket, in billionths of a US dollar.
+   *
+   * @generated from field: repeated uint64 cost_nano_usd = 10;
+   */
+  costNanoUsd: bigint[];
+
+  /**
+   * What caches saved in each bucket, as in Cost.
+   *
+   * @generated from field: repeated sint64 cache_saving_nano_usd = 11;
+   */
+  cacheSavingNanoUsd: bigint[];
+
+  /**
+   * Requests of an unknown cost in each bucket.
+   *
+   * @generated from field: repeated uint64 unknown_cost_requests = 12;
+   */
+  unknownCostRequests: bigint[];
 };
 
 /**
@@ -855,6 +883,13 @@ export type ModelRow = Message<"modash.v1.ModelRow"> & {
    * @generated from field: repeated uint64 sparkline = 18;
    */
   sparkline: bigint[];
+
+  /**
+   * What the requests cost.
+   *
+   * @generated from field: modash.v1.Cost cost = 19;
+   */
+  cost?: Cost | undefined;
 };
 
 /**
@@ -863,6 +898,269 @@ export type ModelRow = Message<"modash.v1.ModelRow"> & {
  */
 export const ModelRowSchema: GenMessage<ModelRow> = /*@__PURE__*/
   messageDesc(file_modash_v1_analytics_service, 10);
+
+/**
+ * Arguments of Breakdown.
+ *
+ * @generated from message modash.v1.BreakdownRequest
+ */
+export type BreakdownRequest = Message<"modash.v1.BreakdownRequest"> & {
+  /**
+   * Absent: the last 24 h.
+   *
+   * @generated from field: modash.v1.TimeRange range = 1;
+   */
+  range?: TimeRange | undefined;
+
+  /**
+   * Absent: all requests.
+   *
+   * @generated from field: modash.v1.Filter filter = 2;
+   */
+  filter?: Filter | undefined;
+
+  /**
+   * IANA name of the time zone, for example "Europe/Berlin". Empty: UTC.
+   *
+   * @generated from field: string time_zone = 3;
+   */
+  timeZone: string;
+
+  /**
+   * What the rows are. Required. Sessions and error types are read from single
+   * requests, not from rollups, and take longer.
+   *
+   * @generated from field: modash.v1.GroupBy group_by = 4;
+   */
+  groupBy?: GroupBy | undefined;
+
+  /**
+   * Order of the rows. UNSPECIFIED: by requests.
+   *
+   * @generated from field: modash.v1.BreakdownOrder order = 5;
+   */
+  order: BreakdownOrder;
+
+  /**
+   * Number of the page, from 1. 0: the first.
+   *
+   * @generated from field: uint32 page = 6;
+   */
+  page: number;
+
+  /**
+   * Rows of a page: 1 to 1,000. 0: 100.
+   *
+   * @generated from field: uint32 page_size = 7;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message modash.v1.BreakdownRequest.
+ * Use `create(BreakdownRequestSchema)` to create a new message.
+ */
+export const BreakdownRequestSchema: GenMessage<BreakdownRequest> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 11);
+
+/**
+ * A page of the groups of a time range.
+ *
+ * @generated from message modash.v1.BreakdownResponse
+ */
+export type BreakdownResponse = Message<"modash.v1.BreakdownResponse"> & {
+  /**
+   * One row for each group of the page, in the order asked for.
+   *
+   * @generated from field: repeated modash.v1.BreakdownRow rows = 1;
+   */
+  rows: BreakdownRow[];
+
+  /**
+   * Number of groups in the range, those of other pages included.
+   *
+   * @generated from field: uint64 total = 2;
+   */
+  total: bigint;
+
+  /**
+   * Sum of all requests that are in no row of this page. Has no percentiles and no
+   * last_seen_at. Absent: there are no such requests.
+   *
+   * @generated from field: modash.v1.BreakdownRow other = 3;
+   */
+  other?: BreakdownRow | undefined;
+
+  /**
+   * Number of the page.
+   *
+   * @generated from field: uint32 page = 4;
+   */
+  page: number;
+
+  /**
+   * Rows of a page.
+   *
+   * @generated from field: uint32 page_size = 5;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message modash.v1.BreakdownResponse.
+ * Use `create(BreakdownResponseSchema)` to create a new message.
+ */
+export const BreakdownResponseSchema: GenMessage<BreakdownResponse> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 12);
+
+/**
+ * One group.
+ *
+ * @generated from message modash.v1.BreakdownRow
+ */
+export type BreakdownRow = Message<"modash.v1.BreakdownRow"> & {
+  /**
+   * Value of the group, for example a name of a user; of outcomes and operations that
+   * of the enum. Empty: requests without a value.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * Finished requests.
+   *
+   * @generated from field: uint64 requests = 2;
+   */
+  requests: bigint;
+
+  /**
+   * Share of all requests of the range: 0 to 1.
+   *
+   * @generated from field: double share = 3;
+   */
+  share: number;
+
+  /**
+   * Failed requests: outcome neither OK nor CLIENT_CLOSED.
+   *
+   * @generated from field: uint64 failed_requests = 4;
+   */
+  failedRequests: bigint;
+
+  /**
+   * Share of failed requests in those of this group: 0 to 1.
+   *
+   * @generated from field: double error_share = 5;
+   */
+  errorShare: number;
+
+  /**
+   * Sum of prompt tokens, cached ones included.
+   *
+   * @generated from field: uint64 prompt_tokens = 6;
+   */
+  promptTokens: bigint;
+
+  /**
+   * Sum of prompt tokens that were read from a cache.
+   *
+   * @generated from field: uint64 cached_prompt_tokens = 7;
+   */
+  cachedPromptTokens: bigint;
+
+  /**
+   * Sum of prompt tokens that were written to a cache.
+   *
+   * @generated from field: uint64 cache_write_tokens = 8;
+   */
+  cacheWriteTokens: bigint;
+
+  /**
+   * Sum of completion tokens, reasoning included.
+   *
+   * @generated from field: uint64 completion_tokens = 9;
+   */
+  completionTokens: bigint;
+
+  /**
+   * Sum of completion tokens that were spent on reasoning.
+   *
+   * @generated from field: uint64 reasoning_tokens = 10;
+   */
+  reasoningTokens: bigint;
+
+  /**
+   * Sum of total tokens: prompt and completion.
+   *
+   * @generated from field: uint64 total_tokens = 11;
+   */
+  totalTokens: bigint;
+
+  /**
+   * Successful generating requests whose response carried no readable usage.
+   *
+   * @generated from field: uint64 requests_without_usage = 12;
+   */
+  requestsWithoutUsage: bigint;
+
+  /**
+   * Decode rate in tokens per second, median. Absent: no request had one.
+   *
+   * @generated from field: optional double decode_tokens_per_second_p50 = 13;
+   */
+  decodeTokensPerSecondP50?: number | undefined;
+
+  /**
+   * Prefill rate in tokens per second, median. Absent: no request had one.
+   *
+   * @generated from field: optional double prefill_tokens_per_second_p50 = 14;
+   */
+  prefillTokensPerSecondP50?: number | undefined;
+
+  /**
+   * Time to first token in milliseconds, median. Absent: no request had one.
+   *
+   * @generated from field: optional double time_to_first_token_ms_p50 = 15;
+   */
+  timeToFirstTokenMsP50?: number | undefined;
+
+  /**
+   * Time to first token in milliseconds, 95th percentile. Absent: no request had
+   * one.
+   *
+   * @generated from field: optional double time_to_first_token_ms_p95 = 16;
+   */
+  timeToFirstTokenMsP95?: number | undefined;
+
+  /**
+   * Start of the newest request.
+   *
+   * @generated from field: google.protobuf.Timestamp last_seen_at = 17;
+   */
+  lastSeenAt?: Timestamp | undefined;
+
+  /**
+   * Requests in each of 24 parts of the range of nearly equal length.
+   *
+   * @generated from field: repeated uint64 sparkline = 18;
+   */
+  sparkline: bigint[];
+
+  /**
+   * What the requests cost.
+   *
+   * @generated from field: modash.v1.Cost cost = 19;
+   */
+  cost?: Cost | undefined;
+};
+
+/**
+ * Describes the message modash.v1.BreakdownRow.
+ * Use `create(BreakdownRowSchema)` to create a new message.
+ */
+export const BreakdownRowSchema: GenMessage<BreakdownRow> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 13);
 
 /**
  * Arguments of RecentRequests.
@@ -912,7 +1210,7 @@ export type RecentRequestsRequest = Message<"modash.v1.RecentRequestsRequest"> &
  * Use `create(RecentRequestsRequestSchema)` to create a new message.
  */
 export const RecentRequestsRequestSchema: GenMessage<RecentRequestsRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 11);
+  messageDesc(file_modash_v1_analytics_service, 14);
 
 /**
  * A page of finished requests, newest first.
@@ -961,7 +1259,7 @@ export type RecentRequestsResponse = Message<"modash.v1.RecentRequestsResponse">
  * Use `create(RecentRequestsResponseSchema)` to create a new message.
  */
 export const RecentRequestsResponseSchema: GenMessage<RecentRequestsResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 12);
+  messageDesc(file_modash_v1_analytics_service, 15);
 
 /**
  * Arguments of Completeness: none.
@@ -976,7 +1274,7 @@ export type CompletenessRequest = Message<"modash.v1.CompletenessRequest"> & {
  * Use `create(CompletenessRequestSchema)` to create a new message.
  */
 export const CompletenessRequestSchema: GenMessage<CompletenessRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 13);
+  messageDesc(file_modash_v1_analytics_service, 16);
 
 /**
  * One account for each proxy replica that reported within the retention.
@@ -1005,7 +1303,7 @@ export type CompletenessResponse = Message<"modash.v1.CompletenessResponse"> & {
  * Use `create(CompletenessResponseSchema)` to create a new message.
  */
 export const CompletenessResponseSchema: GenMessage<CompletenessResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 14);
+  messageDesc(file_modash_v1_analytics_service, 17);
 
 /**
  * The account of one proxy replica, since its last start.
@@ -1112,7 +1410,7 @@ export type ReplicaCompleteness = Message<"modash.v1.ReplicaCompleteness"> & {
  * Use `create(ReplicaCompletenessSchema)` to create a new message.
  */
 export const ReplicaCompletenessSchema: GenMessage<ReplicaCompleteness> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 15);
+  messageDesc(file_modash_v1_analytics_service, 18);
 
 /**
  * Arguments of Subscribe.
@@ -1140,7 +1438,7 @@ export type SubscribeRequest = Message<"modash.v1.SubscribeRequest"> & {
  * Use `create(SubscribeRequestSchema)` to create a new message.
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 16);
+  messageDesc(file_modash_v1_analytics_service, 19);
 
 /**
  * One change, or a keep-alive.
@@ -1201,7 +1499,7 @@ export type SubscribeResponse = Message<"modash.v1.SubscribeResponse"> & {
  * Use `create(SubscribeResponseSchema)` to create a new message.
  */
 export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 17);
+  messageDesc(file_modash_v1_analytics_service, 20);
 
 /**
  * The state when the stream starts, and after `missed`.
@@ -1244,7 +1542,7 @@ export type Connected = Message<"modash.v1.Connected"> & {
  * Use `create(ConnectedSchema)` to create a new message.
  */
 export const ConnectedSchema: GenMessage<Connected> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 18);
+  messageDesc(file_modash_v1_analytics_service, 21);
 
 /**
  * Usage was committed: totals have changed. Sent at most every 250 ms.
@@ -1280,7 +1578,7 @@ export type UsageUpdated = Message<"modash.v1.UsageUpdated"> & {
  * Use `create(UsageUpdatedSchema)` to create a new message.
  */
 export const UsageUpdatedSchema: GenMessage<UsageUpdated> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 19);
+  messageDesc(file_modash_v1_analytics_service, 22);
 
 /**
  * Running requests started, progressed or ended: the newest state of each
@@ -1316,7 +1614,7 @@ export type RequestStateUpdated = Message<"modash.v1.RequestStateUpdated"> & {
  * Use `create(RequestStateUpdatedSchema)` to create a new message.
  */
 export const RequestStateUpdatedSchema: GenMessage<RequestStateUpdated> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 20);
+  messageDesc(file_modash_v1_analytics_service, 23);
 
 /**
  * Messages were left out because the reader was slow.
@@ -1337,7 +1635,7 @@ export type Missed = Message<"modash.v1.Missed"> & {
  * Use `create(MissedSchema)` to create a new message.
  */
 export const MissedSchema: GenMessage<Missed> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 21);
+  messageDesc(file_modash_v1_analytics_service, 24);
 
 /**
  * Shows that the stream is alive.
@@ -1358,7 +1656,7 @@ export type KeepAlive = Message<"modash.v1.KeepAlive"> & {
  * Use `create(KeepAliveSchema)` to create a new message.
  */
 export const KeepAliveSchema: GenMessage<KeepAlive> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 22);
+  messageDesc(file_modash_v1_analytics_service, 25);
 
 /**
  * Order of models, always the largest first.
@@ -1407,6 +1705,13 @@ export enum ModelOrder {
    * @generated from enum value: MODEL_ORDER_ERROR_SHARE = 5;
    */
   ERROR_SHARE = 5,
+
+  /**
+   * By known cost.
+   *
+   * @generated from enum value: MODEL_ORDER_COST = 6;
+   */
+  COST = 6,
 }
 
 /**
@@ -1414,6 +1719,68 @@ export enum ModelOrder {
  */
 export const ModelOrderSchema: GenEnum<ModelOrder> = /*@__PURE__*/
   enumDesc(file_modash_v1_analytics_service, 0);
+
+/**
+ * Order of groups, always the largest first.
+ *
+ * @generated from enum modash.v1.BreakdownOrder
+ */
+export enum BreakdownOrder {
+  /**
+   * By requests.
+   *
+   * @generated from enum value: BREAKDOWN_ORDER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * By requests.
+   *
+   * @generated from enum value: BREAKDOWN_ORDER_REQUESTS = 1;
+   */
+  REQUESTS = 1,
+
+  /**
+   * By total tokens.
+   *
+   * @generated from enum value: BREAKDOWN_ORDER_TOTAL_TOKENS = 2;
+   */
+  TOTAL_TOKENS = 2,
+
+  /**
+   * By completion tokens.
+   *
+   * @generated from enum value: BREAKDOWN_ORDER_COMPLETION_TOKENS = 3;
+   */
+  COMPLETION_TOKENS = 3,
+
+  /**
+   * By the time of the last request.
+   *
+   * @generated from enum value: BREAKDOWN_ORDER_LAST_SEEN = 4;
+   */
+  LAST_SEEN = 4,
+
+  /**
+   * By share of failed requests.
+   *
+   * @generated from enum value: BREAKDOWN_ORDER_ERROR_SHARE = 5;
+   */
+  ERROR_SHARE = 5,
+
+  /**
+   * By known cost.
+   *
+   * @generated from enum value: BREAKDOWN_ORDER_COST = 6;
+   */
+  COST = 6,
+}
+
+/**
+ * Describes the enum modash.v1.BreakdownOrder.
+ */
+export const BreakdownOrderSchema: GenEnum<BreakdownOrder> = /*@__PURE__*/
+  enumDesc(file_modash_v1_analytics_service, 1);
 
 /**
  * Whether the data of a proxy replica is complete.
@@ -1462,7 +1829,7 @@ export enum CompletenessState {
  * Describes the enum modash.v1.CompletenessState.
  */
 export const CompletenessStateSchema: GenEnum<CompletenessState> = /*@__PURE__*/
-  enumDesc(file_modash_v1_analytics_service, 1);
+  enumDesc(file_modash_v1_analytics_service, 2);
 
 /**
  * A kind of change.
@@ -1496,7 +1863,7 @@ export enum Topic {
  * Describes the enum modash.v1.Topic.
  */
 export const TopicSchema: GenEnum<Topic> = /*@__PURE__*/
-  enumDesc(file_modash_v1_analytics_service, 2);
+  enumDesc(file_modash_v1_analytics_service, 3);
 
 /**
  * Queries about recorded and running requests. A request counts in the time
@@ -1546,6 +1913,16 @@ export const AnalyticsService: GenService<{
     methodKind: "unary";
     input: typeof ModelBreakdownRequestSchema;
     output: typeof ModelBreakdownResponseSchema;
+  },
+  /**
+   * One row for each group: clients, users, tags and more; as ModelBreakdown, in pages.
+   *
+   * @generated from rpc modash.v1.AnalyticsService.Breakdown
+   */
+  breakdown: {
+    methodKind: "unary";
+    input: typeof BreakdownRequestSchema;
+    output: typeof BreakdownResponseSchema;
   },
   /**
    * Single finished requests, newest first, in pages.

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modash/v1/query.proto.
  */
 export const file_modash_v1_query: GenFile = /*@__PURE__*/
-  fileDesc("ChVtb2Rhc2gvdjEvcXVlcnkucHJvdG8SCW1vZGFzaC52MSJfCglUaW1lUmFuZ2USKQoFc3RhcnQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKA2VuZBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi4QMKBkZpbHRlchIOCgZtb2RlbHMYASADKAkSEQoJdXBzdHJlYW1zGAIgAygJEhAKCGRpYWxlY3RzGAMgAygJEigKCm9wZXJhdGlvbnMYBCADKA4yFC5tb2Rhc2gudjEuT3BlcmF0aW9uEiQKCG91dGNvbWVzGAUgAygOMhIubW9kYXNoLnYxLk91dGNvbWUSEwoLY2xpZW50X2tleXMYBiADKAkSDQoFdXNlcnMYByADKAkSEAoIc2Vzc2lvbnMYCCADKAkSKQoEdGFncxgJIAMoCzIbLm1vZGFzaC52MS5GaWx0ZXIuVGFnc0VudHJ5EhMKBnN0cmVhbRgKIAEoCEgAiAEBEhEKCXRyYWNlX2lkcxgLIAMoCRIlCgdleGNsdWRlGAwgASgLMhQubW9kYXNoLnYxLkV4Y2x1c2lvbhIeChFtaW5fcHJvbXB0X3Rva2VucxgNIAEoBEgBiAEBEh4KEW1heF9wcm9tcHRfdG9rZW5zGA4gASgESAKIAQEaKwoJVGFnc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCQoHX3N0cmVhbUIUChJfbWluX3Byb21wdF90b2tlbnNCFAoSX21heF9wcm9tcHRfdG9rZW5zIqECCglFeGNsdXNpb24SDgoGbW9kZWxzGAEgAygJEhEKCXVwc3RyZWFtcxgCIAMoCRIQCghkaWFsZWN0cxgDIAMoCRIoCgpvcGVyYXRpb25zGAQgAygOMhQubW9kYXNoLnYxLk9wZXJhdGlvbhIkCghvdXRjb21lcxgFIAMoDjISLm1vZGFzaC52MS5PdXRjb21lEhMKC2NsaWVudF9rZXlzGAYgAygJEg0KBXVzZXJzGAcgAygJEhAKCHNlc3Npb25zGAggAygJEiwKBHRhZ3MYCSADKAsyHi5tb2Rhc2gudjEuRXhjbHVzaW9uLlRhZ3NFbnRyeRorCglUYWdzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJjChNEdXJhdGlvblBlcmNlbnRpbGVzEhAKA3A1MBgBIAEoAUgAiAEBEhAKA3A5NRgCIAEoAUgBiAEBEhAKA3A5ORgDIAEoAUgCiAEBQgYKBF9wNTBCBgoEX3A5NUIGCgRfcDk5Il0KD1JhdGVQZXJjZW50aWxlcxIPCgJwNRgBIAEoAUgAiAEBEhAKA3A1MBgCIAEoAUgBiAEBEhAKA3A5NRgDIAEoAUgCiAEBQgUKA19wNUIGCgRfcDUwQgYKBF9wOTUiSQoHR3JvdXBCeRIpCglkaW1lbnNpb24YASABKA4yFC5tb2Rhc2gudjEuRGltZW5zaW9uSAASDQoDdGFnGAIgASgJSABCBAoCYnkqmAEKCURpbWVuc2lvbhIZChVESU1FTlNJT05fVU5TUEVDSUZJRUQQABITCg9ESU1FTlNJT05fTU9ERUwQARIWChJESU1FTlNJT05fVVBTVFJFQU0QAhIVChFESU1FTlNJT05fT1VUQ09NRRADEhgKFERJTUVOU0lPTl9DTElFTlRfS0VZEAQSEgoORElNRU5TSU9OX1VTRVIQBWIGcHJvdG8z", [file_google_protobuf_timestamp, file_modash_v1_usage_event]);
+  fileDesc("ChVtb2Rhc2gvdjEvcXVlcnkucHJvdG8SCW1vZGFzaC52MSJfCglUaW1lUmFuZ2USKQoFc3RhcnQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKA2VuZBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi4QMKBkZpbHRlchIOCgZtb2RlbHMYASADKAkSEQoJdXBzdHJlYW1zGAIgAygJEhAKCGRpYWxlY3RzGAMgAygJEigKCm9wZXJhdGlvbnMYBCADKA4yFC5tb2Rhc2gudjEuT3BlcmF0aW9uEiQKCG91dGNvbWVzGAUgAygOMhIubW9kYXNoLnYxLk91dGNvbWUSEwoLY2xpZW50X2tleXMYBiADKAkSDQoFdXNlcnMYByADKAkSEAoIc2Vzc2lvbnMYCCADKAkSKQoEdGFncxgJIAMoCzIbLm1vZGFzaC52MS5GaWx0ZXIuVGFnc0VudHJ5EhMKBnN0cmVhbRgKIAEoCEgAiAEBEhEKCXRyYWNlX2lkcxgLIAMoCRIlCgdleGNsdWRlGAwgASgLMhQubW9kYXNoLnYxLkV4Y2x1c2lvbhIeChFtaW5fcHJvbXB0X3Rva2VucxgNIAEoBEgBiAEBEh4KEW1heF9wcm9tcHRfdG9rZW5zGA4gASgESAKIAQEaKwoJVGFnc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCQoHX3N0cmVhbUIUChJfbWluX3Byb21wdF90b2tlbnNCFAoSX21heF9wcm9tcHRfdG9rZW5zIqECCglFeGNsdXNpb24SDgoGbW9kZWxzGAEgAygJEhEKCXVwc3RyZWFtcxgCIAMoCRIQCghkaWFsZWN0cxgDIAMoCRIoCgpvcGVyYXRpb25zGAQgAygOMhQubW9kYXNoLnYxLk9wZXJhdGlvbhIkCghvdXRjb21lcxgFIAMoDjISLm1vZGFzaC52MS5PdXRjb21lEhMKC2NsaWVudF9rZXlzGAYgAygJEg0KBXVzZXJzGAcgAygJEhAKCHNlc3Npb25zGAggAygJEiwKBHRhZ3MYCSADKAsyHi5tb2Rhc2gudjEuRXhjbHVzaW9uLlRhZ3NFbnRyeRorCglUYWdzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKFAQoEQ29zdBIQCghuYW5vX3VzZBgBIAEoBBIdChVjYWNoZV9zYXZpbmdfbmFub191c2QYAiABKBISFgoOa25vd25fcmVxdWVzdHMYAyABKAQSGAoQdW5rbm93bl9yZXF1ZXN0cxgEIAEoBBIaChJlc3RpbWF0ZWRfcmVxdWVzdHMYBSABKAQiYwoTRHVyYXRpb25QZXJjZW50aWxlcxIQCgNwNTAYASABKAFIAIgBARIQCgNwOTUYAiABKAFIAYgBARIQCgNwOTkYAyABKAFIAogBAUIGCgRfcDUwQgYKBF9wOTVCBgoEX3A5OSJdCg9SYXRlUGVyY2VudGlsZXMSDwoCcDUYASABKAFIAIgBARIQCgNwNTAYAiABKAFIAYgBARIQCgNwOTUYAyABKAFIAogBAUIFCgNfcDVCBgoEX3A1MEIGCgRfcDk1IkkKB0dyb3VwQnkSKQoJZGltZW5zaW9uGAEgASgOMhQubW9kYXNoLnYxLkRpbWVuc2lvbkgAEg0KA3RhZxgCIAEoCUgAQgQKAmJ5KpMCCglEaW1lbnNpb24SGQoVRElNRU5TSU9OX1VOU1BFQ0lGSUVEEAASEwoPRElNRU5TSU9OX01PREVMEAESFgoSRElNRU5TSU9OX1VQU1RSRUFNEAISFQoRRElNRU5TSU9OX09VVENPTUUQAxIYChRESU1FTlNJT05fQ0xJRU5UX0tFWRAEEhIKDkRJTUVOU0lPTl9VU0VSEAUSFwoTRElNRU5TSU9OX09QRVJBVElPThAGEhgKFERJTUVOU0lPTl9VU0VSX0FHRU5UEAcSFQoRRElNRU5TSU9OX0RJQUxFQ1QQCBIVChFESU1FTlNJT05fU0VTU0lPThAJEhgKFERJTUVOU0lPTl9FUlJPUl9UWVBFEApiBnByb3RvMw", [file_google_protobuf_timestamp, file_modash_v1_usage_event]);
 
 /**
  * A range of start times. Absent where a request asks for one: the last 24 h.
@@ -245,6 +245,55 @@ export const ExclusionSchema: GenMessage<Exclusion> = /*@__PURE__*/
   messageDesc(file_modash_v1_query, 2);
 
 /**
+ * What requests cost together. Sums are those of the single requests, exactly.
+ *
+ * @generated from message modash.v1.Cost
+ */
+export type Cost = Message<"modash.v1.Cost"> & {
+  /**
+   * Sum of the known costs, in billionths of a US dollar.
+   *
+   * @generated from field: uint64 nano_usd = 1;
+   */
+  nanoUsd: bigint;
+
+  /**
+   * What caches saved: sum of RequestCost.cache_saving_nano_usd.
+   *
+   * @generated from field: sint64 cache_saving_nano_usd = 2;
+   */
+  cacheSavingNanoUsd: bigint;
+
+  /**
+   * Requests with a known cost.
+   *
+   * @generated from field: uint64 known_requests = 3;
+   */
+  knownRequests: bigint;
+
+  /**
+   * Requests of an unknown cost, which are not in the sum.
+   *
+   * @generated from field: uint64 unknown_requests = 4;
+   */
+  unknownRequests: bigint;
+
+  /**
+   * Requests among the known ones whose cost is an estimate.
+   *
+   * @generated from field: uint64 estimated_requests = 5;
+   */
+  estimatedRequests: bigint;
+};
+
+/**
+ * Describes the message modash.v1.Cost.
+ * Use `create(CostSchema)` to create a new message.
+ */
+export const CostSchema: GenMessage<Cost> = /*@__PURE__*/
+  messageDesc(file_modash_v1_query, 3);
+
+/**
  * Percentiles of a duration.
  *
  * @generated from message modash.v1.DurationPercentiles
@@ -277,7 +326,7 @@ export type DurationPercentiles = Message<"modash.v1.DurationPercentiles"> & {
  * Use `create(DurationPercentilesSchema)` to create a new message.
  */
 export const DurationPercentilesSchema: GenMessage<DurationPercentiles> = /*@__PURE__*/
-  messageDesc(file_modash_v1_query, 3);
+  messageDesc(file_modash_v1_query, 4);
 
 /**
  * Percentiles of a rate; a low one means slow requests.
@@ -312,7 +361,7 @@ export type RatePercentiles = Message<"modash.v1.RatePercentiles"> & {
  * Use `create(RatePercentilesSchema)` to create a new message.
  */
 export const RatePercentilesSchema: GenMessage<RatePercentiles> = /*@__PURE__*/
-  messageDesc(file_modash_v1_query, 4);
+  messageDesc(file_modash_v1_query, 5);
 
 /**
  * How a time series is split.
@@ -349,7 +398,7 @@ export type GroupBy = Message<"modash.v1.GroupBy"> & {
  * Use `create(GroupBySchema)` to create a new message.
  */
 export const GroupBySchema: GenMessage<GroupBy> = /*@__PURE__*/
-  messageDesc(file_modash_v1_query, 5);
+  messageDesc(file_modash_v1_query, 6);
 
 /**
  * A column by which requests can be grouped.
@@ -398,6 +447,41 @@ export enum Dimension {
    * @generated from enum value: DIMENSION_USER = 5;
    */
   USER = 5,
+
+  /**
+   * By what requests asked for.
+   *
+   * @generated from enum value: DIMENSION_OPERATION = 6;
+   */
+  OPERATION = 6,
+
+  /**
+   * By product of the user agent.
+   *
+   * @generated from enum value: DIMENSION_USER_AGENT = 7;
+   */
+  USER_AGENT = 7,
+
+  /**
+   * By wire dialect.
+   *
+   * @generated from enum value: DIMENSION_DIALECT = 8;
+   */
+  DIALECT = 8,
+
+  /**
+   * By session. Reads single requests, not rollups.
+   *
+   * @generated from enum value: DIMENSION_SESSION = 9;
+   */
+  SESSION = 9,
+
+  /**
+   * By kind of error. Reads single requests, not rollups.
+   *
+   * @generated from enum value: DIMENSION_ERROR_TYPE = 10;
+   */
+  ERROR_TYPE = 10,
 }
 
 /**

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modash/v1/usage_event.proto.
  */
 export const file_modash_v1_usage_event: GenFile = /*@__PURE__*/
-  fileDesc("Chttb2Rhc2gvdjEvdXNhZ2VfZXZlbnQucHJvdG8SCW1vZGFzaC52MSLbEQoKVXNhZ2VFdmVudBIQCghldmVudF9pZBgBIAEoCRISCgpyZXBsaWNhX2lkGAIgASgJEi4KCnN0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHVwc3RyZWFtGAogASgJEg8KB2RpYWxlY3QYCyABKAkSJwoJb3BlcmF0aW9uGAwgASgOMhQubW9kYXNoLnYxLk9wZXJhdGlvbhIOCgZtZXRob2QYDSABKAkSDAoEcGF0aBgOIAEoCRIcCg9tb2RlbF9yZXF1ZXN0ZWQYDyABKAlIAIgBARIOCgZzdHJlYW0YECABKAgSHgoRdXNlcl9hZ2VudF9mYW1pbHkYESABKAlIAYgBARIXCgpjbGllbnRfa2V5GBIgASgJSAKIAQESEQoEdXNlchgTIAEoCUgDiAEBEhQKB3Nlc3Npb24YFCABKAlIBIgBARItCgR0YWdzGBUgAygLMh8ubW9kYXNoLnYxLlVzYWdlRXZlbnQuVGFnc0VudHJ5EhUKCHRyYWNlX2lkGBYgASgJSAWIAQESFAoHc3Bhbl9pZBgXIAEoBkgGiAEBEhsKDnBhcmVudF9zcGFuX2lkGBggASgGSAeIAQESEwoGc3RhdHVzGB4gASgNSAiIAQESEgoFbW9kZWwYHyABKAlICYgBARIYCgtyZXNwb25zZV9pZBggIAEoCUgKiAEBEhoKDWZpbmlzaF9yZWFzb24YISABKAlIC4gBARIZCgxzZXJ2aWNlX3RpZXIYIiABKAlIDIgBARIjCgdvdXRjb21lGCMgASgOMhIubW9kYXNoLnYxLk91dGNvbWUSFwoKZXJyb3JfdHlwZRgkIAEoCUgNiAEBEhEKCWJvb2tfb25jZRglIAEoCBIsCgx1c2FnZV9zb3VyY2UYMiABKA4yFi5tb2Rhc2gudjEuVXNhZ2VTb3VyY2USGgoNcHJvbXB0X3Rva2VucxgzIAEoBEgOiAEBEiEKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGDQgASgESA+IAQESHwoSY2FjaGVfd3JpdGVfdG9rZW5zGDUgASgESBCIAQESHgoRY29tcGxldGlvbl90b2tlbnMYNiABKARIEYgBARIdChByZWFzb25pbmdfdG9rZW5zGDcgASgESBKIAQESIAoTYXVkaW9fcHJvbXB0X3Rva2Vucxg4IAEoBEgTiAEBEiQKF2F1ZGlvX2NvbXBsZXRpb25fdG9rZW5zGDkgASgESBSIAQESGQoMdG90YWxfdG9rZW5zGDogASgESBWIAQESIQoUYmlsbGVkX3Byb21wdF90b2tlbnMYOyABKARIFogBARIlChhiaWxsZWRfY29tcGxldGlvbl90b2tlbnMYPCABKARIF4gBARIZCgxzZWFyY2hfdW5pdHMYPSABKAFIGIgBARIvCgxiaWxsZWRfYXVkaW8YPiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoRdXBzdHJlYW1fY29zdF91c2QYPyABKAFIGYgBARIqCgdjb25uZWN0GEYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDXVwc3RyZWFtX2hlYWQYRyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLZmlyc3RfdG9rZW4YSCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKbGFzdF90b2tlbhhJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIrCghkdXJhdGlvbhhKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCg5jb250ZW50X2V2ZW50cxhLIAEoBBIrCgp0b2tlbl9nYXBzGEwgASgLMhcubW9kYXNoLnYxLkxvZ0hpc3RvZ3JhbRImChlwcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kGE0gASgBSBqIAQESJQoYZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kGE4gASgBSBuIAQESLAoMc3BlZWRfc291cmNlGE8gASgOMhYubW9kYXNoLnYxLlNwZWVkU291cmNlEjAKDXVwc3RyZWFtX3NlbnQYUCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNcmVxdWVzdF9ieXRlcxhaIAEoBBIWCg5yZXNwb25zZV9ieXRlcxhbIAEoBBorCglUYWdzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUISChBfbW9kZWxfcmVxdWVzdGVkQhQKEl91c2VyX2FnZW50X2ZhbWlseUINCgtfY2xpZW50X2tleUIHCgVfdXNlckIKCghfc2Vzc2lvbkILCglfdHJhY2VfaWRCCgoIX3NwYW5faWRCEQoPX3BhcmVudF9zcGFuX2lkQgkKB19zdGF0dXNCCAoGX21vZGVsQg4KDF9yZXNwb25zZV9pZEIQCg5fZmluaXNoX3JlYXNvbkIPCg1fc2VydmljZV90aWVyQg0KC19lcnJvcl90eXBlQhAKDl9wcm9tcHRfdG9rZW5zQhcKFV9jYWNoZWRfcHJvbXB0X3Rva2Vuc0IVChNfY2FjaGVfd3JpdGVfdG9rZW5zQhQKEl9jb21wbGV0aW9uX3Rva2Vuc0ITChFfcmVhc29uaW5nX3Rva2Vuc0IWChRfYXVkaW9fcHJvbXB0X3Rva2Vuc0IaChhfYXVkaW9fY29tcGxldGlvbl90b2tlbnNCDwoNX3RvdGFsX3Rva2Vuc0IXChVfYmlsbGVkX3Byb21wdF90b2tlbnNCGwoZX2JpbGxlZF9jb21wbGV0aW9uX3Rva2Vuc0IPCg1fc2VhcmNoX3VuaXRzQhQKEl91cHN0cmVhbV9jb3N0X3VzZEIcChpfcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZEIbChlfZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kIi8KDExvZ0hpc3RvZ3JhbRIPCgdpbmRleGVzGAEgAygNEg4KBmNvdW50cxgCIAMoBCLgAwoLTGl2ZVJlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSEgoKcmVwbGljYV9pZBgCIAEoCRIuCgpzdGFydGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgVwaGFzZRgEIAEoDjIXLm1vZGFzaC52MS5SZXF1ZXN0UGhhc2USEAoIdXBzdHJlYW0YBSABKAkSDwoHZGlhbGVjdBgGIAEoCRInCglvcGVyYXRpb24YByABKA4yFC5tb2Rhc2gudjEuT3BlcmF0aW9uEhIKBW1vZGVsGAggASgJSACIAQESDgoGc3RyZWFtGAkgASgIEhcKCmNsaWVudF9rZXkYCiABKAlIAYgBARIRCgR1c2VyGAsgASgJSAKIAQESMgoOZmlyc3RfdG9rZW5fYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDmNvbnRlbnRfZXZlbnRzGA0gASgEEhYKDnJlc3BvbnNlX2J5dGVzGA4gASgEEiMKB291dGNvbWUYDyABKA4yEi5tb2Rhc2gudjEuT3V0Y29tZRIMCgRwYXRoGBAgASgJQggKBl9tb2RlbEINCgtfY2xpZW50X2tleUIHCgVfdXNlcirHAgoJT3BlcmF0aW9uEhkKFU9QRVJBVElPTl9VTlNQRUNJRklFRBAAEhIKDk9QRVJBVElPTl9DSEFUEAESGAoUT1BFUkFUSU9OX0NPTVBMRVRJT04QAhIXChNPUEVSQVRJT05fRU1CRURESU5HEAMSFAoQT1BFUkFUSU9OX1JFUkFOSxAEEhgKFE9QRVJBVElPTl9NT0RFUkFUSU9OEAUSGwoXT1BFUkFUSU9OX1RSQU5TQ1JJUFRJT04QBhIUChBPUEVSQVRJT05fU1BFRUNIEAcSEwoPT1BFUkFUSU9OX0lNQUdFEAgSFgoST1BFUkFUSU9OX1JFQUxUSU1FEAkSGgoWT1BFUkFUSU9OX0NPVU5UX1RPS0VOUxAKEhMKD09QRVJBVElPTl9PVEhFUhALEhcKE09QRVJBVElPTl9SRVRSSUVWQUwQDCqCAgoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASDgoKT1VUQ09NRV9PSxABEhYKEk9VVENPTUVfSFRUUF9FUlJPUhACEhgKFE9VVENPTUVfU1RSRUFNX0VSUk9SEAMSEQoNT1VUQ09NRV9FTVBUWRAEEhUKEU9VVENPTUVfVFJVTkNBVEVEEAUSGQoVT1VUQ09NRV9DTElFTlRfQ0xPU0VEEAYSIAocT1VUQ09NRV9VUFNUUkVBTV9VTlJFQUNIQUJMRRAHEhwKGE9VVENPTUVfVVBTVFJFQU1fVElNRU9VVBAIEhcKE09VVENPTUVfSU5URVJSVVBURUQQCSrcAQoLVXNhZ2VTb3VyY2USHAoYVVNBR0VfU09VUkNFX1VOU1BFQ0lGSUVEEAASGQoVVVNBR0VfU09VUkNFX1VQU1RSRUFNEAESIQodVVNBR0VfU09VUkNFX1VQU1RSRUFNX1BBUlRJQUwQAhIaChZVU0FHRV9TT1VSQ0VfRVNUSU1BVEVEEAMSHQoZVVNBR0VfU09VUkNFX05PVF9SRVBPUlRFRBAEEhwKGFVTQUdFX1NPVVJDRV9VTlBBUlNFQUJMRRAFEhgKFFVTQUdFX1NPVVJDRV9OT1RfRFVFEAYqYQoLU3BlZWRTb3VyY2USHAoYU1BFRURfU09VUkNFX1VOU1BFQ0lGSUVEEAASGQoVU1BFRURfU09VUkNFX1VQU1RSRUFNEAESGQoVU1BFRURfU09VUkNFX01FQVNVUkVEEAIqnAEKDFJlcXVlc3RQaGFzZRIdChlSRVFVRVNUX1BIQVNFX1VOU1BFQ0lGSUVEEAASHAoYUkVRVUVTVF9QSEFTRV9DT05ORUNUSU5HEAESGQoVUkVRVUVTVF9QSEFTRV9XQUlUSU5HEAISGwoXUkVRVUVTVF9QSEFTRV9TVFJFQU1JTkcQAxIXChNSRVFVRVNUX1BIQVNFX0VOREVEEARiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Chttb2Rhc2gvdjEvdXNhZ2VfZXZlbnQucHJvdG8SCW1vZGFzaC52MSKBEgoKVXNhZ2VFdmVudBIQCghldmVudF9pZBgBIAEoCRISCgpyZXBsaWNhX2lkGAIgASgJEi4KCnN0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHVwc3RyZWFtGAogASgJEg8KB2RpYWxlY3QYCyABKAkSJwoJb3BlcmF0aW9uGAwgASgOMhQubW9kYXNoLnYxLk9wZXJhdGlvbhIOCgZtZXRob2QYDSABKAkSDAoEcGF0aBgOIAEoCRIcCg9tb2RlbF9yZXF1ZXN0ZWQYDyABKAlIAIgBARIOCgZzdHJlYW0YECABKAgSHgoRdXNlcl9hZ2VudF9mYW1pbHkYESABKAlIAYgBARIXCgpjbGllbnRfa2V5GBIgASgJSAKIAQESEQoEdXNlchgTIAEoCUgDiAEBEhQKB3Nlc3Npb24YFCABKAlIBIgBARItCgR0YWdzGBUgAygLMh8ubW9kYXNoLnYxLlVzYWdlRXZlbnQuVGFnc0VudHJ5EhUKCHRyYWNlX2lkGBYgASgJSAWIAQESFAoHc3Bhbl9pZBgXIAEoBkgGiAEBEhsKDnBhcmVudF9zcGFuX2lkGBggASgGSAeIAQESEwoGc3RhdHVzGB4gASgNSAiIAQESEgoFbW9kZWwYHyABKAlICYgBARIYCgtyZXNwb25zZV9pZBggIAEoCUgKiAEBEhoKDWZpbmlzaF9yZWFzb24YISABKAlIC4gBARIZCgxzZXJ2aWNlX3RpZXIYIiABKAlIDIgBARIjCgdvdXRjb21lGCMgASgOMhIubW9kYXNoLnYxLk91dGNvbWUSFwoKZXJyb3JfdHlwZRgkIAEoCUgNiAEBEhEKCWJvb2tfb25jZRglIAEoCBIsCgx1c2FnZV9zb3VyY2UYMiABKA4yFi5tb2Rhc2gudjEuVXNhZ2VTb3VyY2USGgoNcHJvbXB0X3Rva2VucxgzIAEoBEgOiAEBEiEKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGDQgASgESA+IAQESHwoSY2FjaGVfd3JpdGVfdG9rZW5zGDUgASgESBCIAQESHgoRY29tcGxldGlvbl90b2tlbnMYNiABKARIEYgBARIdChByZWFzb25pbmdfdG9rZW5zGDcgASgESBKIAQESIAoTYXVkaW9fcHJvbXB0X3Rva2Vucxg4IAEoBEgTiAEBEiQKF2F1ZGlvX2NvbXBsZXRpb25fdG9rZW5zGDkgASgESBSIAQESGQoMdG90YWxfdG9rZW5zGDogASgESBWIAQESIQoUYmlsbGVkX3Byb21wdF90b2tlbnMYOyABKARIFogBARIlChhiaWxsZWRfY29tcGxldGlvbl90b2tlbnMYPCABKARIF4gBARIZCgxzZWFyY2hfdW5pdHMYPSABKAFIGIgBARIvCgxiaWxsZWRfYXVkaW8YPiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoRdXBzdHJlYW1fY29zdF91c2QYPyABKAFIGYgBARIqCgdjb25uZWN0GEYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDXVwc3RyZWFtX2hlYWQYRyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLZmlyc3RfdG9rZW4YSCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKbGFzdF90b2tlbhhJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIrCghkdXJhdGlvbhhKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCg5jb250ZW50X2V2ZW50cxhLIAEoBBIrCgp0b2tlbl9nYXBzGEwgASgLMhcubW9kYXNoLnYxLkxvZ0hpc3RvZ3JhbRImChlwcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kGE0gASgBSBqIAQESJQoYZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kGE4gASgBSBuIAQESLAoMc3BlZWRfc291cmNlGE8gASgOMhYubW9kYXNoLnYxLlNwZWVkU291cmNlEjAKDXVwc3RyZWFtX3NlbnQYUCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNcmVxdWVzdF9ieXRlcxhaIAEoBBIWCg5yZXNwb25zZV9ieXRlcxhbIAEoBBIkCgRjb3N0GGQgASgLMhYubW9kYXNoLnYxLlJlcXVlc3RDb3N0GisKCVRhZ3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQhIKEF9tb2RlbF9yZXF1ZXN0ZWRCFAoSX3VzZXJfYWdlbnRfZmFtaWx5Qg0KC19jbGllbnRfa2V5QgcKBV91c2VyQgoKCF9zZXNzaW9uQgsKCV90cmFjZV9pZEIKCghfc3Bhbl9pZEIRCg9fcGFyZW50X3NwYW5faWRCCQoHX3N0YXR1c0IICgZfbW9kZWxCDgoMX3Jlc3BvbnNlX2lkQhAKDl9maW5pc2hfcmVhc29uQg8KDV9zZXJ2aWNlX3RpZXJCDQoLX2Vycm9yX3R5cGVCEAoOX3Byb21wdF90b2tlbnNCFwoVX2NhY2hlZF9wcm9tcHRfdG9rZW5zQhUKE19jYWNoZV93cml0ZV90b2tlbnNCFAoSX2NvbXBsZXRpb25fdG9rZW5zQhMKEV9yZWFzb25pbmdfdG9rZW5zQhYKFF9hdWRpb19wcm9tcHRfdG9rZW5zQhoKGF9hdWRpb19jb21wbGV0aW9uX3Rva2Vuc0IPCg1fdG90YWxfdG9rZW5zQhcKFV9iaWxsZWRfcHJvbXB0X3Rva2Vuc0IbChlfYmlsbGVkX2NvbXBsZXRpb25fdG9rZW5zQg8KDV9zZWFyY2hfdW5pdHNCFAoSX3Vwc3RyZWFtX2Nvc3RfdXNkQhwKGl9wcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kQhsKGV9kZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmQi6AEKC1JlcXVlc3RDb3N0EiUKBnNvdXJjZRgBIAEoDjIVLm1vZGFzaC52MS5Db3N0U291cmNlEhUKCG5hbm9fdXNkGAIgASgESACIAQESIgoVY2FjaGVfc2F2aW5nX25hbm9fdXNkGAMgASgSSAGIAQESFQoIcHJvdmlkZXIYBCABKAlIAogBARIaCg1wcmljZV92ZXJzaW9uGAUgASgJSAOIAQFCCwoJX25hbm9fdXNkQhgKFl9jYWNoZV9zYXZpbmdfbmFub191c2RCCwoJX3Byb3ZpZGVyQhAKDl9wcmljZV92ZXJzaW9uIi8KDExvZ0hpc3RvZ3JhbRIPCgdpbmRleGVzGAEgAygNEg4KBmNvdW50cxgCIAMoBCLgAwoLTGl2ZVJlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSEgoKcmVwbGljYV9pZBgCIAEoCRIuCgpzdGFydGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgVwaGFzZRgEIAEoDjIXLm1vZGFzaC52MS5SZXF1ZXN0UGhhc2USEAoIdXBzdHJlYW0YBSABKAkSDwoHZGlhbGVjdBgGIAEoCRInCglvcGVyYXRpb24YByABKA4yFC5tb2Rhc2gudjEuT3BlcmF0aW9uEhIKBW1vZGVsGAggASgJSACIAQESDgoGc3RyZWFtGAkgASgIEhcKCmNsaWVudF9rZXkYCiABKAlIAYgBARIRCgR1c2VyGAsgASgJSAKIAQESMgoOZmlyc3RfdG9rZW5fYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDmNvbnRlbnRfZXZlbnRzGA0gASgEEhYKDnJlc3BvbnNlX2J5dGVzGA4gASgEEiMKB291dGNvbWUYDyABKA4yEi5tb2Rhc2gudjEuT3V0Y29tZRIMCgRwYXRoGBAgASgJQggKBl9tb2RlbEINCgtfY2xpZW50X2tleUIHCgVfdXNlciqnAQoKQ29zdFNvdXJjZRIbChdDT1NUX1NPVVJDRV9VTlNQRUNJRklFRBAAEhgKFENPU1RfU09VUkNFX1VQU1RSRUFNEAESFQoRQ09TVF9TT1VSQ0VfVEFCTEUQAhIZChVDT1NUX1NPVVJDRV9FU1RJTUFURUQQAxIXChNDT1NUX1NPVVJDRV9VTktOT1dOEAQSFwoTQ09TVF9TT1VSQ0VfTk9UX0RVRRAFKscCCglPcGVyYXRpb24SGQoVT1BFUkFUSU9OX1VOU1BFQ0lGSUVEEAASEgoOT1BFUkFUSU9OX0NIQVQQARIYChRPUEVSQVRJT05fQ09NUExFVElPThACEhcKE09QRVJBVElPTl9FTUJFRERJTkcQAxIUChBPUEVSQVRJT05fUkVSQU5LEAQSGAoUT1BFUkFUSU9OX01PREVSQVRJT04QBRIbChdPUEVSQVRJT05fVFJBTlNDUklQVElPThAGEhQKEE9QRVJBVElPTl9TUEVFQ0gQBxITCg9PUEVSQVRJT05fSU1BR0UQCBIWChJPUEVSQVRJT05fUkVBTFRJTUUQCRIaChZPUEVSQVRJT05fQ09VTlRfVE9LRU5TEAoSEwoPT1BFUkFUSU9OX09USEVSEAsSFwoTT1BFUkFUSU9OX1JFVFJJRVZBTBAMKoICCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIOCgpPVVRDT01FX09LEAESFgoST1VUQ09NRV9IVFRQX0VSUk9SEAISGAoUT1VUQ09NRV9TVFJFQU1fRVJST1IQAxIRCg1PVVRDT01FX0VNUFRZEAQSFQoRT1VUQ09NRV9UUlVOQ0FURUQQBRIZChVPVVRDT01FX0NMSUVOVF9DTE9TRUQQBhIgChxPVVRDT01FX1VQU1RSRUFNX1VOUkVBQ0hBQkxFEAcSHAoYT1VUQ09NRV9VUFNUUkVBTV9USU1FT1VUEAgSFwoTT1VUQ09NRV9JTlRFUlJVUFRFRBAJKtwBCgtVc2FnZVNvdXJjZRIcChhVU0FHRV9TT1VSQ0VfVU5TUEVDSUZJRUQQABIZChVVU0FHRV9TT1VSQ0VfVVBTVFJFQU0QARIhCh1VU0FHRV9TT1VSQ0VfVVBTVFJFQU1fUEFSVElBTBACEhoKFlVTQUdFX1NPVVJDRV9FU1RJTUFURUQQAxIdChlVU0FHRV9TT1VSQ0VfTk9UX1JFUE9SVEVEEAQSHAoYVVNBR0VfU09VUkNFX1VOUEFSU0VBQkxFEAUSGAoUVVNBR0VfU09VUkNFX05PVF9EVUUQBiphCgtTcGVlZFNvdXJjZRIcChhTUEVFRF9TT1VSQ0VfVU5TUEVDSUZJRUQQABIZChVTUEVFRF9TT1VSQ0VfVVBTVFJFQU0QARIZChVTUEVFRF9TT1VSQ0VfTUVBU1VSRUQQAiqcAQoMUmVxdWVzdFBoYXNlEh0KGVJFUVVFU1RfUEhBU0VfVU5TUEVDSUZJRUQQABIcChhSRVFVRVNUX1BIQVNFX0NPTk5FQ1RJTkcQARIZChVSRVFVRVNUX1BIQVNFX1dBSVRJTkcQAhIbChdSRVFVRVNUX1BIQVNFX1NUUkVBTUlORxADEhcKE1JFUVVFU1RfUEhBU0VfRU5ERUQQBGIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One finished request. An optional field that is absent is unknown, which is
@@ -416,6 +416,14 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
    * @generated from field: uint64 response_bytes = 91;
    */
   responseBytes: bigint;
+
+  /**
+   * What the request cost. Analytics works it out when it stores the event; what a
+   * proxy sends here does not count.
+   *
+   * @generated from field: modash.v1.RequestCost cost = 100;
+   */
+  cost?: RequestCost | undefined;
 };
 
 /**
@@ -424,6 +432,58 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
  */
 export const UsageEventSchema: GenMessage<UsageEvent> = /*@__PURE__*/
   messageDesc(file_modash_v1_usage_event, 0);
+
+/**
+ * What one request cost.
+ *
+ * @generated from message modash.v1.RequestCost
+ */
+export type RequestCost = Message<"modash.v1.RequestCost"> & {
+  /**
+   * Where the amount comes from.
+   *
+   * @generated from field: modash.v1.CostSource source = 1;
+   */
+  source: CostSource;
+
+  /**
+   * Billionths of a US dollar. Absent: unknown, or nothing is due.
+   *
+   * @generated from field: optional uint64 nano_usd = 2;
+   */
+  nanoUsd?: bigint | undefined;
+
+  /**
+   * What the cached and the cache-written prompt tokens would have cost as plain
+   * ones, less what they cost: billionths of a US dollar. Negative where writing cost
+   * more than reading saved. Absent: no cache was used, or its prices are unknown.
+   *
+   * @generated from field: optional sint64 cache_saving_nano_usd = 3;
+   */
+  cacheSavingNanoUsd?: bigint | undefined;
+
+  /**
+   * Who bills for the request, for example "openai" or "bedrock", by the address of the
+   * upstream. Absent: not known.
+   *
+   * @generated from field: optional string provider = 4;
+   */
+  provider?: string | undefined;
+
+  /**
+   * Version of the prices that were applied. Absent: none were.
+   *
+   * @generated from field: optional string price_version = 5;
+   */
+  priceVersion?: string | undefined;
+};
+
+/**
+ * Describes the message modash.v1.RequestCost.
+ * Use `create(RequestCostSchema)` to create a new message.
+ */
+export const RequestCostSchema: GenMessage<RequestCost> = /*@__PURE__*/
+  messageDesc(file_modash_v1_usage_event, 1);
 
 /**
  * A sparse logarithmic histogram. Bucket i counts the values v with
@@ -453,7 +513,7 @@ export type LogHistogram = Message<"modash.v1.LogHistogram"> & {
  * Use `create(LogHistogramSchema)` to create a new message.
  */
 export const LogHistogramSchema: GenMessage<LogHistogram> = /*@__PURE__*/
-  messageDesc(file_modash_v1_usage_event, 1);
+  messageDesc(file_modash_v1_usage_event, 2);
 
 /**
  * A request that is running now.
@@ -579,7 +639,62 @@ export type LiveRequest = Message<"modash.v1.LiveRequest"> & {
  * Use `create(LiveRequestSchema)` to create a new message.
  */
 export const LiveRequestSchema: GenMessage<LiveRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_usage_event, 2);
+  messageDesc(file_modash_v1_usage_event, 3);
+
+/**
+ * Where the cost of a request comes from.
+ *
+ * @generated from enum modash.v1.CostSource
+ */
+export enum CostSource {
+  /**
+   * Stored before costs were known.
+   *
+   * @generated from enum value: COST_SOURCE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Reported by the upstream.
+   *
+   * @generated from enum value: COST_SOURCE_UPSTREAM = 1;
+   */
+  UPSTREAM = 1,
+
+  /**
+   * From reported counts and the table of prices.
+   *
+   * @generated from enum value: COST_SOURCE_TABLE = 2;
+   */
+  TABLE = 2,
+
+  /**
+   * From estimated or incomplete counts and the table of prices.
+   *
+   * @generated from enum value: COST_SOURCE_ESTIMATED = 3;
+   */
+  ESTIMATED = 3,
+
+  /**
+   * Unknown: the model has no price, or its counts are unknown. Not 0.
+   *
+   * @generated from enum value: COST_SOURCE_UNKNOWN = 4;
+   */
+  UNKNOWN = 4,
+
+  /**
+   * Nothing is due: the request consumed nothing, or its counts come with another one.
+   *
+   * @generated from enum value: COST_SOURCE_NOT_DUE = 5;
+   */
+  NOT_DUE = 5,
+}
+
+/**
+ * Describes the enum modash.v1.CostSource.
+ */
+export const CostSourceSchema: GenEnum<CostSource> = /*@__PURE__*/
+  enumDesc(file_modash_v1_usage_event, 0);
 
 /**
  * What a request asked for.
@@ -686,7 +801,7 @@ export enum Operation {
  * Describes the enum modash.v1.Operation.
  */
 export const OperationSchema: GenEnum<Operation> = /*@__PURE__*/
-  enumDesc(file_modash_v1_usage_event, 0);
+  enumDesc(file_modash_v1_usage_event, 1);
 
 /**
  * How a request ended.
@@ -770,7 +885,7 @@ export enum Outcome {
  * Describes the enum modash.v1.Outcome.
  */
 export const OutcomeSchema: GenEnum<Outcome> = /*@__PURE__*/
-  enumDesc(file_modash_v1_usage_event, 1);
+  enumDesc(file_modash_v1_usage_event, 2);
 
 /**
  * Where token counts come from.
@@ -833,7 +948,7 @@ export enum UsageSource {
  * Describes the enum modash.v1.UsageSource.
  */
 export const UsageSourceSchema: GenEnum<UsageSource> = /*@__PURE__*/
-  enumDesc(file_modash_v1_usage_event, 2);
+  enumDesc(file_modash_v1_usage_event, 3);
 
 /**
  * Where prefill and decode rates come from.
@@ -867,7 +982,7 @@ export enum SpeedSource {
  * Describes the enum modash.v1.SpeedSource.
  */
 export const SpeedSourceSchema: GenEnum<SpeedSource> = /*@__PURE__*/
-  enumDesc(file_modash_v1_usage_event, 3);
+  enumDesc(file_modash_v1_usage_event, 4);
 
 /**
  * Phase of a running request.
@@ -915,5 +1030,5 @@ export enum RequestPhase {
  * Describes the enum modash.v1.RequestPhase.
  */
 export const RequestPhaseSchema: GenEnum<RequestPhase> = /*@__PURE__*/
-  enumDesc(file_modash_v1_usage_event, 4);
+  enumDesc(file_modash_v1_usage_event, 5);
 

@@ -1,0 +1,299 @@
+//! One row for each group, the largest first, with a sparkline each.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use modash_access::Scope;
+use modash_proto::{
+    TimeRange, timestamp_from_micros,
+    v1::{BreakdownOrder, BreakdownRequest, BreakdownResponse, BreakdownRow},
+};
+
+use super::{
+    Queries,
+    arguments::Arguments,
+    cost::{cost, subtract},
+    groups::{self, Group},
+    percentiles::{milliseconds, rate},
+};
+use crate::{
+    error::Failure,
+    filter::Filter,
+    rollup::{LEVELS, Measures, Sums, Token},
+    store::{Depth, Grouping, Members, Selection, Snapshot},
+};
+
+/// Parts of the range in a sparkline.
+const SPARKLINE_PARTS: usize = 24;
+
+/// Buckets of a level that make a part of a sparkline even enough.
+const BUCKETS_PER_PART: i64 = 4;
+
+/// Which groups are asked for.
+pub(super) struct Ask {
+    pub(super) range: TimeRange,
+    pub(super) filter: Filter,
+    pub(super) grouping: Grouping,
+    pub(super) order: BreakdownOrder,
+    /// Groups that are left out, those on the pages before.
+    pub(super) skip: usize,
+    /// Groups at most.
+    pub(super) limit: usize,
+}
+
+/// Rows in the order asked for, how many groups there are, and all other requests.
+pub(super) struct Rows {
+    pub(super) rows: Vec<BreakdownRow>,
+    pub(super) total: u64,
+    pub(super) other: Option<BreakdownRow>,
+}
+
+impl Queries {
+    pub(super) async fn answer_breakdown(
+        &self,
+        request: BreakdownRequest,
+        scope: Scope,
+    ) -> Result<BreakdownResponse, Failure> {
+        let mut arguments =
+            Arguments::new(request.range.as_ref(), request.filter, &request.time_zone, &scope);
+        let page_size = arguments.limit("page_size", request.page_size, 100, 1_000);
+        let page = request.page.max(1);
+        let order = BreakdownOrder::try_from(request.order).unwrap_or_else(|_| {
+            arguments.violations.add("order", "is not known to this version");
+            BreakdownOrder::Unspecified
+        });
+        let grouping = arguments.grouping(request.group_by);
+        if grouping == Grouping::None {
+            arguments.violations.add("group_by", "must name a dimension or a tag");
+        }
+        let (range, filter, ()) = arguments.finish(Some(()))?;
+        let limit = page_size as usize;
+        let skip = (page as usize - 1).saturating_mul(limit);
+        let ask = Ask { range, filter, grouping, order, skip, limit };
+        let Rows { rows, total, other } = self.break_down(ask).await?;
+        Ok(BreakdownResponse { rows, total, other, page, page_size })
+    }
+
+    /// Ranks the groups, and gives some of them as rows.
+    pub(super) async fn break_down(&self, ask: Ask) -> Result<Rows, Failure> {
+        let Ask { range, filter, grouping, order, skip, limit } = ask;
+        let mut snapshot = self.store.snapshot().await?;
+        let selection = snapshot.select(range, &filter).await?;
+        let mut members = snapshot.members(&filter, &grouping).await?;
+        // Histograms are most of the bytes: with many groups, read them only for those
+        // that are shown.
+        let few = members.groups() <= limit && !members.reads_requests();
+        let depth = if few { Depth::Distributions } else { Depth::Sums };
+        let size = |all: &Measures| (Rank::new(&all.sums, order), all.sums.requests);
+        let mut groups =
+            groups::by_size(&mut snapshot, &selection, &mut members, depth, size).await?;
+        let total = snapshot.count_groups(&selection, &members, groups.len()).await?;
+        groups.drain(..skip.min(groups.len()));
+        groups.truncate(limit);
+        let numbers: Vec<i32> = groups.iter().map(|group| group.number).collect();
+        let mut members = members.only(&numbers);
+        if !few {
+            let depth = Depth::Distributions;
+            groups = groups::by_size(&mut snapshot, &selection, &mut members, depth, size).await?;
+            groups.retain(|group| numbers.contains(&group.number));
+        }
+        let mut rows = rows(&mut snapshot, &selection, &mut members, range, &groups).await?;
+        let mut other = None;
+        if total > rows.len() as u64 || members.may_leave_some_out() {
+            let mut all = snapshot.members(&filter, &Grouping::None).await?;
+            let size = |all: &Measures| all.sums.requests;
+            let sum =
+                groups::by_size(&mut snapshot, &selection, &mut all, Depth::Sums, size).await?;
+            let sum = self::rows(&mut snapshot, &selection, &mut all, range, &sum).await?;
+            let rest = sum.into_iter().next().map(|sum| without(sum, &rows));
+            other = rest.filter(|rest| rest.requests > 0);
+        }
+        let all_requests: u64 = rows.iter().chain(&other).map(|row| row.requests).sum();
+        for row in rows.iter_mut().chain(&mut other) {
+            row.share = share(row.requests, all_requests);
+        }
+        Ok(Rows { rows, total, other })
+    }
+}
+
+/// The rows of groups, without their shares.
+async fn rows(
+    snapshot: &mut Snapshot<'_>,
+    selection: &Selection,
+    members: &mut Members,
+    range: TimeRange,
+    groups: &[Group],
+) -> Result<Vec<BreakdownRow>, Failure> {
+    let cells = snapshot.cells(selection, members, &parts(range), Depth::Sums).await?;
+    let mut sparklines: HashMap<i32, Vec<u64>> = HashMap::new();
+    for ((part, group), measures) in cells {
+        let line = sparklines.entry(group).or_insert_with(|| vec![0; SPARKLINE_PARTS]);
+        if let Some(slot) = usize::try_from(part).ok().and_then(|part| line.get_mut(part)) {
+            *slot += measures.sums.requests.cast_unsigned();
+        }
+    }
+    let row = |group: &Group| {
+        let sparkline = sparklines.remove(&group.number);
+        response(group, sparkline.unwrap_or_else(|| vec![0; SPARKLINE_PARTS]))
+    };
+    Ok(groups.iter().map(row).collect())
+}
+
+/// The row of all requests minus those in `rows`.
+fn without(mut rest: BreakdownRow, rows: &[BreakdownRow]) -> BreakdownRow {
+    for row in rows {
+        for (left, part) in [
+            (&mut rest.requests, row.requests),
+            (&mut rest.failed_requests, row.failed_requests),
+            (&mut rest.prompt_tokens, row.prompt_tokens),
+            (&mut rest.cached_prompt_tokens, row.cached_prompt_tokens),
+            (&mut rest.cache_write_tokens, row.cache_write_tokens),
+            (&mut rest.completion_tokens, row.completion_tokens),
+            (&mut rest.reasoning_tokens, row.reasoning_tokens),
+            (&mut rest.total_tokens, row.total_tokens),
+            (&mut rest.requests_without_usage, row.requests_without_usage),
+        ] {
+            *left = left.saturating_sub(part);
+        }
+        if let (Some(left), Some(part)) = (&mut rest.cost, &row.cost) {
+            subtract(left, part);
+        }
+        for (left, part) in rest.sparkline.iter_mut().zip(&row.sparkline) {
+            *left = left.saturating_sub(*part);
+        }
+    }
+    rest.error_share = share(rest.failed_requests, rest.requests);
+    // The newest request may belong to a group that is shown.
+    rest.last_seen_at = None;
+    rest
+}
+
+/// A part of a whole that may be nothing.
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// What groups are ordered by, the largest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Number(i64),
+    Moment(Option<i64>),
+    /// Failed requests and all of them.
+    Share(Share),
+}
+
+/// A share of requests, compared without rounding.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    part: i64,
+    whole: i64,
+}
+
+impl Ord for Share {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let product = |a: i64, b: i64| i128::from(a) * i128::from(b);
+        product(self.part, other.whole).cmp(&product(other.part, self.whole))
+    }
+}
+
+impl PartialOrd for Share {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Share {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Share {}
+
+impl Rank {
+    fn new(sums: &Sums, order: BreakdownOrder) -> Self {
+        match order {
+            BreakdownOrder::TotalTokens => Self::Number(sums.tokens(Token::Total)),
+            BreakdownOrder::CompletionTokens => Self::Number(sums.tokens(Token::Completion)),
+            BreakdownOrder::Cost => Self::Number(sums.cost.known.sum),
+            BreakdownOrder::LastSeen => Self::Moment(sums.last_started_us),
+            BreakdownOrder::ErrorShare => {
+                Self::Share(Share { part: sums.failed, whole: sums.requests })
+            }
+            BreakdownOrder::Unspecified | BreakdownOrder::Requests => Self::Number(sums.requests),
+        }
+    }
+}
+
+/// Bounds of equal parts of a range; those within it are moved back to a bound of
+/// the widest level of which a part has four buckets, so that it need not be
+/// looked at single requests.
+fn parts(range: TimeRange) -> [DateTime<Utc>; SPARKLINE_PARTS + 1] {
+    let length = (range.end - range.start).num_microseconds().unwrap_or(i64::MAX);
+    let part = length / SPARKLINE_PARTS as i64;
+    let mut levels = LEVELS;
+    levels.sort_unstable_by_key(|level| Reverse(*level));
+    let wide = levels
+        .into_iter()
+        .find(|level| i64::from(level.width) * 1_000_000 * BUCKETS_PER_PART <= part);
+    std::array::from_fn(|part| {
+        let offset = i128::from(length) * part as i128 / SPARKLINE_PARTS as i128;
+        let bound =
+            range.start + TimeDelta::microseconds(i64::try_from(offset).unwrap_or(i64::MAX));
+        match (part, wide) {
+            (0, _) => range.start,
+            (SPARKLINE_PARTS, _) => range.end,
+            (_, Some(level)) => level.floor(bound),
+            (_, None) => bound,
+        }
+    })
+}
+
+fn response(group: &Group, sparkline: Vec<u64>) -> BreakdownRow {
+    let all = &group.measures;
+    let sums = &all.sums;
+    let tokens = |token| sums.tokens(token).cast_unsigned();
+    BreakdownRow {
+        key: group.name.clone(),
+        requests: sums.requests.cast_unsigned(),
+        share: 0.0,
+        failed_requests: sums.failed.cast_unsigned(),
+        error_share: share(sums.failed.cast_unsigned(), sums.requests.cast_unsigned()),
+        prompt_tokens: tokens(Token::Prompt),
+        cached_prompt_tokens: tokens(Token::CachedPrompt),
+        cache_write_tokens: tokens(Token::CacheWrite),
+        completion_tokens: tokens(Token::Completion),
+        reasoning_tokens: tokens(Token::Reasoning),
+        total_tokens: tokens(Token::Total),
+        requests_without_usage: sums.without_usage.cast_unsigned(),
+        decode_tokens_per_second_p50: rate(&all.decode_rate, 0.5),
+        prefill_tokens_per_second_p50: rate(&all.prefill_rate, 0.5),
+        time_to_first_token_ms_p50: milliseconds(&all.first_token_us, 0.5),
+        time_to_first_token_ms_p95: milliseconds(&all.first_token_us, 0.95),
+        last_seen_at: sums.last_started_us.map(timestamp_from_micros),
+        sparkline,
+        cost: Some(cost(&sums.cost)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_long_range_begin_with_whole_hours() {
+        let end: DateTime<Utc> = "2026-11-23T10:20:30.5Z".parse().unwrap();
+        let of_days = |days| parts(TimeRange { start: end - TimeDelta::days(days), end });
+        assert!(of_days(90)[1..24].iter().all(|bound| LEVELS[2].floor(*bound) == *bound));
+        assert!(of_days(1)[1..24].iter().all(|bound| LEVELS[0].floor(*bound) == *bound));
+        assert_eq!((of_days(1)[0], of_days(1)[24]), (end - TimeDelta::days(1), end));
+        let short = parts(TimeRange { start: end - TimeDelta::seconds(24), end });
+        assert_eq!(short[1], end - TimeDelta::seconds(23));
+    }
+
+    #[test]
+    fn shares_are_compared_as_fractions() {
+        let share = |part, whole| Share { part, whole };
+        assert!(share(1, 3) < share(1, 2) && share(2, 4) == share(1, 2));
+    }
+}
