@@ -117,6 +117,12 @@ CREATE INDEX requests_trace ON requests (trace_id) WHERE trace_id IS NOT NULL;
 CREATE INDEX requests_long ON requests (started_at)
     WHERE duration_us > 600000000;
 
+-- The errors of a range are grouped from this index alone, without a look at the
+-- rows: failures are few and lie far apart.
+CREATE INDEX requests_failed ON requests (started_at)
+    INCLUDE (series_id, outcome, error_type)
+    WHERE outcome NOT IN (1, 6); -- OK, CLIENT_CLOSED
+
 -- The day before which partitions of a table were dropped. They are never made
 -- again: a request that comes a second time after that would count twice.
 CREATE TABLE dropped_days (
@@ -380,3 +386,20 @@ CREATE UNLOGGED TABLE live_requests (
 );
 
 CREATE INDEX live_requests_version ON live_requests (instance, version);
+
+-- ---- what people keep
+
+-- Views of the dashboard that admins saved.
+CREATE TABLE views (
+    name     text        NOT NULL PRIMARY KEY,
+    path     text        NOT NULL,
+    saved_at timestamptz NOT NULL
+);
+
+-- Moments that charts show, such as deployments. The newest 1,000 are kept.
+CREATE TABLE marks (
+    mark_id   uuid        NOT NULL PRIMARY KEY,
+    marked_at timestamptz NOT NULL,
+    text      text        NOT NULL,
+    link      text
+);

@@ -23,6 +23,8 @@ pub enum Reason {
     TooManyQueries,
     /// There are as many subscriptions as there may be.
     TooManySubscriptions,
+    /// There are as many saved views as there may be.
+    TooManyViews,
     /// The gateway passes on as many calls as it may.
     TooManyCalls,
     /// The database is being prepared.
@@ -41,12 +43,13 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ArgumentInvalid,
         Self::AnswerTooSlow,
         Self::AnswerTooLarge,
         Self::TooManyQueries,
         Self::TooManySubscriptions,
+        Self::TooManyViews,
         Self::TooManyCalls,
         Self::DatabaseNotReady,
         Self::DatabaseUnreachable,
@@ -65,6 +68,7 @@ impl Reason {
             Self::AnswerTooLarge => "ANSWER_TOO_LARGE",
             Self::TooManyQueries => "TOO_MANY_QUERIES",
             Self::TooManySubscriptions => "TOO_MANY_SUBSCRIPTIONS",
+            Self::TooManyViews => "TOO_MANY_VIEWS",
             Self::TooManyCalls => "TOO_MANY_CALLS",
             Self::DatabaseNotReady => "DATABASE_NOT_READY",
             Self::DatabaseUnreachable => "DATABASE_UNREACHABLE",
@@ -84,6 +88,7 @@ impl Reason {
             Self::AnswerTooLarge
             | Self::TooManyQueries
             | Self::TooManySubscriptions
+            | Self::TooManyViews
             | Self::TooManyCalls => Code::ResourceExhausted,
             Self::DatabaseNotReady
             | Self::DatabaseUnreachable
@@ -107,6 +112,7 @@ impl Reason {
             Self::ArgumentInvalid
             | Self::AnswerTooSlow
             | Self::AnswerTooLarge
+            | Self::TooManyViews
             | Self::DatabaseFailed => return None,
         };
         Some(Duration::from_secs(seconds))
@@ -127,6 +133,7 @@ impl Reason {
             Self::TooManySubscriptions => {
                 "there are as many subscriptions as there may be, or as many of the caller"
             }
+            Self::TooManyViews => "there are as many saved views as there may be; delete one",
             Self::TooManyCalls => {
                 "the gateway passes on as many grpc-web calls as it may, or as many of the caller"
             }

@@ -5,9 +5,12 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use modash_access::{CallerId, Scope};
 use modash_proto::v1::{
-    BreakdownRequest, BreakdownResponse, CompletenessRequest, CompletenessResponse, Dimension,
-    ModelBreakdownRequest, ModelBreakdownResponse, Operation, Outcome, RecentRequestsRequest,
-    RecentRequestsResponse, SubscribeRequest, ThroughputTimeseriesRequest,
+    AddMarkRequest, AddMarkResponse, BreakdownRequest, BreakdownResponse, CompletenessRequest,
+    CompletenessResponse, DeleteMarkRequest, DeleteMarkResponse, DeleteViewRequest,
+    DeleteViewResponse, Dimension, ErrorBreakdownRequest, ErrorBreakdownResponse, ListMarksRequest,
+    ListMarksResponse, ListViewsRequest, ListViewsResponse, ModelBreakdownRequest,
+    ModelBreakdownResponse, Operation, Outcome, RecentRequestsRequest, RecentRequestsResponse,
+    SaveViewRequest, SaveViewResponse, SubscribeRequest, ThroughputTimeseriesRequest,
     ThroughputTimeseriesResponse, UsageSummaryRequest, UsageSummaryResponse,
     UsageTimeseriesRequest, UsageTimeseriesResponse, analytics_service_server::AnalyticsService,
 };
@@ -31,8 +34,10 @@ mod breakdown;
 mod callers;
 mod completeness;
 mod cost;
+mod error_breakdown;
 mod grid;
 mod groups;
+mod marks;
 mod model_breakdown;
 mod percentiles;
 mod recent_requests;
@@ -40,6 +45,7 @@ mod subscribe;
 mod throughput_timeseries;
 mod usage_summary;
 mod usage_timeseries;
+mod views;
 
 pub(crate) use callers::Callers;
 pub(crate) use subscribe::EncodedSubscribe;
@@ -186,6 +192,58 @@ impl AnalyticsService for Queries {
             self.answer_completeness(request, scope)
         })
         .await
+    }
+
+    async fn error_breakdown(
+        &self,
+        request: Request<ErrorBreakdownRequest>,
+    ) -> Result<Response<ErrorBreakdownResponse>, Status> {
+        self.answer("ErrorBreakdown", request, |request, scope| {
+            self.answer_error_breakdown(request, scope)
+        })
+        .await
+    }
+
+    async fn list_views(
+        &self,
+        request: Request<ListViewsRequest>,
+    ) -> Result<Response<ListViewsResponse>, Status> {
+        self.answer("ListViews", request, |_, scope| self.answer_list_views(scope)).await
+    }
+
+    async fn save_view(
+        &self,
+        request: Request<SaveViewRequest>,
+    ) -> Result<Response<SaveViewResponse>, Status> {
+        self.answer("SaveView", request, |request, _| self.answer_save_view(request)).await
+    }
+
+    async fn delete_view(
+        &self,
+        request: Request<DeleteViewRequest>,
+    ) -> Result<Response<DeleteViewResponse>, Status> {
+        self.answer("DeleteView", request, |request, _| self.answer_delete_view(request)).await
+    }
+
+    async fn list_marks(
+        &self,
+        request: Request<ListMarksRequest>,
+    ) -> Result<Response<ListMarksResponse>, Status> {
+        self.answer("ListMarks", request, |request, _| self.answer_list_marks(request)).await
+    }
+
+    async fn add_mark(
+        &self,
+        request: Request<AddMarkRequest>,
+    ) -> Result<Response<AddMarkResponse>, Status> {
+        self.answer("AddMark", request, |request, _| self.answer_add_mark(request)).await
+    }
+
+    async fn delete_mark(
+        &self,
+        request: Request<DeleteMarkRequest>,
+    ) -> Result<Response<DeleteMarkResponse>, Status> {
+        self.answer("DeleteMark", request, |request, _| self.answer_delete_mark(request)).await
     }
 
     type SubscribeStream = subscribe::Decoded;

@@ -25,10 +25,12 @@ mod copy;
 mod dimensions;
 mod edges;
 mod error;
+mod errors;
 mod export;
 mod fold;
 mod insert_requests;
 mod kinds;
+mod marks;
 mod owners;
 mod partitions;
 mod quarantine;
@@ -42,13 +44,16 @@ mod series;
 mod size;
 mod snapshot;
 mod traced;
+mod views;
 
 pub(crate) use completeness::{Report, Run, RunRow};
 pub use connect::PrepareError;
 pub(crate) use connect::WRITE_TIMEOUT;
 pub(crate) use dimensions::calls_no_model;
 pub use error::Error;
+pub(crate) use errors::ErrorGroup;
 pub(crate) use insert_requests::Row;
+pub(crate) use marks::MarkRow;
 pub(crate) use owners::Claim;
 pub(crate) use partitions::Misplaced;
 pub(crate) use quarantine::Refused;
@@ -59,6 +64,7 @@ pub(crate) use replicas::PublishedRequest;
 pub(crate) use selection::{Grouping, Members, Selection};
 pub(crate) use size::{DayPartition, Kept};
 pub(crate) use snapshot::{Cells, Depth, Snapshot};
+pub(crate) use views::{MAX_VIEWS, ViewRow};
 
 /// Connections for writing: one for each writer, one that listens, one that
 /// moves changes into rollups, three for upkeep and rebuilding, one to spare.
@@ -280,6 +286,11 @@ impl Store {
     /// The pool of the queries, once the schema is there.
     fn reader(&self) -> Result<&PgPool, Error> {
         if *self.prepared.borrow() { Ok(&self.read) } else { Err(Error::NotPrepared) }
+    }
+
+    /// The pool for what callers write, once the schema is there.
+    fn writer(&self) -> Result<&PgPool, Error> {
+        if *self.prepared.borrow() { Ok(&self.write) } else { Err(Error::NotPrepared) }
     }
 
     /// Ends all connections.

@@ -5,6 +5,7 @@
 use modash_proto::FILE_DESCRIPTOR_SET;
 use prost_reflect::{
     DescriptorError, DescriptorPool, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+    prost_types::method_options::IdempotencyLevel,
 };
 
 /// Full name of the one service that the gateway speaks for.
@@ -43,6 +44,13 @@ impl Contract {
     /// The method of this name, streaming ones included.
     pub(crate) fn method(&self, name: &str) -> Option<MethodDescriptor> {
         self.service.methods().find(|method| method.name() == name)
+    }
+
+    /// Whether the contract says that a method only reads.
+    pub(crate) fn only_reads(method: &MethodDescriptor) -> bool {
+        let options = method.method_descriptor_proto().options.as_ref();
+        options
+            .is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects)
     }
 
     /// The message for a request in flight.

@@ -191,7 +191,7 @@ fn said(status: StatusCode, value: &serde_json::Value) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(value)).into_response()
 }
 
-/// Who is signed in, by name, and what they see.
+/// Who is signed in, by name, what they see, and whether they may write views and marks.
 async fn who(State(app): State<App>, request: Request) -> Response {
     if app.access.is_open() {
         return said(StatusCode::OK, &json!({ "open": true }));
@@ -200,7 +200,9 @@ async fn who(State(app): State<App>, request: Request) -> Response {
     match app.access.admit(header, Role::Read) {
         Ok(pass) => {
             let sees = pass.scope().map_or_else(|| "everything".to_owned(), ToString::to_string);
-            said(StatusCode::OK, &json!({ "name": pass.name(), "sees": sees }))
+            let writes = app.access.admit(header, Role::Admin).is_ok();
+            let who = json!({ "name": pass.name(), "sees": sees, "writes": writes });
+            said(StatusCode::OK, &who)
         }
         Err(refusal) => said(StatusCode::UNAUTHORIZED, &json!({ "message": refusal.to_string() })),
     }

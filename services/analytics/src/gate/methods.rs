@@ -4,7 +4,7 @@
 use modash_access::Role;
 
 /// Every method by its path.
-const METHODS: [(&str, Role); 14] = [
+const METHODS: [(&str, Role); 21] = [
     ("/modash.v1.AnalyticsService/UsageSummary", Role::Read),
     ("/modash.v1.AnalyticsService/UsageTimeseries", Role::Read),
     ("/modash.v1.AnalyticsService/ThroughputTimeseries", Role::Read),
@@ -12,6 +12,13 @@ const METHODS: [(&str, Role); 14] = [
     ("/modash.v1.AnalyticsService/Breakdown", Role::Read),
     ("/modash.v1.AnalyticsService/RecentRequests", Role::Read),
     ("/modash.v1.AnalyticsService/Completeness", Role::Read),
+    ("/modash.v1.AnalyticsService/ErrorBreakdown", Role::Read),
+    ("/modash.v1.AnalyticsService/ListViews", Role::Read),
+    ("/modash.v1.AnalyticsService/SaveView", Role::Admin),
+    ("/modash.v1.AnalyticsService/DeleteView", Role::Admin),
+    ("/modash.v1.AnalyticsService/ListMarks", Role::Read),
+    ("/modash.v1.AnalyticsService/AddMark", Role::Admin),
+    ("/modash.v1.AnalyticsService/DeleteMark", Role::Admin),
     ("/modash.v1.AnalyticsService/Subscribe", Role::Read),
     ("/modash.v1.IngestService/StreamUsage", Role::Ingest),
     ("/grpc.health.v1.Health/Check", Role::Read),

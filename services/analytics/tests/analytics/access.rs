@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use modash_access::{Access, Role, Scope, Token};
 use modash_proto::v1::{
-    CompletenessRequest, Filter, Hello, ModelBreakdownRequest, ModelOrder, RecentRequestsRequest,
-    SubscribeRequest, ThroughputTimeseriesRequest, UsageEvent, UsageSummaryRequest,
-    UsageTimeseriesRequest, analytics_service_client::AnalyticsServiceClient,
+    CompletenessRequest, ErrorBreakdownRequest, Filter, Hello, ModelBreakdownRequest, ModelOrder,
+    RecentRequestsRequest, SubscribeRequest, ThroughputTimeseriesRequest, UsageEvent,
+    UsageSummaryRequest, UsageTimeseriesRequest, analytics_service_client::AnalyticsServiceClient,
     ingest_service_client::IngestServiceClient, stream_usage_request::Message as Up,
     subscribe_response::Message,
 };
@@ -46,7 +46,7 @@ async fn channel(analytics: &TestAnalytics) -> Channel {
     Channel::from_shared(format!("http://{}", analytics.address)).unwrap().connect().await.unwrap()
 }
 
-async fn reader(
+pub(crate) async fn reader(
     analytics: &TestAnalytics,
     token: Option<&Token>,
 ) -> AnalyticsServiceClient<With<Channel>> {
@@ -302,6 +302,8 @@ async fn a_scoped_caller_gets_the_answers_of_a_world_that_has_its_own_requests_o
                 ..Default::default()
             };
             same!(all, own, model_breakdown, question, filter, both, context);
+            let question = ErrorBreakdownRequest { range, ..Default::default() };
+            same!(all, own, error_breakdown, question, filter, both, context);
             let question = RecentRequestsRequest {
                 range,
                 page: 1,

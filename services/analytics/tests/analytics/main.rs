@@ -32,3 +32,4 @@ mod sums;
 mod throughput_timeseries;
 mod usage_summary;
 mod usage_timeseries;
+mod views_and_marks;

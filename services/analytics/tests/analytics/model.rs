@@ -1,17 +1,17 @@
 //! The questions answered a second time, over a list of events in memory, in the
 //! plainest way there is; and the statement that both answers are the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Timelike as _, Utc};
 use modash_histogram::Histogram;
 use modash_proto::{
     TimeRange, micros_from_duration, micros_from_timestamp,
     v1::{
-        BreakdownOrder, BreakdownRequest, Cost, CostSource, Dimension, Exclusion, Filter, GroupBy,
-        ModelBreakdownRequest, ModelOrder, Operation, Outcome, RecentRequestsRequest,
-        ThroughputTimeseriesRequest, UsageEvent, UsageSummaryRequest, UsageTimeseriesRequest,
-        group_by::By,
+        BreakdownOrder, BreakdownRequest, Cost, CostSource, Dimension, ErrorBreakdownRequest,
+        Exclusion, Filter, GroupBy, ModelBreakdownRequest, ModelOrder, Operation, Outcome,
+        RecentRequestsRequest, ThroughputTimeseriesRequest, UsageEvent, UsageSummaryRequest,
+        UsageTimeseriesRequest, group_by::By,
     },
 };
 
@@ -672,6 +672,60 @@ async fn model_breakdown_is_that_of_the_model() {
                 sparkline[at as usize] += 1;
             }
             assert_eq!(row.sparkline, sparkline);
+        }
+    }
+}
+
+/// What tells errors apart.
+type ErrorKey = (i32, Option<String>, String, String);
+
+#[tokio::test]
+async fn error_breakdown_is_that_of_the_model() {
+    let (analytics, events, mut random) = prepared(6).await;
+    let mut client = analytics.client().await;
+    for _ in 0..QUESTIONS {
+        let request = ErrorBreakdownRequest {
+            range: Some(random.range()),
+            filter: random.filter(),
+            limit: random.top(),
+        };
+        println!("{request:?}");
+        let answer = client.error_breakdown(request.clone()).await.unwrap().into_inner();
+        let range = checked(request.range.as_ref());
+        let mut failures = selected(&events, &range, request.filter.as_ref());
+        failures.retain(|event| failed(event));
+        assert_eq!(answer.failed_requests, failures.len() as u64);
+        let mut groups: BTreeMap<ErrorKey, Vec<&UsageEvent>> = BTreeMap::new();
+        for event in &failures {
+            let key = (
+                event.outcome,
+                event.error_type.clone(),
+                event.model.clone().unwrap_or_default(),
+                event.upstream.clone(),
+            );
+            groups.entry(key).or_default().push(*event);
+        }
+        assert_eq!(answer.total, groups.len() as u64);
+        let limit = if request.limit == 0 { 100 } else { request.limit as usize };
+        assert_eq!(answer.rows.len(), groups.len().min(limit));
+        assert!(answer.rows.is_sorted_by_key(|row| std::cmp::Reverse(row.requests)));
+        let least = answer.rows.last().map_or(0, |row| row.requests);
+        for row in answer.rows {
+            let key = (row.outcome, row.error_type, row.model, row.upstream);
+            let group = groups.remove(&key).unwrap_or_else(|| panic!("{key:?} twice or not there"));
+            assert_eq!(row.requests, group.len() as u64);
+            same(Some(row.share), Some(group.len() as f64 / failures.len() as f64));
+            let starts = || group.iter().map(|event| started(event));
+            let (first, last) = (row.first_started_at.unwrap(), row.last_started_at.unwrap());
+            assert_eq!(micros_from_timestamp(&first), starts().min());
+            assert_eq!(micros_from_timestamp(&last), starts().max());
+            let keys: BTreeSet<_> = group.iter().filter_map(|e| e.client_key.as_ref()).collect();
+            assert_eq!(row.client_keys, keys.len() as u64);
+            let sample = group.iter().find(|event| event.event_id == row.sample_event_id);
+            assert_eq!(sample.map(|event| started(event)), starts().max());
+        }
+        if request.limit != 0 {
+            assert!(groups.values().all(|left| left.len() as u64 <= least));
         }
     }
 }

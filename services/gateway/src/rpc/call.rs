@@ -14,6 +14,7 @@ use tracing::{Instrument as _, Span};
 use super::frame::{DatabaseError, Dialect, Frame, Reason, Request, Wanted};
 use crate::{
     analytics::TRACEPARENT,
+    contract::Contract,
     payload::{self, Mistakes},
     state::App,
     trace,
@@ -44,9 +45,9 @@ async fn answer(app: &App, headers: &HeaderMap, request: Request) -> Frame {
     let Some(method) = method else {
         return Frame::unknown_procedure(*dialect, id.clone(), tag);
     };
-    if request.wanted == Wanted::Receipt {
-        // All procedures only read, so a call whose value is thrown away has
-        // nothing to do.
+    let receipt = request.wanted == Wanted::Receipt;
+    if receipt && Contract::only_reads(&method) {
+        // The value would be thrown away, so there is nothing to do.
         return Frame::success(id.clone(), RawValue::NULL.to_owned());
     }
     let message = match read_payload(&method, payload.as_deref()) {
@@ -66,6 +67,7 @@ async fn answer(app: &App, headers: &HeaderMap, request: Request) -> Frame {
             .map_err(|error| Status::internal(format!("answer without JSON form: {error}")))
     });
     match value {
+        Ok(_) if receipt => Frame::success(id.clone(), RawValue::NULL.to_owned()),
         Ok(value) => Frame::success(id.clone(), value),
         Err(status) => failure(*dialect, id.clone(), tag, &status),
     }

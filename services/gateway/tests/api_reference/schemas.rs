@@ -15,7 +15,20 @@ pub(crate) enum Direction {
 }
 
 /// Limits of arguments as JSON schema, which the contract has in its comments only.
-const LIMITS: [(&str, &str); 18] = [
+const LIMITS: [(&str, &str); 34] = [
+    ("AddMarkRequest.link", r#"{ "maxLength": 500 }"#),
+    ("AddMarkRequest.text", r#"{ "minLength": 1, "maxLength": 200 }"#),
+    ("DeleteViewRequest.name", r#"{ "minLength": 1, "maxLength": 80 }"#),
+    ("ErrorBreakdownRequest.limit", r#"{ "maximum": 1000 }"#),
+    ("Exclusion.client_keys", r#"{ "maxItems": 100 }"#),
+    ("Exclusion.dialects", r#"{ "maxItems": 100 }"#),
+    ("Exclusion.models", r#"{ "maxItems": 100 }"#),
+    ("Exclusion.operations", r#"{ "maxItems": 100 }"#),
+    ("Exclusion.outcomes", r#"{ "maxItems": 100 }"#),
+    ("Exclusion.sessions", r#"{ "maxItems": 100 }"#),
+    ("Exclusion.tags", r#"{ "maxProperties": 100 }"#),
+    ("Exclusion.upstreams", r#"{ "maxItems": 100 }"#),
+    ("Exclusion.users", r#"{ "maxItems": 100 }"#),
     ("Filter.client_keys", r#"{ "maxItems": 100 }"#),
     ("BreakdownRequest.page_size", r#"{ "maximum": 1000 }"#),
     ("Filter.dialects", r#"{ "maxItems": 100 }"#),
@@ -32,7 +45,10 @@ const LIMITS: [(&str, &str); 18] = [
     ("Filter.users", r#"{ "maxItems": 100 }"#),
     ("GroupBy.tag", r#"{ "minLength": 1, "maxLength": 64 }"#),
     ("ModelBreakdownRequest.limit", r#"{ "maximum": 1000 }"#),
+    ("RecentRequestsRequest.page", r#"{ "minimum": 1 }"#),
     ("RecentRequestsRequest.page_size", r#"{ "minimum": 1, "maximum": 100 }"#),
+    ("SaveViewRequest.name", r#"{ "minLength": 1, "maxLength": 80 }"#),
+    ("SaveViewRequest.path", r#"{ "minLength": 1, "maxLength": 4000, "pattern": "^/" }"#),
     ("ThroughputTimeseriesRequest.bucket_seconds", r#"{ "maximum": 604800 }"#),
     ("ThroughputTimeseriesRequest.top", r#"{ "maximum": 50 }"#),
     ("UsageTimeseriesRequest.bucket_seconds", r#"{ "maximum": 604800 }"#),
@@ -40,10 +56,15 @@ const LIMITS: [(&str, &str); 18] = [
 ];
 
 /// Arguments without a default.
-const REQUIRED: [&str; 3] = [
+const REQUIRED: [&str; 8] = [
+    "AddMarkRequest.text",
     "BreakdownRequest.group_by",
+    "DeleteMarkRequest.mark_id",
+    "DeleteViewRequest.name",
     "RecentRequestsRequest.page",
     "RecentRequestsRequest.page_size",
+    "SaveViewRequest.name",
+    "SaveViewRequest.path",
 ];
 
 /// Fields named above that the contract does not have.
@@ -120,9 +141,6 @@ impl<'a> Schemas<'a> {
         } else {
             single(self, &field.kind())
         };
-        if REQUIRED.contains(&name(field).as_str()) {
-            schema["minimum"] = json!(1);
-        }
         for (_, limits) in LIMITS.iter().filter(|(limited, _)| *limited == name(field)) {
             let limits: BTreeMap<String, Value> = serde_json::from_str(limits).unwrap();
             limits.into_iter().for_each(|(key, value)| schema[key] = value);

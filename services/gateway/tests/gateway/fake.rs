@@ -317,6 +317,57 @@ impl AnalyticsService for Service {
             .await
     }
 
+    async fn error_breakdown(
+        &self,
+        request: Request<v1::ErrorBreakdownRequest>,
+    ) -> Result<Response<v1::ErrorBreakdownResponse>, Status> {
+        self.0
+            .answer("ErrorBreakdown", request, |_| Ok(v1::ErrorBreakdownResponse::default()))
+            .await
+    }
+
+    async fn list_views(
+        &self,
+        request: Request<v1::ListViewsRequest>,
+    ) -> Result<Response<v1::ListViewsResponse>, Status> {
+        self.0.answer("ListViews", request, |_| Ok(v1::ListViewsResponse::default())).await
+    }
+
+    async fn save_view(
+        &self,
+        request: Request<v1::SaveViewRequest>,
+    ) -> Result<Response<v1::SaveViewResponse>, Status> {
+        self.0.answer("SaveView", request, |_| Ok(v1::SaveViewResponse::default())).await
+    }
+
+    async fn delete_view(
+        &self,
+        request: Request<v1::DeleteViewRequest>,
+    ) -> Result<Response<v1::DeleteViewResponse>, Status> {
+        self.0.answer("DeleteView", request, |_| Ok(v1::DeleteViewResponse::default())).await
+    }
+
+    async fn list_marks(
+        &self,
+        request: Request<v1::ListMarksRequest>,
+    ) -> Result<Response<v1::ListMarksResponse>, Status> {
+        self.0.answer("ListMarks", request, |_| Ok(v1::ListMarksResponse::default())).await
+    }
+
+    async fn add_mark(
+        &self,
+        request: Request<v1::AddMarkRequest>,
+    ) -> Result<Response<v1::AddMarkResponse>, Status> {
+        self.0.answer("AddMark", request, |_| Ok(v1::AddMarkResponse::default())).await
+    }
+
+    async fn delete_mark(
+        &self,
+        request: Request<v1::DeleteMarkRequest>,
+    ) -> Result<Response<v1::DeleteMarkResponse>, Status> {
+        self.0.answer("DeleteMark", request, |_| Ok(v1::DeleteMarkResponse::default())).await
+    }
+
     type SubscribeStream =
         Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse, Status>> + Send>>;
 

@@ -258,6 +258,15 @@ async fn notifications_and_receipts() {
         gateway.rpc(body).await.text(),
         r#"[{"_tag":"Exit","requestId":1,"exit":{"_tag":"Success","value":null}}]"#
     );
+    let body =
+        r#"{"_tag":"Request","id":1,"tag":"AddMark","payload":{"text":"v2"},"discard":true}"#;
+    assert_eq!(
+        gateway.rpc(body).await.text(),
+        r#"[{"_tag":"Exit","requestId":1,"exit":{"_tag":"Success","value":null}}]"#
+    );
+    let calls = gateway.script.calls.lock().unwrap();
+    let count = |method| calls.iter().filter(|call| call.0 == method).count();
+    assert_eq!((count("UsageSummary"), count("AddMark")), (1, 1), "what writes runs");
 }
 
 #[tokio::test]

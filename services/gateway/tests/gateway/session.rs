@@ -50,7 +50,7 @@ async fn a_browser_signs_in_asks_and_signs_out() {
     let cookie = cookie(&answer);
     let signed_in = [("cookie", cookie.as_str())];
     let who = gateway.get("/session", &signed_in).await.json();
-    assert_eq!(who, json!({ "name": "search team", "sees": "tag:team=search" }));
+    assert_eq!(who, json!({ "name": "search team", "sees": "tag:team=search", "writes": false }));
     let page = gateway.get("/", &[("accept", "text/html"), signed_in[0]]).await;
     assert_eq!(page.status, 200);
     let origin = format!("http://{}", gateway.address);

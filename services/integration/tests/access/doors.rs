@@ -215,7 +215,9 @@ async fn effect(system: &System, door: Door, question: &Question, token: Option<
     match exit["_tag"].as_str() {
         Some("Success") => Answer::Value(exit["value"].clone()),
         _ if text.contains("Unknown request tag") => Answer::NotOffered,
-        _ if text.contains("scope may not see it") => Answer::Denied,
+        _ if text.contains("scope may not see it") || text.contains("needs the role") => {
+            Answer::Denied
+        }
         _ => Answer::Other(frames.to_string()),
     }
 }

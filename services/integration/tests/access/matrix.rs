@@ -27,6 +27,9 @@ struct Row {
     json: Value,
 }
 
+/// Of a mark that is not there.
+const ID: &str = "019acd3e-0000-7000-8000-000000000000";
+
 fn rows() -> BTreeMap<&'static str, Row> {
     let unary = |message: Vec<u8>, json| Row {
         needs: Role::Read,
@@ -42,6 +45,11 @@ fn rows() -> BTreeMap<&'static str, Row> {
     let by_user = v1::BreakdownRequest { group_by: Some(by_user), ..Default::default() };
     let by_user =
         unary(by_user.encode_to_vec(), json!({ "groupBy": { "dimension": "DIMENSION_USER" } }));
+    let admin = |message, json| Row { needs: Role::Admin, ..unary(message, json) };
+    let view = v1::SaveViewRequest { name: "a".into(), path: "/".into() };
+    let name = v1::DeleteViewRequest { name: "a".into() };
+    let mark = v1::AddMarkRequest { text: "a".into(), ..Default::default() };
+    let id = v1::DeleteMarkRequest { mark_id: ID.into() };
     BTreeMap::from([
         ("AnalyticsService/UsageSummary", empty()),
         ("AnalyticsService/UsageTimeseries", empty()),
@@ -51,6 +59,16 @@ fn rows() -> BTreeMap<&'static str, Row> {
         ("AnalyticsService/RecentRequests", page),
         // It counts the requests of all.
         ("AnalyticsService/Completeness", Row { scoped: false, ..empty() }),
+        ("AnalyticsService/ErrorBreakdown", empty()),
+        ("AnalyticsService/ListViews", empty()),
+        (
+            "AnalyticsService/SaveView",
+            admin(view.encode_to_vec(), json!({ "name": "a", "path": "/" })),
+        ),
+        ("AnalyticsService/DeleteView", admin(name.encode_to_vec(), json!({ "name": "a" }))),
+        ("AnalyticsService/ListMarks", empty()),
+        ("AnalyticsService/AddMark", admin(mark.encode_to_vec(), json!({ "text": "a" }))),
+        ("AnalyticsService/DeleteMark", admin(id.encode_to_vec(), json!({ "markId": ID }))),
         ("AnalyticsService/Subscribe", Row { streams: true, ..empty() }),
         ("IngestService/StreamUsage", Row { needs: Role::Ingest, streams: true, ..empty() }),
     ])
@@ -86,7 +104,7 @@ fn expected(door: Door, method: &str, row: &Row, role: Option<Role>, has_scope: 
     }
     let Some(role) = role else { return Expected::Unauthenticated };
     // The gateway is for readers.
-    let needed = if at_gateway { Role::Read } else { row.needs };
+    let needed = if at_gateway && is_ingest { Role::Read } else { row.needs };
     if !role.covers(needed) {
         return Expected::Denied;
     }

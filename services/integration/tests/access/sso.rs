@@ -110,7 +110,10 @@ async fn users_of_a_single_sign_on_front_see_the_dashboard_and_nobody_else_can_p
     }
     let mia = ("cookie", "front=mia");
     let who = get_with(&format!("{url}/session"), &[mia, (USER, "root")]).await.unwrap();
-    assert_eq!(json_of(&who), json!({ "name": "single sign-on", "sees": "tag:team=x" }));
+    assert_eq!(
+        json_of(&who),
+        json!({ "name": "single sign-on", "sees": "tag:team=x", "writes": false })
+    );
     let page = get_with(&format!("{url}/requests"), &[mia, ("accept", "text/html")]).await.unwrap();
     assert_eq!(page.status, 200, "no page to sign in: {page:?}");
     let own = [mia, ("origin", url.as_str())];
@@ -209,7 +212,10 @@ async fn nginx_with_the_file_of_the_examples_signs_users_in_and_lets_nobody_pose
         assert!(answer.headers["www-authenticate"].to_str().unwrap().starts_with("Basic"));
     }
     let who = get_with(&format!("{url}/session"), &[mia, (USER, "root")]).await.unwrap();
-    assert_eq!(json_of(&who), json!({ "name": "single sign-on", "sees": "tag:team=x" }));
+    assert_eq!(
+        json_of(&who),
+        json!({ "name": "single sign-on", "sees": "tag:team=x", "writes": false })
+    );
     let page = get_with(&format!("{url}/requests"), &[mia, ("accept", "text/html")]).await.unwrap();
     assert_eq!(page.status, 200, "no page to sign in: {page:?}");
     for (origin, expected) in [(url.as_str(), 200), ("https://evil.example", 403)] {

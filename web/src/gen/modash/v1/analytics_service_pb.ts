@@ -12,7 +12,7 @@ import type { ReplicaStats } from "./ingest_service_pb.ts";
 import { file_modash_v1_ingest_service } from "./ingest_service_pb.ts";
 import type { Cost, DurationPercentiles, Filter, GroupBy, RatePercentiles, TimeRange } from "./query_pb.ts";
 import { file_modash_v1_query } from "./query_pb.ts";
-import type { LiveRequest, UsageEvent } from "./usage_event_pb.ts";
+import type { LiveRequest, Outcome, UsageEvent } from "./usage_event_pb.ts";
 import { file_modash_v1_usage_event } from "./usage_event_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modash/v1/analytics_service.proto.
  */
 export const file_modash_v1_analytics_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFtb2Rhc2gvdjEvYW5hbHl0aWNzX3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSKKAQoTVXNhZ2VTdW1tYXJ5UmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSGAoQY29tcGFyZV9wcmV2aW91cxgEIAEoCCL/BQoUVXNhZ2VTdW1tYXJ5UmVzcG9uc2USEAoIcmVxdWVzdHMYASABKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAIgASgEEhoKEmluX2ZsaWdodF9yZXF1ZXN0cxgDIAEoBBIVCg1wcm9tcHRfdG9rZW5zGAQgASgEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAUgASgEEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgGIAEoBBIZChFjb21wbGV0aW9uX3Rva2VucxgHIAEoBBIYChByZWFzb25pbmdfdG9rZW5zGAggASgEEhQKDHRvdGFsX3Rva2VucxgJIAEoBBIeChZyZXF1ZXN0c193aXRob3V0X3VzYWdlGAogASgEEiUKHXJlcXVlc3RzX3dpdGhfZXN0aW1hdGVkX3VzYWdlGAsgASgEEjMKC2R1cmF0aW9uX21zGAwgASgLMh4ubW9kYXNoLnYxLkR1cmF0aW9uUGVyY2VudGlsZXMSPgoWdGltZV90b19maXJzdF90b2tlbl9tcxgNIAEoCzIeLm1vZGFzaC52MS5EdXJhdGlvblBlcmNlbnRpbGVzEjwKGGRlY29kZV90b2tlbnNfcGVyX3NlY29uZBgOIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSPQoZcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZBgPIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSMQoIcHJldmlvdXMYECABKAsyHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2USHgoWY2xpZW50X2Nsb3NlZF9yZXF1ZXN0cxgRIAEoBBIeChF1cHN0cmVhbV9jb3N0X3VzZBgSIAEoAUgAiAEBEiMKBXJhbmdlGBMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIdCgRjb3N0GBQgASgLMg8ubW9kYXNoLnYxLkNvc3RCFAoSX3Vwc3RyZWFtX2Nvc3RfdXNkIr4BChZVc2FnZVRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKiAQoXVXNhZ2VUaW1lc2VyaWVzUmVzcG9uc2USFgoOYnVja2V0X3NlY29uZHMYASABKA0SMQoNYnVja2V0X3N0YXJ0cxgCIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoGc2VyaWVzGAMgAygLMhYubW9kYXNoLnYxLlVzYWdlU2VyaWVzEhQKDG90aGVyX2dyb3VwcxgEIAEoBCKpAgoLVXNhZ2VTZXJpZXMSCwoDa2V5GAEgASgJEg0KBW90aGVyGAIgASgIEhAKCHJlcXVlc3RzGAMgAygEEhcKD2ZhaWxlZF9yZXF1ZXN0cxgEIAMoBBIVCg1wcm9tcHRfdG9rZW5zGAUgAygEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAYgAygEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAcgAygEEhgKEHJlYXNvbmluZ190b2tlbnMYCCADKAQSFAoMdG90YWxfdG9rZW5zGAkgAygEEhUKDWNvc3RfbmFub191c2QYCiADKAQSHQoVY2FjaGVfc2F2aW5nX25hbm9fdXNkGAsgAygSEh0KFXVua25vd25fY29zdF9yZXF1ZXN0cxgMIAMoBCLDAQobVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKsAQocVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXNwb25zZRIWCg5idWNrZXRfc2Vjb25kcxgBIAEoDRIxCg1idWNrZXRfc3RhcnRzGAIgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgZzZXJpZXMYAyADKAsyGy5tb2Rhc2gudjEuVGhyb3VnaHB1dFNlcmllcxIUCgxvdGhlcl9ncm91cHMYBCABKAQizwMKEFRocm91Z2hwdXRTZXJpZXMSCwoDa2V5GAEgASgJEhkKEXRva2Vuc19wZXJfc2Vjb25kGAIgAygBEhEKCWRlY29kZV9wNRgDIAMoARISCgpkZWNvZGVfcDUwGAQgAygBEhIKCmRlY29kZV9wOTUYBSADKAESEwoLcHJlZmlsbF9wNTAYBiADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYByADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wOTUYCCADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wOTkYCSADKAESGAoQdG9rZW5fZ2FwX21zX3A1MBgKIAMoARIYChB0b2tlbl9nYXBfbXNfcDk5GAsgAygBEhgKEGNvbmN1cnJlbmN5X21lYW4YDCADKAESFwoPY29uY3VycmVuY3lfbWF4GA0gAygEEhAKCHJlcXVlc3RzGA4gAygEEhwKFHJlcXVlc3RzX3dpdGhfZGVjb2RlGA8gAygEEh0KFXJlcXVlc3RzX3dpdGhfcHJlZmlsbBgQIAMoBBIhChlyZXF1ZXN0c193aXRoX2ZpcnN0X3Rva2VuGBEgAygEIqcBChVNb2RlbEJyZWFrZG93blJlcXVlc3QSIwoFcmFuZ2UYASABKAsyFC5tb2Rhc2gudjEuVGltZVJhbmdlEiEKBmZpbHRlchgCIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISEQoJdGltZV96b25lGAMgASgJEiQKBW9yZGVyGAQgASgOMhUubW9kYXNoLnYxLk1vZGVsT3JkZXISDQoFbGltaXQYBSABKA0ibgoWTW9kZWxCcmVha2Rvd25SZXNwb25zZRIhCgRyb3dzGAEgAygLMhMubW9kYXNoLnYxLk1vZGVsUm93Eg0KBXRvdGFsGAIgASgEEiIKBW90aGVyGAMgASgLMhMubW9kYXNoLnYxLk1vZGVsUm93IrIFCghNb2RlbFJvdxINCgVtb2RlbBgBIAEoCRIQCghyZXF1ZXN0cxgCIAEoBBINCgVzaGFyZRgDIAEoARIXCg9mYWlsZWRfcmVxdWVzdHMYBCABKAQSEwoLZXJyb3Jfc2hhcmUYBSABKAESFQoNcHJvbXB0X3Rva2VucxgGIAEoBBIcChRjYWNoZWRfcHJvbXB0X3Rva2VucxgHIAEoBBIaChJjYWNoZV93cml0ZV90b2tlbnMYCCABKAQSGQoRY29tcGxldGlvbl90b2tlbnMYCSABKAQSGAoQcmVhc29uaW5nX3Rva2VucxgKIAEoBBIUCgx0b3RhbF90b2tlbnMYCyABKAQSHgoWcmVxdWVzdHNfd2l0aG91dF91c2FnZRgMIAEoBBIpChxkZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA0gASgBSACIAQESKgodcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTAYDiABKAFIAYgBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A1MBgPIAEoAUgCiAEBEicKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1GBAgASgBSAOIAQESMAoMbGFzdF9zZWVuX2F0GBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGFya2xpbmUYEiADKAQSHQoEY29zdBgTIAEoCzIPLm1vZGFzaC52MS5Db3N0Qh8KHV9kZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwQiAKHl9wcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIdChtfdGltZV90b19maXJzdF90b2tlbl9tc19wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1It4BChBCcmVha2Rvd25SZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIkCghncm91cF9ieRgEIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EigKBW9yZGVyGAUgASgOMhkubW9kYXNoLnYxLkJyZWFrZG93bk9yZGVyEgwKBHBhZ2UYBiABKA0SEQoJcGFnZV9zaXplGAcgASgNIpIBChFCcmVha2Rvd25SZXNwb25zZRIlCgRyb3dzGAEgAygLMhcubW9kYXNoLnYxLkJyZWFrZG93blJvdxINCgV0b3RhbBgCIAEoBBImCgVvdGhlchgDIAEoCzIXLm1vZGFzaC52MS5CcmVha2Rvd25Sb3cSDAoEcGFnZRgEIAEoDRIRCglwYWdlX3NpemUYBSABKA0itAUKDEJyZWFrZG93blJvdxILCgNrZXkYASABKAkSEAoIcmVxdWVzdHMYAiABKAQSDQoFc2hhcmUYAyABKAESFwoPZmFpbGVkX3JlcXVlc3RzGAQgASgEEhMKC2Vycm9yX3NoYXJlGAUgASgBEhUKDXByb21wdF90b2tlbnMYBiABKAQSHAoUY2FjaGVkX3Byb21wdF90b2tlbnMYByABKAQSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAggASgEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAkgASgEEhgKEHJlYXNvbmluZ190b2tlbnMYCiABKAQSFAoMdG90YWxfdG9rZW5zGAsgASgEEh4KFnJlcXVlc3RzX3dpdGhvdXRfdXNhZ2UYDCABKAQSKQocZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MBgNIAEoAUgAiAEBEioKHXByZWZpbGxfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA4gASgBSAGIAQESJwoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYDyABKAFIAogBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NRgQIAEoAUgDiAEBEjAKDGxhc3Rfc2Vlbl9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3BhcmtsaW5lGBIgAygEEh0KBGNvc3QYEyABKAsyDy5tb2Rhc2gudjEuQ29zdEIfCh1fZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIgCh5fcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDUwQh0KG190aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NSKUAQoVUmVjZW50UmVxdWVzdHNSZXF1ZXN0EgwKBHBhZ2UYASABKA0SEQoJcGFnZV9zaXplGAIgASgNEiMKBXJhbmdlGAMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYBCABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhIKCnBhZ2VfdG9rZW4YBSABKAkihgEKFlJlY2VudFJlcXVlc3RzUmVzcG9uc2USIwoEcm93cxgBIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50Eg0KBXRvdGFsGAIgASgEEgwKBHBhZ2UYAyABKA0SEQoJcGFnZV9zaXplGAQgASgNEhcKD25leHRfcGFnZV90b2tlbhgFIAEoCSIVChNDb21wbGV0ZW5lc3NSZXF1ZXN0InEKFENvbXBsZXRlbmVzc1Jlc3BvbnNlEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoIcmVwbGljYXMYAiADKAsyHi5tb2Rhc2gudjEuUmVwbGljYUNvbXBsZXRlbmVzcyKfAwoTUmVwbGljYUNvbXBsZXRlbmVzcxISCgpyZXBsaWNhX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSNgoScHJvY2Vzc19zdGFydGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXBvcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoIcmVwb3J0ZWQYBSABKAsyFy5tb2Rhc2gudjEuUmVwbGljYVN0YXRzEhEKCWNvbW1pdHRlZBgGIAEoBBIRCglkdXBsaWNhdGUYByABKAQSEAoIcmVqZWN0ZWQYCCABKAQSKwoFc3RhdGUYCSABKA4yHC5tb2Rhc2gudjEuQ29tcGxldGVuZXNzU3RhdGUSGAoLdW5hY2NvdW50ZWQYCiABKANIAIgBARIPCgdtaXNzaW5nGAsgASgEEhYKDmRyb3BwZWRfYmVmb3JlGAwgASgEEhcKD3JlamVjdGVkX2JlZm9yZRgNIAEoBEIOCgxfdW5hY2NvdW50ZWQiVwoQU3Vic2NyaWJlUmVxdWVzdBIhCgZmaWx0ZXIYASABKAsyES5tb2Rhc2gudjEuRmlsdGVyEiAKBnRvcGljcxgCIAMoDjIQLm1vZGFzaC52MS5Ub3BpYyKNAgoRU3Vic2NyaWJlUmVzcG9uc2USKQoJY29ubmVjdGVkGAEgASgLMhQubW9kYXNoLnYxLkNvbm5lY3RlZEgAEjAKDXVzYWdlX3VwZGF0ZWQYAiABKAsyFy5tb2Rhc2gudjEuVXNhZ2VVcGRhdGVkSAASPwoVcmVxdWVzdF9zdGF0ZV91cGRhdGVkGAMgASgLMh4ubW9kYXNoLnYxLlJlcXVlc3RTdGF0ZVVwZGF0ZWRIABIjCgZtaXNzZWQYBCABKAsyES5tb2Rhc2gudjEuTWlzc2VkSAASKgoKa2VlcF9hbGl2ZRgFIAEoCzIULm1vZGFzaC52MS5LZWVwQWxpdmVIAEIJCgdtZXNzYWdlIoIBCglDb25uZWN0ZWQSDwoHdmVyc2lvbhgBIAEoCRInCgNub3cYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKCHJlcXVlc3RzGAMgAygLMhYubW9kYXNoLnYxLkxpdmVSZXF1ZXN0EhEKCXRydW5jYXRlZBgEIAEoCCKAAQoMVXNhZ2VVcGRhdGVkEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmVxdWVzdHMYAiABKAQSNQoRb2xkZXN0X3N0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInsKE1JlcXVlc3RTdGF0ZVVwZGF0ZWQSJwoDbm93GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCghyZXF1ZXN0cxgCIAMoCzIWLm1vZGFzaC52MS5MaXZlUmVxdWVzdBIRCgl0cnVuY2F0ZWQYAyABKAgiGgoGTWlzc2VkEhAKCG1lc3NhZ2VzGAEgASgEIjQKCUtlZXBBbGl2ZRInCgNub3cYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKtIBCgpNb2RlbE9yZGVyEhsKF01PREVMX09SREVSX1VOU1BFQ0lGSUVEEAASGAoUTU9ERUxfT1JERVJfUkVRVUVTVFMQARIcChhNT0RFTF9PUkRFUl9UT1RBTF9UT0tFTlMQAhIhCh1NT0RFTF9PUkRFUl9DT01QTEVUSU9OX1RPS0VOUxADEhkKFU1PREVMX09SREVSX0xBU1RfU0VFThAEEhsKF01PREVMX09SREVSX0VSUk9SX1NIQVJFEAUSFAoQTU9ERUxfT1JERVJfQ09TVBAGKvIBCg5CcmVha2Rvd25PcmRlchIfChtCUkVBS0RPV05fT1JERVJfVU5TUEVDSUZJRUQQABIcChhCUkVBS0RPV05fT1JERVJfUkVRVUVTVFMQARIgChxCUkVBS0RPV05fT1JERVJfVE9UQUxfVE9LRU5TEAISJQohQlJFQUtET1dOX09SREVSX0NPTVBMRVRJT05fVE9LRU5TEAMSHQoZQlJFQUtET1dOX09SREVSX0xBU1RfU0VFThAEEh8KG0JSRUFLRE9XTl9PUkRFUl9FUlJPUl9TSEFSRRAFEhgKFEJSRUFLRE9XTl9PUkRFUl9DT1NUEAYqtQEKEUNvbXBsZXRlbmVzc1N0YXRlEiIKHkNPTVBMRVRFTkVTU19TVEFURV9VTlNQRUNJRklFRBAAEh8KG0NPTVBMRVRFTkVTU19TVEFURV9DT01QTEVURRABEh4KGkNPTVBMRVRFTkVTU19TVEFURV9XQUlUSU5HEAISHAoYQ09NUExFVEVORVNTX1NUQVRFX0xPU1NZEAMSHQoZQ09NUExFVEVORVNTX1NUQVRFX1NJTEVOVBAEKkgKBVRvcGljEhUKEVRPUElDX1VOU1BFQ0lGSUVEEAASDwoLVE9QSUNfVVNBR0UQARIXChNUT1BJQ19SRVFVRVNUX1NUQVRFEAIytwUKEEFuYWx5dGljc1NlcnZpY2USTwoMVXNhZ2VTdW1tYXJ5Eh4ubW9kYXNoLnYxLlVzYWdlU3VtbWFyeVJlcXVlc3QaHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2USWAoPVXNhZ2VUaW1lc2VyaWVzEiEubW9kYXNoLnYxLlVzYWdlVGltZXNlcmllc1JlcXVlc3QaIi5tb2Rhc2gudjEuVXNhZ2VUaW1lc2VyaWVzUmVzcG9uc2USZwoUVGhyb3VnaHB1dFRpbWVzZXJpZXMSJi5tb2Rhc2gudjEuVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXF1ZXN0GicubW9kYXNoLnYxLlRocm91Z2hwdXRUaW1lc2VyaWVzUmVzcG9uc2USVQoOTW9kZWxCcmVha2Rvd24SIC5tb2Rhc2gudjEuTW9kZWxCcmVha2Rvd25SZXF1ZXN0GiEubW9kYXNoLnYxLk1vZGVsQnJlYWtkb3duUmVzcG9uc2USRgoJQnJlYWtkb3duEhsubW9kYXNoLnYxLkJyZWFrZG93blJlcXVlc3QaHC5tb2Rhc2gudjEuQnJlYWtkb3duUmVzcG9uc2USVQoOUmVjZW50UmVxdWVzdHMSIC5tb2Rhc2gudjEuUmVjZW50UmVxdWVzdHNSZXF1ZXN0GiEubW9kYXNoLnYxLlJlY2VudFJlcXVlc3RzUmVzcG9uc2USTwoMQ29tcGxldGVuZXNzEh4ubW9kYXNoLnYxLkNvbXBsZXRlbmVzc1JlcXVlc3QaHy5tb2Rhc2gudjEuQ29tcGxldGVuZXNzUmVzcG9uc2USSAoJU3Vic2NyaWJlEhsubW9kYXNoLnYxLlN1YnNjcmliZVJlcXVlc3QaHC5tb2Rhc2gudjEuU3Vic2NyaWJlUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_modash_v1_ingest_service, file_modash_v1_query, file_modash_v1_usage_event]);
+  fileDesc("CiFtb2Rhc2gvdjEvYW5hbHl0aWNzX3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSKKAQoTVXNhZ2VTdW1tYXJ5UmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSGAoQY29tcGFyZV9wcmV2aW91cxgEIAEoCCL/BQoUVXNhZ2VTdW1tYXJ5UmVzcG9uc2USEAoIcmVxdWVzdHMYASABKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAIgASgEEhoKEmluX2ZsaWdodF9yZXF1ZXN0cxgDIAEoBBIVCg1wcm9tcHRfdG9rZW5zGAQgASgEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAUgASgEEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgGIAEoBBIZChFjb21wbGV0aW9uX3Rva2VucxgHIAEoBBIYChByZWFzb25pbmdfdG9rZW5zGAggASgEEhQKDHRvdGFsX3Rva2VucxgJIAEoBBIeChZyZXF1ZXN0c193aXRob3V0X3VzYWdlGAogASgEEiUKHXJlcXVlc3RzX3dpdGhfZXN0aW1hdGVkX3VzYWdlGAsgASgEEjMKC2R1cmF0aW9uX21zGAwgASgLMh4ubW9kYXNoLnYxLkR1cmF0aW9uUGVyY2VudGlsZXMSPgoWdGltZV90b19maXJzdF90b2tlbl9tcxgNIAEoCzIeLm1vZGFzaC52MS5EdXJhdGlvblBlcmNlbnRpbGVzEjwKGGRlY29kZV90b2tlbnNfcGVyX3NlY29uZBgOIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSPQoZcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZBgPIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSMQoIcHJldmlvdXMYECABKAsyHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2USHgoWY2xpZW50X2Nsb3NlZF9yZXF1ZXN0cxgRIAEoBBIeChF1cHN0cmVhbV9jb3N0X3VzZBgSIAEoAUgAiAEBEiMKBXJhbmdlGBMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIdCgRjb3N0GBQgASgLMg8ubW9kYXNoLnYxLkNvc3RCFAoSX3Vwc3RyZWFtX2Nvc3RfdXNkIr4BChZVc2FnZVRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKiAQoXVXNhZ2VUaW1lc2VyaWVzUmVzcG9uc2USFgoOYnVja2V0X3NlY29uZHMYASABKA0SMQoNYnVja2V0X3N0YXJ0cxgCIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoGc2VyaWVzGAMgAygLMhYubW9kYXNoLnYxLlVzYWdlU2VyaWVzEhQKDG90aGVyX2dyb3VwcxgEIAEoBCKpAgoLVXNhZ2VTZXJpZXMSCwoDa2V5GAEgASgJEg0KBW90aGVyGAIgASgIEhAKCHJlcXVlc3RzGAMgAygEEhcKD2ZhaWxlZF9yZXF1ZXN0cxgEIAMoBBIVCg1wcm9tcHRfdG9rZW5zGAUgAygEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAYgAygEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAcgAygEEhgKEHJlYXNvbmluZ190b2tlbnMYCCADKAQSFAoMdG90YWxfdG9rZW5zGAkgAygEEhUKDWNvc3RfbmFub191c2QYCiADKAQSHQoVY2FjaGVfc2F2aW5nX25hbm9fdXNkGAsgAygSEh0KFXVua25vd25fY29zdF9yZXF1ZXN0cxgMIAMoBCLDAQobVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKsAQocVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXNwb25zZRIWCg5idWNrZXRfc2Vjb25kcxgBIAEoDRIxCg1idWNrZXRfc3RhcnRzGAIgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgZzZXJpZXMYAyADKAsyGy5tb2Rhc2gudjEuVGhyb3VnaHB1dFNlcmllcxIUCgxvdGhlcl9ncm91cHMYBCABKAQizwMKEFRocm91Z2hwdXRTZXJpZXMSCwoDa2V5GAEgASgJEhkKEXRva2Vuc19wZXJfc2Vjb25kGAIgAygBEhEKCWRlY29kZV9wNRgDIAMoARISCgpkZWNvZGVfcDUwGAQgAygBEhIKCmRlY29kZV9wOTUYBSADKAESEwoLcHJlZmlsbF9wNTAYBiADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYByADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wOTUYCCADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wOTkYCSADKAESGAoQdG9rZW5fZ2FwX21zX3A1MBgKIAMoARIYChB0b2tlbl9nYXBfbXNfcDk5GAsgAygBEhgKEGNvbmN1cnJlbmN5X21lYW4YDCADKAESFwoPY29uY3VycmVuY3lfbWF4GA0gAygEEhAKCHJlcXVlc3RzGA4gAygEEhwKFHJlcXVlc3RzX3dpdGhfZGVjb2RlGA8gAygEEh0KFXJlcXVlc3RzX3dpdGhfcHJlZmlsbBgQIAMoBBIhChlyZXF1ZXN0c193aXRoX2ZpcnN0X3Rva2VuGBEgAygEIqcBChVNb2RlbEJyZWFrZG93blJlcXVlc3QSIwoFcmFuZ2UYASABKAsyFC5tb2Rhc2gudjEuVGltZVJhbmdlEiEKBmZpbHRlchgCIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISEQoJdGltZV96b25lGAMgASgJEiQKBW9yZGVyGAQgASgOMhUubW9kYXNoLnYxLk1vZGVsT3JkZXISDQoFbGltaXQYBSABKA0ibgoWTW9kZWxCcmVha2Rvd25SZXNwb25zZRIhCgRyb3dzGAEgAygLMhMubW9kYXNoLnYxLk1vZGVsUm93Eg0KBXRvdGFsGAIgASgEEiIKBW90aGVyGAMgASgLMhMubW9kYXNoLnYxLk1vZGVsUm93IrIFCghNb2RlbFJvdxINCgVtb2RlbBgBIAEoCRIQCghyZXF1ZXN0cxgCIAEoBBINCgVzaGFyZRgDIAEoARIXCg9mYWlsZWRfcmVxdWVzdHMYBCABKAQSEwoLZXJyb3Jfc2hhcmUYBSABKAESFQoNcHJvbXB0X3Rva2VucxgGIAEoBBIcChRjYWNoZWRfcHJvbXB0X3Rva2VucxgHIAEoBBIaChJjYWNoZV93cml0ZV90b2tlbnMYCCABKAQSGQoRY29tcGxldGlvbl90b2tlbnMYCSABKAQSGAoQcmVhc29uaW5nX3Rva2VucxgKIAEoBBIUCgx0b3RhbF90b2tlbnMYCyABKAQSHgoWcmVxdWVzdHNfd2l0aG91dF91c2FnZRgMIAEoBBIpChxkZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA0gASgBSACIAQESKgodcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTAYDiABKAFIAYgBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A1MBgPIAEoAUgCiAEBEicKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1GBAgASgBSAOIAQESMAoMbGFzdF9zZWVuX2F0GBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGFya2xpbmUYEiADKAQSHQoEY29zdBgTIAEoCzIPLm1vZGFzaC52MS5Db3N0Qh8KHV9kZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwQiAKHl9wcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIdChtfdGltZV90b19maXJzdF90b2tlbl9tc19wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1It4BChBCcmVha2Rvd25SZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIkCghncm91cF9ieRgEIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EigKBW9yZGVyGAUgASgOMhkubW9kYXNoLnYxLkJyZWFrZG93bk9yZGVyEgwKBHBhZ2UYBiABKA0SEQoJcGFnZV9zaXplGAcgASgNIpIBChFCcmVha2Rvd25SZXNwb25zZRIlCgRyb3dzGAEgAygLMhcubW9kYXNoLnYxLkJyZWFrZG93blJvdxINCgV0b3RhbBgCIAEoBBImCgVvdGhlchgDIAEoCzIXLm1vZGFzaC52MS5CcmVha2Rvd25Sb3cSDAoEcGFnZRgEIAEoDRIRCglwYWdlX3NpemUYBSABKA0itAUKDEJyZWFrZG93blJvdxILCgNrZXkYASABKAkSEAoIcmVxdWVzdHMYAiABKAQSDQoFc2hhcmUYAyABKAESFwoPZmFpbGVkX3JlcXVlc3RzGAQgASgEEhMKC2Vycm9yX3NoYXJlGAUgASgBEhUKDXByb21wdF90b2tlbnMYBiABKAQSHAoUY2FjaGVkX3Byb21wdF90b2tlbnMYByABKAQSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAggASgEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAkgASgEEhgKEHJlYXNvbmluZ190b2tlbnMYCiABKAQSFAoMdG90YWxfdG9rZW5zGAsgASgEEh4KFnJlcXVlc3RzX3dpdGhvdXRfdXNhZ2UYDCABKAQSKQocZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MBgNIAEoAUgAiAEBEioKHXByZWZpbGxfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA4gASgBSAGIAQESJwoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYDyABKAFIAogBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NRgQIAEoAUgDiAEBEjAKDGxhc3Rfc2Vlbl9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3BhcmtsaW5lGBIgAygEEh0KBGNvc3QYEyABKAsyDy5tb2Rhc2gudjEuQ29zdEIfCh1fZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIgCh5fcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDUwQh0KG190aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NSKUAQoVUmVjZW50UmVxdWVzdHNSZXF1ZXN0EgwKBHBhZ2UYASABKA0SEQoJcGFnZV9zaXplGAIgASgNEiMKBXJhbmdlGAMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYBCABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhIKCnBhZ2VfdG9rZW4YBSABKAkihgEKFlJlY2VudFJlcXVlc3RzUmVzcG9uc2USIwoEcm93cxgBIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50Eg0KBXRvdGFsGAIgASgEEgwKBHBhZ2UYAyABKA0SEQoJcGFnZV9zaXplGAQgASgNEhcKD25leHRfcGFnZV90b2tlbhgFIAEoCSIVChNDb21wbGV0ZW5lc3NSZXF1ZXN0InEKFENvbXBsZXRlbmVzc1Jlc3BvbnNlEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoIcmVwbGljYXMYAiADKAsyHi5tb2Rhc2gudjEuUmVwbGljYUNvbXBsZXRlbmVzcyKfAwoTUmVwbGljYUNvbXBsZXRlbmVzcxISCgpyZXBsaWNhX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSNgoScHJvY2Vzc19zdGFydGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXBvcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoIcmVwb3J0ZWQYBSABKAsyFy5tb2Rhc2gudjEuUmVwbGljYVN0YXRzEhEKCWNvbW1pdHRlZBgGIAEoBBIRCglkdXBsaWNhdGUYByABKAQSEAoIcmVqZWN0ZWQYCCABKAQSKwoFc3RhdGUYCSABKA4yHC5tb2Rhc2gudjEuQ29tcGxldGVuZXNzU3RhdGUSGAoLdW5hY2NvdW50ZWQYCiABKANIAIgBARIPCgdtaXNzaW5nGAsgASgEEhYKDmRyb3BwZWRfYmVmb3JlGAwgASgEEhcKD3JlamVjdGVkX2JlZm9yZRgNIAEoBEIOCgxfdW5hY2NvdW50ZWQibgoVRXJyb3JCcmVha2Rvd25SZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEg0KBWxpbWl0GAMgASgNImMKFkVycm9yQnJlYWtkb3duUmVzcG9uc2USIQoEcm93cxgBIAMoCzITLm1vZGFzaC52MS5FcnJvclJvdxINCgV0b3RhbBgCIAEoBBIXCg9mYWlsZWRfcmVxdWVzdHMYAyABKAQisgIKCEVycm9yUm93EiMKB291dGNvbWUYASABKA4yEi5tb2Rhc2gudjEuT3V0Y29tZRIXCgplcnJvcl90eXBlGAIgASgJSACIAQESDQoFbW9kZWwYAyABKAkSEAoIdXBzdHJlYW0YBCABKAkSEAoIcmVxdWVzdHMYBSABKAQSDQoFc2hhcmUYBiABKAESNAoQZmlyc3Rfc3RhcnRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPbGFzdF9zdGFydGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtjbGllbnRfa2V5cxgJIAEoBBIXCg9zYW1wbGVfZXZlbnRfaWQYCiABKAlCDQoLX2Vycm9yX3R5cGUiVQoJU2F2ZWRWaWV3EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRIsCghzYXZlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiEgoQTGlzdFZpZXdzUmVxdWVzdCI4ChFMaXN0Vmlld3NSZXNwb25zZRIjCgV2aWV3cxgBIAMoCzIULm1vZGFzaC52MS5TYXZlZFZpZXciLQoPU2F2ZVZpZXdSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCSI2ChBTYXZlVmlld1Jlc3BvbnNlEiIKBHZpZXcYASABKAsyFC5tb2Rhc2gudjEuU2F2ZWRWaWV3IiEKEURlbGV0ZVZpZXdSZXF1ZXN0EgwKBG5hbWUYASABKAkiFAoSRGVsZXRlVmlld1Jlc3BvbnNlImIKBE1hcmsSDwoHbWFya19pZBgBIAEoCRItCgltYXJrZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHRleHQYAyABKAkSDAoEbGluaxgEIAEoCSI3ChBMaXN0TWFya3NSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZSIzChFMaXN0TWFya3NSZXNwb25zZRIeCgVtYXJrcxgBIAMoCzIPLm1vZGFzaC52MS5NYXJrIlsKDkFkZE1hcmtSZXF1ZXN0Ei0KCW1hcmtlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdGV4dBgCIAEoCRIMCgRsaW5rGAMgASgJIjAKD0FkZE1hcmtSZXNwb25zZRIdCgRtYXJrGAEgASgLMg8ubW9kYXNoLnYxLk1hcmsiJAoRRGVsZXRlTWFya1JlcXVlc3QSDwoHbWFya19pZBgBIAEoCSIUChJEZWxldGVNYXJrUmVzcG9uc2UiVwoQU3Vic2NyaWJlUmVxdWVzdBIhCgZmaWx0ZXIYASABKAsyES5tb2Rhc2gudjEuRmlsdGVyEiAKBnRvcGljcxgCIAMoDjIQLm1vZGFzaC52MS5Ub3BpYyKNAgoRU3Vic2NyaWJlUmVzcG9uc2USKQoJY29ubmVjdGVkGAEgASgLMhQubW9kYXNoLnYxLkNvbm5lY3RlZEgAEjAKDXVzYWdlX3VwZGF0ZWQYAiABKAsyFy5tb2Rhc2gudjEuVXNhZ2VVcGRhdGVkSAASPwoVcmVxdWVzdF9zdGF0ZV91cGRhdGVkGAMgASgLMh4ubW9kYXNoLnYxLlJlcXVlc3RTdGF0ZVVwZGF0ZWRIABIjCgZtaXNzZWQYBCABKAsyES5tb2Rhc2gudjEuTWlzc2VkSAASKgoKa2VlcF9hbGl2ZRgFIAEoCzIULm1vZGFzaC52MS5LZWVwQWxpdmVIAEIJCgdtZXNzYWdlIoIBCglDb25uZWN0ZWQSDwoHdmVyc2lvbhgBIAEoCRInCgNub3cYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKCHJlcXVlc3RzGAMgAygLMhYubW9kYXNoLnYxLkxpdmVSZXF1ZXN0EhEKCXRydW5jYXRlZBgEIAEoCCKAAQoMVXNhZ2VVcGRhdGVkEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmVxdWVzdHMYAiABKAQSNQoRb2xkZXN0X3N0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInsKE1JlcXVlc3RTdGF0ZVVwZGF0ZWQSJwoDbm93GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCghyZXF1ZXN0cxgCIAMoCzIWLm1vZGFzaC52MS5MaXZlUmVxdWVzdBIRCgl0cnVuY2F0ZWQYAyABKAgiGgoGTWlzc2VkEhAKCG1lc3NhZ2VzGAEgASgEIjQKCUtlZXBBbGl2ZRInCgNub3cYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKtIBCgpNb2RlbE9yZGVyEhsKF01PREVMX09SREVSX1VOU1BFQ0lGSUVEEAASGAoUTU9ERUxfT1JERVJfUkVRVUVTVFMQARIcChhNT0RFTF9PUkRFUl9UT1RBTF9UT0tFTlMQAhIhCh1NT0RFTF9PUkRFUl9DT01QTEVUSU9OX1RPS0VOUxADEhkKFU1PREVMX09SREVSX0xBU1RfU0VFThAEEhsKF01PREVMX09SREVSX0VSUk9SX1NIQVJFEAUSFAoQTU9ERUxfT1JERVJfQ09TVBAGKvIBCg5CcmVha2Rvd25PcmRlchIfChtCUkVBS0RPV05fT1JERVJfVU5TUEVDSUZJRUQQABIcChhCUkVBS0RPV05fT1JERVJfUkVRVUVTVFMQARIgChxCUkVBS0RPV05fT1JERVJfVE9UQUxfVE9LRU5TEAISJQohQlJFQUtET1dOX09SREVSX0NPTVBMRVRJT05fVE9LRU5TEAMSHQoZQlJFQUtET1dOX09SREVSX0xBU1RfU0VFThAEEh8KG0JSRUFLRE9XTl9PUkRFUl9FUlJPUl9TSEFSRRAFEhgKFEJSRUFLRE9XTl9PUkRFUl9DT1NUEAYqtQEKEUNvbXBsZXRlbmVzc1N0YXRlEiIKHkNPTVBMRVRFTkVTU19TVEFURV9VTlNQRUNJRklFRBAAEh8KG0NPTVBMRVRFTkVTU19TVEFURV9DT01QTEVURRABEh4KGkNPTVBMRVRFTkVTU19TVEFURV9XQUlUSU5HEAISHAoYQ09NUExFVEVORVNTX1NUQVRFX0xPU1NZEAMSHQoZQ09NUExFVEVORVNTX1NUQVRFX1NJTEVOVBAEKkgKBVRvcGljEhUKEVRPUElDX1VOU1BFQ0lGSUVEEAASDwoLVE9QSUNfVVNBR0UQARIXChNUT1BJQ19SRVFVRVNUX1NUQVRFEAIy7QkKEEFuYWx5dGljc1NlcnZpY2USVAoMVXNhZ2VTdW1tYXJ5Eh4ubW9kYXNoLnYxLlVzYWdlU3VtbWFyeVJlcXVlc3QaHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2UiA5ACARJdCg9Vc2FnZVRpbWVzZXJpZXMSIS5tb2Rhc2gudjEuVXNhZ2VUaW1lc2VyaWVzUmVxdWVzdBoiLm1vZGFzaC52MS5Vc2FnZVRpbWVzZXJpZXNSZXNwb25zZSIDkAIBEmwKFFRocm91Z2hwdXRUaW1lc2VyaWVzEiYubW9kYXNoLnYxLlRocm91Z2hwdXRUaW1lc2VyaWVzUmVxdWVzdBonLm1vZGFzaC52MS5UaHJvdWdocHV0VGltZXNlcmllc1Jlc3BvbnNlIgOQAgESWgoOTW9kZWxCcmVha2Rvd24SIC5tb2Rhc2gudjEuTW9kZWxCcmVha2Rvd25SZXF1ZXN0GiEubW9kYXNoLnYxLk1vZGVsQnJlYWtkb3duUmVzcG9uc2UiA5ACARJLCglCcmVha2Rvd24SGy5tb2Rhc2gudjEuQnJlYWtkb3duUmVxdWVzdBocLm1vZGFzaC52MS5CcmVha2Rvd25SZXNwb25zZSIDkAIBEloKDlJlY2VudFJlcXVlc3RzEiAubW9kYXNoLnYxLlJlY2VudFJlcXVlc3RzUmVxdWVzdBohLm1vZGFzaC52MS5SZWNlbnRSZXF1ZXN0c1Jlc3BvbnNlIgOQAgESVAoMQ29tcGxldGVuZXNzEh4ubW9kYXNoLnYxLkNvbXBsZXRlbmVzc1JlcXVlc3QaHy5tb2Rhc2gudjEuQ29tcGxldGVuZXNzUmVzcG9uc2UiA5ACARJaCg5FcnJvckJyZWFrZG93bhIgLm1vZGFzaC52MS5FcnJvckJyZWFrZG93blJlcXVlc3QaIS5tb2Rhc2gudjEuRXJyb3JCcmVha2Rvd25SZXNwb25zZSIDkAIBEksKCUxpc3RWaWV3cxIbLm1vZGFzaC52MS5MaXN0Vmlld3NSZXF1ZXN0GhwubW9kYXNoLnYxLkxpc3RWaWV3c1Jlc3BvbnNlIgOQAgESQwoIU2F2ZVZpZXcSGi5tb2Rhc2gudjEuU2F2ZVZpZXdSZXF1ZXN0GhsubW9kYXNoLnYxLlNhdmVWaWV3UmVzcG9uc2USSQoKRGVsZXRlVmlldxIcLm1vZGFzaC52MS5EZWxldGVWaWV3UmVxdWVzdBodLm1vZGFzaC52MS5EZWxldGVWaWV3UmVzcG9uc2USSwoJTGlzdE1hcmtzEhsubW9kYXNoLnYxLkxpc3RNYXJrc1JlcXVlc3QaHC5tb2Rhc2gudjEuTGlzdE1hcmtzUmVzcG9uc2UiA5ACARJACgdBZGRNYXJrEhkubW9kYXNoLnYxLkFkZE1hcmtSZXF1ZXN0GhoubW9kYXNoLnYxLkFkZE1hcmtSZXNwb25zZRJJCgpEZWxldGVNYXJrEhwubW9kYXNoLnYxLkRlbGV0ZU1hcmtSZXF1ZXN0Gh0ubW9kYXNoLnYxLkRlbGV0ZU1hcmtSZXNwb25zZRJICglTdWJzY3JpYmUSGy5tb2Rhc2gudjEuU3Vic2NyaWJlUmVxdWVzdBocLm1vZGFzaC52MS5TdWJzY3JpYmVSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_timestamp, file_modash_v1_ingest_service, file_modash_v1_query, file_modash_v1_usage_event]);
 
 /**
  * Arguments of UsageSummary.
@@ -1413,6 +1413,494 @@ export const ReplicaCompletenessSchema: GenMessage<ReplicaCompleteness> = /*@__P
   messageDesc(file_modash_v1_analytics_service, 18);
 
 /**
+ * Arguments of ErrorBreakdown.
+ *
+ * @generated from message modash.v1.ErrorBreakdownRequest
+ */
+export type ErrorBreakdownRequest = Message<"modash.v1.ErrorBreakdownRequest"> & {
+  /**
+   * Absent: the last 24 h.
+   *
+   * @generated from field: modash.v1.TimeRange range = 1;
+   */
+  range?: TimeRange | undefined;
+
+  /**
+   * Absent: all requests. Requests that did not fail never count.
+   *
+   * @generated from field: modash.v1.Filter filter = 2;
+   */
+  filter?: Filter | undefined;
+
+  /**
+   * Number of rows at most: 1 to 1,000. 0: 100.
+   *
+   * @generated from field: uint32 limit = 3;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message modash.v1.ErrorBreakdownRequest.
+ * Use `create(ErrorBreakdownRequestSchema)` to create a new message.
+ */
+export const ErrorBreakdownRequestSchema: GenMessage<ErrorBreakdownRequest> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 19);
+
+/**
+ * The errors of a time range. Reads single requests that failed, not rollups, so
+ * only as long as requests are kept.
+ *
+ * @generated from message modash.v1.ErrorBreakdownResponse
+ */
+export type ErrorBreakdownResponse = Message<"modash.v1.ErrorBreakdownResponse"> & {
+  /**
+   * One row for each error, model and upstream; most requests first.
+   *
+   * @generated from field: repeated modash.v1.ErrorRow rows = 1;
+   */
+  rows: ErrorRow[];
+
+  /**
+   * Number of such groups in the range, those beyond the limit included.
+   *
+   * @generated from field: uint64 total = 2;
+   */
+  total: bigint;
+
+  /**
+   * Failed requests in the range: outcome neither OK nor CLIENT_CLOSED.
+   *
+   * @generated from field: uint64 failed_requests = 3;
+   */
+  failedRequests: bigint;
+};
+
+/**
+ * Describes the message modash.v1.ErrorBreakdownResponse.
+ * Use `create(ErrorBreakdownResponseSchema)` to create a new message.
+ */
+export const ErrorBreakdownResponseSchema: GenMessage<ErrorBreakdownResponse> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 20);
+
+/**
+ * Failed requests with the same error, model and upstream.
+ *
+ * @generated from message modash.v1.ErrorRow
+ */
+export type ErrorRow = Message<"modash.v1.ErrorRow"> & {
+  /**
+   * How they ended.
+   *
+   * @generated from field: modash.v1.Outcome outcome = 1;
+   */
+  outcome: Outcome;
+
+  /**
+   * Kind of error, as in UsageEvent. Absent: none was named.
+   *
+   * @generated from field: optional string error_type = 2;
+   */
+  errorType?: string | undefined;
+
+  /**
+   * Name of the model. Empty: requests that named none.
+   *
+   * @generated from field: string model = 3;
+   */
+  model: string;
+
+  /**
+   * Name of the upstream.
+   *
+   * @generated from field: string upstream = 4;
+   */
+  upstream: string;
+
+  /**
+   * Number of these requests.
+   *
+   * @generated from field: uint64 requests = 5;
+   */
+  requests: bigint;
+
+  /**
+   * Their share of all failed requests: 0 to 1.
+   *
+   * @generated from field: double share = 6;
+   */
+  share: number;
+
+  /**
+   * Start of the oldest one.
+   *
+   * @generated from field: google.protobuf.Timestamp first_started_at = 7;
+   */
+  firstStartedAt?: Timestamp | undefined;
+
+  /**
+   * Start of the newest one.
+   *
+   * @generated from field: google.protobuf.Timestamp last_started_at = 8;
+   */
+  lastStartedAt?: Timestamp | undefined;
+
+  /**
+   * Number of different client keys among them.
+   *
+   * @generated from field: uint64 client_keys = 9;
+   */
+  clientKeys: bigint;
+
+  /**
+   * Id of the newest one, as an example.
+   *
+   * @generated from field: string sample_event_id = 10;
+   */
+  sampleEventId: string;
+};
+
+/**
+ * Describes the message modash.v1.ErrorRow.
+ * Use `create(ErrorRowSchema)` to create a new message.
+ */
+export const ErrorRowSchema: GenMessage<ErrorRow> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 21);
+
+/**
+ * A view of the dashboard under a name.
+ *
+ * @generated from message modash.v1.SavedView
+ */
+export type SavedView = Message<"modash.v1.SavedView"> & {
+  /**
+   * Its name. 1 to 80 bytes.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Page and query of the dashboard, for example "/requests?status=error". 1 to
+   * 4,000 bytes; begins with "/".
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * When it was saved.
+   *
+   * @generated from field: google.protobuf.Timestamp saved_at = 3;
+   */
+  savedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message modash.v1.SavedView.
+ * Use `create(SavedViewSchema)` to create a new message.
+ */
+export const SavedViewSchema: GenMessage<SavedView> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 22);
+
+/**
+ * Arguments of ListViews: none.
+ *
+ * @generated from message modash.v1.ListViewsRequest
+ */
+export type ListViewsRequest = Message<"modash.v1.ListViewsRequest"> & {
+};
+
+/**
+ * Describes the message modash.v1.ListViewsRequest.
+ * Use `create(ListViewsRequestSchema)` to create a new message.
+ */
+export const ListViewsRequestSchema: GenMessage<ListViewsRequest> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 23);
+
+/**
+ * The saved views.
+ *
+ * @generated from message modash.v1.ListViewsResponse
+ */
+export type ListViewsResponse = Message<"modash.v1.ListViewsResponse"> & {
+  /**
+   * All of them, ordered by name: at most 100.
+   *
+   * @generated from field: repeated modash.v1.SavedView views = 1;
+   */
+  views: SavedView[];
+};
+
+/**
+ * Describes the message modash.v1.ListViewsResponse.
+ * Use `create(ListViewsResponseSchema)` to create a new message.
+ */
+export const ListViewsResponseSchema: GenMessage<ListViewsResponse> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 24);
+
+/**
+ * Arguments of SaveView.
+ *
+ * @generated from message modash.v1.SaveViewRequest
+ */
+export type SaveViewRequest = Message<"modash.v1.SaveViewRequest"> & {
+  /**
+   * As in SavedView. Required.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * As in SavedView. Required.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+};
+
+/**
+ * Describes the message modash.v1.SaveViewRequest.
+ * Use `create(SaveViewRequestSchema)` to create a new message.
+ */
+export const SaveViewRequestSchema: GenMessage<SaveViewRequest> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 25);
+
+/**
+ * The view as it was saved.
+ *
+ * @generated from message modash.v1.SaveViewResponse
+ */
+export type SaveViewResponse = Message<"modash.v1.SaveViewResponse"> & {
+  /**
+   * The view.
+   *
+   * @generated from field: modash.v1.SavedView view = 1;
+   */
+  view?: SavedView | undefined;
+};
+
+/**
+ * Describes the message modash.v1.SaveViewResponse.
+ * Use `create(SaveViewResponseSchema)` to create a new message.
+ */
+export const SaveViewResponseSchema: GenMessage<SaveViewResponse> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 26);
+
+/**
+ * Arguments of DeleteView.
+ *
+ * @generated from message modash.v1.DeleteViewRequest
+ */
+export type DeleteViewRequest = Message<"modash.v1.DeleteViewRequest"> & {
+  /**
+   * Name of the view. Required.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message modash.v1.DeleteViewRequest.
+ * Use `create(DeleteViewRequestSchema)` to create a new message.
+ */
+export const DeleteViewRequestSchema: GenMessage<DeleteViewRequest> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 27);
+
+/**
+ * The view does not exist any more.
+ *
+ * @generated from message modash.v1.DeleteViewResponse
+ */
+export type DeleteViewResponse = Message<"modash.v1.DeleteViewResponse"> & {
+};
+
+/**
+ * Describes the message modash.v1.DeleteViewResponse.
+ * Use `create(DeleteViewResponseSchema)` to create a new message.
+ */
+export const DeleteViewResponseSchema: GenMessage<DeleteViewResponse> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 28);
+
+/**
+ * A moment that charts show, such as a deployment.
+ *
+ * @generated from message modash.v1.Mark
+ */
+export type Mark = Message<"modash.v1.Mark"> & {
+  /**
+   * UUIDv7 in its 36-character form.
+   *
+   * @generated from field: string mark_id = 1;
+   */
+  markId: string;
+
+  /**
+   * The moment.
+   *
+   * @generated from field: google.protobuf.Timestamp marked_at = 2;
+   */
+  markedAt?: Timestamp | undefined;
+
+  /**
+   * What happened. 1 to 200 bytes.
+   *
+   * @generated from field: string text = 3;
+   */
+  text: string;
+
+  /**
+   * Address with more about it, http or https. At most 500 bytes. Empty: none.
+   *
+   * @generated from field: string link = 4;
+   */
+  link: string;
+};
+
+/**
+ * Describes the message modash.v1.Mark.
+ * Use `create(MarkSchema)` to create a new message.
+ */
+export const MarkSchema: GenMessage<Mark> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 29);
+
+/**
+ * Arguments of ListMarks.
+ *
+ * @generated from message modash.v1.ListMarksRequest
+ */
+export type ListMarksRequest = Message<"modash.v1.ListMarksRequest"> & {
+  /**
+   * Absent: the last 24 h.
+   *
+   * @generated from field: modash.v1.TimeRange range = 1;
+   */
+  range?: TimeRange | undefined;
+};
+
+/**
+ * Describes the message modash.v1.ListMarksRequest.
+ * Use `create(ListMarksRequestSchema)` to create a new message.
+ */
+export const ListMarksRequestSchema: GenMessage<ListMarksRequest> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 30);
+
+/**
+ * The marks of a time range.
+ *
+ * @generated from message modash.v1.ListMarksResponse
+ */
+export type ListMarksResponse = Message<"modash.v1.ListMarksResponse"> & {
+  /**
+   * The newest ones, oldest first: at most 200.
+   *
+   * @generated from field: repeated modash.v1.Mark marks = 1;
+   */
+  marks: Mark[];
+};
+
+/**
+ * Describes the message modash.v1.ListMarksResponse.
+ * Use `create(ListMarksResponseSchema)` to create a new message.
+ */
+export const ListMarksResponseSchema: GenMessage<ListMarksResponse> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 31);
+
+/**
+ * Arguments of AddMark. The newest 1,000 marks are kept.
+ *
+ * @generated from message modash.v1.AddMarkRequest
+ */
+export type AddMarkRequest = Message<"modash.v1.AddMarkRequest"> & {
+  /**
+   * Absent: now.
+   *
+   * @generated from field: google.protobuf.Timestamp marked_at = 1;
+   */
+  markedAt?: Timestamp | undefined;
+
+  /**
+   * As in Mark. Required.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * As in Mark.
+   *
+   * @generated from field: string link = 3;
+   */
+  link: string;
+};
+
+/**
+ * Describes the message modash.v1.AddMarkRequest.
+ * Use `create(AddMarkRequestSchema)` to create a new message.
+ */
+export const AddMarkRequestSchema: GenMessage<AddMarkRequest> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 32);
+
+/**
+ * The mark as it was set.
+ *
+ * @generated from message modash.v1.AddMarkResponse
+ */
+export type AddMarkResponse = Message<"modash.v1.AddMarkResponse"> & {
+  /**
+   * The mark.
+   *
+   * @generated from field: modash.v1.Mark mark = 1;
+   */
+  mark?: Mark | undefined;
+};
+
+/**
+ * Describes the message modash.v1.AddMarkResponse.
+ * Use `create(AddMarkResponseSchema)` to create a new message.
+ */
+export const AddMarkResponseSchema: GenMessage<AddMarkResponse> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 33);
+
+/**
+ * Arguments of DeleteMark.
+ *
+ * @generated from message modash.v1.DeleteMarkRequest
+ */
+export type DeleteMarkRequest = Message<"modash.v1.DeleteMarkRequest"> & {
+  /**
+   * Id of the mark. Required.
+   *
+   * @generated from field: string mark_id = 1;
+   */
+  markId: string;
+};
+
+/**
+ * Describes the message modash.v1.DeleteMarkRequest.
+ * Use `create(DeleteMarkRequestSchema)` to create a new message.
+ */
+export const DeleteMarkRequestSchema: GenMessage<DeleteMarkRequest> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 34);
+
+/**
+ * The mark does not exist any more.
+ *
+ * @generated from message modash.v1.DeleteMarkResponse
+ */
+export type DeleteMarkResponse = Message<"modash.v1.DeleteMarkResponse"> & {
+};
+
+/**
+ * Describes the message modash.v1.DeleteMarkResponse.
+ * Use `create(DeleteMarkResponseSchema)` to create a new message.
+ */
+export const DeleteMarkResponseSchema: GenMessage<DeleteMarkResponse> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 35);
+
+/**
  * Arguments of Subscribe.
  *
  * @generated from message modash.v1.SubscribeRequest
@@ -1438,7 +1926,7 @@ export type SubscribeRequest = Message<"modash.v1.SubscribeRequest"> & {
  * Use `create(SubscribeRequestSchema)` to create a new message.
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 19);
+  messageDesc(file_modash_v1_analytics_service, 36);
 
 /**
  * One change, or a keep-alive.
@@ -1499,7 +1987,7 @@ export type SubscribeResponse = Message<"modash.v1.SubscribeResponse"> & {
  * Use `create(SubscribeResponseSchema)` to create a new message.
  */
 export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 20);
+  messageDesc(file_modash_v1_analytics_service, 37);
 
 /**
  * The state when the stream starts, and after `missed`.
@@ -1542,7 +2030,7 @@ export type Connected = Message<"modash.v1.Connected"> & {
  * Use `create(ConnectedSchema)` to create a new message.
  */
 export const ConnectedSchema: GenMessage<Connected> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 21);
+  messageDesc(file_modash_v1_analytics_service, 38);
 
 /**
  * Usage was committed: totals have changed. Sent at most every 250 ms.
@@ -1578,7 +2066,7 @@ export type UsageUpdated = Message<"modash.v1.UsageUpdated"> & {
  * Use `create(UsageUpdatedSchema)` to create a new message.
  */
 export const UsageUpdatedSchema: GenMessage<UsageUpdated> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 22);
+  messageDesc(file_modash_v1_analytics_service, 39);
 
 /**
  * Running requests started, progressed or ended: the newest state of each
@@ -1614,7 +2102,7 @@ export type RequestStateUpdated = Message<"modash.v1.RequestStateUpdated"> & {
  * Use `create(RequestStateUpdatedSchema)` to create a new message.
  */
 export const RequestStateUpdatedSchema: GenMessage<RequestStateUpdated> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 23);
+  messageDesc(file_modash_v1_analytics_service, 40);
 
 /**
  * Messages were left out because the reader was slow.
@@ -1635,7 +2123,7 @@ export type Missed = Message<"modash.v1.Missed"> & {
  * Use `create(MissedSchema)` to create a new message.
  */
 export const MissedSchema: GenMessage<Missed> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 24);
+  messageDesc(file_modash_v1_analytics_service, 41);
 
 /**
  * Shows that the stream is alive.
@@ -1656,7 +2144,7 @@ export type KeepAlive = Message<"modash.v1.KeepAlive"> & {
  * Use `create(KeepAliveSchema)` to create a new message.
  */
 export const KeepAliveSchema: GenMessage<KeepAlive> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 25);
+  messageDesc(file_modash_v1_analytics_service, 42);
 
 /**
  * Order of models, always the largest first.
@@ -1943,6 +2431,77 @@ export const AnalyticsService: GenService<{
     methodKind: "unary";
     input: typeof CompletenessRequestSchema;
     output: typeof CompletenessResponseSchema;
+  },
+  /**
+   * Failed requests by what went wrong, model and upstream.
+   *
+   * @generated from rpc modash.v1.AnalyticsService.ErrorBreakdown
+   */
+  errorBreakdown: {
+    methodKind: "unary";
+    input: typeof ErrorBreakdownRequestSchema;
+    output: typeof ErrorBreakdownResponseSchema;
+  },
+  /**
+   * The saved views of the dashboard. Callers with a scope get none: a view may name
+   * what they do not see.
+   *
+   * @generated from rpc modash.v1.AnalyticsService.ListViews
+   */
+  listViews: {
+    methodKind: "unary";
+    input: typeof ListViewsRequestSchema;
+    output: typeof ListViewsResponseSchema;
+  },
+  /**
+   * Saves a view, in place of the one with its name. For admins.
+   *
+   * @generated from rpc modash.v1.AnalyticsService.SaveView
+   */
+  saveView: {
+    methodKind: "unary";
+    input: typeof SaveViewRequestSchema;
+    output: typeof SaveViewResponseSchema;
+  },
+  /**
+   * Deletes a view; one that does not exist is no error. For admins.
+   *
+   * @generated from rpc modash.v1.AnalyticsService.DeleteView
+   */
+  deleteView: {
+    methodKind: "unary";
+    input: typeof DeleteViewRequestSchema;
+    output: typeof DeleteViewResponseSchema;
+  },
+  /**
+   * The marks of a time range, such as deployments. All readers get all of them.
+   *
+   * @generated from rpc modash.v1.AnalyticsService.ListMarks
+   */
+  listMarks: {
+    methodKind: "unary";
+    input: typeof ListMarksRequestSchema;
+    output: typeof ListMarksResponseSchema;
+  },
+  /**
+   * Sets a mark. For admins.
+   *
+   * @generated from rpc modash.v1.AnalyticsService.AddMark
+   */
+  addMark: {
+    methodKind: "unary";
+    input: typeof AddMarkRequestSchema;
+    output: typeof AddMarkResponseSchema;
+  },
+  /**
+   * Deletes a mark; one that does not exist is no error. For admins.
+   *
+   * @generated from rpc modash.v1.AnalyticsService.DeleteMark
+   */
+  deleteMark: {
+    methodKind: "unary";
+    input: typeof DeleteMarkRequestSchema;
+    output: typeof DeleteMarkResponseSchema;
   },
   /**
    * Changes as they happen. The first message is `connected`, with the requests

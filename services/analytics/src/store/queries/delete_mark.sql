@@ -1,0 +1,1 @@
+DELETE FROM marks WHERE mark_id = $1
