@@ -27,6 +27,19 @@ for (let at = began - 2 * DAY; at < began - 20_000; ) {
   if (at < began - 20_000) events.push(plan(at));
 }
 
+// ---- what was saved ----
+
+const views = new Map();
+const marks = [
+  {
+    markId: crypto.randomUUID(),
+    markedAt: began - 11 * 3_600_000,
+    text: "gateway v2.4 (deploy 1182)",
+    link: "https://ci.example/deploys/1182",
+  },
+  { markId: crypto.randomUUID(), markedAt: began - 5 * 3_600_000, text: "vLLM 0.12.1", link: "" },
+];
+
 // ---- what runs now ----
 
 const running = new Map();
@@ -330,6 +343,52 @@ const PROCEDURES = {
       }[payload.order] ?? "requests";
     table.sort((a, b) => b[by] - a[by]);
     return { rows: table.slice(0, payload.limit || 100), total: table.length };
+  },
+  ErrorBreakdown(payload) {
+    const rows = select(payload).filter(failed);
+    const groups = new Map();
+    for (const row of rows) {
+      const key = [row.outcome, row.errorType, row.model, row.upstream].join("\n");
+      groups.set(key, [...(groups.get(key) ?? []), row]);
+    }
+    const table = [...groups.values()].map((own) => ({
+      outcome: own[0].outcome,
+      errorType: own[0].errorType,
+      model: own[0].model,
+      upstream: own[0].upstream,
+      requests: own.length,
+      share: own.length / rows.length,
+      firstStartedAt: own[0].startedAt,
+      lastStartedAt: own.at(-1).startedAt,
+      clientKeys: new Set(own.map((row) => row.clientKey)).size,
+      sampleEventId: own.at(-1).eventId,
+    }));
+    table.sort((a, b) => b.requests - a.requests);
+    return { rows: table.slice(0, payload.limit || 100), total: table.length, failedRequests: rows.length };
+  },
+  ListViews: () => ({ views: [...views.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) }),
+  SaveView({ name, path }) {
+    const view = { name, path, savedAt: Date.now() };
+    views.set(name, view);
+    return { view };
+  },
+  DeleteView({ name }) {
+    views.delete(name);
+    return {};
+  },
+  ListMarks(payload) {
+    const { start, end } = rangeOf(payload);
+    return { marks: marks.filter(({ markedAt }) => markedAt >= start && markedAt < end) };
+  },
+  AddMark({ markedAt = Date.now(), text, link = "" }) {
+    const mark = { markId: crypto.randomUUID(), markedAt, text, link };
+    marks.push(mark);
+    marks.sort((a, b) => a.markedAt - b.markedAt);
+    return { mark };
+  },
+  DeleteMark({ markId }) {
+    marks.splice(0, marks.length, ...marks.filter((mark) => mark.markId !== markId));
+    return {};
   },
   Completeness() {
     const now = Date.now();

@@ -16,8 +16,8 @@ afterEach(() => {
 });
 
 test("who is signed in has a name and a view; without tokens there is nobody", async () => {
-  answering(200, { name: "search team", sees: "tag:team=search" });
-  expect(await session()).toEqual({ name: "search team", sees: "tag:team=search" });
+  answering(200, { name: "search team", sees: "tag:team=search", writes: false });
+  expect(await session()).toEqual({ name: "search team", sees: "tag:team=search", writes: false });
   answering(200, { open: true });
   expect(await session()).toBeNull();
 });

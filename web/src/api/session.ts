@@ -1,10 +1,11 @@
 // Who is signed in. When a session ends, the page goes where one signs in.
 import { send } from "./rpc.ts";
 
-/** Who is signed in, by the name of the token, and what they see. */
+/** Who is signed in, by the name of the token, what they see, and whether they may write views and marks. */
 export interface Session {
   name: string;
   sees: string;
+  writes: boolean;
 }
 
 /** Where the browser goes; tests look. */
@@ -22,7 +23,9 @@ export function signInAgain(): void {
 export async function session(): Promise<Session | null> {
   try {
     const answer = (await (await send("/session")).json()) as Partial<Session>;
-    return answer.name === undefined ? null : { name: answer.name, sees: answer.sees ?? "" };
+    return answer.name === undefined
+      ? null
+      : { name: answer.name, sees: answer.sees ?? "", writes: answer.writes ?? false };
   } catch {
     return null;
   }

@@ -96,6 +96,13 @@ export interface Procedures {
   ModelBreakdown: [RpcInput<analytics.ModelBreakdownRequest>, Rpc<analytics.ModelBreakdownResponse>];
   RecentRequests: [RpcInput<analytics.RecentRequestsRequest>, Rpc<analytics.RecentRequestsResponse>];
   Completeness: [RpcInput<analytics.CompletenessRequest>, Rpc<analytics.CompletenessResponse>];
+  ErrorBreakdown: [RpcInput<analytics.ErrorBreakdownRequest>, Rpc<analytics.ErrorBreakdownResponse>];
+  ListViews: [RpcInput<analytics.ListViewsRequest>, Rpc<analytics.ListViewsResponse>];
+  SaveView: [RpcInput<analytics.SaveViewRequest>, Rpc<analytics.SaveViewResponse>];
+  DeleteView: [RpcInput<analytics.DeleteViewRequest>, Rpc<analytics.DeleteViewResponse>];
+  ListMarks: [RpcInput<analytics.ListMarksRequest>, Rpc<analytics.ListMarksResponse>];
+  AddMark: [RpcInput<analytics.AddMarkRequest>, Rpc<analytics.AddMarkResponse>];
+  DeleteMark: [RpcInput<analytics.DeleteMarkRequest>, Rpc<analytics.DeleteMarkResponse>];
 }
 export type Procedure = keyof Procedures;
 export type Payload<P extends Procedure> = Procedures[P][0];
@@ -105,6 +112,8 @@ export type UsageSummary = Answer<"UsageSummary">;
 export type UsageTimeseries = Answer<"UsageTimeseries">;
 export type ThroughputTimeseries = Answer<"ThroughputTimeseries">;
 export type ModelRow = Rpc<analytics.ModelRow>;
+export type ErrorRow = Rpc<analytics.ErrorRow>;
+export type Mark = Rpc<analytics.Mark>;
 export type ReplicaCompleteness = Rpc<analytics.ReplicaCompleteness>;
 export type UsageEvent = Rpc<usage.UsageEvent>;
 export type Filter = RpcInput<query.Filter>;

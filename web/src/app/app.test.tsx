@@ -263,7 +263,7 @@ test("while requests are missing, every page says so", async () => {
 });
 
 test("who is signed in and what they see is a click away, and so is the way out", async () => {
-  gateway.session = { name: "search team", sees: "tag:team=search" };
+  gateway.session = { name: "search team", sees: "tag:team=search", writes: false };
   open();
   const button = await screen.findByRole("button", { name: "Signed in as search team" });
   openPopover(button);

@@ -17,6 +17,7 @@ import { FilterButton } from "./filters.tsx";
 import { Help } from "./help.tsx";
 import { RangePicker } from "./range-picker.tsx";
 import { SignedIn } from "./signed-in.tsx";
+import { Views } from "./views.tsx";
 
 const PAGES = [
   ["/", "Overview", "g o"],
@@ -67,6 +68,7 @@ export function TopBar(props: {
         <RangePicker />
         <FilterButton />
         <LiveSwitch {...props} endsNow={view.span.to === "now"} />
+        <Views />
         <CopyLink />
       </div>
       <div className={styles.end}>

@@ -1,9 +1,8 @@
 // A chart over time that everybody can read: the plot for the eye, a text
 // summary, arrow keys with values read out, and the same numbers as a table.
-import { useEffect, useId, useRef, useState } from "react";
+import { lazy, Suspense, useEffect, useId, useRef, useState } from "react";
 import { Link } from "wouter";
 import { serverNow } from "../lib/clock.ts";
-import { zoneLabel } from "../lib/format.ts";
 import { rangeLabel } from "../lib/time-range.ts";
 import { type FilterKey, type SomeFilters, useHref, useView, without } from "../lib/view.ts";
 import { useZoom } from "../lib/zoom.ts";
@@ -25,6 +24,9 @@ export interface TimeChartProps extends Omit<PlotProps, "width"> {
   cursor?: [number | null, (index: number | null) => void];
 }
 
+const ValueTable = lazy(() => import("./value-table.tsx"));
+const Marks = lazy(() => import("./marks.tsx"));
+
 /** Two clicks within this are one double click. */
 const DOUBLE_CLICK_MS = 300;
 
@@ -36,7 +38,9 @@ export function TimeChart(props: TimeChartProps) {
     <figure>
       <Legend {...props} index={shown} />
       {props.asTable ? (
-        <ValueTable {...props} />
+        <Suspense fallback={<div style={{ height: props.height - 16 }} />}>
+          <ValueTable {...props} />
+        </Suspense>
       ) : (
         <Interactive {...props} index={shown} onIndex={setIndex} />
       )}
@@ -45,7 +49,7 @@ export function TimeChart(props: TimeChartProps) {
 }
 
 /** "Nov 23, 14:00 – 14:15" of one bucket. */
-function bucketLabel({ buckets, zone }: TimeChartProps, index: number): string {
+export function bucketLabel({ buckets, zone }: TimeChartProps, index: number): string {
   const label = rangeLabel(buckets.starts[index] ?? 0, buckets.ends[index] ?? 0, zone, serverNow());
   return buckets.partial[index] ? `${label}, in part` : label;
 }
@@ -121,7 +125,15 @@ function FilterKeyButton({ line, filter: [key, value] }: { line: Line; filter: [
 }
 
 /** One value of a line; one that is a percentile of few values says so. */
-function Value({ line, index, format }: { line: Line; index: number; format: TimeChartProps["format"] }) {
+export function Value({
+  line,
+  index,
+  format,
+}: {
+  line: Line;
+  index: number;
+  format: TimeChartProps["format"];
+}) {
   const value = line.values[index] ?? null;
   return <Few values={value === null ? FEWEST : (line.of?.[index] ?? FEWEST)}>{format(value)}</Few>;
 }
@@ -214,6 +226,11 @@ function Interactive(
         onPointerLeave={() => props.onIndex(null)}
       >
         {width > 0 ? <Plot {...plotProps(props)} width={width} /> : null}
+        {width > 0 ? (
+          <Suspense>
+            <Marks x={x} width={width} bottom={bottom} buckets={props.buckets} />
+          </Suspense>
+        ) : null}
         {index !== null && width > 0 ? (
           <Cursor props={props} x={x} bottom={bottom} index={index} width={width} />
         ) : null}
@@ -309,46 +326,4 @@ function summary(props: TimeChartProps): string {
     return `${line.label}: between ${least} and ${greatest}, last ${last}`;
   });
   return `${texts.join("; ")}.`;
-}
-
-function ValueTable(props: TimeChartProps) {
-  const rows = props.buckets.starts.map((start, at) => ({ start, at })).reverse();
-  return (
-    <section
-      className={styles.table}
-      style={{ height: props.height - 16 }}
-      aria-label={`${props.name}, as a table`}
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
-      tabIndex={0}
-    >
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Time ({zoneLabel(props.zone, props.buckets.range.end)})</th>
-            {props.lines.map((line) => (
-              <th key={line.label} scope="col">
-                {line.label}
-              </th>
-            ))}
-            {props.ghost ? <th scope="col">{props.ghost.label}</th> : null}
-            {props.errors ? <th scope="col">errors</th> : null}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map(({ start, at }) => (
-            <tr key={start}>
-              <th scope="row">{bucketLabel(props, at)}</th>
-              {props.lines.map((line) => (
-                <td key={line.label}>
-                  <Value line={line} index={at} format={props.format} />
-                </td>
-              ))}
-              {props.ghost ? <td>{props.format(props.ghost.values[at] ?? null)}</td> : null}
-              {props.errors ? <td>{props.errors[at]}</td> : null}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </section>
-  );
 }

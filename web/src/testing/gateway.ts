@@ -12,11 +12,13 @@ export interface FakeGateway {
   asked: { tag: Procedure; payload: Record<string, unknown> }[];
   handlers: Handlers;
   /** What `/session` answers. */
-  session: { open: true } | { name: string; sees: string };
+  session: { open: true } | { name: string; sees: string; writes: boolean };
 }
 
 export function fakeGateway(handlers: Handlers): FakeGateway {
-  const gateway: FakeGateway = { asked: [], handlers, session: { open: true } };
+  // Every chart asks for marks.
+  const all: Handlers = { ListMarks: () => ({ marks: [] }), ...handlers };
+  const gateway: FakeGateway = { asked: [], handlers: all, session: { open: true } };
   vi.stubGlobal("fetch", async (path: string, request: RequestInit) => {
     if (path === "/session") return new Response(JSON.stringify(gateway.session));
     const frame = JSON.parse(String(request.body));

@@ -1,5 +1,6 @@
 // One model: its totals, its speeds, where it ran, how it failed and its requests.
 import { Link } from "wouter";
+import { ErrorTable } from "../../features/error-breakdown/error-table.tsx";
 import { RecentRequests } from "../../features/recent-requests/recent-requests.tsx";
 import { ThroughputCharts } from "../../features/throughput-timeseries/throughput-charts.tsx";
 import { UsageSummaryTiles } from "../../features/usage-summary/usage-summary-tiles.tsx";
@@ -41,6 +42,7 @@ export default function Model() {
         <GroupTable title="Upstreams" group="upstream" by="DIMENSION_UPSTREAM" />
         <GroupTable title="How requests ended" group="status" by="DIMENSION_OUTCOME" />
       </div>
+      <ErrorTable onOpen={openRequest} />
       <ThroughputCharts>
         <CachedShare />
       </ThroughputCharts>

@@ -2,7 +2,6 @@
 // opened from. Neither the way back nor Escape shows it again.
 import { useCallback } from "react";
 import { useLocation } from "wouter";
-import type { UsageEvent } from "../../api/types.ts";
 
 /** Kept in the history's entry of the opened request. */
 interface Opened {
@@ -10,7 +9,7 @@ interface Opened {
 }
 
 /** The same function from one render to the next, so that rows are not drawn anew. */
-export function useOpenRequest(): (event: UsageEvent) => void {
+export function useOpenRequest(): (event: { eventId: string }) => void {
   const [path, navigate] = useLocation();
   const from = path.startsWith("/requests") ? "/requests" : path;
   return useCallback(
