@@ -12,7 +12,7 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help run demo build screenshots test test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: bench help run demo build screenshots test deploy-test test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
@@ -48,12 +48,13 @@ build: tools-for-running web/dist/index.html $(POSTGRES)/node_modules/.installed
 screenshots: build
 	cd web && node scripts/screenshots.mjs $(abspath $(TARGET_DIR))/pictures --modash $(abspath $(MODASH)) $(if $(DOCS),--docs $(abspath $(DOCS)))
 
-test: tools-for-testing web-check check rust-test
+test: tools-for-testing web-check check rust-test deploy-test
 	@echo
 	@echo "== tested: formatting and lints of Rust, proto and web; unit and property tests of every crate;"
 	@echo "   the services against real PostgreSQL; the dashboard's own tests and its size; the whole system as"
 	@echo "   separate processes and as one, with the openai and anthropic packages, a reflecting gRPC client,"
-	@echo "   Effect and Connect clients, a browser, and a real llama.cpp server as upstream"
+	@echo "   Effect and Connect clients, a browser, and a real llama.cpp server as upstream; the manifests for"
+	@echo "   Kubernetes against its schemas, the programs' settings and the programs"
 
 # What it does and prints is described in docs/delivery.md.
 test-faults: web/dist/index.html $(POSTGRES)/node_modules/.installed
@@ -139,6 +140,13 @@ rust-test: web/dist/index.html $(POSTGRES)/node_modules/.installed .tools/python
 	@echo "== testing"
 	$(CARGO) build --locked --workspace --bins
 	MODASH_TEST_PYTHON="$(CURDIR)/$(PYTHON)" $(CARGO) test --locked --workspace --no-fail-fast
+
+# What runs modash elsewhere: manifests are rendered and held against Kubernetes'
+# schemas and the programs' settings, and what they start is started.
+deploy-test: .tools/python/.installed web/dist/index.html $(POSTGRES)/node_modules/.installed
+	@echo "== testing what is deployed"
+	$(CARGO) build --locked --workspace --bins
+	cd deploy/tests && MODASH_TEST_BINARIES="$(abspath $(TARGET_DIR))/debug" "$(CURDIR)/$(PYTHON)" -m unittest discover
 
 .tools/python/.installed: services/integration/tests/python/requirements.txt
 	@echo "== installing the Python clients"
