@@ -3,7 +3,7 @@ import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, test, vi } from "vitest";
 import { useZoom } from "../lib/zoom.ts";
 import { openPopover } from "../testing/browser.ts";
-import { event, modelRow, page, replica, summary, timeseries } from "../testing/fixtures.ts";
+import { event, modelRow, NOON, page, replica, summary, timeseries } from "../testing/fixtures.ts";
 import {
   DatabaseDown,
   FakeEventSource,
@@ -259,7 +259,25 @@ test("while requests are missing, every page says so", async () => {
   history.replaceState(null, "", "/?from=-7d");
   open();
   const link = await screen.findByRole("link", { name: "Requests are missing" });
-  expect(link).toHaveAttribute("href", "/requests?from=-7d");
+  expect(link).toHaveAttribute("href", "/requests?from=-7d#delivery");
+});
+
+test.each([
+  ["A proxy is silent", { state: "COMPLETENESS_STATE_SILENT", reportedAt: NOON - 20_000 }],
+  [null, { state: "COMPLETENESS_STATE_SILENT", reportedAt: NOON - 7_200_000 }],
+  ["Requests wait to be stored", { state: "COMPLETENESS_STATE_WAITING" }],
+  [null, { state: "COMPLETENESS_STATE_WAITING", waits: 3_000 }],
+] as const)("what is not complete is said in the top bar: %s", async (text, change) => {
+  const { waits = 40_000, ...rest } = { waits: undefined, ...change };
+  const whole = replica();
+  const reported = whole.reported && { ...whole.reported, oldestUnsentAt: NOON - waits };
+  const replicas = [whole, replica({ replicaId: "proxy-2", reported, ...rest })];
+  gateway.handlers.Completeness = () => ({ now: NOON, replicas });
+  open();
+  await screen.findByText("1,234");
+  await waitFor(() => expect(gateway.asked.some(({ tag }) => tag === "Completeness")).toBe(true));
+  if (text) expect(await screen.findByRole("link", { name: text })).toBeVisible();
+  else expect(screen.queryByTitle("See Delivery")).toBeNull();
 });
 
 test("who is signed in and what they see is a click away, and so is the way out", async () => {

@@ -5,7 +5,7 @@ import { Link, useLocation } from "wouter";
 import { useLiveValue } from "../api/live.ts";
 import { Icon } from "../components/icon.tsx";
 import { Button } from "../components/panel.tsx";
-import { useLossyProxies } from "../features/completeness/use-completeness.ts";
+import { useIncomplete } from "../features/completeness/use-completeness.ts";
 import { serverNow } from "../lib/clock.ts";
 import { time } from "../lib/format.ts";
 import { setTheme, useTheme } from "../lib/theme.ts";
@@ -82,14 +82,20 @@ export function TopBar(props: {
   );
 }
 
-/** Only while requests are missing: the account of each proxy is on the page of requests. */
+/** Only while the data is not complete: the account of each proxy is on the page of requests. */
 function DeliveryWarning() {
-  const lossy = useLossyProxies();
+  const incomplete = useIncomplete();
   const href = useHref(true);
-  if (lossy === 0) return null;
+  if (!incomplete) return null;
   return (
-    <Link className={styles.warning} href={href("/requests")} title="See Delivery below the list of requests">
-      Requests are missing
+    <Link
+      className={styles.warning}
+      data-lossy={incomplete.lossy}
+      href={`${href("/requests")}#delivery`}
+      title="See Delivery"
+      onClick={() => document.getElementById("delivery")?.scrollIntoView()}
+    >
+      {incomplete.text}
     </Link>
   );
 }

@@ -1,5 +1,6 @@
 // Whether every request that a proxy saw is stored: the account of each replica.
 // Green only when it adds up.
+import { useEffect, useRef } from "react";
 import type { ReplicaCompleteness } from "../../api/types.ts";
 import { ExportMenu } from "../../components/export-menu.tsx";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
@@ -92,22 +93,30 @@ function reason(row: ReplicaCompleteness): string {
 export function Completeness() {
   const query = useCompleteness();
   const replicas = query.data?.replicas;
+  const place = useRef<HTMLDivElement>(null);
+  const answered = query.data !== undefined;
+  // The page is as high as it will be once all of it is there.
+  useEffect(() => {
+    if (answered && location.hash === "#delivery") place.current?.scrollIntoView();
+  }, [answered]);
   return (
-    <Panel
-      title="Delivery"
-      note={query.data ? summary(query.data.replicas) : ""}
-      controls={<ExportMenu what="delivery" now sheet={replicas && (() => sheetOf(replicas))} />}
-    >
-      <QueryState query={query} what="delivery" height={HEIGHT}>
-        {({ replicas, now }) =>
-          replicas.length === 0 ? (
-            <Empty title="No proxy has reported yet" height={HEIGHT} />
-          ) : (
-            <Table rows={replicas} asOf={now ?? serverNow()} />
-          )
-        }
-      </QueryState>
-    </Panel>
+    <div ref={place} id="delivery" className={styles.place}>
+      <Panel
+        title="Delivery"
+        note={query.data ? summary(query.data.replicas) : ""}
+        controls={<ExportMenu what="delivery" now sheet={replicas && (() => sheetOf(replicas))} />}
+      >
+        <QueryState query={query} what="delivery" height={HEIGHT}>
+          {({ replicas, now }) =>
+            replicas.length === 0 ? (
+              <Empty title="No proxy has reported yet" height={HEIGHT} />
+            ) : (
+              <Table rows={replicas} asOf={now ?? serverNow()} />
+            )
+          }
+        </QueryState>
+      </Panel>
+    </div>
   );
 }
 

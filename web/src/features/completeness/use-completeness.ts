@@ -17,8 +17,24 @@ export function summary(rows: ReplicaCompleteness[]): string {
   return rows.length > 0 ? "nothing lost" : "";
 }
 
-/** Proxies from which requests are missing; 0 while unknown. */
-export function useLossyProxies(): number {
+/** Events that wait for longer than this are said to. */
+const LONG_MS = 30_000;
+/** A proxy that was silent for longer than this was taken away, if others report. */
+const GONE_MS = 3_600_000;
+
+/** What keeps the data from being complete, in words; null while nothing does or nobody knows. */
+export function useIncomplete(): { text: string; lossy: boolean } | null {
   const { data } = useCompleteness();
-  return data?.replicas.filter(({ state }) => state === "COMPLETENESS_STATE_LOSSY").length ?? 0;
+  if (!data) return null;
+  const { replicas } = data;
+  const now = data.now ?? 0;
+  const of = (state: string) => replicas.filter((row) => row.state === `COMPLETENESS_STATE_${state}`);
+  if (of("LOSSY").length > 0) return { text: "Requests are missing", lossy: true };
+  const silent = of("SILENT");
+  const all = silent.length === replicas.length;
+  const heard = silent.filter((row) => all || now - (row.reportedAt ?? 0) < GONE_MS).length;
+  if (heard > 0)
+    return { text: heard > 1 ? `${heard} proxies are silent` : "A proxy is silent", lossy: false };
+  const waits = ({ reported }: ReplicaCompleteness) => now - (reported?.oldestUnsentAt ?? now) > LONG_MS;
+  return of("WAITING").some(waits) ? { text: "Requests wait to be stored", lossy: false } : null;
 }
