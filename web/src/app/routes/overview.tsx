@@ -5,7 +5,6 @@ import { Skeleton } from "../../components/panel.tsx";
 import { LiveRequests } from "../../features/live-requests/live-requests.tsx";
 import { ModelBars } from "../../features/model-breakdown/model-bars.tsx";
 import { useLastRequest } from "../../features/recent-requests/last-request.tsx";
-import { RecentRequests } from "../../features/recent-requests/recent-requests.tsx";
 import { UsageHint } from "../../features/usage-summary/usage-hint.tsx";
 import { UsageSummaryTiles } from "../../features/usage-summary/usage-summary-tiles.tsx";
 import { useUsageSummary } from "../../features/usage-summary/use-usage-summary.ts";
@@ -17,6 +16,10 @@ import styles from "./page.module.css";
 import { useTrends } from "./use-trends.ts";
 
 const FirstRun = lazy(() => import("../first-run/first-run.tsx"));
+// Below what fits on a screen.
+const RecentRequests = lazy(async () => ({
+  default: (await import("../../features/recent-requests/recent-requests.tsx")).RecentRequests,
+}));
 
 const COLUMNS = [
   "startedAt",
@@ -60,7 +63,11 @@ export function Overview() {
           <LiveRequests />
         </>
       )}
-      {first === null ? null : <RecentRequests pageSize={10} columns={COLUMNS} onOpen={openRequest} />}
+      {first === null ? null : (
+        <Suspense fallback={<div style={{ minHeight: 440 }} />}>
+          <RecentRequests pageSize={10} columns={COLUMNS} onOpen={openRequest} />
+        </Suspense>
+      )}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-import { screen, within } from "@testing-library/react";
+import { fireEvent, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test, vi } from "vitest";
 import { event, NOON, page } from "../../testing/fixtures.ts";
@@ -44,4 +44,32 @@ test("where nothing can be placed, it says why", async () => {
   expect(
     await screen.findByText("No stream of this range reported its prompt and its first token"),
   ).toBeVisible();
+});
+
+test("a drag leads to the streams with prompts of these lengths, a click opens one", async () => {
+  vi.stubGlobal(
+    "ResizeObserver",
+    class {
+      constructor(readonly seen: (entries: object[]) => void) {}
+      observe() {
+        this.seen([{ contentRect: { width: 500 } }]);
+      }
+      disconnect() {}
+    },
+  );
+  fakeGateway({ RecentRequests: () => page(rows) });
+  const open = vi.fn();
+  show(<PromptScatter onOpen={open} />, "/throughput?from=-1h&model=a");
+  const chart = await screen.findByRole("group", { name: /^Prompt length/ });
+  const circle = await vi.waitFor(() => chart.querySelector("circle") as Element);
+  const at = { clientX: Number(circle.getAttribute("cx")), clientY: Number(circle.getAttribute("cy")) };
+  fireEvent.pointerDown(chart, { ...at, button: 0 });
+  fireEvent.pointerUp(chart, at);
+  expect(open).toHaveBeenCalledWith(expect.objectContaining({ eventId: rows[1]?.eventId }));
+  // From the left end of the axis to its right one.
+  fireEvent.pointerDown(chart, { clientX: 488, button: 0 });
+  fireEvent.pointerMove(chart, { clientX: 56 });
+  fireEvent.pointerUp(chart, { clientX: 56 });
+  expect(location.pathname + location.search).toBe("/requests?from=-1h&model=a&prompt=80-11250&stream=yes");
+  expect(open).toHaveBeenCalledTimes(1);
 });

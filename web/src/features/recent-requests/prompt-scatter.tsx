@@ -1,6 +1,7 @@
 // The length of prompts against the time to the first token, of the latest streams:
 // what a server takes for a long prompt, and which requests are off.
 import { useEffect, useId, useMemo, useRef, useState } from "react";
+import { useLocation } from "wouter";
 import type { UsageEvent } from "../../api/types.ts";
 import { useRpc } from "../../api/use-rpc.ts";
 import { ExportMenu } from "../../components/export-menu.tsx";
@@ -9,7 +10,7 @@ import { logMarks } from "../../lib/axis.ts";
 import { groupColor } from "../../lib/color.ts";
 import type { Sheet } from "../../lib/download.ts";
 import { count, duration, exact } from "../../lib/format.ts";
-import { useScope } from "../../lib/view.ts";
+import { useHref, useScope } from "../../lib/view.ts";
 import styles from "./prompt-scatter.module.css";
 
 const HEIGHT = 232;
@@ -20,6 +21,8 @@ const COLORED = 5;
 const MARGIN = { left: 56, right: 12, top: 10, bottom: 26 };
 /** A point is under the pointer within so many pixels. */
 const NEAR = 24;
+/** Less than so many pixels are a click. */
+const DRAG = 6;
 
 interface Point {
   event: UsageEvent;
@@ -118,7 +121,8 @@ function axis(values: number[], from: number, to: number) {
   const least = Math.min(...values) / 1.25;
   const most = Math.max(...values) * 1.25;
   const place = (value: number) => from + (Math.log(value / least) / Math.log(most / least)) * (to - from);
-  return { place, marks: logMarks(least, most) };
+  const value = (at: number) => least * (most / least) ** ((at - from) / (to - from));
+  return { place, value, marks: logMarks(least, most) };
 }
 
 function Plot(props: { points: Point[]; colored: string[]; onOpen: (event: UsageEvent) => void }) {
@@ -127,6 +131,9 @@ function Plot(props: { points: Point[]; colored: string[]; onOpen: (event: Usage
   const [width, setWidth] = useState(0);
   const [index, setIndex] = useState<number | null>(null);
   const [spoken, setSpoken] = useState("");
+  const [drag, setDrag] = useState<{ from: number; to: number } | null>(null);
+  const [, navigate] = useLocation();
+  const href = useHref();
   const help = useId();
   useEffect(() => {
     if (!frame.current || typeof ResizeObserver === "undefined") return;
@@ -152,6 +159,19 @@ function Plot(props: { points: Point[]; colored: string[]; onOpen: (event: Usage
     const least = Math.min(...far);
     return least <= NEAR ? far.indexOf(least) : null;
   };
+  const across = (event: React.PointerEvent) =>
+    event.clientX - event.currentTarget.getBoundingClientRect().left;
+  /** A drag leads to the streams with prompts of these lengths, a click to the request under it. */
+  const release = (event: React.PointerEvent) => {
+    setDrag(null);
+    if (drag && Math.abs(drag.to - drag.from) > DRAG) {
+      const [least = 0, most = 0] = [drag.from, drag.to].map(x.value).sort((a, b) => a - b);
+      const prompt = `${Math.max(0, Math.floor(least))}-${Math.ceil(most)}`;
+      return navigate(href("/requests", { prompt: [prompt], stream: ["yes"] }));
+    }
+    const point = points[nearest(event) ?? -1];
+    if (drag && point) onOpen(point.event);
+  };
   const key = (event: React.KeyboardEvent) => {
     const current = index === null ? undefined : points[index];
     if (event.key === "Enter" && current) return onOpen(current.event);
@@ -169,7 +189,7 @@ function Plot(props: { points: Point[]; colored: string[]; onOpen: (event: Usage
     <figure>
       <figcaption className={styles.legend}>
         <span className={`cut ${styles.at}`}>
-          {shown ? words(shown) : "A point is a request; a click opens it."}
+          {shown ? words(shown) : "A click opens a request, a drag those with prompts of these lengths."}
         </span>
         {colored.map((model) => (
           <span key={model} className={styles.key}>
@@ -191,12 +211,18 @@ function Plot(props: { points: Point[]; colored: string[]; onOpen: (event: Usage
         aria-label={`Prompt length against time to first token. ${summary(points)}`}
         aria-describedby={help}
         onKeyDown={key}
-        onPointerMove={(event) => setIndex(nearest(event))}
-        onPointerLeave={() => setIndex(null)}
-        onClick={(event) => {
-          const point = points[nearest(event) ?? -1];
-          if (point) onOpen(point.event);
+        onPointerDown={(event) => {
+          if (event.button !== 0) return;
+          event.currentTarget.setPointerCapture?.(event.pointerId);
+          setDrag({ from: across(event), to: across(event) });
         }}
+        onPointerMove={(event) => {
+          setIndex(nearest(event));
+          if (drag) setDrag({ ...drag, to: across(event) });
+        }}
+        onPointerUp={release}
+        onPointerCancel={() => setDrag(null)}
+        onPointerLeave={() => setIndex(null)}
       >
         {width > 0 ? (
           <svg aria-hidden="true" width={width} height={HEIGHT} className={styles.plot}>
@@ -231,6 +257,16 @@ function Plot(props: { points: Point[]; colored: string[]; onOpen: (event: Usage
               />
             ))}
           </svg>
+        ) : null}
+        {drag && Math.abs(drag.to - drag.from) > DRAG ? (
+          <i
+            className={styles.selection}
+            style={{
+              left: Math.min(drag.from, drag.to),
+              width: Math.abs(drag.to - drag.from),
+              height: bottom - MARGIN.top,
+            }}
+          />
         ) : null}
       </div>
       <span id={help} className="hidden">
