@@ -1,6 +1,6 @@
 //! From LiteLLM's `model_prices_and_context_window.json` to a price list.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -225,7 +225,9 @@ impl Import {
         }
         self.names.insert((scope, name.to_owned()), self.entries.len());
         self.entries.push(entry);
-        problems.into_iter().for_each(|problem| self.leave(key, problem));
+        for problem in problems {
+            self.leave(key, problem);
+        }
         if !rest.is_empty() {
             self.leave(key, format!("has no place in a price list: {}", rest.join(", ")));
         }
@@ -286,6 +288,15 @@ impl Read<'_> {
                 base.set(dimension, amount);
             }
         }
+        // All that these make is images, or audio: their completion has no text.
+        let made = match mode {
+            "image_generation" | "image_edit" if !base.has(Completion) => Some(ImageCompletion),
+            "audio_speech" => Some(AudioCompletion),
+            _ => None,
+        };
+        if let Some(amount) = made.and_then(|made| base.take(made)) {
+            base.set(Completion, amount);
+        }
         if let Some(amount) = self.amount("input_cost_per_request") {
             base.set(Dimension::Request, amount);
         }
@@ -300,10 +311,9 @@ impl Read<'_> {
             let middle = key.strip_prefix("input_cost_per_token_above_")?.strip_suffix(tier)?;
             middle.strip_suffix("k_tokens")?.parse().ok().filter(|thousands| *thousands < 1_000_000)
         };
-        let lengths: BTreeMap<u64, ()> =
-            self.model.keys().filter_map(|key| Some((length(key)?, ()))).collect();
+        let lengths: BTreeSet<u64> = self.model.keys().filter_map(length).collect();
         let (mut below, mut steps) = (*base, Vec::new());
-        for thousands in lengths.into_keys() {
+        for thousands in lengths {
             let rates = self.rates(&format!("_above_{thousands}k_tokens"), tier).or(&below);
             steps.push(Step { above: thousands * 1000, rates });
             below = rates;

@@ -271,11 +271,13 @@ impl Reader<'_> {
     }
 
     fn names(&self, item: &Item) -> Result<Vec<Name>, Error> {
-        let name = |name: String| match Pattern::is_pattern(&name) {
-            true => Pattern::parse(&name)
-                .map(Name::Pattern)
-                .map_err(|problem| self.wrong("model", item, problem)),
-            false => Ok(Name::Exact(name)),
+        let name = |name: String| {
+            if !Pattern::is_pattern(&name) {
+                return Ok(Name::Exact(name));
+            }
+            let pattern =
+                Pattern::parse(&name).map_err(|problem| self.wrong("model", item, problem));
+            pattern.map(Name::Pattern)
         };
         self.strings("model", item)?.into_iter().map(name).collect()
     }

@@ -109,6 +109,11 @@ impl Rates {
         self.0[dimension as usize] = Some(amount);
     }
 
+    /// Removes the price of a dimension.
+    pub(crate) fn take(&mut self, dimension: Dimension) -> Option<Amount> {
+        self.0[dimension as usize].take()
+    }
+
     /// The dimensions that have a price, with it.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Dimension, Amount)> + '_ {
         Dimension::ALL.into_iter().filter_map(|dimension| Some((dimension, self.given(dimension)?)))

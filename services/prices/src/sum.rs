@@ -62,7 +62,9 @@ impl Sum<'_> {
         if count == 0 {
             return Ok(());
         }
-        let rate = rate.ok_or(Reason::NotPriced(dimension))?;
+        // The price of a machine covers all that has no price of its own.
+        let covered = self.rates.has(Hour).then_some(Amount::ZERO);
+        let rate = rate.or(covered).ok_or(Reason::NotPriced(dimension))?;
         let product = rate.femto().checked_mul(count);
         let total = product.and_then(|product| self.total.checked_add(product));
         self.total = total.ok_or(Reason::TooHigh)?;
