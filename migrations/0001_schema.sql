@@ -322,6 +322,40 @@ CREATE TABLE series_activity (
 CREATE INDEX series_activity_weight ON series_activity (cube, weight DESC);
 CREATE INDEX series_activity_last ON series_activity (cube, last_bucket DESC);
 
+-- ---- sessions
+
+-- Sums of the requests of a session in one series, and in all of them as series 0, so
+-- that a list of sessions reads one row for each. The id is the first 64 bits of
+-- SHA-256 of the session's name.
+CREATE TABLE sessions (
+    session_id            bigint      NOT NULL,
+    series_id             bigint      NOT NULL,
+    first_started_at      timestamptz NOT NULL,
+    last_started_at       timestamptz NOT NULL,
+    last_ended_at         timestamptz NOT NULL,
+    requests              bigint      NOT NULL,
+    failed_requests       bigint      NOT NULL,
+    prompt_tokens         bigint      NOT NULL,
+    cached_prompt_tokens  bigint      NOT NULL,
+    completion_tokens     bigint      NOT NULL,
+    total_tokens          bigint      NOT NULL,
+    cost_nano_usd         bigint      NOT NULL,
+    cache_saving_nano_usd bigint      NOT NULL,
+    known_costs           bigint      NOT NULL,
+    unknown_costs         bigint      NOT NULL,
+    estimated_costs       bigint      NOT NULL,
+    -- Sum of the durations of its requests.
+    duration_us           bigint      NOT NULL,
+    session               text        NOT NULL,
+    PRIMARY KEY (session_id, series_id)
+);
+
+CREATE INDEX sessions_last ON sessions (series_id, last_started_at);
+
+-- What was committed and is not yet in `sessions`, as rollup_changes.
+CREATE TABLE session_changes (LIKE sessions);
+ALTER TABLE session_changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+
 -- ---- what proxies account for
 
 -- The account of every proxy: what it reported of itself, and what became of its

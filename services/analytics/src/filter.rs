@@ -119,6 +119,20 @@ impl Filter {
         self
     }
 
+    /// The first field by which only single requests are told apart, but for their
+    /// sessions.
+    pub(crate) fn field_of_single_requests(&self) -> Option<&'static str> {
+        let fields = [
+            ("filter.outcomes", self.outcomes.is_some()),
+            ("filter.trace_ids", self.traces.is_some()),
+            ("filter.min_prompt_tokens", self.min_prompt_tokens.is_some()),
+            ("filter.max_prompt_tokens", self.max_prompt_tokens.is_some()),
+            ("filter.exclude.outcomes", self.exclude.outcomes.is_some()),
+            ("filter.exclude.sessions", self.exclude.sessions.is_some()),
+        ];
+        fields.into_iter().find_map(|(field, is)| is.then_some(field))
+    }
+
     /// Whether it asks for a dimension of series or excludes values of one.
     pub(crate) fn has_dimensions(&self) -> bool {
         let excluded = &self.exclude;

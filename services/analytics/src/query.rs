@@ -10,9 +10,10 @@ use modash_proto::v1::{
     DeleteViewResponse, Dimension, ErrorBreakdownRequest, ErrorBreakdownResponse, ListMarksRequest,
     ListMarksResponse, ListViewsRequest, ListViewsResponse, ModelBreakdownRequest,
     ModelBreakdownResponse, Operation, Outcome, RecentRequestsRequest, RecentRequestsResponse,
-    SaveViewRequest, SaveViewResponse, SubscribeRequest, ThroughputTimeseriesRequest,
-    ThroughputTimeseriesResponse, UsageSummaryRequest, UsageSummaryResponse,
-    UsageTimeseriesRequest, UsageTimeseriesResponse, analytics_service_server::AnalyticsService,
+    SaveViewRequest, SaveViewResponse, SessionRequest, SessionResponse, SessionsRequest,
+    SessionsResponse, SubscribeRequest, ThroughputTimeseriesRequest, ThroughputTimeseriesResponse,
+    UsageSummaryRequest, UsageSummaryResponse, UsageTimeseriesRequest, UsageTimeseriesResponse,
+    analytics_service_server::AnalyticsService,
 };
 use modash_runtime::Shares;
 use tokio::time::Instant;
@@ -41,6 +42,7 @@ mod marks;
 mod model_breakdown;
 mod percentiles;
 mod recent_requests;
+mod sessions;
 mod subscribe;
 mod throughput_timeseries;
 mod usage_summary;
@@ -182,6 +184,21 @@ impl AnalyticsService for Queries {
             self.answer_recent_requests(request, scope)
         })
         .await
+    }
+
+    async fn sessions(
+        &self,
+        request: Request<SessionsRequest>,
+    ) -> Result<Response<SessionsResponse>, Status> {
+        self.answer("Sessions", request, |request, scope| self.answer_sessions(request, scope))
+            .await
+    }
+
+    async fn session(
+        &self,
+        request: Request<SessionRequest>,
+    ) -> Result<Response<SessionResponse>, Status> {
+        self.answer("Session", request, |request, scope| self.answer_session(request, scope)).await
     }
 
     async fn completeness(

@@ -41,6 +41,7 @@ mod replicas;
 mod rollups;
 mod selection;
 mod series;
+mod sessions;
 mod size;
 mod snapshot;
 mod traced;
@@ -62,6 +63,7 @@ pub(crate) use rebuild::Which;
 pub(crate) use recent_requests::{Page, Position};
 pub(crate) use replicas::PublishedRequest;
 pub(crate) use selection::{Grouping, Members, Selection};
+pub(crate) use sessions::{SessionPage, SessionSums};
 pub(crate) use size::{DayPartition, Kept};
 pub(crate) use snapshot::{Cells, Depth, Snapshot};
 pub(crate) use views::{MAX_VIEWS, ViewRow};
@@ -151,6 +153,7 @@ impl Store {
         }
         let kept_since = self.partitions.kept_since(now);
         self.forget_runs(kept_since).await?;
+        self.forget_sessions(kept_since).await?;
         self.forget_owners(kept_since).await
     }
 
@@ -233,18 +236,19 @@ impl Store {
                 self.partitions.forget();
             }
         })?;
-        let all = rows.iter().zip(shared);
-        let changes = if inserted.len() == rows.len() {
-            insert_requests::roll_up(all)
-        } else {
-            // An id may stand for a row at one start and be new at another, so the
-            // order tells which row is meant.
-            let mut left = inserted.iter().peekable();
-            insert_requests::roll_up(all.filter(|(row, _)| left.next_if_eq(&&row.id).is_some()))
-        };
+        // An id may stand for a row at one start and be new at another, so the order
+        // tells which row is meant.
+        let mut left = inserted.iter().peekable();
+        let new: Vec<_> = rows
+            .iter()
+            .zip(shared)
+            .filter(|(row, _)| left.next_if_eq(&&row.id).is_some())
+            .collect();
+        let changes = insert_requests::roll_up(new.iter().copied());
         if !changes.is_empty() {
             rollups::add_changes(connection, &changes).await?;
         }
+        sessions::add_changes(connection, new).await?;
         Ok(inserted)
     }
 
@@ -254,9 +258,12 @@ impl Store {
         let moved = self.levels.fold(&self.write).await?;
         if moved > 0 {
             // What was taken away would be read over and over again.
-            sqlx::query(include_str!("store/queries/vacuum_rollup_changes.sql"))
-                .execute(&self.write)
-                .await?;
+            for table in [
+                include_str!("store/queries/vacuum_rollup_changes.sql"),
+                include_str!("store/queries/vacuum_session_changes.sql"),
+            ] {
+                sqlx::query(table).execute(&self.write).await?;
+            }
         }
         Ok(moved)
     }

@@ -4,13 +4,15 @@
 use modash_access::Role;
 
 /// Every method by its path.
-const METHODS: [(&str, Role); 21] = [
+const METHODS: [(&str, Role); 23] = [
     ("/modash.v1.AnalyticsService/UsageSummary", Role::Read),
     ("/modash.v1.AnalyticsService/UsageTimeseries", Role::Read),
     ("/modash.v1.AnalyticsService/ThroughputTimeseries", Role::Read),
     ("/modash.v1.AnalyticsService/ModelBreakdown", Role::Read),
     ("/modash.v1.AnalyticsService/Breakdown", Role::Read),
     ("/modash.v1.AnalyticsService/RecentRequests", Role::Read),
+    ("/modash.v1.AnalyticsService/Sessions", Role::Read),
+    ("/modash.v1.AnalyticsService/Session", Role::Read),
     ("/modash.v1.AnalyticsService/Completeness", Role::Read),
     ("/modash.v1.AnalyticsService/ErrorBreakdown", Role::Read),
     ("/modash.v1.AnalyticsService/ListViews", Role::Read),

@@ -67,6 +67,13 @@ impl Arguments {
         }
     }
 
+    /// Notes a filter by what sums of sessions do not tell apart.
+    pub(super) fn refuse_single_requests(&mut self) {
+        if let Some(field) = self.filter.field_of_single_requests() {
+            self.violations.add(field, "is not possible here; ask RecentRequests for single ones");
+        }
+    }
+
     /// The range, as far as it is right.
     pub(super) fn range(&self) -> Option<TimeRange> {
         self.range

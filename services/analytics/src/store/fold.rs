@@ -10,6 +10,7 @@ use super::{
     activity::{Activity, Noted},
     copy::CopyRows,
     rollups::{BothSets, COLUMNS, Levels, decode, encode, horizons, minutes, widen},
+    sessions,
 };
 use crate::rollup::{LEVELS, Rollups, Sets};
 
@@ -35,8 +36,12 @@ impl Levels {
         if !ours {
             return Ok(0);
         }
+        let moved = sessions::fold(&mut transaction).await?;
         let (changes, mut rollups) = take_changes(&mut transaction).await?;
         if changes == 0 {
+            if moved > 0 {
+                transaction.commit().await?;
+            }
             return Ok(0);
         }
         let mut activity = Activity::default();

@@ -15,6 +15,7 @@ use super::{
     dimensions::{Cube, Dimensions, NarrowIds},
     insert_requests::narrowed,
     rollups::{self, BothSets, Horizons, Partition},
+    sessions,
 };
 use crate::rollup::{Key, LEVELS, Rollups, Sample, Sets, add_by, unpack_sums};
 
@@ -61,7 +62,7 @@ impl Store {
     /// Rebuilds the rollups of the UTC days that a range touches, the newest
     /// first, each in a transaction of its own. Days whose requests were dropped
     /// stay as they are. Levels that were not complete are so afterwards, as far
-    /// as the days reach without a gap.
+    /// as the days reach without a gap. Sessions are summed up anew, all of them.
     pub(crate) async fn rebuild_rollups(
         &self,
         from: DateTime<Utc>,
@@ -86,6 +87,9 @@ impl Store {
             for (part, requests) in parts.iter().zip(requests) {
                 progress(Rebuilt { day: part.day, requests });
             }
+        }
+        if which == Which::All {
+            sessions::sum_up(&self.write).await?;
         }
         Ok(())
     }

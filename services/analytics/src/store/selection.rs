@@ -33,9 +33,9 @@ pub(crate) struct Selection {
     pub(crate) start: DateTime<Utc>,
     pub(crate) end: DateTime<Utc>,
     /// Full series; `None`: all.
-    series: Option<Vec<i64>>,
+    pub(super) series: Option<Vec<i64>>,
     outcomes: Option<Vec<i16>>,
-    sessions: Option<Vec<String>>,
+    pub(super) sessions: Option<Vec<String>>,
     traces: Option<Vec<Uuid>>,
     excluded_outcomes: Option<Vec<i16>>,
     excluded_sessions: Option<Vec<String>>,

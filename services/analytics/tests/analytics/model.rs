@@ -4,20 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Timelike as _, Utc};
+use modash_analytics::rebuild_rollups;
 use modash_histogram::Histogram;
 use modash_proto::{
     TimeRange, micros_from_duration, micros_from_timestamp,
     v1::{
         BreakdownOrder, BreakdownRequest, Cost, CostSource, Dimension, ErrorBreakdownRequest,
         Exclusion, Filter, GroupBy, ModelBreakdownRequest, ModelOrder, Operation, Outcome,
-        RecentRequestsRequest, ThroughputTimeseriesRequest, UsageEvent, UsageSummaryRequest,
-        UsageTimeseriesRequest, group_by::By,
+        RecentRequestsRequest, SessionOrder, SessionRequest, SessionRow, SessionsRequest,
+        ThroughputTimeseriesRequest, UsageEvent, UsageSummaryRequest, UsageTimeseriesRequest,
+        group_by::By,
     },
 };
 
 use crate::{
     costs::{self, PricesFile},
-    harness::{TestAnalytics, assert_near},
+    harness::{TestAnalytics, assert_near, at, config},
     random::Random,
 };
 
@@ -600,6 +602,125 @@ async fn breakdown_is_that_of_the_model_by_every_dimension_and_page() {
         let rest = selected.len() as u64 - expected.iter().map(|(_, count)| count).sum::<u64>();
         assert_eq!(answer.other.map_or(0, |other| other.requests), rest);
     }
+}
+
+/// The sessions of events, as far as a filter tells them apart.
+fn sessions_of<'a>(
+    events: &'a [UsageEvent],
+    filter: Option<&Filter>,
+) -> BTreeMap<&'a str, Vec<&'a UsageEvent>> {
+    let mut sessions: BTreeMap<&str, Vec<&UsageEvent>> = BTreeMap::new();
+    for event in events.iter().filter(|event| passes(event, filter)) {
+        if let Some(session) = event.session.as_deref() {
+            sessions.entry(session).or_default().push(event);
+        }
+    }
+    sessions
+}
+
+fn assert_session(row: &SessionRow, events: &[&UsageEvent]) {
+    assert_eq!(row.requests, events.len() as u64);
+    assert_eq!(row.failed_requests, events.iter().filter(|event| failed(event)).count() as u64);
+    assert_eq!(row.prompt_tokens, sum(events, |event| event.prompt_tokens));
+    assert_eq!(row.cached_prompt_tokens, sum(events, |event| event.cached_prompt_tokens));
+    assert_eq!(row.completion_tokens, sum(events, |event| event.completion_tokens));
+    assert_eq!(row.total_tokens, sum(events, |event| event.total_tokens));
+    assert_eq!(row.cost, Some(cost(events)));
+    let time = |at: &Option<prost_types::Timestamp>| micros_from_timestamp(at.as_ref().unwrap());
+    let starts = || events.iter().map(|event| started(event));
+    assert_eq!(time(&row.first_started_at), starts().min());
+    assert_eq!(time(&row.last_started_at), starts().max());
+    let ends = events.iter().map(|event| started(event) + lasted(event));
+    assert_eq!(time(&row.last_ended_at), ends.max());
+    let lasted: i64 = events.iter().map(|event| lasted(event)).sum();
+    assert_eq!(row.model_time.as_ref().and_then(micros_from_duration), Some(lasted));
+    let mut models: BTreeMap<&str, i64> = BTreeMap::new();
+    for event in events.iter().filter(|event| !calls_no_model(event)) {
+        *models.entry(event.model.as_deref().unwrap_or("")).or_default() -= 1;
+    }
+    let mut models: Vec<_> = models.into_iter().map(|(model, count)| (count, model)).collect();
+    models.sort_unstable();
+    assert_eq!(row.models, models.iter().map(|(_, model)| *model).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn sessions_are_those_of_the_model_folded_or_not_and_after_a_rebuild() {
+    let (analytics, mut events, mut random) = prepared(7).await;
+    let mut client = analytics.client().await;
+    for question in 0..QUESTIONS {
+        match question {
+            // Some in the table and some that wait, of the same sessions.
+            10 => {
+                let more: Vec<UsageEvent> = (0..200).map(|_| random.event()).collect();
+                analytics.store(more.clone()).await;
+                let costs = costs::of_rows(&analytics).await;
+                events.extend(more.into_iter().map(|event| {
+                    let cost = costs.get(&event.event_id).cloned();
+                    UsageEvent { cost, ..event }
+                }));
+            }
+            20 => {
+                let url = analytics.database.url();
+                let (from, to) = (at("2025-10-01T00:00:00Z"), at("2025-12-01T00:00:00Z"));
+                rebuild_rollups(config(&url), from, to, |_| {}).await.unwrap();
+            }
+            _ => {}
+        }
+        let filter = random.filter().map(|filter| Filter {
+            outcomes: Vec::new(),
+            trace_ids: Vec::new(),
+            min_prompt_tokens: None,
+            max_prompt_tokens: None,
+            exclude: filter.exclude.map(|exclude| Exclusion {
+                outcomes: Vec::new(),
+                sessions: Vec::new(),
+                ..exclude
+            }),
+            ..filter
+        });
+        let request = SessionsRequest {
+            range: Some(random.range()),
+            filter,
+            order: SessionOrder::Cost.into(),
+            page: 0,
+            page_size: random.top(),
+        };
+        println!("{request:?}");
+        let answer = client.sessions(request.clone()).await.unwrap().into_inner();
+        let (start, end) = micros(&checked(request.range.as_ref()));
+        let mut sessions: Vec<_> = sessions_of(&events, request.filter.as_ref())
+            .into_iter()
+            .filter(|(_, events)| {
+                let starts = || events.iter().map(|event| started(event));
+                starts().min() < Some(end) && starts().max() >= Some(start)
+            })
+            .collect();
+        assert_eq!(answer.total, sessions.len() as u64);
+        let last = |events: &[&UsageEvent]| events.iter().map(|event| started(event)).max();
+        sessions
+            .sort_by_key(|(_, events)| std::cmp::Reverse((cost(events).nano_usd, last(events))));
+        let size = if request.page_size == 0 { 50 } else { request.page_size as usize };
+        sessions.truncate(size);
+        assert_eq!(answer.rows.len(), sessions.len());
+        for (row, (session, events)) in answer.rows.iter().zip(&sessions) {
+            assert_eq!(row.session, *session);
+            assert_session(row, events);
+        }
+    }
+    for (session, mut of_session) in sessions_of(&events, None) {
+        of_session.sort_by_key(|event| (started(event), &event.event_id));
+        let request = SessionRequest { session: session.into(), ..Default::default() };
+        let answer = client.session(request).await.unwrap().into_inner();
+        assert_session(answer.session.as_ref().unwrap(), &of_session);
+        let expected: Vec<UsageEvent> = of_session
+            .iter()
+            .map(|event| UsageEvent { token_gaps: None, ..(*event).clone() })
+            .collect();
+        assert_eq!(answer.requests, expected);
+    }
+    let nobody = SessionRequest { session: "nobody".into(), ..Default::default() };
+    let answer = client.session(nobody).await.unwrap().into_inner();
+    assert_eq!((answer.session, answer.requests), (None, vec![]));
 }
 
 #[tokio::test]

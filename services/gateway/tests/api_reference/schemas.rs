@@ -15,7 +15,7 @@ pub(crate) enum Direction {
 }
 
 /// Limits of arguments as JSON schema, which the contract has in its comments only.
-const LIMITS: [(&str, &str); 34] = [
+const LIMITS: [(&str, &str); 37] = [
     ("AddMarkRequest.link", r#"{ "maxLength": 500 }"#),
     ("AddMarkRequest.text", r#"{ "minLength": 1, "maxLength": 200 }"#),
     ("DeleteViewRequest.name", r#"{ "minLength": 1, "maxLength": 80 }"#),
@@ -29,6 +29,9 @@ const LIMITS: [(&str, &str); 34] = [
     ("Exclusion.tags", r#"{ "maxProperties": 100 }"#),
     ("Exclusion.upstreams", r#"{ "maxItems": 100 }"#),
     ("Exclusion.users", r#"{ "maxItems": 100 }"#),
+    ("SessionRequest.page_size", r#"{ "maximum": 2000 }"#),
+    ("SessionRequest.session", r#"{ "minLength": 1 }"#),
+    ("SessionsRequest.page_size", r#"{ "maximum": 100 }"#),
     ("Filter.client_keys", r#"{ "maxItems": 100 }"#),
     ("BreakdownRequest.page_size", r#"{ "maximum": 1000 }"#),
     ("Filter.dialects", r#"{ "maxItems": 100 }"#),
@@ -56,7 +59,7 @@ const LIMITS: [(&str, &str); 34] = [
 ];
 
 /// Arguments without a default.
-const REQUIRED: [&str; 8] = [
+const REQUIRED: [&str; 9] = [
     "AddMarkRequest.text",
     "BreakdownRequest.group_by",
     "DeleteMarkRequest.mark_id",
@@ -65,6 +68,7 @@ const REQUIRED: [&str; 8] = [
     "RecentRequestsRequest.page_size",
     "SaveViewRequest.name",
     "SaveViewRequest.path",
+    "SessionRequest.session",
 ];
 
 /// Fields named above that the contract does not have.

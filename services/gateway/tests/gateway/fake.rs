@@ -250,6 +250,20 @@ impl AnalyticsService for Service {
         self.0.answer("Breakdown", request, |_| Ok(v1::BreakdownResponse::default())).await
     }
 
+    async fn sessions(
+        &self,
+        request: Request<v1::SessionsRequest>,
+    ) -> Result<Response<v1::SessionsResponse>, Status> {
+        self.0.answer("Sessions", request, |_| Ok(v1::SessionsResponse::default())).await
+    }
+
+    async fn session(
+        &self,
+        request: Request<v1::SessionRequest>,
+    ) -> Result<Response<v1::SessionResponse>, Status> {
+        self.0.answer("Session", request, |_| Ok(v1::SessionResponse::default())).await
+    }
+
     async fn model_breakdown(
         &self,
         request: Request<v1::ModelBreakdownRequest>,

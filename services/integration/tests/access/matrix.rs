@@ -50,12 +50,15 @@ fn rows() -> BTreeMap<&'static str, Row> {
     let name = v1::DeleteViewRequest { name: "a".into() };
     let mark = v1::AddMarkRequest { text: "a".into(), ..Default::default() };
     let id = v1::DeleteMarkRequest { mark_id: ID.into() };
+    let session = v1::SessionRequest { session: "a".into(), ..Default::default() };
     BTreeMap::from([
         ("AnalyticsService/UsageSummary", empty()),
         ("AnalyticsService/UsageTimeseries", empty()),
         ("AnalyticsService/ThroughputTimeseries", empty()),
         ("AnalyticsService/ModelBreakdown", empty()),
         ("AnalyticsService/Breakdown", by_user),
+        ("AnalyticsService/Sessions", empty()),
+        ("AnalyticsService/Session", unary(session.encode_to_vec(), json!({ "session": "a" }))),
         ("AnalyticsService/RecentRequests", page),
         // It counts the requests of all.
         ("AnalyticsService/Completeness", Row { scoped: false, ..empty() }),

@@ -6,8 +6,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { ReplicaStats } from "./ingest_service_pb.ts";
 import { file_modash_v1_ingest_service } from "./ingest_service_pb.ts";
 import type { Cost, DurationPercentiles, Filter, GroupBy, RatePercentiles, TimeRange } from "./query_pb.ts";
@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modash/v1/analytics_service.proto.
  */
 export const file_modash_v1_analytics_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFtb2Rhc2gvdjEvYW5hbHl0aWNzX3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSKKAQoTVXNhZ2VTdW1tYXJ5UmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSGAoQY29tcGFyZV9wcmV2aW91cxgEIAEoCCL/BQoUVXNhZ2VTdW1tYXJ5UmVzcG9uc2USEAoIcmVxdWVzdHMYASABKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAIgASgEEhoKEmluX2ZsaWdodF9yZXF1ZXN0cxgDIAEoBBIVCg1wcm9tcHRfdG9rZW5zGAQgASgEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAUgASgEEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgGIAEoBBIZChFjb21wbGV0aW9uX3Rva2VucxgHIAEoBBIYChByZWFzb25pbmdfdG9rZW5zGAggASgEEhQKDHRvdGFsX3Rva2VucxgJIAEoBBIeChZyZXF1ZXN0c193aXRob3V0X3VzYWdlGAogASgEEiUKHXJlcXVlc3RzX3dpdGhfZXN0aW1hdGVkX3VzYWdlGAsgASgEEjMKC2R1cmF0aW9uX21zGAwgASgLMh4ubW9kYXNoLnYxLkR1cmF0aW9uUGVyY2VudGlsZXMSPgoWdGltZV90b19maXJzdF90b2tlbl9tcxgNIAEoCzIeLm1vZGFzaC52MS5EdXJhdGlvblBlcmNlbnRpbGVzEjwKGGRlY29kZV90b2tlbnNfcGVyX3NlY29uZBgOIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSPQoZcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZBgPIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSMQoIcHJldmlvdXMYECABKAsyHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2USHgoWY2xpZW50X2Nsb3NlZF9yZXF1ZXN0cxgRIAEoBBIeChF1cHN0cmVhbV9jb3N0X3VzZBgSIAEoAUgAiAEBEiMKBXJhbmdlGBMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIdCgRjb3N0GBQgASgLMg8ubW9kYXNoLnYxLkNvc3RCFAoSX3Vwc3RyZWFtX2Nvc3RfdXNkIr4BChZVc2FnZVRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKiAQoXVXNhZ2VUaW1lc2VyaWVzUmVzcG9uc2USFgoOYnVja2V0X3NlY29uZHMYASABKA0SMQoNYnVja2V0X3N0YXJ0cxgCIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoGc2VyaWVzGAMgAygLMhYubW9kYXNoLnYxLlVzYWdlU2VyaWVzEhQKDG90aGVyX2dyb3VwcxgEIAEoBCKpAgoLVXNhZ2VTZXJpZXMSCwoDa2V5GAEgASgJEg0KBW90aGVyGAIgASgIEhAKCHJlcXVlc3RzGAMgAygEEhcKD2ZhaWxlZF9yZXF1ZXN0cxgEIAMoBBIVCg1wcm9tcHRfdG9rZW5zGAUgAygEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAYgAygEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAcgAygEEhgKEHJlYXNvbmluZ190b2tlbnMYCCADKAQSFAoMdG90YWxfdG9rZW5zGAkgAygEEhUKDWNvc3RfbmFub191c2QYCiADKAQSHQoVY2FjaGVfc2F2aW5nX25hbm9fdXNkGAsgAygSEh0KFXVua25vd25fY29zdF9yZXF1ZXN0cxgMIAMoBCLDAQobVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKsAQocVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXNwb25zZRIWCg5idWNrZXRfc2Vjb25kcxgBIAEoDRIxCg1idWNrZXRfc3RhcnRzGAIgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgZzZXJpZXMYAyADKAsyGy5tb2Rhc2gudjEuVGhyb3VnaHB1dFNlcmllcxIUCgxvdGhlcl9ncm91cHMYBCABKAQizwMKEFRocm91Z2hwdXRTZXJpZXMSCwoDa2V5GAEgASgJEhkKEXRva2Vuc19wZXJfc2Vjb25kGAIgAygBEhEKCWRlY29kZV9wNRgDIAMoARISCgpkZWNvZGVfcDUwGAQgAygBEhIKCmRlY29kZV9wOTUYBSADKAESEwoLcHJlZmlsbF9wNTAYBiADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYByADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wOTUYCCADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wOTkYCSADKAESGAoQdG9rZW5fZ2FwX21zX3A1MBgKIAMoARIYChB0b2tlbl9nYXBfbXNfcDk5GAsgAygBEhgKEGNvbmN1cnJlbmN5X21lYW4YDCADKAESFwoPY29uY3VycmVuY3lfbWF4GA0gAygEEhAKCHJlcXVlc3RzGA4gAygEEhwKFHJlcXVlc3RzX3dpdGhfZGVjb2RlGA8gAygEEh0KFXJlcXVlc3RzX3dpdGhfcHJlZmlsbBgQIAMoBBIhChlyZXF1ZXN0c193aXRoX2ZpcnN0X3Rva2VuGBEgAygEIqcBChVNb2RlbEJyZWFrZG93blJlcXVlc3QSIwoFcmFuZ2UYASABKAsyFC5tb2Rhc2gudjEuVGltZVJhbmdlEiEKBmZpbHRlchgCIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISEQoJdGltZV96b25lGAMgASgJEiQKBW9yZGVyGAQgASgOMhUubW9kYXNoLnYxLk1vZGVsT3JkZXISDQoFbGltaXQYBSABKA0ibgoWTW9kZWxCcmVha2Rvd25SZXNwb25zZRIhCgRyb3dzGAEgAygLMhMubW9kYXNoLnYxLk1vZGVsUm93Eg0KBXRvdGFsGAIgASgEEiIKBW90aGVyGAMgASgLMhMubW9kYXNoLnYxLk1vZGVsUm93IrIFCghNb2RlbFJvdxINCgVtb2RlbBgBIAEoCRIQCghyZXF1ZXN0cxgCIAEoBBINCgVzaGFyZRgDIAEoARIXCg9mYWlsZWRfcmVxdWVzdHMYBCABKAQSEwoLZXJyb3Jfc2hhcmUYBSABKAESFQoNcHJvbXB0X3Rva2VucxgGIAEoBBIcChRjYWNoZWRfcHJvbXB0X3Rva2VucxgHIAEoBBIaChJjYWNoZV93cml0ZV90b2tlbnMYCCABKAQSGQoRY29tcGxldGlvbl90b2tlbnMYCSABKAQSGAoQcmVhc29uaW5nX3Rva2VucxgKIAEoBBIUCgx0b3RhbF90b2tlbnMYCyABKAQSHgoWcmVxdWVzdHNfd2l0aG91dF91c2FnZRgMIAEoBBIpChxkZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA0gASgBSACIAQESKgodcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTAYDiABKAFIAYgBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A1MBgPIAEoAUgCiAEBEicKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1GBAgASgBSAOIAQESMAoMbGFzdF9zZWVuX2F0GBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGFya2xpbmUYEiADKAQSHQoEY29zdBgTIAEoCzIPLm1vZGFzaC52MS5Db3N0Qh8KHV9kZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwQiAKHl9wcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIdChtfdGltZV90b19maXJzdF90b2tlbl9tc19wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1It4BChBCcmVha2Rvd25SZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIkCghncm91cF9ieRgEIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EigKBW9yZGVyGAUgASgOMhkubW9kYXNoLnYxLkJyZWFrZG93bk9yZGVyEgwKBHBhZ2UYBiABKA0SEQoJcGFnZV9zaXplGAcgASgNIpIBChFCcmVha2Rvd25SZXNwb25zZRIlCgRyb3dzGAEgAygLMhcubW9kYXNoLnYxLkJyZWFrZG93blJvdxINCgV0b3RhbBgCIAEoBBImCgVvdGhlchgDIAEoCzIXLm1vZGFzaC52MS5CcmVha2Rvd25Sb3cSDAoEcGFnZRgEIAEoDRIRCglwYWdlX3NpemUYBSABKA0itAUKDEJyZWFrZG93blJvdxILCgNrZXkYASABKAkSEAoIcmVxdWVzdHMYAiABKAQSDQoFc2hhcmUYAyABKAESFwoPZmFpbGVkX3JlcXVlc3RzGAQgASgEEhMKC2Vycm9yX3NoYXJlGAUgASgBEhUKDXByb21wdF90b2tlbnMYBiABKAQSHAoUY2FjaGVkX3Byb21wdF90b2tlbnMYByABKAQSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAggASgEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAkgASgEEhgKEHJlYXNvbmluZ190b2tlbnMYCiABKAQSFAoMdG90YWxfdG9rZW5zGAsgASgEEh4KFnJlcXVlc3RzX3dpdGhvdXRfdXNhZ2UYDCABKAQSKQocZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MBgNIAEoAUgAiAEBEioKHXByZWZpbGxfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA4gASgBSAGIAQESJwoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYDyABKAFIAogBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NRgQIAEoAUgDiAEBEjAKDGxhc3Rfc2Vlbl9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3BhcmtsaW5lGBIgAygEEh0KBGNvc3QYEyABKAsyDy5tb2Rhc2gudjEuQ29zdEIfCh1fZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIgCh5fcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDUwQh0KG190aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NSKUAQoVUmVjZW50UmVxdWVzdHNSZXF1ZXN0EgwKBHBhZ2UYASABKA0SEQoJcGFnZV9zaXplGAIgASgNEiMKBXJhbmdlGAMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYBCABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhIKCnBhZ2VfdG9rZW4YBSABKAkihgEKFlJlY2VudFJlcXVlc3RzUmVzcG9uc2USIwoEcm93cxgBIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50Eg0KBXRvdGFsGAIgASgEEgwKBHBhZ2UYAyABKA0SEQoJcGFnZV9zaXplGAQgASgNEhcKD25leHRfcGFnZV90b2tlbhgFIAEoCSIVChNDb21wbGV0ZW5lc3NSZXF1ZXN0InEKFENvbXBsZXRlbmVzc1Jlc3BvbnNlEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoIcmVwbGljYXMYAiADKAsyHi5tb2Rhc2gudjEuUmVwbGljYUNvbXBsZXRlbmVzcyKfAwoTUmVwbGljYUNvbXBsZXRlbmVzcxISCgpyZXBsaWNhX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSNgoScHJvY2Vzc19zdGFydGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXBvcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoIcmVwb3J0ZWQYBSABKAsyFy5tb2Rhc2gudjEuUmVwbGljYVN0YXRzEhEKCWNvbW1pdHRlZBgGIAEoBBIRCglkdXBsaWNhdGUYByABKAQSEAoIcmVqZWN0ZWQYCCABKAQSKwoFc3RhdGUYCSABKA4yHC5tb2Rhc2gudjEuQ29tcGxldGVuZXNzU3RhdGUSGAoLdW5hY2NvdW50ZWQYCiABKANIAIgBARIPCgdtaXNzaW5nGAsgASgEEhYKDmRyb3BwZWRfYmVmb3JlGAwgASgEEhcKD3JlamVjdGVkX2JlZm9yZRgNIAEoBEIOCgxfdW5hY2NvdW50ZWQibgoVRXJyb3JCcmVha2Rvd25SZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEg0KBWxpbWl0GAMgASgNImMKFkVycm9yQnJlYWtkb3duUmVzcG9uc2USIQoEcm93cxgBIAMoCzITLm1vZGFzaC52MS5FcnJvclJvdxINCgV0b3RhbBgCIAEoBBIXCg9mYWlsZWRfcmVxdWVzdHMYAyABKAQisgIKCEVycm9yUm93EiMKB291dGNvbWUYASABKA4yEi5tb2Rhc2gudjEuT3V0Y29tZRIXCgplcnJvcl90eXBlGAIgASgJSACIAQESDQoFbW9kZWwYAyABKAkSEAoIdXBzdHJlYW0YBCABKAkSEAoIcmVxdWVzdHMYBSABKAQSDQoFc2hhcmUYBiABKAESNAoQZmlyc3Rfc3RhcnRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPbGFzdF9zdGFydGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtjbGllbnRfa2V5cxgJIAEoBBIXCg9zYW1wbGVfZXZlbnRfaWQYCiABKAlCDQoLX2Vycm9yX3R5cGUiVQoJU2F2ZWRWaWV3EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRIsCghzYXZlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiEgoQTGlzdFZpZXdzUmVxdWVzdCI4ChFMaXN0Vmlld3NSZXNwb25zZRIjCgV2aWV3cxgBIAMoCzIULm1vZGFzaC52MS5TYXZlZFZpZXciLQoPU2F2ZVZpZXdSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCSI2ChBTYXZlVmlld1Jlc3BvbnNlEiIKBHZpZXcYASABKAsyFC5tb2Rhc2gudjEuU2F2ZWRWaWV3IiEKEURlbGV0ZVZpZXdSZXF1ZXN0EgwKBG5hbWUYASABKAkiFAoSRGVsZXRlVmlld1Jlc3BvbnNlImIKBE1hcmsSDwoHbWFya19pZBgBIAEoCRItCgltYXJrZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHRleHQYAyABKAkSDAoEbGluaxgEIAEoCSI3ChBMaXN0TWFya3NSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZSIzChFMaXN0TWFya3NSZXNwb25zZRIeCgVtYXJrcxgBIAMoCzIPLm1vZGFzaC52MS5NYXJrIlsKDkFkZE1hcmtSZXF1ZXN0Ei0KCW1hcmtlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdGV4dBgCIAEoCRIMCgRsaW5rGAMgASgJIjAKD0FkZE1hcmtSZXNwb25zZRIdCgRtYXJrGAEgASgLMg8ubW9kYXNoLnYxLk1hcmsiJAoRRGVsZXRlTWFya1JlcXVlc3QSDwoHbWFya19pZBgBIAEoCSIUChJEZWxldGVNYXJrUmVzcG9uc2UiVwoQU3Vic2NyaWJlUmVxdWVzdBIhCgZmaWx0ZXIYASABKAsyES5tb2Rhc2gudjEuRmlsdGVyEiAKBnRvcGljcxgCIAMoDjIQLm1vZGFzaC52MS5Ub3BpYyKNAgoRU3Vic2NyaWJlUmVzcG9uc2USKQoJY29ubmVjdGVkGAEgASgLMhQubW9kYXNoLnYxLkNvbm5lY3RlZEgAEjAKDXVzYWdlX3VwZGF0ZWQYAiABKAsyFy5tb2Rhc2gudjEuVXNhZ2VVcGRhdGVkSAASPwoVcmVxdWVzdF9zdGF0ZV91cGRhdGVkGAMgASgLMh4ubW9kYXNoLnYxLlJlcXVlc3RTdGF0ZVVwZGF0ZWRIABIjCgZtaXNzZWQYBCABKAsyES5tb2Rhc2gudjEuTWlzc2VkSAASKgoKa2VlcF9hbGl2ZRgFIAEoCzIULm1vZGFzaC52MS5LZWVwQWxpdmVIAEIJCgdtZXNzYWdlIoIBCglDb25uZWN0ZWQSDwoHdmVyc2lvbhgBIAEoCRInCgNub3cYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKCHJlcXVlc3RzGAMgAygLMhYubW9kYXNoLnYxLkxpdmVSZXF1ZXN0EhEKCXRydW5jYXRlZBgEIAEoCCKAAQoMVXNhZ2VVcGRhdGVkEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmVxdWVzdHMYAiABKAQSNQoRb2xkZXN0X3N0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInsKE1JlcXVlc3RTdGF0ZVVwZGF0ZWQSJwoDbm93GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCghyZXF1ZXN0cxgCIAMoCzIWLm1vZGFzaC52MS5MaXZlUmVxdWVzdBIRCgl0cnVuY2F0ZWQYAyABKAgiGgoGTWlzc2VkEhAKCG1lc3NhZ2VzGAEgASgEIjQKCUtlZXBBbGl2ZRInCgNub3cYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKtIBCgpNb2RlbE9yZGVyEhsKF01PREVMX09SREVSX1VOU1BFQ0lGSUVEEAASGAoUTU9ERUxfT1JERVJfUkVRVUVTVFMQARIcChhNT0RFTF9PUkRFUl9UT1RBTF9UT0tFTlMQAhIhCh1NT0RFTF9PUkRFUl9DT01QTEVUSU9OX1RPS0VOUxADEhkKFU1PREVMX09SREVSX0xBU1RfU0VFThAEEhsKF01PREVMX09SREVSX0VSUk9SX1NIQVJFEAUSFAoQTU9ERUxfT1JERVJfQ09TVBAGKvIBCg5CcmVha2Rvd25PcmRlchIfChtCUkVBS0RPV05fT1JERVJfVU5TUEVDSUZJRUQQABIcChhCUkVBS0RPV05fT1JERVJfUkVRVUVTVFMQARIgChxCUkVBS0RPV05fT1JERVJfVE9UQUxfVE9LRU5TEAISJQohQlJFQUtET1dOX09SREVSX0NPTVBMRVRJT05fVE9LRU5TEAMSHQoZQlJFQUtET1dOX09SREVSX0xBU1RfU0VFThAEEh8KG0JSRUFLRE9XTl9PUkRFUl9FUlJPUl9TSEFSRRAFEhgKFEJSRUFLRE9XTl9PUkRFUl9DT1NUEAYqtQEKEUNvbXBsZXRlbmVzc1N0YXRlEiIKHkNPTVBMRVRFTkVTU19TVEFURV9VTlNQRUNJRklFRBAAEh8KG0NPTVBMRVRFTkVTU19TVEFURV9DT01QTEVURRABEh4KGkNPTVBMRVRFTkVTU19TVEFURV9XQUlUSU5HEAISHAoYQ09NUExFVEVORVNTX1NUQVRFX0xPU1NZEAMSHQoZQ09NUExFVEVORVNTX1NUQVRFX1NJTEVOVBAEKkgKBVRvcGljEhUKEVRPUElDX1VOU1BFQ0lGSUVEEAASDwoLVE9QSUNfVVNBR0UQARIXChNUT1BJQ19SRVFVRVNUX1NUQVRFEAIy7QkKEEFuYWx5dGljc1NlcnZpY2USVAoMVXNhZ2VTdW1tYXJ5Eh4ubW9kYXNoLnYxLlVzYWdlU3VtbWFyeVJlcXVlc3QaHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2UiA5ACARJdCg9Vc2FnZVRpbWVzZXJpZXMSIS5tb2Rhc2gudjEuVXNhZ2VUaW1lc2VyaWVzUmVxdWVzdBoiLm1vZGFzaC52MS5Vc2FnZVRpbWVzZXJpZXNSZXNwb25zZSIDkAIBEmwKFFRocm91Z2hwdXRUaW1lc2VyaWVzEiYubW9kYXNoLnYxLlRocm91Z2hwdXRUaW1lc2VyaWVzUmVxdWVzdBonLm1vZGFzaC52MS5UaHJvdWdocHV0VGltZXNlcmllc1Jlc3BvbnNlIgOQAgESWgoOTW9kZWxCcmVha2Rvd24SIC5tb2Rhc2gudjEuTW9kZWxCcmVha2Rvd25SZXF1ZXN0GiEubW9kYXNoLnYxLk1vZGVsQnJlYWtkb3duUmVzcG9uc2UiA5ACARJLCglCcmVha2Rvd24SGy5tb2Rhc2gudjEuQnJlYWtkb3duUmVxdWVzdBocLm1vZGFzaC52MS5CcmVha2Rvd25SZXNwb25zZSIDkAIBEloKDlJlY2VudFJlcXVlc3RzEiAubW9kYXNoLnYxLlJlY2VudFJlcXVlc3RzUmVxdWVzdBohLm1vZGFzaC52MS5SZWNlbnRSZXF1ZXN0c1Jlc3BvbnNlIgOQAgESVAoMQ29tcGxldGVuZXNzEh4ubW9kYXNoLnYxLkNvbXBsZXRlbmVzc1JlcXVlc3QaHy5tb2Rhc2gudjEuQ29tcGxldGVuZXNzUmVzcG9uc2UiA5ACARJaCg5FcnJvckJyZWFrZG93bhIgLm1vZGFzaC52MS5FcnJvckJyZWFrZG93blJlcXVlc3QaIS5tb2Rhc2gudjEuRXJyb3JCcmVha2Rvd25SZXNwb25zZSIDkAIBEksKCUxpc3RWaWV3cxIbLm1vZGFzaC52MS5MaXN0Vmlld3NSZXF1ZXN0GhwubW9kYXNoLnYxLkxpc3RWaWV3c1Jlc3BvbnNlIgOQAgESQwoIU2F2ZVZpZXcSGi5tb2Rhc2gudjEuU2F2ZVZpZXdSZXF1ZXN0GhsubW9kYXNoLnYxLlNhdmVWaWV3UmVzcG9uc2USSQoKRGVsZXRlVmlldxIcLm1vZGFzaC52MS5EZWxldGVWaWV3UmVxdWVzdBodLm1vZGFzaC52MS5EZWxldGVWaWV3UmVzcG9uc2USSwoJTGlzdE1hcmtzEhsubW9kYXNoLnYxLkxpc3RNYXJrc1JlcXVlc3QaHC5tb2Rhc2gudjEuTGlzdE1hcmtzUmVzcG9uc2UiA5ACARJACgdBZGRNYXJrEhkubW9kYXNoLnYxLkFkZE1hcmtSZXF1ZXN0GhoubW9kYXNoLnYxLkFkZE1hcmtSZXNwb25zZRJJCgpEZWxldGVNYXJrEhwubW9kYXNoLnYxLkRlbGV0ZU1hcmtSZXF1ZXN0Gh0ubW9kYXNoLnYxLkRlbGV0ZU1hcmtSZXNwb25zZRJICglTdWJzY3JpYmUSGy5tb2Rhc2gudjEuU3Vic2NyaWJlUmVxdWVzdBocLm1vZGFzaC52MS5TdWJzY3JpYmVSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_timestamp, file_modash_v1_ingest_service, file_modash_v1_query, file_modash_v1_usage_event]);
+  fileDesc("CiFtb2Rhc2gvdjEvYW5hbHl0aWNzX3NlcnZpY2UucHJvdG8SCW1vZGFzaC52MSKKAQoTVXNhZ2VTdW1tYXJ5UmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchIRCgl0aW1lX3pvbmUYAyABKAkSGAoQY29tcGFyZV9wcmV2aW91cxgEIAEoCCL/BQoUVXNhZ2VTdW1tYXJ5UmVzcG9uc2USEAoIcmVxdWVzdHMYASABKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAIgASgEEhoKEmluX2ZsaWdodF9yZXF1ZXN0cxgDIAEoBBIVCg1wcm9tcHRfdG9rZW5zGAQgASgEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAUgASgEEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgGIAEoBBIZChFjb21wbGV0aW9uX3Rva2VucxgHIAEoBBIYChByZWFzb25pbmdfdG9rZW5zGAggASgEEhQKDHRvdGFsX3Rva2VucxgJIAEoBBIeChZyZXF1ZXN0c193aXRob3V0X3VzYWdlGAogASgEEiUKHXJlcXVlc3RzX3dpdGhfZXN0aW1hdGVkX3VzYWdlGAsgASgEEjMKC2R1cmF0aW9uX21zGAwgASgLMh4ubW9kYXNoLnYxLkR1cmF0aW9uUGVyY2VudGlsZXMSPgoWdGltZV90b19maXJzdF90b2tlbl9tcxgNIAEoCzIeLm1vZGFzaC52MS5EdXJhdGlvblBlcmNlbnRpbGVzEjwKGGRlY29kZV90b2tlbnNfcGVyX3NlY29uZBgOIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSPQoZcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZBgPIAEoCzIaLm1vZGFzaC52MS5SYXRlUGVyY2VudGlsZXMSMQoIcHJldmlvdXMYECABKAsyHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2USHgoWY2xpZW50X2Nsb3NlZF9yZXF1ZXN0cxgRIAEoBBIeChF1cHN0cmVhbV9jb3N0X3VzZBgSIAEoAUgAiAEBEiMKBXJhbmdlGBMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIdCgRjb3N0GBQgASgLMg8ubW9kYXNoLnYxLkNvc3RCFAoSX3Vwc3RyZWFtX2Nvc3RfdXNkIr4BChZVc2FnZVRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKiAQoXVXNhZ2VUaW1lc2VyaWVzUmVzcG9uc2USFgoOYnVja2V0X3NlY29uZHMYASABKA0SMQoNYnVja2V0X3N0YXJ0cxgCIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoGc2VyaWVzGAMgAygLMhYubW9kYXNoLnYxLlVzYWdlU2VyaWVzEhQKDG90aGVyX2dyb3VwcxgEIAEoBCKpAgoLVXNhZ2VTZXJpZXMSCwoDa2V5GAEgASgJEg0KBW90aGVyGAIgASgIEhAKCHJlcXVlc3RzGAMgAygEEhcKD2ZhaWxlZF9yZXF1ZXN0cxgEIAMoBBIVCg1wcm9tcHRfdG9rZW5zGAUgAygEEhwKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGAYgAygEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAcgAygEEhgKEHJlYXNvbmluZ190b2tlbnMYCCADKAQSFAoMdG90YWxfdG9rZW5zGAkgAygEEhUKDWNvc3RfbmFub191c2QYCiADKAQSHQoVY2FjaGVfc2F2aW5nX25hbm9fdXNkGAsgAygSEh0KFXVua25vd25fY29zdF9yZXF1ZXN0cxgMIAMoBCLDAQobVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIWCg5idWNrZXRfc2Vjb25kcxgEIAEoDRIkCghncm91cF9ieRgFIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EgsKA3RvcBgGIAEoDSKsAQocVGhyb3VnaHB1dFRpbWVzZXJpZXNSZXNwb25zZRIWCg5idWNrZXRfc2Vjb25kcxgBIAEoDRIxCg1idWNrZXRfc3RhcnRzGAIgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgZzZXJpZXMYAyADKAsyGy5tb2Rhc2gudjEuVGhyb3VnaHB1dFNlcmllcxIUCgxvdGhlcl9ncm91cHMYBCABKAQizwMKEFRocm91Z2hwdXRTZXJpZXMSCwoDa2V5GAEgASgJEhkKEXRva2Vuc19wZXJfc2Vjb25kGAIgAygBEhEKCWRlY29kZV9wNRgDIAMoARISCgpkZWNvZGVfcDUwGAQgAygBEhIKCmRlY29kZV9wOTUYBSADKAESEwoLcHJlZmlsbF9wNTAYBiADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYByADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wOTUYCCADKAESIgoadGltZV90b19maXJzdF90b2tlbl9tc19wOTkYCSADKAESGAoQdG9rZW5fZ2FwX21zX3A1MBgKIAMoARIYChB0b2tlbl9nYXBfbXNfcDk5GAsgAygBEhgKEGNvbmN1cnJlbmN5X21lYW4YDCADKAESFwoPY29uY3VycmVuY3lfbWF4GA0gAygEEhAKCHJlcXVlc3RzGA4gAygEEhwKFHJlcXVlc3RzX3dpdGhfZGVjb2RlGA8gAygEEh0KFXJlcXVlc3RzX3dpdGhfcHJlZmlsbBgQIAMoBBIhChlyZXF1ZXN0c193aXRoX2ZpcnN0X3Rva2VuGBEgAygEIqcBChVNb2RlbEJyZWFrZG93blJlcXVlc3QSIwoFcmFuZ2UYASABKAsyFC5tb2Rhc2gudjEuVGltZVJhbmdlEiEKBmZpbHRlchgCIAEoCzIRLm1vZGFzaC52MS5GaWx0ZXISEQoJdGltZV96b25lGAMgASgJEiQKBW9yZGVyGAQgASgOMhUubW9kYXNoLnYxLk1vZGVsT3JkZXISDQoFbGltaXQYBSABKA0ibgoWTW9kZWxCcmVha2Rvd25SZXNwb25zZRIhCgRyb3dzGAEgAygLMhMubW9kYXNoLnYxLk1vZGVsUm93Eg0KBXRvdGFsGAIgASgEEiIKBW90aGVyGAMgASgLMhMubW9kYXNoLnYxLk1vZGVsUm93IrIFCghNb2RlbFJvdxINCgVtb2RlbBgBIAEoCRIQCghyZXF1ZXN0cxgCIAEoBBINCgVzaGFyZRgDIAEoARIXCg9mYWlsZWRfcmVxdWVzdHMYBCABKAQSEwoLZXJyb3Jfc2hhcmUYBSABKAESFQoNcHJvbXB0X3Rva2VucxgGIAEoBBIcChRjYWNoZWRfcHJvbXB0X3Rva2VucxgHIAEoBBIaChJjYWNoZV93cml0ZV90b2tlbnMYCCABKAQSGQoRY29tcGxldGlvbl90b2tlbnMYCSABKAQSGAoQcmVhc29uaW5nX3Rva2VucxgKIAEoBBIUCgx0b3RhbF90b2tlbnMYCyABKAQSHgoWcmVxdWVzdHNfd2l0aG91dF91c2FnZRgMIAEoBBIpChxkZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA0gASgBSACIAQESKgodcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTAYDiABKAFIAYgBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A1MBgPIAEoAUgCiAEBEicKGnRpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1GBAgASgBSAOIAQESMAoMbGFzdF9zZWVuX2F0GBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzcGFya2xpbmUYEiADKAQSHQoEY29zdBgTIAEoCzIPLm1vZGFzaC52MS5Db3N0Qh8KHV9kZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmRfcDUwQiAKHl9wcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIdChtfdGltZV90b19maXJzdF90b2tlbl9tc19wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDk1It4BChBCcmVha2Rvd25SZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhEKCXRpbWVfem9uZRgDIAEoCRIkCghncm91cF9ieRgEIAEoCzISLm1vZGFzaC52MS5Hcm91cEJ5EigKBW9yZGVyGAUgASgOMhkubW9kYXNoLnYxLkJyZWFrZG93bk9yZGVyEgwKBHBhZ2UYBiABKA0SEQoJcGFnZV9zaXplGAcgASgNIpIBChFCcmVha2Rvd25SZXNwb25zZRIlCgRyb3dzGAEgAygLMhcubW9kYXNoLnYxLkJyZWFrZG93blJvdxINCgV0b3RhbBgCIAEoBBImCgVvdGhlchgDIAEoCzIXLm1vZGFzaC52MS5CcmVha2Rvd25Sb3cSDAoEcGFnZRgEIAEoDRIRCglwYWdlX3NpemUYBSABKA0itAUKDEJyZWFrZG93blJvdxILCgNrZXkYASABKAkSEAoIcmVxdWVzdHMYAiABKAQSDQoFc2hhcmUYAyABKAESFwoPZmFpbGVkX3JlcXVlc3RzGAQgASgEEhMKC2Vycm9yX3NoYXJlGAUgASgBEhUKDXByb21wdF90b2tlbnMYBiABKAQSHAoUY2FjaGVkX3Byb21wdF90b2tlbnMYByABKAQSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAggASgEEhkKEWNvbXBsZXRpb25fdG9rZW5zGAkgASgEEhgKEHJlYXNvbmluZ190b2tlbnMYCiABKAQSFAoMdG90YWxfdG9rZW5zGAsgASgEEh4KFnJlcXVlc3RzX3dpdGhvdXRfdXNhZ2UYDCABKAQSKQocZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MBgNIAEoAUgAiAEBEioKHXByZWZpbGxfdG9rZW5zX3Blcl9zZWNvbmRfcDUwGA4gASgBSAGIAQESJwoadGltZV90b19maXJzdF90b2tlbl9tc19wNTAYDyABKAFIAogBARInChp0aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NRgQIAEoAUgDiAEBEjAKDGxhc3Rfc2Vlbl9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc3BhcmtsaW5lGBIgAygEEh0KBGNvc3QYEyABKAsyDy5tb2Rhc2gudjEuQ29zdEIfCh1fZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kX3A1MEIgCh5fcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZF9wNTBCHQobX3RpbWVfdG9fZmlyc3RfdG9rZW5fbXNfcDUwQh0KG190aW1lX3RvX2ZpcnN0X3Rva2VuX21zX3A5NSKUAQoVUmVjZW50UmVxdWVzdHNSZXF1ZXN0EgwKBHBhZ2UYASABKA0SEQoJcGFnZV9zaXplGAIgASgNEiMKBXJhbmdlGAMgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYBCABKAsyES5tb2Rhc2gudjEuRmlsdGVyEhIKCnBhZ2VfdG9rZW4YBSABKAkihgEKFlJlY2VudFJlcXVlc3RzUmVzcG9uc2USIwoEcm93cxgBIAMoCzIVLm1vZGFzaC52MS5Vc2FnZUV2ZW50Eg0KBXRvdGFsGAIgASgEEgwKBHBhZ2UYAyABKA0SEQoJcGFnZV9zaXplGAQgASgNEhcKD25leHRfcGFnZV90b2tlbhgFIAEoCSKiAQoPU2Vzc2lvbnNSZXF1ZXN0EiMKBXJhbmdlGAEgASgLMhQubW9kYXNoLnYxLlRpbWVSYW5nZRIhCgZmaWx0ZXIYAiABKAsyES5tb2Rhc2gudjEuRmlsdGVyEiYKBW9yZGVyGAMgASgOMhcubW9kYXNoLnYxLlNlc3Npb25PcmRlchIMCgRwYWdlGAQgASgNEhEKCXBhZ2Vfc2l6ZRgFIAEoDSJnChBTZXNzaW9uc1Jlc3BvbnNlEiMKBHJvd3MYASADKAsyFS5tb2Rhc2gudjEuU2Vzc2lvblJvdxINCgV0b3RhbBgCIAEoBBIMCgRwYWdlGAMgASgNEhEKCXBhZ2Vfc2l6ZRgEIAEoDSKqAwoKU2Vzc2lvblJvdxIPCgdzZXNzaW9uGAEgASgJEjQKEGZpcnN0X3N0YXJ0ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD2xhc3Rfc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNbGFzdF9lbmRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmVxdWVzdHMYBSABKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAYgASgEEhUKDXByb21wdF90b2tlbnMYByABKAQSHAoUY2FjaGVkX3Byb21wdF90b2tlbnMYCCABKAQSGQoRY29tcGxldGlvbl90b2tlbnMYCSABKAQSFAoMdG90YWxfdG9rZW5zGAogASgEEh0KBGNvc3QYCyABKAsyDy5tb2Rhc2gudjEuQ29zdBItCgptb2RlbF90aW1lGAwgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg4KBm1vZGVscxgNIAMoCSJCCg5TZXNzaW9uUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgJEgwKBHBhZ2UYAiABKA0SEQoJcGFnZV9zaXplGAMgASgNIoMBCg9TZXNzaW9uUmVzcG9uc2USJgoHc2Vzc2lvbhgBIAEoCzIVLm1vZGFzaC52MS5TZXNzaW9uUm93EicKCHJlcXVlc3RzGAIgAygLMhUubW9kYXNoLnYxLlVzYWdlRXZlbnQSDAoEcGFnZRgDIAEoDRIRCglwYWdlX3NpemUYBCABKA0iFQoTQ29tcGxldGVuZXNzUmVxdWVzdCJxChRDb21wbGV0ZW5lc3NSZXNwb25zZRInCgNub3cYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKCHJlcGxpY2FzGAIgAygLMh4ubW9kYXNoLnYxLlJlcGxpY2FDb21wbGV0ZW5lc3MinwMKE1JlcGxpY2FDb21wbGV0ZW5lc3MSEgoKcmVwbGljYV9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEjYKEnByb2Nlc3Nfc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVwb3J0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKCHJlcG9ydGVkGAUgASgLMhcubW9kYXNoLnYxLlJlcGxpY2FTdGF0cxIRCgljb21taXR0ZWQYBiABKAQSEQoJZHVwbGljYXRlGAcgASgEEhAKCHJlamVjdGVkGAggASgEEisKBXN0YXRlGAkgASgOMhwubW9kYXNoLnYxLkNvbXBsZXRlbmVzc1N0YXRlEhgKC3VuYWNjb3VudGVkGAogASgDSACIAQESDwoHbWlzc2luZxgLIAEoBBIWCg5kcm9wcGVkX2JlZm9yZRgMIAEoBBIXCg9yZWplY3RlZF9iZWZvcmUYDSABKARCDgoMX3VuYWNjb3VudGVkIm4KFUVycm9yQnJlYWtkb3duUmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2USIQoGZmlsdGVyGAIgASgLMhEubW9kYXNoLnYxLkZpbHRlchINCgVsaW1pdBgDIAEoDSJjChZFcnJvckJyZWFrZG93blJlc3BvbnNlEiEKBHJvd3MYASADKAsyEy5tb2Rhc2gudjEuRXJyb3JSb3cSDQoFdG90YWwYAiABKAQSFwoPZmFpbGVkX3JlcXVlc3RzGAMgASgEIrICCghFcnJvclJvdxIjCgdvdXRjb21lGAEgASgOMhIubW9kYXNoLnYxLk91dGNvbWUSFwoKZXJyb3JfdHlwZRgCIAEoCUgAiAEBEg0KBW1vZGVsGAMgASgJEhAKCHVwc3RyZWFtGAQgASgJEhAKCHJlcXVlc3RzGAUgASgEEg0KBXNoYXJlGAYgASgBEjQKEGZpcnN0X3N0YXJ0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD2xhc3Rfc3RhcnRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLY2xpZW50X2tleXMYCSABKAQSFwoPc2FtcGxlX2V2ZW50X2lkGAogASgJQg0KC19lcnJvcl90eXBlIlUKCVNhdmVkVmlldxIMCgRuYW1lGAEgASgJEgwKBHBhdGgYAiABKAkSLAoIc2F2ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhIKEExpc3RWaWV3c1JlcXVlc3QiOAoRTGlzdFZpZXdzUmVzcG9uc2USIwoFdmlld3MYASADKAsyFC5tb2Rhc2gudjEuU2F2ZWRWaWV3Ii0KD1NhdmVWaWV3UmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBHBhdGgYAiABKAkiNgoQU2F2ZVZpZXdSZXNwb25zZRIiCgR2aWV3GAEgASgLMhQubW9kYXNoLnYxLlNhdmVkVmlldyIhChFEZWxldGVWaWV3UmVxdWVzdBIMCgRuYW1lGAEgASgJIhQKEkRlbGV0ZVZpZXdSZXNwb25zZSJiCgRNYXJrEg8KB21hcmtfaWQYASABKAkSLQoJbWFya2VkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR0ZXh0GAMgASgJEgwKBGxpbmsYBCABKAkiNwoQTGlzdE1hcmtzUmVxdWVzdBIjCgVyYW5nZRgBIAEoCzIULm1vZGFzaC52MS5UaW1lUmFuZ2UiMwoRTGlzdE1hcmtzUmVzcG9uc2USHgoFbWFya3MYASADKAsyDy5tb2Rhc2gudjEuTWFyayJbCg5BZGRNYXJrUmVxdWVzdBItCgltYXJrZWRfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHRleHQYAiABKAkSDAoEbGluaxgDIAEoCSIwCg9BZGRNYXJrUmVzcG9uc2USHQoEbWFyaxgBIAEoCzIPLm1vZGFzaC52MS5NYXJrIiQKEURlbGV0ZU1hcmtSZXF1ZXN0Eg8KB21hcmtfaWQYASABKAkiFAoSRGVsZXRlTWFya1Jlc3BvbnNlIlcKEFN1YnNjcmliZVJlcXVlc3QSIQoGZmlsdGVyGAEgASgLMhEubW9kYXNoLnYxLkZpbHRlchIgCgZ0b3BpY3MYAiADKA4yEC5tb2Rhc2gudjEuVG9waWMijQIKEVN1YnNjcmliZVJlc3BvbnNlEikKCWNvbm5lY3RlZBgBIAEoCzIULm1vZGFzaC52MS5Db25uZWN0ZWRIABIwCg11c2FnZV91cGRhdGVkGAIgASgLMhcubW9kYXNoLnYxLlVzYWdlVXBkYXRlZEgAEj8KFXJlcXVlc3Rfc3RhdGVfdXBkYXRlZBgDIAEoCzIeLm1vZGFzaC52MS5SZXF1ZXN0U3RhdGVVcGRhdGVkSAASIwoGbWlzc2VkGAQgASgLMhEubW9kYXNoLnYxLk1pc3NlZEgAEioKCmtlZXBfYWxpdmUYBSABKAsyFC5tb2Rhc2gudjEuS2VlcEFsaXZlSABCCQoHbWVzc2FnZSKCAQoJQ29ubmVjdGVkEg8KB3ZlcnNpb24YASABKAkSJwoDbm93GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCghyZXF1ZXN0cxgDIAMoCzIWLm1vZGFzaC52MS5MaXZlUmVxdWVzdBIRCgl0cnVuY2F0ZWQYBCABKAgigAEKDFVzYWdlVXBkYXRlZBInCgNub3cYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJlcXVlc3RzGAIgASgEEjUKEW9sZGVzdF9zdGFydGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ7ChNSZXF1ZXN0U3RhdGVVcGRhdGVkEicKA25vdxgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoIcmVxdWVzdHMYAiADKAsyFi5tb2Rhc2gudjEuTGl2ZVJlcXVlc3QSEQoJdHJ1bmNhdGVkGAMgASgIIhoKBk1pc3NlZBIQCghtZXNzYWdlcxgBIAEoBCI0CglLZWVwQWxpdmUSJwoDbm93GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCrSAQoKTW9kZWxPcmRlchIbChdNT0RFTF9PUkRFUl9VTlNQRUNJRklFRBAAEhgKFE1PREVMX09SREVSX1JFUVVFU1RTEAESHAoYTU9ERUxfT1JERVJfVE9UQUxfVE9LRU5TEAISIQodTU9ERUxfT1JERVJfQ09NUExFVElPTl9UT0tFTlMQAxIZChVNT0RFTF9PUkRFUl9MQVNUX1NFRU4QBBIbChdNT0RFTF9PUkRFUl9FUlJPUl9TSEFSRRAFEhQKEE1PREVMX09SREVSX0NPU1QQBiryAQoOQnJlYWtkb3duT3JkZXISHwobQlJFQUtET1dOX09SREVSX1VOU1BFQ0lGSUVEEAASHAoYQlJFQUtET1dOX09SREVSX1JFUVVFU1RTEAESIAocQlJFQUtET1dOX09SREVSX1RPVEFMX1RPS0VOUxACEiUKIUJSRUFLRE9XTl9PUkRFUl9DT01QTEVUSU9OX1RPS0VOUxADEh0KGUJSRUFLRE9XTl9PUkRFUl9MQVNUX1NFRU4QBBIfChtCUkVBS0RPV05fT1JERVJfRVJST1JfU0hBUkUQBRIYChRCUkVBS0RPV05fT1JERVJfQ09TVBAGKrwBCgxTZXNzaW9uT3JkZXISHQoZU0VTU0lPTl9PUkRFUl9VTlNQRUNJRklFRBAAEhsKF1NFU1NJT05fT1JERVJfTEFTVF9TRUVOEAESGgoWU0VTU0lPTl9PUkRFUl9SRVFVRVNUUxACEh4KGlNFU1NJT05fT1JERVJfVE9UQUxfVE9LRU5TEAMSFgoSU0VTU0lPTl9PUkRFUl9DT1NUEAQSHAoYU0VTU0lPTl9PUkRFUl9NT0RFTF9USU1FEAUqtQEKEUNvbXBsZXRlbmVzc1N0YXRlEiIKHkNPTVBMRVRFTkVTU19TVEFURV9VTlNQRUNJRklFRBAAEh8KG0NPTVBMRVRFTkVTU19TVEFURV9DT01QTEVURRABEh4KGkNPTVBMRVRFTkVTU19TVEFURV9XQUlUSU5HEAISHAoYQ09NUExFVEVORVNTX1NUQVRFX0xPU1NZEAMSHQoZQ09NUExFVEVORVNTX1NUQVRFX1NJTEVOVBAEKkgKBVRvcGljEhUKEVRPUElDX1VOU1BFQ0lGSUVEEAASDwoLVE9QSUNfVVNBR0UQARIXChNUT1BJQ19SRVFVRVNUX1NUQVRFEAIy/goKEEFuYWx5dGljc1NlcnZpY2USVAoMVXNhZ2VTdW1tYXJ5Eh4ubW9kYXNoLnYxLlVzYWdlU3VtbWFyeVJlcXVlc3QaHy5tb2Rhc2gudjEuVXNhZ2VTdW1tYXJ5UmVzcG9uc2UiA5ACARJdCg9Vc2FnZVRpbWVzZXJpZXMSIS5tb2Rhc2gudjEuVXNhZ2VUaW1lc2VyaWVzUmVxdWVzdBoiLm1vZGFzaC52MS5Vc2FnZVRpbWVzZXJpZXNSZXNwb25zZSIDkAIBEmwKFFRocm91Z2hwdXRUaW1lc2VyaWVzEiYubW9kYXNoLnYxLlRocm91Z2hwdXRUaW1lc2VyaWVzUmVxdWVzdBonLm1vZGFzaC52MS5UaHJvdWdocHV0VGltZXNlcmllc1Jlc3BvbnNlIgOQAgESWgoOTW9kZWxCcmVha2Rvd24SIC5tb2Rhc2gudjEuTW9kZWxCcmVha2Rvd25SZXF1ZXN0GiEubW9kYXNoLnYxLk1vZGVsQnJlYWtkb3duUmVzcG9uc2UiA5ACARJLCglCcmVha2Rvd24SGy5tb2Rhc2gudjEuQnJlYWtkb3duUmVxdWVzdBocLm1vZGFzaC52MS5CcmVha2Rvd25SZXNwb25zZSIDkAIBEloKDlJlY2VudFJlcXVlc3RzEiAubW9kYXNoLnYxLlJlY2VudFJlcXVlc3RzUmVxdWVzdBohLm1vZGFzaC52MS5SZWNlbnRSZXF1ZXN0c1Jlc3BvbnNlIgOQAgESSAoIU2Vzc2lvbnMSGi5tb2Rhc2gudjEuU2Vzc2lvbnNSZXF1ZXN0GhsubW9kYXNoLnYxLlNlc3Npb25zUmVzcG9uc2UiA5ACARJFCgdTZXNzaW9uEhkubW9kYXNoLnYxLlNlc3Npb25SZXF1ZXN0GhoubW9kYXNoLnYxLlNlc3Npb25SZXNwb25zZSIDkAIBElQKDENvbXBsZXRlbmVzcxIeLm1vZGFzaC52MS5Db21wbGV0ZW5lc3NSZXF1ZXN0Gh8ubW9kYXNoLnYxLkNvbXBsZXRlbmVzc1Jlc3BvbnNlIgOQAgESWgoORXJyb3JCcmVha2Rvd24SIC5tb2Rhc2gudjEuRXJyb3JCcmVha2Rvd25SZXF1ZXN0GiEubW9kYXNoLnYxLkVycm9yQnJlYWtkb3duUmVzcG9uc2UiA5ACARJLCglMaXN0Vmlld3MSGy5tb2Rhc2gudjEuTGlzdFZpZXdzUmVxdWVzdBocLm1vZGFzaC52MS5MaXN0Vmlld3NSZXNwb25zZSIDkAIBEkMKCFNhdmVWaWV3EhoubW9kYXNoLnYxLlNhdmVWaWV3UmVxdWVzdBobLm1vZGFzaC52MS5TYXZlVmlld1Jlc3BvbnNlEkkKCkRlbGV0ZVZpZXcSHC5tb2Rhc2gudjEuRGVsZXRlVmlld1JlcXVlc3QaHS5tb2Rhc2gudjEuRGVsZXRlVmlld1Jlc3BvbnNlEksKCUxpc3RNYXJrcxIbLm1vZGFzaC52MS5MaXN0TWFya3NSZXF1ZXN0GhwubW9kYXNoLnYxLkxpc3RNYXJrc1Jlc3BvbnNlIgOQAgESQAoHQWRkTWFyaxIZLm1vZGFzaC52MS5BZGRNYXJrUmVxdWVzdBoaLm1vZGFzaC52MS5BZGRNYXJrUmVzcG9uc2USSQoKRGVsZXRlTWFyaxIcLm1vZGFzaC52MS5EZWxldGVNYXJrUmVxdWVzdBodLm1vZGFzaC52MS5EZWxldGVNYXJrUmVzcG9uc2USSAoJU3Vic2NyaWJlEhsubW9kYXNoLnYxLlN1YnNjcmliZVJlcXVlc3QaHC5tb2Rhc2gudjEuU3Vic2NyaWJlUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_modash_v1_ingest_service, file_modash_v1_query, file_modash_v1_usage_event]);
 
 /**
  * Arguments of UsageSummary.
@@ -1262,6 +1262,282 @@ export const RecentRequestsResponseSchema: GenMessage<RecentRequestsResponse> = 
   messageDesc(file_modash_v1_analytics_service, 15);
 
 /**
+ * Arguments of Sessions.
+ *
+ * @generated from message modash.v1.SessionsRequest
+ */
+export type SessionsRequest = Message<"modash.v1.SessionsRequest"> & {
+  /**
+   * Sessions with requests that started in it. Absent: the last 24 h.
+   *
+   * @generated from field: modash.v1.TimeRange range = 1;
+   */
+  range?: TimeRange | undefined;
+
+  /**
+   * Absent: all requests. By outcome, trace, prompt length or excluded session it is
+   * refused: single requests are not looked at.
+   *
+   * @generated from field: modash.v1.Filter filter = 2;
+   */
+  filter?: Filter | undefined;
+
+  /**
+   * Order of the rows. UNSPECIFIED: by the time of the last request.
+   *
+   * @generated from field: modash.v1.SessionOrder order = 3;
+   */
+  order: SessionOrder;
+
+  /**
+   * Number of the page, from 1. 0: the first.
+   *
+   * @generated from field: uint32 page = 4;
+   */
+  page: number;
+
+  /**
+   * Rows of a page: 1 to 100. 0: 50.
+   *
+   * @generated from field: uint32 page_size = 5;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message modash.v1.SessionsRequest.
+ * Use `create(SessionsRequestSchema)` to create a new message.
+ */
+export const SessionsRequestSchema: GenMessage<SessionsRequest> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 16);
+
+/**
+ * A page of sessions.
+ *
+ * @generated from message modash.v1.SessionsResponse
+ */
+export type SessionsResponse = Message<"modash.v1.SessionsResponse"> & {
+  /**
+   * In the order asked for.
+   *
+   * @generated from field: repeated modash.v1.SessionRow rows = 1;
+   */
+  rows: SessionRow[];
+
+  /**
+   * Number of sessions on all pages. 0 on a page beyond the last.
+   *
+   * @generated from field: uint64 total = 2;
+   */
+  total: bigint;
+
+  /**
+   * Number of the page.
+   *
+   * @generated from field: uint32 page = 3;
+   */
+  page: number;
+
+  /**
+   * Rows of a page.
+   *
+   * @generated from field: uint32 page_size = 4;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message modash.v1.SessionsResponse.
+ * Use `create(SessionsResponseSchema)` to create a new message.
+ */
+export const SessionsResponseSchema: GenMessage<SessionsResponse> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 17);
+
+/**
+ * A session: the sums of all its requests that pass the filter, also of those before
+ * and after the range.
+ *
+ * @generated from message modash.v1.SessionRow
+ */
+export type SessionRow = Message<"modash.v1.SessionRow"> & {
+  /**
+   * Its name, as in UsageEvent.session.
+   *
+   * @generated from field: string session = 1;
+   */
+  session: string;
+
+  /**
+   * Start of its first request.
+   *
+   * @generated from field: google.protobuf.Timestamp first_started_at = 2;
+   */
+  firstStartedAt?: Timestamp | undefined;
+
+  /**
+   * Start of its last request.
+   *
+   * @generated from field: google.protobuf.Timestamp last_started_at = 3;
+   */
+  lastStartedAt?: Timestamp | undefined;
+
+  /**
+   * When the last of its requests ended.
+   *
+   * @generated from field: google.protobuf.Timestamp last_ended_at = 4;
+   */
+  lastEndedAt?: Timestamp | undefined;
+
+  /**
+   * Finished requests.
+   *
+   * @generated from field: uint64 requests = 5;
+   */
+  requests: bigint;
+
+  /**
+   * Failed requests: outcome neither OK nor CLIENT_CLOSED.
+   *
+   * @generated from field: uint64 failed_requests = 6;
+   */
+  failedRequests: bigint;
+
+  /**
+   * Sum of prompt tokens, cached ones included.
+   *
+   * @generated from field: uint64 prompt_tokens = 7;
+   */
+  promptTokens: bigint;
+
+  /**
+   * Sum of prompt tokens that were read from a cache.
+   *
+   * @generated from field: uint64 cached_prompt_tokens = 8;
+   */
+  cachedPromptTokens: bigint;
+
+  /**
+   * Sum of completion tokens, reasoning included.
+   *
+   * @generated from field: uint64 completion_tokens = 9;
+   */
+  completionTokens: bigint;
+
+  /**
+   * Sum of total tokens.
+   *
+   * @generated from field: uint64 total_tokens = 10;
+   */
+  totalTokens: bigint;
+
+  /**
+   * What the requests cost.
+   *
+   * @generated from field: modash.v1.Cost cost = 11;
+   */
+  cost?: Cost | undefined;
+
+  /**
+   * Sum of the durations of its requests; more than the time that passed where requests
+   * ran side by side.
+   *
+   * @generated from field: google.protobuf.Duration model_time = 12;
+   */
+  modelTime?: Duration | undefined;
+
+  /**
+   * Models that it used, most used first, at most 10.
+   *
+   * @generated from field: repeated string models = 13;
+   */
+  models: string[];
+};
+
+/**
+ * Describes the message modash.v1.SessionRow.
+ * Use `create(SessionRowSchema)` to create a new message.
+ */
+export const SessionRowSchema: GenMessage<SessionRow> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 18);
+
+/**
+ * Arguments of Session.
+ *
+ * @generated from message modash.v1.SessionRequest
+ */
+export type SessionRequest = Message<"modash.v1.SessionRequest"> & {
+  /**
+   * Its name. Required.
+   *
+   * @generated from field: string session = 1;
+   */
+  session: string;
+
+  /**
+   * Number of the page, from 1. 0: the first.
+   *
+   * @generated from field: uint32 page = 2;
+   */
+  page: number;
+
+  /**
+   * Requests of a page: 1 to 2,000. 0: 500.
+   *
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message modash.v1.SessionRequest.
+ * Use `create(SessionRequestSchema)` to create a new message.
+ */
+export const SessionRequestSchema: GenMessage<SessionRequest> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 19);
+
+/**
+ * One session.
+ *
+ * @generated from message modash.v1.SessionResponse
+ */
+export type SessionResponse = Message<"modash.v1.SessionResponse"> & {
+  /**
+   * Its sums. Absent: there is no such session, or the caller does not see it.
+   *
+   * @generated from field: modash.v1.SessionRow session = 1;
+   */
+  session?: SessionRow | undefined;
+
+  /**
+   * Its requests that the caller sees, oldest first, without token_gaps.
+   *
+   * @generated from field: repeated modash.v1.UsageEvent requests = 2;
+   */
+  requests: UsageEvent[];
+
+  /**
+   * Number of the page.
+   *
+   * @generated from field: uint32 page = 3;
+   */
+  page: number;
+
+  /**
+   * Requests of a page.
+   *
+   * @generated from field: uint32 page_size = 4;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message modash.v1.SessionResponse.
+ * Use `create(SessionResponseSchema)` to create a new message.
+ */
+export const SessionResponseSchema: GenMessage<SessionResponse> = /*@__PURE__*/
+  messageDesc(file_modash_v1_analytics_service, 20);
+
+/**
  * Arguments of Completeness: none.
  *
  * @generated from message modash.v1.CompletenessRequest
@@ -1274,7 +1550,7 @@ export type CompletenessRequest = Message<"modash.v1.CompletenessRequest"> & {
  * Use `create(CompletenessRequestSchema)` to create a new message.
  */
 export const CompletenessRequestSchema: GenMessage<CompletenessRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 16);
+  messageDesc(file_modash_v1_analytics_service, 21);
 
 /**
  * One account for each proxy replica that reported within the retention.
@@ -1303,7 +1579,7 @@ export type CompletenessResponse = Message<"modash.v1.CompletenessResponse"> & {
  * Use `create(CompletenessResponseSchema)` to create a new message.
  */
 export const CompletenessResponseSchema: GenMessage<CompletenessResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 17);
+  messageDesc(file_modash_v1_analytics_service, 22);
 
 /**
  * The account of one proxy replica, since its last start.
@@ -1410,7 +1686,7 @@ export type ReplicaCompleteness = Message<"modash.v1.ReplicaCompleteness"> & {
  * Use `create(ReplicaCompletenessSchema)` to create a new message.
  */
 export const ReplicaCompletenessSchema: GenMessage<ReplicaCompleteness> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 18);
+  messageDesc(file_modash_v1_analytics_service, 23);
 
 /**
  * Arguments of ErrorBreakdown.
@@ -1445,7 +1721,7 @@ export type ErrorBreakdownRequest = Message<"modash.v1.ErrorBreakdownRequest"> &
  * Use `create(ErrorBreakdownRequestSchema)` to create a new message.
  */
 export const ErrorBreakdownRequestSchema: GenMessage<ErrorBreakdownRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 19);
+  messageDesc(file_modash_v1_analytics_service, 24);
 
 /**
  * The errors of a time range. Reads single requests that failed, not rollups, so
@@ -1481,7 +1757,7 @@ export type ErrorBreakdownResponse = Message<"modash.v1.ErrorBreakdownResponse">
  * Use `create(ErrorBreakdownResponseSchema)` to create a new message.
  */
 export const ErrorBreakdownResponseSchema: GenMessage<ErrorBreakdownResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 20);
+  messageDesc(file_modash_v1_analytics_service, 25);
 
 /**
  * Failed requests with the same error, model and upstream.
@@ -1565,7 +1841,7 @@ export type ErrorRow = Message<"modash.v1.ErrorRow"> & {
  * Use `create(ErrorRowSchema)` to create a new message.
  */
 export const ErrorRowSchema: GenMessage<ErrorRow> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 21);
+  messageDesc(file_modash_v1_analytics_service, 26);
 
 /**
  * A view of the dashboard under a name.
@@ -1601,7 +1877,7 @@ export type SavedView = Message<"modash.v1.SavedView"> & {
  * Use `create(SavedViewSchema)` to create a new message.
  */
 export const SavedViewSchema: GenMessage<SavedView> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 22);
+  messageDesc(file_modash_v1_analytics_service, 27);
 
 /**
  * Arguments of ListViews: none.
@@ -1616,7 +1892,7 @@ export type ListViewsRequest = Message<"modash.v1.ListViewsRequest"> & {
  * Use `create(ListViewsRequestSchema)` to create a new message.
  */
 export const ListViewsRequestSchema: GenMessage<ListViewsRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 23);
+  messageDesc(file_modash_v1_analytics_service, 28);
 
 /**
  * The saved views.
@@ -1637,7 +1913,7 @@ export type ListViewsResponse = Message<"modash.v1.ListViewsResponse"> & {
  * Use `create(ListViewsResponseSchema)` to create a new message.
  */
 export const ListViewsResponseSchema: GenMessage<ListViewsResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 24);
+  messageDesc(file_modash_v1_analytics_service, 29);
 
 /**
  * Arguments of SaveView.
@@ -1665,7 +1941,7 @@ export type SaveViewRequest = Message<"modash.v1.SaveViewRequest"> & {
  * Use `create(SaveViewRequestSchema)` to create a new message.
  */
 export const SaveViewRequestSchema: GenMessage<SaveViewRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 25);
+  messageDesc(file_modash_v1_analytics_service, 30);
 
 /**
  * The view as it was saved.
@@ -1686,7 +1962,7 @@ export type SaveViewResponse = Message<"modash.v1.SaveViewResponse"> & {
  * Use `create(SaveViewResponseSchema)` to create a new message.
  */
 export const SaveViewResponseSchema: GenMessage<SaveViewResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 26);
+  messageDesc(file_modash_v1_analytics_service, 31);
 
 /**
  * Arguments of DeleteView.
@@ -1707,7 +1983,7 @@ export type DeleteViewRequest = Message<"modash.v1.DeleteViewRequest"> & {
  * Use `create(DeleteViewRequestSchema)` to create a new message.
  */
 export const DeleteViewRequestSchema: GenMessage<DeleteViewRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 27);
+  messageDesc(file_modash_v1_analytics_service, 32);
 
 /**
  * The view does not exist any more.
@@ -1722,7 +1998,7 @@ export type DeleteViewResponse = Message<"modash.v1.DeleteViewResponse"> & {
  * Use `create(DeleteViewResponseSchema)` to create a new message.
  */
 export const DeleteViewResponseSchema: GenMessage<DeleteViewResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 28);
+  messageDesc(file_modash_v1_analytics_service, 33);
 
 /**
  * A moment that charts show, such as a deployment.
@@ -1764,7 +2040,7 @@ export type Mark = Message<"modash.v1.Mark"> & {
  * Use `create(MarkSchema)` to create a new message.
  */
 export const MarkSchema: GenMessage<Mark> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 29);
+  messageDesc(file_modash_v1_analytics_service, 34);
 
 /**
  * Arguments of ListMarks.
@@ -1785,7 +2061,7 @@ export type ListMarksRequest = Message<"modash.v1.ListMarksRequest"> & {
  * Use `create(ListMarksRequestSchema)` to create a new message.
  */
 export const ListMarksRequestSchema: GenMessage<ListMarksRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 30);
+  messageDesc(file_modash_v1_analytics_service, 35);
 
 /**
  * The marks of a time range.
@@ -1806,7 +2082,7 @@ export type ListMarksResponse = Message<"modash.v1.ListMarksResponse"> & {
  * Use `create(ListMarksResponseSchema)` to create a new message.
  */
 export const ListMarksResponseSchema: GenMessage<ListMarksResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 31);
+  messageDesc(file_modash_v1_analytics_service, 36);
 
 /**
  * Arguments of AddMark. The newest 1,000 marks are kept.
@@ -1841,7 +2117,7 @@ export type AddMarkRequest = Message<"modash.v1.AddMarkRequest"> & {
  * Use `create(AddMarkRequestSchema)` to create a new message.
  */
 export const AddMarkRequestSchema: GenMessage<AddMarkRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 32);
+  messageDesc(file_modash_v1_analytics_service, 37);
 
 /**
  * The mark as it was set.
@@ -1862,7 +2138,7 @@ export type AddMarkResponse = Message<"modash.v1.AddMarkResponse"> & {
  * Use `create(AddMarkResponseSchema)` to create a new message.
  */
 export const AddMarkResponseSchema: GenMessage<AddMarkResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 33);
+  messageDesc(file_modash_v1_analytics_service, 38);
 
 /**
  * Arguments of DeleteMark.
@@ -1883,7 +2159,7 @@ export type DeleteMarkRequest = Message<"modash.v1.DeleteMarkRequest"> & {
  * Use `create(DeleteMarkRequestSchema)` to create a new message.
  */
 export const DeleteMarkRequestSchema: GenMessage<DeleteMarkRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 34);
+  messageDesc(file_modash_v1_analytics_service, 39);
 
 /**
  * The mark does not exist any more.
@@ -1898,7 +2174,7 @@ export type DeleteMarkResponse = Message<"modash.v1.DeleteMarkResponse"> & {
  * Use `create(DeleteMarkResponseSchema)` to create a new message.
  */
 export const DeleteMarkResponseSchema: GenMessage<DeleteMarkResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 35);
+  messageDesc(file_modash_v1_analytics_service, 40);
 
 /**
  * Arguments of Subscribe.
@@ -1926,7 +2202,7 @@ export type SubscribeRequest = Message<"modash.v1.SubscribeRequest"> & {
  * Use `create(SubscribeRequestSchema)` to create a new message.
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 36);
+  messageDesc(file_modash_v1_analytics_service, 41);
 
 /**
  * One change, or a keep-alive.
@@ -1987,7 +2263,7 @@ export type SubscribeResponse = Message<"modash.v1.SubscribeResponse"> & {
  * Use `create(SubscribeResponseSchema)` to create a new message.
  */
 export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 37);
+  messageDesc(file_modash_v1_analytics_service, 42);
 
 /**
  * The state when the stream starts, and after `missed`.
@@ -2030,7 +2306,7 @@ export type Connected = Message<"modash.v1.Connected"> & {
  * Use `create(ConnectedSchema)` to create a new message.
  */
 export const ConnectedSchema: GenMessage<Connected> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 38);
+  messageDesc(file_modash_v1_analytics_service, 43);
 
 /**
  * Usage was committed: totals have changed. Sent at most every 250 ms.
@@ -2066,7 +2342,7 @@ export type UsageUpdated = Message<"modash.v1.UsageUpdated"> & {
  * Use `create(UsageUpdatedSchema)` to create a new message.
  */
 export const UsageUpdatedSchema: GenMessage<UsageUpdated> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 39);
+  messageDesc(file_modash_v1_analytics_service, 44);
 
 /**
  * Running requests started, progressed or ended: the newest state of each
@@ -2102,7 +2378,7 @@ export type RequestStateUpdated = Message<"modash.v1.RequestStateUpdated"> & {
  * Use `create(RequestStateUpdatedSchema)` to create a new message.
  */
 export const RequestStateUpdatedSchema: GenMessage<RequestStateUpdated> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 40);
+  messageDesc(file_modash_v1_analytics_service, 45);
 
 /**
  * Messages were left out because the reader was slow.
@@ -2123,7 +2399,7 @@ export type Missed = Message<"modash.v1.Missed"> & {
  * Use `create(MissedSchema)` to create a new message.
  */
 export const MissedSchema: GenMessage<Missed> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 41);
+  messageDesc(file_modash_v1_analytics_service, 46);
 
 /**
  * Shows that the stream is alive.
@@ -2144,7 +2420,7 @@ export type KeepAlive = Message<"modash.v1.KeepAlive"> & {
  * Use `create(KeepAliveSchema)` to create a new message.
  */
 export const KeepAliveSchema: GenMessage<KeepAlive> = /*@__PURE__*/
-  messageDesc(file_modash_v1_analytics_service, 42);
+  messageDesc(file_modash_v1_analytics_service, 47);
 
 /**
  * Order of models, always the largest first.
@@ -2271,6 +2547,61 @@ export const BreakdownOrderSchema: GenEnum<BreakdownOrder> = /*@__PURE__*/
   enumDesc(file_modash_v1_analytics_service, 1);
 
 /**
+ * Order of sessions, always the largest first.
+ *
+ * @generated from enum modash.v1.SessionOrder
+ */
+export enum SessionOrder {
+  /**
+   * By the time of the last request.
+   *
+   * @generated from enum value: SESSION_ORDER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * By the time of the last request.
+   *
+   * @generated from enum value: SESSION_ORDER_LAST_SEEN = 1;
+   */
+  LAST_SEEN = 1,
+
+  /**
+   * By requests.
+   *
+   * @generated from enum value: SESSION_ORDER_REQUESTS = 2;
+   */
+  REQUESTS = 2,
+
+  /**
+   * By total tokens.
+   *
+   * @generated from enum value: SESSION_ORDER_TOTAL_TOKENS = 3;
+   */
+  TOTAL_TOKENS = 3,
+
+  /**
+   * By known cost.
+   *
+   * @generated from enum value: SESSION_ORDER_COST = 4;
+   */
+  COST = 4,
+
+  /**
+   * By model time.
+   *
+   * @generated from enum value: SESSION_ORDER_MODEL_TIME = 5;
+   */
+  MODEL_TIME = 5,
+}
+
+/**
+ * Describes the enum modash.v1.SessionOrder.
+ */
+export const SessionOrderSchema: GenEnum<SessionOrder> = /*@__PURE__*/
+  enumDesc(file_modash_v1_analytics_service, 2);
+
+/**
  * Whether the data of a proxy replica is complete.
  *
  * @generated from enum modash.v1.CompletenessState
@@ -2317,7 +2648,7 @@ export enum CompletenessState {
  * Describes the enum modash.v1.CompletenessState.
  */
 export const CompletenessStateSchema: GenEnum<CompletenessState> = /*@__PURE__*/
-  enumDesc(file_modash_v1_analytics_service, 2);
+  enumDesc(file_modash_v1_analytics_service, 3);
 
 /**
  * A kind of change.
@@ -2351,7 +2682,7 @@ export enum Topic {
  * Describes the enum modash.v1.Topic.
  */
 export const TopicSchema: GenEnum<Topic> = /*@__PURE__*/
-  enumDesc(file_modash_v1_analytics_service, 3);
+  enumDesc(file_modash_v1_analytics_service, 4);
 
 /**
  * Queries about recorded and running requests. A request counts in the time
@@ -2421,6 +2752,26 @@ export const AnalyticsService: GenService<{
     methodKind: "unary";
     input: typeof RecentRequestsRequestSchema;
     output: typeof RecentRequestsResponseSchema;
+  },
+  /**
+   * Sessions of agents and conversations with what they took, in pages.
+   *
+   * @generated from rpc modash.v1.AnalyticsService.Sessions
+   */
+  sessions: {
+    methodKind: "unary";
+    input: typeof SessionsRequestSchema;
+    output: typeof SessionsResponseSchema;
+  },
+  /**
+   * The requests of one session, oldest first.
+   *
+   * @generated from rpc modash.v1.AnalyticsService.Session
+   */
+  session: {
+    methodKind: "unary";
+    input: typeof SessionRequestSchema;
+    output: typeof SessionResponseSchema;
   },
   /**
    * Whether every usage event arrived, for each proxy replica.

@@ -1,0 +1,3 @@
+-- Makes room for sums of everything.
+DELETE FROM sessions;
+DELETE FROM session_changes
