@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::list::{PriceList, Wanted};
 use crate::rates::Dimension;
-use crate::sum;
+use crate::sum::{self, Total};
 
 /// A request whose cost is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,8 @@ pub struct Cost {
     pub cache_saving_nano_usd: i64,
     /// Where the cost comes from.
     pub source: Source,
-    /// Why the price list does not give a cost. Also set where the upstream reported one.
+    /// Why the price list does not give a cost, also where the upstream reported one; or
+    /// the count that an estimate leaves out.
     pub reason: Option<Reason>,
 }
 
@@ -160,18 +161,21 @@ impl PriceList {
         let by_list = self.cost_by_list(request);
         let reported = request.upstream_cost_usd.and_then(nano_usd);
         match (reported, by_list) {
-            (Some(nano), Ok((_, saving))) => cost(Some(nano), saving, Source::Upstream, None),
+            (Some(nano), Ok(total)) => {
+                cost(Some(nano), total.cache_saving_nano_usd, Source::Upstream, None)
+            }
             (Some(nano), Err(reason)) => cost(Some(nano), 0, Source::Upstream, Some(reason)),
-            (None, Ok((nano, saving))) => {
+            (None, Ok(Total { nano_usd, cache_saving_nano_usd, left_out })) => {
                 let estimated = matches!(request.counts, Counts::Estimated | Counts::LowerBound);
                 let source = if estimated { Source::Estimated } else { Source::Table };
-                cost(Some(nano), saving, source, None)
+                let reason = left_out.map(Reason::NoCount);
+                cost(Some(nano_usd), cache_saving_nano_usd, source, reason)
             }
             (None, Err(reason)) => cost(None, 0, Source::Unknown, Some(reason)),
         }
     }
 
-    fn cost_by_list(&self, request: &Request<'_>) -> Result<(u64, i64), Reason> {
+    fn cost_by_list(&self, request: &Request<'_>) -> Result<Total, Reason> {
         let entry = self.find(&request.wanted()).ok_or_else(|| {
             if request.model.is_none() && request.model_requested.is_none() {
                 Reason::NoModel
@@ -186,7 +190,7 @@ impl PriceList {
             .tariff(request.service_tier, request.started_at)
             .ok_or(Reason::NoTier)?
             .rates(prompt);
-        sum::cost(rates, request)
+        sum::total(rates, request)
     }
 }
 

@@ -100,8 +100,9 @@ impl PriceList {
     /// The price of a model at a moment: by upstream before by provider, an exact name
     /// before a pattern before an alias, the user's before the built-in ones.
     ///
-    /// `model` is the response's and `model_requested` the request's, which is looked for
-    /// where the response's has no price, unless a provider's users name models themselves.
+    /// The model of the response is looked up first, then that of the request, except at
+    /// Azure (a deployment's name says nothing about the model) and OpenRouter (a router may
+    /// choose another model).
     #[must_use]
     pub fn find(&self, wanted: &Wanted<'_>) -> Option<&Entry> {
         self.layers.iter().find_map(|layer| layer.find(wanted))
@@ -153,8 +154,8 @@ impl Layer {
             wanted.provider.and_then(|name| Some((self.providers.get(name)?, Some(name))));
         upstream.into_iter().chain(provider).find_map(|(names, provider)| {
             let requested = wanted.model_requested.filter(|requested| {
-                let own_names = provider.is_some_and(names_are_the_users);
-                wanted.model != Some(*requested) && (wanted.model.is_none() || !own_names)
+                let free = provider.is_some_and(names_are_free);
+                wanted.model != Some(*requested) && (wanted.model.is_none() || !free)
             });
             wanted.model.into_iter().chain(requested).find_map(|model| {
                 let model = provider.map_or(model, |provider| canonical(provider, model));
@@ -187,9 +188,9 @@ impl Names {
     }
 }
 
-/// Providers whose requests name what the user made up (a deployment) or leave the choice
-/// of the model to the provider: there a requested name says nothing about the price.
-fn names_are_the_users(provider: &str) -> bool {
+/// Whether the requested name says nothing about the model that served: a deployment's name
+/// at Azure, a router's choice at OpenRouter.
+fn names_are_free(provider: &str) -> bool {
     matches!(provider, "azure" | "openrouter")
 }
 

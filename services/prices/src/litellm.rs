@@ -92,7 +92,7 @@ const PRICED_MODES: [&str; 12] = [
     "",
 ];
 
-/// Providers whose names differ from LiteLLM's.
+/// LiteLLM's names of the providers that modash knows, and its own.
 const PROVIDERS: [(&str, &str); 27] = [
     ("openai", "openai"),
     ("text-completion-openai", "openai"),

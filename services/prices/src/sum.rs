@@ -17,28 +17,35 @@ const UNIT: u128 = 3_600_000_000_000;
 /// One nano-dollar in the units of a sum: femto-dollars times [`UNIT`].
 const NANO: u128 = 1_000_000 * UNIT;
 
-/// Cost and cache saving of a request in nano-dollars.
-pub(crate) fn cost(rates: &Rates, request: &Request<'_>) -> Result<(u64, i64), Reason> {
-    let mut sum = Sum { rates, total: 0, saving: 0 };
+/// What a list says of a request.
+pub(crate) struct Total {
+    /// Cost in nano-dollars.
+    pub(crate) nano_usd: u64,
+    /// Cache saving in nano-dollars.
+    pub(crate) cache_saving_nano_usd: i64,
+    /// A count that is unknown, and whose cost is left out of an estimate.
+    pub(crate) left_out: Option<Dimension>,
+}
+
+/// Cost and cache saving of a request.
+pub(crate) fn total(rates: &Rates, request: &Request<'_>) -> Result<Total, Reason> {
+    let mut sum = Sum { rates, total: 0, saving: 0, left_out: None };
     let usage = match request.counts {
         Counts::NotReported => Usage::default(),
         _ => request.usage,
     };
-    // Of an estimate or a lower bound, what is unknown is left out.
     let partial = matches!(request.counts, Counts::Estimated | Counts::LowerBound);
-    if partial && usage.prompt_tokens.is_none() && usage.completion_tokens.is_none() {
-        return Err(Reason::NotReported);
-    }
     let tokens = sum.tokens(&usage, partial).and_then(|()| sum.others(&usage, request));
     tokens.map_err(|reason| match (request.counts, reason) {
         (Counts::NotReported, Reason::NoCount(_)) => Reason::NotReported,
         (_, reason) => reason,
     })?;
-    let nano = u64::try_from(half_up(sum.total)).map_err(|_| Reason::TooHigh)?;
+    let nano_usd = u64::try_from(half_up(sum.total)).map_err(|_| Reason::TooHigh)?;
     let half = NANO.cast_signed() / 2;
     let saving =
         sum.saving.checked_add(half).ok_or(Reason::TooHigh)?.div_euclid(NANO.cast_signed());
-    Ok((nano, i64::try_from(saving).map_err(|_| Reason::TooHigh)?))
+    let cache_saving_nano_usd = i64::try_from(saving).map_err(|_| Reason::TooHigh)?;
+    Ok(Total { nano_usd, cache_saving_nano_usd, left_out: sum.left_out })
 }
 
 fn half_up(total: u128) -> u128 {
@@ -49,6 +56,7 @@ struct Sum<'a> {
     rates: &'a Rates,
     total: u128,
     saving: i128,
+    left_out: Option<Dimension>,
 }
 
 impl Sum<'_> {
@@ -132,16 +140,15 @@ impl Sum<'_> {
         let billed = usage.billed_prompt_tokens.or(usage.billed_completion_tokens).is_some();
         let prompt = usage.billed_prompt_tokens.or(usage.prompt_tokens);
         let completion = usage.billed_completion_tokens.or(usage.completion_tokens);
+        // A blocked answer has no completion, and a total that is the prompt.
+        let nothing = completion.is_none() && prompt.is_some() && prompt == usage.total_tokens;
+        let completion = completion.or(nothing.then_some(0));
         // Embeddings and rerank: the total is the prompt.
         let total = usage.total_tokens.filter(|_| completion.is_none() && !self.costs(&OUT));
-        let prompt = match prompt.or(total) {
-            None if self.costs(&IN) && !partial => return Err(Reason::NoCount(Prompt)),
-            prompt => prompt.unwrap_or(0),
-        };
-        let completion = match completion {
-            None if self.costs(&OUT) && !partial => return Err(Reason::NoCount(Completion)),
-            completion => completion.unwrap_or(0),
-        };
+        let prompt = prompt.or(total);
+        let nothing_known = prompt.is_none() && completion.is_none();
+        let prompt = self.known(Prompt, prompt, &IN, partial && !nothing_known)?;
+        let completion = self.known(Completion, completion, &OUT, partial && !nothing_known)?;
         if billed {
             // What is billed has no parts.
             self.add_tokens(Prompt, self.rates.given(Prompt), prompt)?;
@@ -149,6 +156,23 @@ impl Sum<'_> {
         }
         self.prompt(usage, prompt)?;
         self.completion(usage, completion)
+    }
+
+    /// A count that is known, or costs nothing, or is left out of an estimate.
+    fn known(
+        &mut self,
+        dimension: Dimension,
+        count: Option<u64>,
+        priced: &[Dimension],
+        partial: bool,
+    ) -> Result<u64, Reason> {
+        if count.is_none() && self.costs(priced) {
+            if !partial {
+                return Err(Reason::NoCount(dimension));
+            }
+            self.left_out = self.left_out.or(Some(dimension));
+        }
+        Ok(count.unwrap_or(0))
     }
 
     fn prompt(&mut self, usage: &Usage, prompt: u64) -> Result<(), Reason> {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-use modash_prices::{Cost, Counts, PriceList, Request, Source, Wanted};
+use modash_prices::{Cost, Counts, Dimension, PriceList, Reason, Request, Source, Usage, Wanted};
 
 fn parse(text: &str) -> Result<PriceList, String> {
     PriceList::parse([("own.toml", text)]).map_err(|error| error.to_string())
@@ -272,4 +272,33 @@ fn a_review_says_what_has_no_price_and_what_matches_nothing() {
     let unmatched: Vec<_> = review.unmatched.iter().flat_map(|entry| entry.models()).collect();
     assert_eq!(unmatched, ["b"]);
     assert_eq!((review.unmatched[0].file(), review.unmatched[0].line()), ("own.toml", 5));
+}
+
+#[test]
+fn an_estimate_says_what_it_leaves_out() {
+    let list = parse(&price("completion = 2")).unwrap();
+    let mut request = request("p", "m");
+    (request.counts, request.usage.prompt_tokens) = (Counts::Estimated, None);
+    request.usage.completion_tokens = Some(5);
+    let cost = list.cost(&request);
+    assert_eq!((cost.nano_usd, cost.source), (Some(10_000), Source::Estimated));
+    assert_eq!(cost.reason, Some(Reason::NoCount(Dimension::Prompt)));
+    request.counts = Counts::Reported;
+    let cost = list.cost(&request);
+    assert_eq!((cost.nano_usd, cost.reason), (None, Some(Reason::NoCount(Dimension::Prompt))));
+}
+
+#[test]
+fn a_cost_that_is_too_high_is_unknown_and_not_cut() {
+    let list = parse("[[price]]\nprovider = 'p'\nmodel = 'm'\nrequest = 18446").unwrap();
+    let mut request = request("p", "m");
+    request.usage = Usage::default();
+    assert_eq!(list.cost(&request).nano_usd, Some(18_446_000_000_000));
+    let list = parse("[[price]]\nprovider = 'p'\nmodel = 'm'\nimage = 18446\nrequest = 0").unwrap();
+    request.usage.images = Some(1_000_000);
+    assert_eq!(list.cost(&request).nano_usd, Some(18_446_000_000_000_000_000));
+    for images in [1_000_041, u64::MAX] {
+        request.usage.images = Some(images);
+        assert_eq!(list.cost(&request).reason, Some(Reason::TooHigh), "{images}");
+    }
 }
