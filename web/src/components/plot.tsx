@@ -3,6 +3,7 @@
 import { memo, useId } from "react";
 import { logMarks, midnights, timeMarks, valueMarks } from "../lib/axis.ts";
 import { zoneLabel } from "../lib/format.ts";
+import { extremes, groupSize, peaks } from "../lib/thin.ts";
 import type { Buckets } from "../lib/time-range.ts";
 import type { FilterKey } from "../lib/view.ts";
 import { FEWEST } from "./few.tsx";
@@ -47,51 +48,97 @@ const TICK = { least: 3, most: 13 };
 /** Share of a bucket that its bar fills. */
 const FILL = 0.84;
 
-/** How values become places. */
-export function scales(
-  props: Pick<
-    PlotProps,
-    "kind" | "lines" | "buckets" | "errors" | "ghost" | "log" | "reach" | "width" | "height"
-  >,
-) {
-  const { lines } = props;
-  const { range } = props.buckets;
-  const inner = {
-    width: Math.max(props.width - MARGIN.left - MARGIN.right, 1),
-    bottom: props.height - MARGIN.bottom - (props.errors ? TICK.most - 3 : 0),
+type Places = Pick<PlotProps, "buckets" | "errors" | "width" | "height">;
+
+/** How moments become places, and back. */
+export function places({ buckets: { range }, errors, width, height }: Places) {
+  const inner = Math.max(width - MARGIN.left - MARGIN.right, 1);
+  const length = range.end - range.start;
+  return {
+    x: (at: number) => MARGIN.left + ((at - range.start) / length) * inner,
+    time: (place: number) => range.start + Math.min(Math.max((place - MARGIN.left) / inner, 0), 1) * length,
+    bottom: height - MARGIN.bottom - (errors ? TICK.most - 3 : 0),
   };
-  const x = (at: number) => MARGIN.left + ((at - range.start) / (range.end - range.start)) * inner.width;
-  const time = (place: number) =>
-    range.start + Math.min(Math.max((place - MARGIN.left) / inner.width, 0), 1) * (range.end - range.start);
-  const known = lines.flatMap(({ values }) => values.filter((value): value is number => value !== null));
-  known.push(...(props.reach ?? []));
-  const tops = props.kind === "bars" ? totals(lines) : known;
-  tops.push(...(props.reach ?? []));
-  for (const value of props.ghost?.values ?? []) if (value !== null) tops.push(value);
-  const max = (tops.length > 0 ? Math.max(...tops) : 0) || 1;
-  const height = inner.bottom - MARGIN.top;
+}
+
+/** How values become places. */
+export function scales(props: Places & Pick<PlotProps, "kind" | "lines" | "ghost" | "log" | "reach">) {
+  const { lines, reach = [] } = props;
+  const { x, bottom } = places(props);
+  let max = Math.max(0, ...reach);
+  const look = (value: number | null) => {
+    if (value !== null && value > max) max = value;
+  };
+  if (props.kind === "bars") totals(lines).forEach(look);
+  else for (const { values } of lines) values.forEach(look);
+  props.ghost?.values.forEach(look);
+  max ||= 1;
+  const height = bottom - MARGIN.top;
   if (props.log) {
-    const positive = known.filter((value) => value > 0);
-    const min = Math.min(...positive, max) / 1.2;
+    let least = max;
+    const below = (value: number | null) => {
+      if (value !== null && value > 0 && value < least) least = value;
+    };
+    for (const { values } of lines) values.forEach(below);
+    reach.forEach(below);
+    const min = least / 1.2;
     const y = (value: number) =>
-      inner.bottom - (Math.log(Math.max(value, min) / min) / Math.log((max * 1.2) / min)) * height;
-    return { x, y, time, bottom: inner.bottom, marks: logMarks(min, max * 1.2) };
+      bottom - (Math.log(Math.max(value, min) / min) / Math.log((max * 1.2) / min)) * height;
+    return { x, y, bottom, marks: logMarks(min, max * 1.2) };
   }
-  const y = (value: number) => inner.bottom - (value / (max * 1.06)) * height;
+  const y = (value: number) => bottom - (value / (max * 1.06)) * height;
   return {
     x,
     y,
-    time,
-    bottom: inner.bottom,
+    bottom,
     marks: valueMarks(max * 1.06, Math.max(2, Math.round(height / 42)), props.kind === "bars"),
   };
 }
 
 /** Sums of each bucket over all lines. */
-const totals = (lines: Line[]): number[] =>
-  (lines[0]?.values ?? []).map((_, at) => lines.reduce((sum, { values }) => sum + (values[at] ?? 0), 0));
+function totals(lines: Line[]): number[] {
+  const sums = Array<number>(lines[0]?.values.length ?? 0).fill(0);
+  for (const { values } of lines)
+    for (let at = 0; at < sums.length; at += 1) sums[at] = (sums[at] ?? 0) + (values[at] ?? 0);
+  return sums;
+}
 
-export const Plot = memo(function Plot(props: PlotProps) {
+/** The same picture of fewer points: of buckets that share a pixel the highest, of lines the least and the greatest value. */
+export function thinned(props: PlotProps): PlotProps {
+  const { lines, buckets, errors, ghost, kind } = props;
+  const { starts, ends, partial, range } = buckets;
+  const room = props.width - MARGIN.left - MARGIN.right;
+  // A bar is two pixels wide at least.
+  const size = groupSize(starts.length, kind === "bars" ? room / 2 : room);
+  if (size < (kind === "bars" ? 2 : 3)) return props;
+  const first = starts.filter((_, at) => at % size === 0);
+  const until = first.map((_, group) => ends[Math.min((group + 1) * size, ends.length) - 1] ?? range.end);
+  if (kind === "bars") {
+    const at = peaks(totals(lines), size);
+    const pick = (line: Line): Line => ({ ...line, values: at.map((one) => line.values[one] ?? null) });
+    return {
+      ...props,
+      lines: lines.map(pick),
+      buckets: { starts: first, ends: until, partial: at.map((one) => partial[one] ?? false), range },
+      ...(ghost ? { ghost: pick(ghost) } : {}),
+      ...(errors ? { errors: peaks(errors, size).map((one) => errors[one] ?? 0) } : {}),
+    };
+  }
+  const halves = first.flatMap((start, group) => [start, (start + (until[group] ?? start)) / 2]);
+  const thin = ({ of, ...line }: Line): Line => ({
+    ...line,
+    values: extremes(line.values, size),
+    ...(of ? { of: extremes(of, size).map((count) => count ?? 0) } : {}),
+  });
+  return {
+    ...props,
+    lines: lines.map(thin),
+    buckets: { starts: halves, ends: [...halves.slice(1), range.end], partial: [], range },
+  };
+}
+
+export const Plot = memo(function Plot(given: PlotProps) {
+  const props = thinned(given);
   const { zone, width, height } = props;
   const { range } = props.buckets;
   const scale = scales(props);

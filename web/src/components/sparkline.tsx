@@ -1,5 +1,9 @@
 // A line of a few dozen values without axes; decoration beside the number it
 // belongs to, so that screen readers skip it.
+import { groupSize, peaks } from "../lib/thin.ts";
+
+/** A tile is about twice as many pixels wide. */
+const MOST = 150;
 
 export function Sparkline(props: {
   values: (number | null)[];
@@ -13,7 +17,9 @@ export function Sparkline(props: {
 }) {
   const { color = "var(--c1)", height = 40 } = props;
   const missing = Math.max(0, (props.places ?? 0) - props.values.length);
-  const values = [...Array<null>(missing).fill(null), ...props.values];
+  const size = groupSize(props.values.length, MOST);
+  const shown = size > 1 ? peaks(props.values, size).map((at) => props.values[at] ?? null) : props.values;
+  const values = [...Array<null>(missing).fill(null), ...shown];
   const max = Math.max(props.max ?? 0, ...values.map((value) => value ?? 0));
   const width = Math.max(values.length - 1, 1);
   const y = (value: number) => (max > 0 ? height - 2 - (value / max) * (height - 4) : height - 2).toFixed(1);

@@ -7,7 +7,7 @@ import { rangeLabel } from "../lib/time-range.ts";
 import { type FilterKey, type SomeFilters, useHref, useView, without } from "../lib/view.ts";
 import { useZoom } from "../lib/zoom.ts";
 import { FEWEST, Few } from "./few.tsx";
-import { type Line, Plot, type PlotProps, scales } from "./plot.tsx";
+import { type Line, Plot, type PlotProps, places, scales } from "./plot.tsx";
 import styles from "./time-chart.module.css";
 
 export interface TimeChartProps extends Omit<PlotProps, "width"> {
@@ -159,7 +159,7 @@ function Interactive(
   const { zoom, undo: undoZoom, canUndo, open } = useZoom();
   const opening = useRef<ReturnType<typeof setTimeout>>(undefined);
   const requestsOf = (at: number) => open({ start: starts[at] ?? 0, end: ends[at] ?? 0 }, props.within);
-  const { x, time, bottom } = scales({ ...props, width });
+  const { x, time, bottom } = places({ ...props, width });
   const place = (event: React.PointerEvent) =>
     event.clientX - event.currentTarget.getBoundingClientRect().left;
   const bucketAt = (at: number) => {

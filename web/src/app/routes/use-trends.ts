@@ -14,7 +14,9 @@ export function useTrends(): Trends | undefined {
     const series = data?.series[0];
     if (!data || !series) return undefined;
     const { partial } = buckets(data, scope.moments(), scope.zone);
-    const whole = (column: number[]) => column.filter((_, at) => !partial[at]);
+    // Only the ends of a range cut through buckets.
+    const [first, last] = [partial.indexOf(false), partial.lastIndexOf(false) + 1];
+    const whole = (column: number[]) => (first < 0 ? [] : column.slice(first, last));
     return {
       requests: whole(series.requests),
       tokens: whole(addUp([series.promptTokens, series.completionTokens])),

@@ -58,9 +58,13 @@ export function useComparedValues(
     // A line along the bottom says nothing.
     if (!values.some((value) => value)) return undefined;
     const half = (data.bucketSeconds * 1e3) / 2;
+    // Both are in order, so that one walk over them is enough.
+    let at = 0;
     return data.bucketStarts.map((start) => {
-      const at = before.bucketStarts.findIndex((other) => Math.abs(other + shift - start) <= half);
-      return values[at] ?? null;
+      while ((before.bucketStarts[at] ?? Infinity) + shift < start - half) at += 1;
+      return Math.abs((before.bucketStarts[at] ?? Infinity) + shift - start) <= half
+        ? (values[at] ?? null)
+        : null;
     });
   }, [before, data, compare, metric, scope]);
 }
