@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use modash_access::{AccessSettings, TokenCommand};
 use modash_analytics::{
     Analytics, AnalyticsConfig, AnalyticsSettings,
-    data::{DataCommand, RollupsCommand},
+    data::{DataCommand, PricesCommand, RollupsCommand},
 };
 use modash_runtime::{Mistakes, ProcessConfig, ProcessSettings};
 
@@ -40,6 +40,9 @@ enum Command {
     /// Sums over requests
     #[command(subcommand)]
     Rollups(RollupsCommand),
+    /// What requests cost: check, show, import and apply prices
+    #[command(subcommand)]
+    Prices(PricesCommand),
     /// Make, show or revoke the tokens of MODASH_TOKENS_FILE
     #[command(subcommand)]
     Token(TokenCommand),
@@ -56,14 +59,18 @@ fn main() -> ExitCode {
         return modash_access::run_command(PROGRAM, command, &settings.access);
     }
     let mut mistakes = Mistakes::default();
-    let needs_database = !matches!(settings.command, Some(Command::Healthcheck));
+    let needs_database = match &settings.command {
+        Some(Command::Healthcheck) => false,
+        Some(Command::Prices(command)) => command.needs_database(),
+        _ => true,
+    };
     mistakes.require(
         settings.analytics.names_a_database() || !needs_database,
         "DATABASE_URL",
         "is not set; for example postgresql://modash:modash@localhost:5433/modash",
     );
     let (process, command) = match settings.command {
-        Some(command @ (Command::Data(_) | Command::Rollups(_))) => {
+        Some(command @ (Command::Data(_) | Command::Rollups(_) | Command::Prices(_))) => {
             (settings.process.quiet(), Some(command))
         }
         command => (settings.process, command),
@@ -79,6 +86,7 @@ fn main() -> ExitCode {
     match (&analytics, &command) {
         (Some(analytics), Some(Command::Data(command))) => command.check(analytics, &mut mistakes),
         (_, Some(Command::Rollups(command))) => command.check(&mut mistakes),
+        (_, Some(Command::Prices(command))) => command.check(&mut mistakes),
         _ => {}
     }
     let (Some(process), Some(analytics), true) = (process, analytics, mistakes.is_empty()) else {
@@ -93,6 +101,9 @@ fn main() -> ExitCode {
             modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }
         Some(Command::Rollups(command)) => {
+            modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
+        }
+        Some(Command::Prices(command)) => {
             modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }
         Some(Command::Healthcheck) => healthcheck(&analytics),

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use modash_access::TokenCommand;
 use modash_analytics::{
     AnalyticsConfig,
-    data::{DataCommand, RollupsCommand},
+    data::{DataCommand, PricesCommand, RollupsCommand},
 };
 use modash_runtime::{Mistakes, ServiceContext};
 
@@ -20,6 +20,9 @@ pub enum Command {
     /// Repair what is computed from stored requests
     #[command(subcommand)]
     Rollups(RollupsCommand),
+    /// What requests cost: check, show, import and apply prices
+    #[command(subcommand)]
+    Prices(PricesCommand),
     /// Make, show or revoke the tokens of MODASH_TOKENS_FILE
     #[command(subcommand)]
     Token(TokenCommand),
@@ -31,6 +34,7 @@ impl Command {
         match self {
             Self::Data(command) => command.check(analytics, mistakes),
             Self::Rollups(command) => command.check(mistakes),
+            Self::Prices(command) => command.check(mistakes),
             Self::Token(_) => {}
         }
     }
@@ -46,11 +50,17 @@ impl Command {
         mut analytics: AnalyticsConfig,
         context: ServiceContext,
     ) -> Result<(), Error> {
+        if let Self::Prices(command) = &self
+            && !command.needs_database()
+        {
+            return Ok(command.print(&analytics)?);
+        }
         let running = Database::start_or_join(&database, &mut analytics).await?;
         let work = async {
             match self {
                 Self::Data(command) => command.run(analytics, context).await,
                 Self::Rollups(command) => command.run(analytics, context).await,
+                Self::Prices(command) => command.run(analytics, context).await,
                 Self::Token(_) => Ok(()),
             }
         };

@@ -35,6 +35,17 @@ pub enum DataError {
     /// The same rows again.
     #[error("the same requests are there already: give another --seed, or another --until")]
     Repeated,
+    /// No model of that name has a price.
+    #[error("no price names {0}; docs/prices.md says how to write your own")]
+    NoPrice(String),
+    /// A file could not be read.
+    #[error("cannot read {file}: {problem}")]
+    Read {
+        /// Its name.
+        file: String,
+        /// Why.
+        problem: String,
+    },
     /// A file could not be written.
     #[error("cannot write {file}")]
     Write {

@@ -18,13 +18,13 @@ fn today() -> String {
 }
 
 /// Runs `modash-analytics` with these arguments on a database.
-async fn run(database: &TestDatabase, arguments: &[&str]) -> Output {
+pub(crate) async fn run(database: &TestDatabase, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_modash-analytics"));
     command.args(arguments).current_dir("/").env_clear().env("DATABASE_URL", database.url());
     tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
 }
 
-async fn succeeds(database: &TestDatabase, arguments: &[&str]) -> String {
+pub(crate) async fn succeeds(database: &TestDatabase, arguments: &[&str]) -> String {
     let output = run(database, arguments).await;
     let problem = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {problem}");
@@ -32,21 +32,21 @@ async fn succeeds(database: &TestDatabase, arguments: &[&str]) -> String {
 }
 
 /// What it says when it fails with this exit code.
-async fn fails(database: &TestDatabase, code: i32, arguments: &[&str]) -> String {
+pub(crate) async fn fails(database: &TestDatabase, code: i32, arguments: &[&str]) -> String {
     let output = run(database, arguments).await;
     let problem = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {problem}");
     problem
 }
 
-async fn generate(database: &TestDatabase, more: &[&str]) {
+pub(crate) async fn generate(database: &TestDatabase, more: &[&str]) {
     let today = today();
     let arguments = [&SMALL[..], &[today.as_str()], more].concat();
     succeeds(database, &arguments).await;
 }
 
 /// All rows of a statement, as text.
-async fn rows(database: &TestDatabase, statement: &'static str) -> Vec<String> {
+pub(crate) async fn rows(database: &TestDatabase, statement: &'static str) -> Vec<String> {
     let mut connection = PgConnection::connect(&database.url()).await.unwrap();
     sqlx::query_scalar(statement).fetch_all(&mut connection).await.unwrap()
 }
@@ -78,6 +78,10 @@ async fn both_ways_to_generate_leave_the_same_rows_and_rollups() {
     let expected = rows(&ingested, rollups).await;
     assert!(expected.len() > 3000, "{}", expected.len());
     assert!(rows(&copied, rollups).await == expected, "the rollups differ");
+    let sessions = "SELECT s::text FROM sessions s ORDER BY session_id, series_id";
+    let of_ingest = rows(&ingested, sessions).await;
+    assert!(of_ingest.len() > 100, "{}", of_ingest.len());
+    assert!(rows(&copied, sessions).await == of_ingest, "the sessions differ");
 
     // A rebuild changes nothing, and mends what is not as it should be.
     let repair = ["rollups", "rebuild", "--from=2020-01-01", "--to", &until];

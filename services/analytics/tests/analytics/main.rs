@@ -21,6 +21,7 @@ mod model;
 mod model_breakdown;
 mod outage;
 mod owners;
+mod prices;
 mod random;
 
 mod recent_requests;

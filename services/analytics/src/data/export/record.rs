@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat};
 use modash_proto::{
     micros_from_duration, micros_from_timestamp,
-    v1::{Operation, Outcome, SpeedSource, UsageEvent, UsageSource},
+    v1::{CostSource, Operation, Outcome, RequestCost, SpeedSource, UsageEvent, UsageSource},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -52,6 +52,11 @@ pub(super) struct Record<'a, N> {
     billed_audio_us: Option<i64>,
     search_units: Option<f64>,
     upstream_cost_usd: Option<f64>,
+    provider: Option<&'a str>,
+    cost_source: String,
+    cost_nano_usd: Option<u64>,
+    cache_saving_nano_usd: Option<i64>,
+    price_version: Option<&'a str>,
     connect_us: Option<i64>,
     upstream_head_us: Option<i64>,
     first_token_us: Option<i64>,
@@ -76,6 +81,7 @@ impl<'a, N> Record<'a, N> {
             let pairs: Vec<_> = gaps.indexes.iter().zip(&gaps.counts).collect();
             json!(pairs)
         });
+        let cost = event.cost.as_ref();
         Self {
             event_id: &event.event_id,
             replica_id: &event.replica_id,
@@ -119,6 +125,14 @@ impl<'a, N> Record<'a, N> {
             billed_audio_us: micros(event.billed_audio.as_ref()),
             search_units: event.search_units,
             upstream_cost_usd: event.upstream_cost_usd,
+            provider: cost.and_then(|cost| cost.provider.as_deref()),
+            cost_source: name(
+                cost.map_or(CostSource::Unspecified, RequestCost::source).as_str_name(),
+                "COST_SOURCE_",
+            ),
+            cost_nano_usd: cost.and_then(|cost| cost.nano_usd),
+            cache_saving_nano_usd: cost.and_then(|cost| cost.cache_saving_nano_usd),
+            price_version: cost.and_then(|cost| cost.price_version.as_deref()),
             connect_us: micros(event.connect.as_ref()),
             upstream_head_us: micros(event.upstream_head.as_ref()),
             first_token_us: micros(event.first_token.as_ref()),
