@@ -12,7 +12,7 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help run demo build screenshots test deploy-test test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: bench help run demo build images test-images screenshots test deploy-test test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
@@ -30,6 +30,8 @@ help:
 	@echo "make bench-event  what a usage event costs the proxy in CPU time"
 	@echo "make build  build only; the program is then $(MODASH)"
 	@echo "make bench-analytics  measure ingest and queries with up to 50 million requests (ROWS=1000000: quick)"
+	@echo "make images  build the container images with docker or buildah"
+	@echo "make test-images  build them with buildah and start what is in them (as root)"
 	@echo "make clean  remove what was built"
 	@echo
 	@echo "Settings go into .env (see .env.example) or the environment; ARGS=... passes flags:"
@@ -53,8 +55,8 @@ test: tools-for-testing web-check check rust-test deploy-test
 	@echo "== tested: formatting and lints of Rust, proto and web; unit and property tests of every crate;"
 	@echo "   the services against real PostgreSQL; the dashboard's own tests and its size; the whole system as"
 	@echo "   separate processes and as one, with the openai and anthropic packages, a reflecting gRPC client,"
-	@echo "   Effect and Connect clients, a browser, and a real llama.cpp server as upstream; the manifests for"
-	@echo "   Kubernetes against its schemas, the programs' settings and the programs"
+	@echo "   Effect and Connect clients, a browser, and a real llama.cpp server as upstream; the compose file"
+	@echo "   and the manifests for Kubernetes against schemas and the programs"
 
 # What it does and prints is described in docs/delivery.md.
 test-faults: web/dist/index.html $(POSTGRES)/node_modules/.installed
@@ -141,8 +143,14 @@ rust-test: web/dist/index.html $(POSTGRES)/node_modules/.installed .tools/python
 	$(CARGO) build --locked --workspace --bins
 	MODASH_TEST_PYTHON="$(CURDIR)/$(PYTHON)" $(CARGO) test --locked --workspace --no-fail-fast
 
-# What runs modash elsewhere: manifests are rendered and held against Kubernetes'
-# schemas and the programs' settings, and what they start is started.
+images:
+	@bash deploy/images/build $(ARGS)
+
+test-images: .tools/python/.installed
+	@bash deploy/images/test
+
+# What runs modash elsewhere: docker-compose.yml, and manifests for Kubernetes, are held
+# against schemas and the programs' settings, and what they start is started.
 deploy-test: .tools/python/.installed web/dist/index.html $(POSTGRES)/node_modules/.installed
 	@echo "== testing what is deployed"
 	$(CARGO) build --locked --workspace --bins

@@ -1,8 +1,10 @@
 """What the tests of `deploy/` share: rendered manifests, and what programs know."""
 
 import functools
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,11 +60,25 @@ def environment(container, objects, secrets=None):
     return found
 
 
-def image_environment(dockerfile):
+def stages():
+    """The stages of the Dockerfile by name, each with its base and its instructions."""
+    text = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ")
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("FROM "):
+            _, base, _, name = line.split()
+            found[name] = (base, [])
+        elif found and line and not line.startswith("#"):
+            found[name][1].append(line.strip())
+    return found
+
+
+def image_environment(target):
     """The variables that an image sets."""
-    text = (REPOSITORY / dockerfile).read_text().replace("\\\n", " ")
-    lines = [line for line in text.splitlines() if line.startswith("ENV ")]
-    return dict(pair.split("=", 1) for line in lines for pair in line.split()[1:])
+    base, instructions = stages()[target]
+    inherited = image_environment(base) if base in stages() else {}
+    lines = [line for line in instructions if line.startswith("ENV ")]
+    return inherited | dict(pair.split("=", 1) for line in lines for pair in line.split()[1:])
 
 
 @functools.cache
@@ -78,3 +94,15 @@ def settings(program):
 def is_setting(program, name):
     """Whether a program reads a variable; OpenTelemetry's own are not in its help."""
     return name in settings(program) or name.startswith("OTEL_")
+
+
+def start(test, command, environment, probes):
+    """Starts a program and waits until each probe, a port and a path, is answered with
+    200. It has a network of its own: the ports may be taken here."""
+    alone = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], check=False).returncode != 0:
+        test.skipTest("this system lets nobody have a network of their own (unshare --net)")
+    task = json.dumps({"command": command, "environment": environment, "probes": probes})
+    script = Path(__file__).with_name("start_and_probe.py")
+    done = subprocess.run([*alone, sys.executable, script], input=task, capture_output=True, text=True, check=False)
+    test.assertEqual(done.returncode, 0, done.stderr)

@@ -54,4 +54,5 @@ def main():
             sys.exit(f"{failed}\n{output.read()}")
 
 
-main()
+if __name__ == "__main__":
+    main()

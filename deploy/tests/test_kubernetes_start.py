@@ -4,9 +4,7 @@ the environment, files and probes that its pod has."""
 import base64
 import json
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -14,11 +12,8 @@ from pathlib import Path
 import manifests
 from manifests import BINARIES, KUBECTL, SERVICES, of_kind, rendered, templates
 
-DOCKERFILES = {
-    "analytics": "Dockerfile.analytics",
-    "gateway": "Dockerfile.analytics",
-    "proxy": "Dockerfile.proxy",
-}
+# The targets of the Dockerfile that make their images.
+IMAGES = {"analytics": "analytics", "gateway": "analytics", "proxy": "proxy"}
 
 
 class Secret:
@@ -150,7 +145,7 @@ class Starts(unittest.TestCase):
         [container] = pod["containers"]
         folder = self.folder / name
         secrets = self.step.secret.data() | {"url": "postgresql://modash@127.0.0.1:9/modash"}
-        variables = manifests.image_environment(DOCKERFILES[name])
+        variables = manifests.image_environment(IMAGES[name])
         variables |= manifests.environment(container, objects, secrets)
         for mount in container["volumeMounts"]:
             place = folder / mount["name"]
@@ -167,14 +162,7 @@ class Starts(unittest.TestCase):
         for probe in probes:
             request = container[probe]["httpGet"]
             addressed.append([ports[request["port"]], request["path"]])
-        task = {"command": [str(BINARIES / program)], "environment": variables, "probes": addressed}
-        # The ports are those of the manifests, which may be taken here.
-        alone = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
-        if not shutil.which("unshare") or subprocess.run([*alone, "true"], check=False).returncode != 0:
-            self.skipTest("this system lets nobody have a network of their own (unshare --net)")
-        script = Path(__file__).with_name("start_and_probe.py")
-        done = subprocess.run([*alone, sys.executable, script], input=json.dumps(task), capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        manifests.start(self, [str(BINARIES / program)], variables, addressed)
 
     def test_services_answer_the_probes_of_their_pods(self):
         self.step.run()
