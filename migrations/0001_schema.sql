@@ -430,6 +430,14 @@ CREATE TABLE views (
     saved_at timestamptz NOT NULL
 );
 
+-- Names that people recognise: 1 of client keys, 2 of users, 3 of values of tags.
+CREATE TABLE names (
+    kind smallint NOT NULL,
+    id   text     NOT NULL,
+    name text     NOT NULL,
+    PRIMARY KEY (kind, id)
+);
+
 -- Moments that charts show, such as deployments. The newest 1,000 are kept.
 CREATE TABLE marks (
     mark_id   uuid        NOT NULL PRIMARY KEY,

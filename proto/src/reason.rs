@@ -23,8 +23,8 @@ pub enum Reason {
     TooManyQueries,
     /// There are as many subscriptions as there may be.
     TooManySubscriptions,
-    /// There are as many saved views as there may be.
-    TooManyViews,
+    /// There are as many saved views or names as there may be.
+    TooManyKept,
     /// The gateway passes on as many calls as it may.
     TooManyCalls,
     /// The database is being prepared.
@@ -49,7 +49,7 @@ impl Reason {
         Self::AnswerTooLarge,
         Self::TooManyQueries,
         Self::TooManySubscriptions,
-        Self::TooManyViews,
+        Self::TooManyKept,
         Self::TooManyCalls,
         Self::DatabaseNotReady,
         Self::DatabaseUnreachable,
@@ -68,7 +68,7 @@ impl Reason {
             Self::AnswerTooLarge => "ANSWER_TOO_LARGE",
             Self::TooManyQueries => "TOO_MANY_QUERIES",
             Self::TooManySubscriptions => "TOO_MANY_SUBSCRIPTIONS",
-            Self::TooManyViews => "TOO_MANY_VIEWS",
+            Self::TooManyKept => "TOO_MANY_KEPT",
             Self::TooManyCalls => "TOO_MANY_CALLS",
             Self::DatabaseNotReady => "DATABASE_NOT_READY",
             Self::DatabaseUnreachable => "DATABASE_UNREACHABLE",
@@ -88,7 +88,7 @@ impl Reason {
             Self::AnswerTooLarge
             | Self::TooManyQueries
             | Self::TooManySubscriptions
-            | Self::TooManyViews
+            | Self::TooManyKept
             | Self::TooManyCalls => Code::ResourceExhausted,
             Self::DatabaseNotReady
             | Self::DatabaseUnreachable
@@ -112,7 +112,7 @@ impl Reason {
             Self::ArgumentInvalid
             | Self::AnswerTooSlow
             | Self::AnswerTooLarge
-            | Self::TooManyViews
+            | Self::TooManyKept
             | Self::DatabaseFailed => return None,
         };
         Some(Duration::from_secs(seconds))
@@ -133,7 +133,9 @@ impl Reason {
             Self::TooManySubscriptions => {
                 "there are as many subscriptions as there may be, or as many of the caller"
             }
-            Self::TooManyViews => "there are as many saved views as there may be; delete one",
+            Self::TooManyKept => {
+                "there are as many saved views or names as there may be; delete one"
+            }
             Self::TooManyCalls => {
                 "the gateway passes on as many grpc-web calls as it may, or as many of the caller"
             }

@@ -28,6 +28,7 @@ mod health;
 mod ingest;
 mod live;
 mod metrics;
+mod name;
 mod pricing;
 mod query;
 mod rollup;

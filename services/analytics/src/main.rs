@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use modash_access::{AccessSettings, TokenCommand};
 use modash_analytics::{
     Analytics, AnalyticsConfig, AnalyticsSettings,
-    data::{DataCommand, PricesCommand, RollupsCommand},
+    data::{DataCommand, NamesCommand, PricesCommand, RollupsCommand},
 };
 use modash_runtime::{Mistakes, ProcessConfig, ProcessSettings};
 
@@ -40,6 +40,9 @@ enum Command {
     /// Sums over requests
     #[command(subcommand)]
     Rollups(RollupsCommand),
+    /// Names of client keys, users and values of tags
+    #[command(subcommand)]
+    Names(NamesCommand),
     /// What requests cost: check, show, import and apply prices
     #[command(subcommand)]
     Prices(PricesCommand),
@@ -70,9 +73,12 @@ fn main() -> ExitCode {
         "is not set; for example postgresql://modash:modash@localhost:5433/modash",
     );
     let (process, command) = match settings.command {
-        Some(command @ (Command::Data(_) | Command::Rollups(_) | Command::Prices(_))) => {
-            (settings.process.quiet(), Some(command))
-        }
+        Some(
+            command @ (Command::Data(_)
+            | Command::Rollups(_)
+            | Command::Names(_)
+            | Command::Prices(_)),
+        ) => (settings.process.quiet(), Some(command)),
         command => (settings.process, command),
     };
     let process = process.check(&mut mistakes);
@@ -101,6 +107,9 @@ fn main() -> ExitCode {
             modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }
         Some(Command::Rollups(command)) => {
+            modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
+        }
+        Some(Command::Names(command)) => {
             modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }
         Some(Command::Prices(command)) => {

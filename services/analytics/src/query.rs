@@ -8,11 +8,12 @@ use modash_proto::v1::{
     AddMarkRequest, AddMarkResponse, BreakdownRequest, BreakdownResponse, CompletenessRequest,
     CompletenessResponse, DeleteMarkRequest, DeleteMarkResponse, DeleteViewRequest,
     DeleteViewResponse, Dimension, ErrorBreakdownRequest, ErrorBreakdownResponse, ListMarksRequest,
-    ListMarksResponse, ListViewsRequest, ListViewsResponse, ModelBreakdownRequest,
-    ModelBreakdownResponse, Operation, Outcome, RecentRequestsRequest, RecentRequestsResponse,
-    SaveViewRequest, SaveViewResponse, SessionRequest, SessionResponse, SessionsRequest,
-    SessionsResponse, SubscribeRequest, ThroughputTimeseriesRequest, ThroughputTimeseriesResponse,
-    UsageSummaryRequest, UsageSummaryResponse, UsageTimeseriesRequest, UsageTimeseriesResponse,
+    ListMarksResponse, ListNamesRequest, ListNamesResponse, ListViewsRequest, ListViewsResponse,
+    ModelBreakdownRequest, ModelBreakdownResponse, Operation, Outcome, RecentRequestsRequest,
+    RecentRequestsResponse, SaveViewRequest, SaveViewResponse, SessionRequest, SessionResponse,
+    SessionsRequest, SessionsResponse, SetNameRequest, SetNameResponse, SubscribeRequest,
+    ThroughputTimeseriesRequest, ThroughputTimeseriesResponse, UsageSummaryRequest,
+    UsageSummaryResponse, UsageTimeseriesRequest, UsageTimeseriesResponse,
     analytics_service_server::AnalyticsService,
 };
 use modash_runtime::Shares;
@@ -40,6 +41,7 @@ mod grid;
 mod groups;
 mod marks;
 mod model_breakdown;
+mod names;
 mod percentiles;
 mod recent_requests;
 mod sessions;
@@ -240,6 +242,20 @@ impl AnalyticsService for Queries {
         request: Request<DeleteViewRequest>,
     ) -> Result<Response<DeleteViewResponse>, Status> {
         self.answer("DeleteView", request, |request, _| self.answer_delete_view(request)).await
+    }
+
+    async fn list_names(
+        &self,
+        request: Request<ListNamesRequest>,
+    ) -> Result<Response<ListNamesResponse>, Status> {
+        self.answer("ListNames", request, |_, scope| self.answer_list_names(scope)).await
+    }
+
+    async fn set_name(
+        &self,
+        request: Request<SetNameRequest>,
+    ) -> Result<Response<SetNameResponse>, Status> {
+        self.answer("SetName", request, |request, _| self.answer_set_name(request)).await
     }
 
     async fn list_marks(

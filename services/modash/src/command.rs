@@ -5,7 +5,7 @@ use clap::Subcommand;
 use modash_access::TokenCommand;
 use modash_analytics::{
     AnalyticsConfig,
-    data::{DataCommand, PricesCommand, RollupsCommand},
+    data::{DataCommand, NamesCommand, PricesCommand, RollupsCommand},
 };
 use modash_runtime::{Mistakes, ServiceContext};
 
@@ -20,6 +20,9 @@ pub enum Command {
     /// Repair what is computed from stored requests
     #[command(subcommand)]
     Rollups(RollupsCommand),
+    /// Names of client keys, users and values of tags
+    #[command(subcommand)]
+    Names(NamesCommand),
     /// What requests cost: check, show, import and apply prices
     #[command(subcommand)]
     Prices(PricesCommand),
@@ -35,7 +38,7 @@ impl Command {
             Self::Data(command) => command.check(analytics, mistakes),
             Self::Rollups(command) => command.check(mistakes),
             Self::Prices(command) => command.check(mistakes),
-            Self::Token(_) => {}
+            Self::Names(_) | Self::Token(_) => {}
         }
     }
 
@@ -60,6 +63,7 @@ impl Command {
             match self {
                 Self::Data(command) => command.run(analytics, context).await,
                 Self::Rollups(command) => command.run(analytics, context).await,
+                Self::Names(command) => command.run(analytics, context).await,
                 Self::Prices(command) => command.run(analytics, context).await,
                 Self::Token(_) => Ok(()),
             }

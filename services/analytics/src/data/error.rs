@@ -38,6 +38,9 @@ pub enum DataError {
     /// No model of that name has a price.
     #[error("no price names {0}; docs/prices.md says how to write your own")]
     NoPrice(String),
+    /// A name is refused.
+    #[error("{0}")]
+    Name(String),
     /// A file could not be read.
     #[error("cannot read {file}: {problem}")]
     Read {

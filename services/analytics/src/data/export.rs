@@ -15,6 +15,7 @@ use modash_runtime::Mistakes;
 
 use super::{DataError, Progress, moment};
 use crate::{filter::Filter, store::Store};
+use record::Names;
 use writer::Writer;
 
 /// Rows between two looks at the clock.
@@ -104,11 +105,11 @@ impl ExportOptions {
         }
     }
 
-    fn open(&self) -> io::Result<Writer> {
+    fn open(&self, names: Names) -> io::Result<Writer> {
         if self.to_standard_output() {
-            Writer::new(self.format(), io::stdout())
+            Writer::new(self.format(), names, io::stdout())
         } else {
-            Writer::new(self.format(), File::create_new(&self.output)?)
+            Writer::new(self.format(), names, File::create_new(&self.output)?)
         }
     }
 }
@@ -128,12 +129,13 @@ pub(super) async fn run(store: &Store, options: &ExportOptions) -> Result<(), Da
         start: options.from.unwrap_or(DateTime::<Utc>::UNIX_EPOCH),
         end: options.to.unwrap_or_else(Utc::now),
     };
+    let names = store.names().await?.into();
     let mut snapshot = store.snapshot().await?;
     let selection = snapshot.select(range, &filter).await?;
     let total = snapshot.count(&selection, &filter).await?;
     drop(snapshot);
     let progress = Progress::new("exporting", "rows", Some(total.cast_unsigned()));
-    let mut writer = options.open().map_err(failed)?;
+    let mut writer = options.open(names).map_err(failed)?;
     let mut written = 0;
     let result = async {
         let mut export = store.begin_export().await?;

@@ -4,7 +4,7 @@
 use modash_access::Role;
 
 /// Every method by its path.
-const METHODS: [(&str, Role); 23] = [
+const METHODS: [(&str, Role); 25] = [
     ("/modash.v1.AnalyticsService/UsageSummary", Role::Read),
     ("/modash.v1.AnalyticsService/UsageTimeseries", Role::Read),
     ("/modash.v1.AnalyticsService/ThroughputTimeseries", Role::Read),
@@ -18,6 +18,8 @@ const METHODS: [(&str, Role); 23] = [
     ("/modash.v1.AnalyticsService/ListViews", Role::Read),
     ("/modash.v1.AnalyticsService/SaveView", Role::Admin),
     ("/modash.v1.AnalyticsService/DeleteView", Role::Admin),
+    ("/modash.v1.AnalyticsService/ListNames", Role::Read),
+    ("/modash.v1.AnalyticsService/SetName", Role::Admin),
     ("/modash.v1.AnalyticsService/ListMarks", Role::Read),
     ("/modash.v1.AnalyticsService/AddMark", Role::Admin),
     ("/modash.v1.AnalyticsService/DeleteMark", Role::Admin),

@@ -10,8 +10,8 @@ use modash_proto::{
 };
 use uuid::Uuid;
 
-use super::{Queries, views::check_text};
-use crate::{error::Failure, store::MarkRow};
+use super::Queries;
+use crate::{error::Failure, name::check_text, store::MarkRow};
 
 /// Longest text in bytes.
 const MAX_TEXT_BYTES: usize = 200;

@@ -13,6 +13,7 @@ use modash_proto::{
 use super::Queries;
 use crate::{
     error::Failure,
+    name::check_text,
     store::{MAX_VIEWS, ViewRow},
 };
 
@@ -52,7 +53,7 @@ impl Queries {
         let view = ViewRow { name, path, saved_at: Utc::now() };
         if !self.store.save_view(&view).await? {
             let text = format!("{MAX_VIEWS} views are saved, which is the most: delete one first");
-            return Err(Reason::TooManyViews.status(text).into());
+            return Err(Reason::TooManyKept.status(text).into());
         }
         tracing::info!(view = view.name, "view saved");
         Ok(SaveViewResponse { view: Some(wire(view)) })
@@ -68,13 +69,6 @@ impl Queries {
         self.store.delete_view(&request.name).await?;
         tracing::info!(view = request.name, "view deleted");
         Ok(DeleteViewResponse {})
-    }
-}
-
-/// Notes a text that is empty, too long, or has characters that no line shows.
-pub(super) fn check_text(field: &str, text: &str, most: usize, violations: &mut Violations) {
-    if text.trim().is_empty() || text.len() > most || text.contains(char::is_control) {
-        violations.add(field, format!("must have 1 to {most} bytes, without control characters"));
     }
 }
 

@@ -19,6 +19,7 @@ mod load;
 mod model;
 
 mod model_breakdown;
+mod names;
 mod outage;
 mod owners;
 mod prices;

@@ -85,7 +85,7 @@ async fn more_than_a_hundred_views_are_refused_until_one_is_deleted() {
     }
     let status = save(&mut client, "one more", "/").await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert_eq!(status.get_details_error_info().unwrap().reason, "TOO_MANY_VIEWS");
+    assert_eq!(status.get_details_error_info().unwrap().reason, "TOO_MANY_KEPT");
     save(&mut client, "view 7", "/models").await.unwrap();
     client.delete_view(DeleteViewRequest { name: "view 7".into() }).await.unwrap();
     save(&mut client, "one more", "/").await.unwrap();

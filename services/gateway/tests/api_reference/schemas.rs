@@ -15,7 +15,7 @@ pub(crate) enum Direction {
 }
 
 /// Limits of arguments as JSON schema, which the contract has in its comments only.
-const LIMITS: [(&str, &str); 37] = [
+const LIMITS: [(&str, &str); 39] = [
     ("AddMarkRequest.link", r#"{ "maxLength": 500 }"#),
     ("AddMarkRequest.text", r#"{ "minLength": 1, "maxLength": 200 }"#),
     ("DeleteViewRequest.name", r#"{ "minLength": 1, "maxLength": 80 }"#),
@@ -29,6 +29,8 @@ const LIMITS: [(&str, &str); 37] = [
     ("Exclusion.tags", r#"{ "maxProperties": 100 }"#),
     ("Exclusion.upstreams", r#"{ "maxItems": 100 }"#),
     ("Exclusion.users", r#"{ "maxItems": 100 }"#),
+    ("SetNameRequest.id", r#"{ "minLength": 1, "maxLength": 256 }"#),
+    ("SetNameRequest.name", r#"{ "maxLength": 80 }"#),
     ("SessionRequest.page_size", r#"{ "maximum": 2000 }"#),
     ("SessionRequest.session", r#"{ "minLength": 1 }"#),
     ("SessionsRequest.page_size", r#"{ "maximum": 100 }"#),
@@ -59,7 +61,7 @@ const LIMITS: [(&str, &str); 37] = [
 ];
 
 /// Arguments without a default.
-const REQUIRED: [&str; 9] = [
+const REQUIRED: [&str; 11] = [
     "AddMarkRequest.text",
     "BreakdownRequest.group_by",
     "DeleteMarkRequest.mark_id",
@@ -69,6 +71,8 @@ const REQUIRED: [&str; 9] = [
     "SaveViewRequest.name",
     "SaveViewRequest.path",
     "SessionRequest.session",
+    "SetNameRequest.id",
+    "SetNameRequest.kind",
 ];
 
 /// Fields named above that the contract does not have.

@@ -347,6 +347,20 @@ impl AnalyticsService for Service {
         self.0.answer("ListViews", request, |_| Ok(v1::ListViewsResponse::default())).await
     }
 
+    async fn list_names(
+        &self,
+        request: Request<v1::ListNamesRequest>,
+    ) -> Result<Response<v1::ListNamesResponse>, Status> {
+        self.0.answer("ListNames", request, |_| Ok(v1::ListNamesResponse::default())).await
+    }
+
+    async fn set_name(
+        &self,
+        request: Request<v1::SetNameRequest>,
+    ) -> Result<Response<v1::SetNameResponse>, Status> {
+        self.0.answer("SetName", request, |_| Ok(v1::SetNameResponse::default())).await
+    }
+
     async fn save_view(
         &self,
         request: Request<v1::SaveViewRequest>,

@@ -50,6 +50,8 @@ fn rows() -> BTreeMap<&'static str, Row> {
     let name = v1::DeleteViewRequest { name: "a".into() };
     let mark = v1::AddMarkRequest { text: "a".into(), ..Default::default() };
     let id = v1::DeleteMarkRequest { mark_id: ID.into() };
+    let kind = v1::NamedKind::User.into();
+    let name_of = v1::SetNameRequest { kind, id: "a".into(), name: "b".into() };
     let session = v1::SessionRequest { session: "a".into(), ..Default::default() };
     BTreeMap::from([
         ("AnalyticsService/UsageSummary", empty()),
@@ -64,6 +66,14 @@ fn rows() -> BTreeMap<&'static str, Row> {
         ("AnalyticsService/Completeness", Row { scoped: false, ..empty() }),
         ("AnalyticsService/ErrorBreakdown", empty()),
         ("AnalyticsService/ListViews", empty()),
+        ("AnalyticsService/ListNames", empty()),
+        (
+            "AnalyticsService/SetName",
+            admin(
+                name_of.encode_to_vec(),
+                json!({ "kind": "NAMED_KIND_USER", "id": "a", "name": "b" }),
+            ),
+        ),
         (
             "AnalyticsService/SaveView",
             admin(view.encode_to_vec(), json!({ "name": "a", "path": "/" })),

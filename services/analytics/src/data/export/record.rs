@@ -1,13 +1,39 @@
 //! A request as a flat record: the columns of an export, under the names that
 //! the contract and the database have for them. Absent is unknown.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, SecondsFormat};
 use modash_proto::{
     micros_from_duration, micros_from_timestamp,
-    v1::{CostSource, Operation, Outcome, RequestCost, SpeedSource, UsageEvent, UsageSource},
+    v1::{
+        CostSource, NamedKind, Operation, Outcome, RequestCost, SpeedSource, UsageEvent,
+        UsageSource,
+    },
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::store::NameRow;
+
+/// Names that people gave.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashMap<(i16, String), String>);
+
+impl From<Vec<NameRow>> for Names {
+    fn from(rows: Vec<NameRow>) -> Self {
+        Self(rows.into_iter().map(|row| ((row.kind, row.id), row.name)).collect())
+    }
+}
+
+impl Names {
+    fn of(&self, kind: NamedKind, id: Option<&str>) -> Option<&str> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.get(&(kind as i16, id?.to_owned())).map(String::as_str)
+    }
+}
 
 /// One request. `N` is how nested values are written: as they are in JSON, as
 /// JSON text in a cell.
@@ -26,7 +52,9 @@ pub(super) struct Record<'a, N> {
     stream: bool,
     user_agent_family: Option<&'a str>,
     client_key: Option<&'a str>,
+    client_key_name: Option<&'a str>,
     user: Option<&'a str>,
+    user_name: Option<&'a str>,
     session: Option<&'a str>,
     tags: N,
     trace_id: Option<&'a str>,
@@ -72,8 +100,13 @@ pub(super) struct Record<'a, N> {
 }
 
 impl<'a, N> Record<'a, N> {
-    /// The record of an event; `nested` writes what has parts.
-    pub(super) fn new(event: &'a UsageEvent, nested: impl Fn(Value) -> N) -> Self {
+    /// The record of an event, with names given to what it carries; `nested` writes what
+    /// has parts.
+    pub(super) fn new(
+        event: &'a UsageEvent,
+        names: &'a Names,
+        nested: impl Fn(Value) -> N,
+    ) -> Self {
         let micros =
             |duration: Option<&prost_types::Duration>| duration.and_then(micros_from_duration);
         let gaps = event.token_gaps.as_ref().map(|gaps| {
@@ -96,7 +129,9 @@ impl<'a, N> Record<'a, N> {
             stream: event.stream,
             user_agent_family: event.user_agent_family.as_deref(),
             client_key: event.client_key.as_deref(),
+            client_key_name: names.of(NamedKind::ClientKey, event.client_key.as_deref()),
             user: event.user.as_deref(),
+            user_name: names.of(NamedKind::User, event.user.as_deref()),
             session: event.session.as_deref(),
             tags: nested(json!(event.tags)),
             trace_id: event.trace_id.as_deref(),

@@ -4,10 +4,18 @@ use std::io::{self, BufWriter, Write};
 
 use modash_proto::v1::UsageEvent;
 
-use super::{ExportFormat, record::Record};
+use super::{
+    ExportFormat,
+    record::{Names, Record},
+};
 
 /// Writes requests one after the other.
-pub(super) enum Writer {
+pub(super) struct Writer {
+    form: Form,
+    names: Names,
+}
+
+enum Form {
     Csv(Box<csv::Writer<Box<dyn Write + Send>>>),
     Jsonl(BufWriter<Box<dyn Write + Send>>),
 }
@@ -15,27 +23,33 @@ pub(super) enum Writer {
 impl Writer {
     /// A form begins with its head line, if it has one, whether requests follow or
     /// not.
-    pub(super) fn new(format: ExportFormat, to: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(super) fn new(
+        format: ExportFormat,
+        names: Names,
+        to: impl Write + Send + 'static,
+    ) -> io::Result<Self> {
         let to: Box<dyn Write + Send> = Box::new(to);
-        match format {
+        let form = match format {
             ExportFormat::Csv => {
                 let mut form = csv::WriterBuilder::new();
                 let mut writer = form.has_headers(false).buffer_capacity(1 << 16).from_writer(to);
                 writer.write_record(&csv_head()?)?;
-                Ok(Self::Csv(Box::new(writer)))
+                Form::Csv(Box::new(writer))
             }
-            ExportFormat::Jsonl => Ok(Self::Jsonl(BufWriter::with_capacity(1 << 16, to))),
-        }
+            ExportFormat::Jsonl => Form::Jsonl(BufWriter::with_capacity(1 << 16, to)),
+        };
+        Ok(Self { form, names })
     }
 
     pub(super) fn write(&mut self, event: &UsageEvent) -> io::Result<()> {
-        match self {
-            Self::Csv(writer) => {
-                let record = Record::new(event, |nested| nested.to_string());
+        match &mut self.form {
+            Form::Csv(writer) => {
+                let record = Record::new(event, &self.names, |nested| nested.to_string());
                 writer.serialize(record).map_err(io::Error::from)
             }
-            Self::Jsonl(writer) => {
-                serde_json::to_writer(&mut *writer, &Record::new(event, |nested| nested))?;
+            Form::Jsonl(writer) => {
+                let record = Record::new(event, &self.names, |nested| nested);
+                serde_json::to_writer(&mut *writer, &record)?;
                 writer.write_all(b"\n")
             }
         }
@@ -43,9 +57,9 @@ impl Writer {
 
     /// Hands the last bytes on.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        match self {
-            Self::Csv(writer) => writer.flush(),
-            Self::Jsonl(writer) => writer.flush(),
+        match &mut self.form {
+            Form::Csv(writer) => writer.flush(),
+            Form::Jsonl(writer) => writer.flush(),
         }
     }
 }
@@ -54,7 +68,8 @@ impl Writer {
 fn csv_head() -> csv::Result<csv::StringRecord> {
     let mut text = Vec::new();
     let mut writer = csv::Writer::from_writer(&mut text);
-    writer.serialize(Record::new(&UsageEvent::default(), |nested| nested.to_string()))?;
+    let (event, names) = (UsageEvent::default(), Names::default());
+    writer.serialize(Record::new(&event, &names, |nested| nested.to_string()))?;
     writer.flush()?;
     drop(writer);
     csv::Reader::from_reader(text.as_slice()).headers().cloned()
@@ -67,6 +82,7 @@ mod tests {
     use modash_proto::v1::LogHistogram;
 
     use super::*;
+    use crate::store::NameRow;
 
     #[derive(Clone, Default)]
     struct Bytes(Arc<Mutex<Vec<u8>>>);
@@ -82,8 +98,10 @@ mod tests {
     }
 
     fn written(format: ExportFormat, events: &[UsageEvent]) -> String {
+        let named = |kind, id: &str, name: &str| NameRow { kind, id: id.into(), name: name.into() };
+        let names = vec![named(1, "key", "CI"), named(2, "key", "nobody")];
         let bytes = Bytes::default();
-        let mut writer = Writer::new(format, bytes.clone()).unwrap();
+        let mut writer = Writer::new(format, names.into(), bytes.clone()).unwrap();
         events.iter().for_each(|event| writer.write(event).unwrap());
         writer.finish().unwrap();
         let bytes = bytes.0.lock().unwrap().clone();
@@ -95,6 +113,7 @@ mod tests {
             event_id: "id".into(),
             model: Some("a \"b\", c\nd".into()),
             tags: [("app".into(), "x,y".into())].into(),
+            client_key: Some("key".into()),
             prompt_tokens: Some(0),
             token_gaps: Some(LogHistogram { indexes: vec![3], counts: vec![7] }),
             outcome: 2,
@@ -132,6 +151,11 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["tags"]["app"], "x,y");
         assert_eq!(value["outcome"], "http_error");
+        assert_eq!(
+            (&value["client_key"], &value["client_key_name"]),
+            (&"key".into(), &"CI".into())
+        );
+        assert!(value["user_name"].is_null());
         assert_eq!(value["prompt_tokens"], 0);
         assert!(value["completion_tokens"].is_null());
     }

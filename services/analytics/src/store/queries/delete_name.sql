@@ -1,0 +1,1 @@
+DELETE FROM names WHERE kind = $1 AND id = $2
