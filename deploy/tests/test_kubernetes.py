@@ -134,6 +134,19 @@ class Manifests(unittest.TestCase):
                 self.assertLess(drain, 0.2 * grace)
 
     @each_installation
+    def test_images_are_those_of_this_version(self, objects):
+        cargo = (REPOSITORY / "Cargo.toml").read_text()
+        version = re.search(r'^\[workspace\.package\]\nversion = "(.+)"', cargo, re.MULTILINE)[1]
+        built = (REPOSITORY / "deploy/images/build").read_text()
+        for pod in templates(objects).values():
+            for container in containers(pod):
+                name, tag = container["image"].rsplit(":", 1)
+                name = name.split("/")[-1]
+                if name.startswith("modash"):
+                    self.assertIn(f":{name}", built)
+                    self.assertEqual(tag, version)
+
+    @each_installation
     def test_the_token_step_may_do_its_work_and_nothing_else(self, objects):
         self.assertEqual(list(of_kind(objects, "Role")), ["tokens"])
         [rule] = of_kind(objects, "Role")["tokens"]["rules"]
