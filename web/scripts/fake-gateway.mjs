@@ -169,6 +169,17 @@ const without = (rows) =>
   rows.filter((row) => row.outcome === "OUTCOME_OK" && row.usageSource === "USAGE_SOURCE_NOT_REPORTED")
     .length;
 
+const costs = (rows) => {
+  const of = (source) => rows.filter((row) => row.cost.source === source).length;
+  return {
+    nanoUsd: rows.reduce((total, row) => total + (row.cost.nanoUsd ?? 0), 0),
+    cacheSavingNanoUsd: rows.reduce((total, row) => total + (row.cost.cacheSavingNanoUsd ?? 0), 0),
+    knownRequests: rows.filter((row) => row.cost.nanoUsd !== null).length,
+    unknownRequests: of("COST_SOURCE_UNKNOWN"),
+    estimatedRequests: of("COST_SOURCE_ESTIMATED"),
+  };
+};
+
 function summary(payload, range) {
   const rows = select(payload, range);
   const durations = (key) => ({
@@ -199,6 +210,7 @@ function summary(payload, range) {
     decodeTokensPerSecond: rates("decodeTokensPerSecond"),
     prefillTokensPerSecond: rates("prefillTokensPerSecond"),
     upstreamCostUsd: null,
+    cost: costs(rows),
     previous: null,
     range,
   };
@@ -265,6 +277,9 @@ const PROCEDURES = {
         other,
         requests: columns.map((rows) => rows.length),
         failedRequests: columns.map((rows) => rows.filter(failed).length),
+        costNanoUsd: columns.map((rows) => costs(rows).nanoUsd),
+        cacheSavingNanoUsd: columns.map((rows) => costs(rows).cacheSavingNanoUsd),
+        unknownCostRequests: columns.map((rows) => costs(rows).unknownRequests),
         ...Object.fromEntries(
           ["promptTokens", "cachedPromptTokens", "completionTokens", "reasoningTokens", "totalTokens"].map(
             (key) => [key, column(columns, key)],

@@ -116,6 +116,39 @@ function pickModel() {
   return MODELS[0];
 }
 
+/** Dollars per million tokens: prompt, cached prompt, completion. The local models have none. */
+const PRICES = {
+  "claude-sonnet-4-5": [3, 0.3, 15],
+  "claude-haiku-4-5": [1, 0.1, 5],
+  "gpt-5-mini": [0.25, 0.025, 2],
+  "text-embedding-3-large": [0.13, 0.13, 0],
+};
+
+/** What it cost, as analytics works it out. */
+export function costOf({ model, upstream, promptTokens, cachedPromptTokens, completionTokens, usageSource }) {
+  const provider = { claude: "anthropic", openai: "openai" }[upstream] ?? null;
+  const prices = PRICES[model];
+  const unknown = {
+    source: "COST_SOURCE_UNKNOWN",
+    nanoUsd: null,
+    cacheSavingNanoUsd: null,
+    provider,
+    priceVersion: null,
+  };
+  if (!prices || usageSource === "USAGE_SOURCE_NOT_REPORTED") return unknown;
+  const [prompt, cached, completion] = prices.map((price) => price * 1e3);
+  const read = cachedPromptTokens ?? 0;
+  return {
+    source: usageSource === "USAGE_SOURCE_UPSTREAM" ? "COST_SOURCE_TABLE" : "COST_SOURCE_ESTIMATED",
+    nanoUsd: Math.round(
+      ((promptTokens ?? 0) - read) * prompt + read * cached + (completionTokens ?? 0) * completion,
+    ),
+    cacheSavingNanoUsd: read > 0 ? Math.round(read * (prompt - cached)) : null,
+    provider,
+    priceVersion: "2026-11-29.3",
+  };
+}
+
 /** UUIDv7: the time in front, as the proxy makes them. */
 function uuid(at) {
   const time = Math.floor(at).toString(16).padStart(12, "0");
@@ -188,7 +221,7 @@ export function plan(startedAt) {
           ? "/openai/v1/chat/completions"
           : "/v1/chat/completions"
         : "/openai/v1/embeddings";
-  return {
+  const event = {
     eventId: uuid(startedAt),
     replicaId: "proxy-1",
     startedAt,
@@ -239,6 +272,7 @@ export function plan(startedAt) {
     requestBytes: prompt * 4,
     responseBytes: Math.round(completion * part * (stream ? 190 : 5)) + 600,
   };
+  return { ...event, cost: costOf(event) };
 }
 
 /** Busy by day, quiet by night, never even. */

@@ -9,8 +9,11 @@ import type * as usage from "../gen/modash/v1/usage_event_pb.ts";
 /** Every enum of the contract with the prefix that its values carry on the wire. */
 type Enums =
   | [analytics.CompletenessState, `COMPLETENESS_STATE_${keyof typeof analytics.CompletenessState}`]
+  | [analytics.BreakdownOrder, `BREAKDOWN_ORDER_${keyof typeof analytics.BreakdownOrder}`]
   | [analytics.ModelOrder, `MODEL_ORDER_${keyof typeof analytics.ModelOrder}`]
+  | [analytics.SessionOrder, `SESSION_ORDER_${keyof typeof analytics.SessionOrder}`]
   | [query.Dimension, `DIMENSION_${keyof typeof query.Dimension}`]
+  | [usage.CostSource, `COST_SOURCE_${keyof typeof usage.CostSource}`]
   | [usage.Operation, `OPERATION_${keyof typeof usage.Operation}`]
   | [usage.Outcome, `OUTCOME_${keyof typeof usage.Outcome}`]
   | [usage.RequestPhase, `REQUEST_PHASE_${keyof typeof usage.RequestPhase}`]
@@ -94,6 +97,9 @@ export interface Procedures {
     Rpc<analytics.ThroughputTimeseriesResponse>,
   ];
   ModelBreakdown: [RpcInput<analytics.ModelBreakdownRequest>, Rpc<analytics.ModelBreakdownResponse>];
+  Breakdown: [RpcInput<analytics.BreakdownRequest>, Rpc<analytics.BreakdownResponse>];
+  Sessions: [RpcInput<analytics.SessionsRequest>, Rpc<analytics.SessionsResponse>];
+  Session: [RpcInput<analytics.SessionRequest>, Rpc<analytics.SessionResponse>];
   RecentRequests: [RpcInput<analytics.RecentRequestsRequest>, Rpc<analytics.RecentRequestsResponse>];
   Completeness: [RpcInput<analytics.CompletenessRequest>, Rpc<analytics.CompletenessResponse>];
   ErrorBreakdown: [RpcInput<analytics.ErrorBreakdownRequest>, Rpc<analytics.ErrorBreakdownResponse>];
@@ -112,6 +118,10 @@ export type UsageSummary = Answer<"UsageSummary">;
 export type UsageTimeseries = Answer<"UsageTimeseries">;
 export type ThroughputTimeseries = Answer<"ThroughputTimeseries">;
 export type ModelRow = Rpc<analytics.ModelRow>;
+export type BreakdownRow = Rpc<analytics.BreakdownRow>;
+export type SessionRow = Rpc<analytics.SessionRow>;
+export type Cost = Rpc<query.Cost>;
+export type RequestCost = Rpc<usage.RequestCost>;
 export type ErrorRow = Rpc<analytics.ErrorRow>;
 export type Mark = Rpc<analytics.Mark>;
 export type ReplicaCompleteness = Rpc<analytics.ReplicaCompleteness>;

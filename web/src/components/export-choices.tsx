@@ -1,6 +1,7 @@
 // What a panel hands out: its numbers as CSV or JSON, and a chart as a picture too.
 import { useEffect, useRef, useState } from "react";
 import { serverNow } from "../lib/clock.ts";
+import { inDollars } from "../lib/cost.ts";
 import { download, fileName, type Sheet, toCsv, toJson } from "../lib/download.ts";
 import { zoneLabel } from "../lib/format.ts";
 import { spanLabel } from "../lib/time-range.ts";
@@ -60,16 +61,24 @@ export default function ExportChoices(props: Exported & { onDone: () => void }) 
 
 const NONE = Object.fromEntries(FILTER_KEYS.map((key) => [key, []])) as unknown as View["filters"];
 
-/** One row for each bucket, oldest first, with a column for each line. */
-export function chartSheet({ buckets, lines, ghost, errors }: ExportedChart): Sheet {
-  const columns = [...lines, ...(ghost ? [ghost] : [])];
+/** One row for each bucket, oldest first, with a column for each line; money is in it exactly, and in dollars. */
+export function chartSheet({ buckets, lines, ghost, errors, tick, money }: ExportedChart): Sheet {
+  const drawn = [...lines, ...(ghost ? [ghost] : [])];
+  const columns = money
+    ? drawn.flatMap(({ label, values }) => [
+        { label: `${label} nanoUsd`, values },
+        { label: `${label} usd`, values: values.map(inDollars) },
+      ])
+    : drawn;
   const name = distinct();
   return {
     names: [
       "start",
       "end",
       "wholeBucket",
-      ...(errors ? [...columns.map(({ label }) => label), "errors"] : columns.map(({ label }) => label)),
+      ...(errors
+        ? [...columns.map(({ label }) => label), tick?.label ?? "errors"]
+        : columns.map(({ label }) => label)),
     ].map(name),
     rows: buckets.starts.map((start, at) => [
       new Date(start),

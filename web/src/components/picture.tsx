@@ -30,7 +30,9 @@ function legend(lines: Line[]): { line: Line; x: number; y: number }[] {
 
 export function Picture(props: { ref: Ref<SVGSVGElement>; chart: ExportedChart; caption: string }) {
   const { chart } = props;
-  const errors: Line[] = chart.errors ? [{ label: "errors", color: "--error", values: [] }] : [];
+  const errors: Line[] = chart.errors
+    ? [{ label: "errors", color: "--error", ...chart.tick, values: [] }]
+    : [];
   const entries = legend([...chart.lines, ...(chart.ghost ? [chart.ghost] : []), ...errors]);
   const top = (entries.at(-1)?.y ?? TOP) + LEGEND_LINE;
   const height = top + PLOT_HEIGHT + 8;
@@ -71,9 +73,22 @@ export function Picture(props: { ref: Ref<SVGSVGElement>; chart: ExportedChart; 
   );
 }
 
-const plotOf = ({ kind, buckets, lines, errors, ghost, band, zone, log, reach, format }: ExportedChart) => ({
+const plotOf = ({
+  kind,
+  buckets,
+  lines,
+  errors,
+  tick,
+  ghost,
+  band,
+  zone,
+  log,
+  reach,
+  format,
+}: ExportedChart) => ({
   ...{ kind, buckets, lines, zone, format },
   ...(errors ? { errors } : {}),
+  ...(tick ? { tick } : {}),
   ...(ghost ? { ghost } : {}),
   ...(band ? { band } : {}),
   ...(log ? { log } : {}),

@@ -29,6 +29,8 @@ export interface PlotProps {
   lines: Line[];
   /** Failed requests of each bucket: ticks below the baseline, as long as there are many. */
   errors?: number[];
+  /** What the ticks are, where they are no failures. */
+  tick?: { label: string; color: string };
   /** What the sums are compared with: a faint dashed line over the bars. */
   ghost?: Line;
   /** Indexes of the lines between which the plot is tinted: [upper, lower]. */
@@ -182,7 +184,9 @@ export const Plot = memo(function Plot(given: PlotProps) {
           strokeDasharray={props.ghost.dash}
         />
       ) : null}
-      {props.errors ? <path d={errorTicks(props, x, bottom)} fill="var(--error)" /> : null}
+      {props.errors ? (
+        <path d={errorTicks(props, x, bottom)} fill={`var(${props.tick?.color ?? "--error"})`} />
+      ) : null}
     </svg>
   );
 });

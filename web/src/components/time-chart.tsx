@@ -15,6 +15,8 @@ export interface TimeChartProps extends Omit<PlotProps, "width"> {
   name: string;
   /** Show the numbers as a table in place of the plot. */
   asTable?: boolean;
+  /** Values are billionths of a US dollar. */
+  money?: boolean;
   /** What the requests behind a value are narrowed to, besides the view's filters. */
   within?: SomeFilters;
   /** What the legend shows while the cursor is elsewhere, one text for each line. */
@@ -96,9 +98,13 @@ function Legend(props: TimeChartProps & { index: number | null }) {
       {errors ? (
         <span className={styles.key}>
           <svg aria-hidden="true" width="10" height="10">
-            <rect y="4" width="10" height="3" fill="var(--error)" />
+            <rect y="4" width="10" height="3" fill={`var(${props.tick?.color ?? "--error"})`} />
           </svg>
-          <Link href={href("/requests", { status: ["error"] })}>errors</Link>{" "}
+          {props.tick ? (
+            props.tick.label
+          ) : (
+            <Link href={href("/requests", { status: ["error"] })}>errors</Link>
+          )}{" "}
           <strong>{index === null ? errors.reduce((sum, value) => sum + value, 0) : errors[index]}</strong>
         </span>
       ) : null}
@@ -257,10 +263,11 @@ function Interactive(
 
 /** Only what the picture depends on, so that a moving cursor does not draw it anew. */
 function plotProps(props: TimeChartProps): Omit<PlotProps, "width"> {
-  const { kind, buckets, lines, errors, ghost, band, zone, log, reach, height, format } = props;
+  const { kind, buckets, lines, errors, tick, ghost, band, zone, log, reach, height, format } = props;
   return {
     ...{ kind, buckets, lines, zone, height, format },
     ...(errors ? { errors } : {}),
+    ...(tick ? { tick } : {}),
     ...(ghost ? { ghost } : {}),
     ...(band ? { band } : {}),
     ...(log ? { log } : {}),

@@ -23,7 +23,7 @@ export default function ValueTable(props: TimeChartProps) {
               </th>
             ))}
             {props.ghost ? <th scope="col">{props.ghost.label}</th> : null}
-            {props.errors ? <th scope="col">errors</th> : null}
+            {props.errors ? <th scope="col">{props.tick?.label ?? "errors"}</th> : null}
           </tr>
         </thead>
         <tbody>

@@ -187,17 +187,20 @@ export type SomeFilters = Partial<Record<FilterKey, string[]>>;
 /**
  * Addresses of other pages of the same view: its range, zone and filters go
  * along, and `filters` are set on top. What is on the page of one model leads to
- * that model's requests; `frame`: what is around the page does not.
+ * that model's requests; `frame`: what is around the page does not. `more`: other keys.
  */
-export function useHref(frame = false): (path: string, filters?: SomeFilters) => string {
+export function useHref(
+  frame = false,
+): (path: string, filters?: SomeFilters, more?: Record<string, string>) => string {
   const search = useSearch();
   const [view] = useView();
   const model = frame ? null : view.model;
   return useCallback(
-    (path, filters = {}) => {
+    (path, filters = {}, more = {}) => {
       const params = keptParams(search);
       if (model !== null) params.set("model", join([model]));
       for (const [key, values] of Object.entries(filters)) params.set(key, join(values));
+      for (const [key, value] of Object.entries(more)) params.set(key, value);
       return params.size > 0 ? `${path}?${params}` : path;
     },
     [search, model],

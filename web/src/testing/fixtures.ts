@@ -1,6 +1,7 @@
 // Answers of a small gateway, complete to the last field, for tests to vary.
 import type {
   Answer,
+  Cost,
   LiveRequest,
   ModelRow,
   ReplicaCompleteness,
@@ -12,6 +13,16 @@ import type {
 
 /** Nov 23 2026, 14:00 UTC. */
 export const NOON = Date.UTC(2026, 10, 23, 14);
+
+/** All known, from the price list. */
+export const cost = (change: Partial<Cost> = {}): Cost => ({
+  nanoUsd: 0,
+  cacheSavingNanoUsd: 0,
+  knownRequests: 0,
+  unknownRequests: 0,
+  estimatedRequests: 0,
+  ...change,
+});
 
 export const summary = (change: Partial<UsageSummary> = {}): UsageSummary => ({
   requests: 1_234,
@@ -32,6 +43,7 @@ export const summary = (change: Partial<UsageSummary> = {}): UsageSummary => ({
   previous: null,
   clientClosedRequests: 5,
   upstreamCostUsd: null,
+  cost: cost({ unknownRequests: 1_234 }),
   range: { start: NOON - 86_400_000, end: NOON },
   ...change,
 });
@@ -53,6 +65,9 @@ export const timeseries = (change: Partial<UsageTimeseries["series"][number]> = 
       completionTokens: [11, 22, 33, 44],
       reasoningTokens: zeros,
       totalTokens: [111, 222, 333, 444],
+      costNanoUsd: zeros,
+      cacheSavingNanoUsd: zeros,
+      unknownCostRequests: [1, 2, 3, 4],
       ...change,
     },
   ],
@@ -107,6 +122,7 @@ export const modelRow = (change: Partial<ModelRow> = {}): ModelRow => ({
   timeToFirstTokenMsP95: 950,
   lastSeenAt: NOON,
   sparkline: Array.from({ length: 24 }, (_, at) => at),
+  cost: cost({ unknownRequests: 100 }),
   ...change,
 });
 
@@ -200,6 +216,7 @@ export const event = (change: Partial<UsageEvent> = {}): UsageEvent => ({
   speedSource: "SPEED_SOURCE_MEASURED",
   requestBytes: 3_000,
   responseBytes: 70_000,
+  cost: null,
   ...change,
 });
 

@@ -22,6 +22,7 @@ const COLUMNS = [
   "firstToken",
   "decodeTokensPerSecond",
   "duration",
+  "cost",
 ];
 
 export default function Model() {

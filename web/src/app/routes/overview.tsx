@@ -33,6 +33,7 @@ const COLUMNS = [
   "firstToken",
   "decodeTokensPerSecond",
   "duration",
+  "cost",
 ];
 
 const SUCCESS: Filter = { outcomes: ["OUTCOME_OK"] };

@@ -24,6 +24,7 @@ const COLUMNS = [
   "firstToken",
   "decodeTokensPerSecond",
   "duration",
+  "cost",
   "responseBytes",
 ];
 

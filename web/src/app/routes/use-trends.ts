@@ -21,6 +21,7 @@ export function useTrends(): Trends | undefined {
       requests: whole(series.requests),
       tokens: whole(addUp([series.promptTokens, series.completionTokens])),
       failed: whole(series.failedRequests),
+      cost: whole(series.costNanoUsd),
     };
   }, [data, scope]);
 }

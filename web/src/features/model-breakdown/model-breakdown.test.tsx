@@ -1,7 +1,7 @@
 import { screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
-import { modelRow } from "../../testing/fixtures.ts";
+import { cost, modelRow } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
 import { show } from "../../testing/render.tsx";
 import { ModelBars } from "./model-bars.tsx";
@@ -148,4 +148,23 @@ test("a percentile of few requests says so", async () => {
   fakeGateway({ ModelBreakdown: () => ({ rows: [modelRow({ requests: 4 })], total: 1, other: null }) });
   show(<ModelTable />);
   expect(await screen.findByTitle("Of 4 values only: too few to rely on")).toHaveTextContent("950 ms");
+});
+
+test("costs are columns once one is known, and one that is not is a dash", async () => {
+  const gateway = fakeGateway({ ModelBreakdown: two });
+  const { unmount } = show(<ModelTable />);
+  await screen.findByRole("row", { name: /embed/ });
+  expect(screen.queryByRole("columnheader", { name: "Cost" })).toBeNull();
+  unmount();
+  const priced = modelRow({
+    model: "gpt-5",
+    cost: cost({ nanoUsd: 4_200_000, knownRequests: 9, unknownRequests: 1, cacheSavingNanoUsd: -1_000_000 }),
+  });
+  gateway.handlers.ModelBreakdown = () => ({ rows: [modelRow(), priced], total: 2, other: null });
+  show(<ModelTable />);
+  const row = await screen.findByRole("row", { name: /gpt-5/ });
+  expect(within(row).getByText("≥ $0.0042")).toBeVisible();
+  expect(within(row).getByText("-$0.001")).toBeVisible();
+  const local = screen.getByRole("row", { name: /qwen3-8b/ });
+  expect(within(local).getByTitle(/^The cost is unknown.*MODASH_PRICES_FILE$/)).toHaveTextContent("–");
 });

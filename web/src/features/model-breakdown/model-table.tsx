@@ -6,6 +6,8 @@ import { ExportMenu } from "../../components/export-menu.tsx";
 import { Few } from "../../components/few.tsx";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
+import { costText, inDollars, knownCost } from "../../lib/cost.ts";
+import { costTitle, savedText } from "../../lib/cost-words.ts";
 import type { Sheet } from "../../lib/download.ts";
 import { ago, count, dateTime, duration, exact, percent, rate } from "../../lib/format.ts";
 import { LEAST, MOST, usePicks } from "../../lib/picks.ts";
@@ -99,6 +101,20 @@ const COLUMNS: Column[] = [
     title: (row) => `${exact(row.failedRequests)} failed`,
   },
   {
+    id: "cost",
+    label: "Cost",
+    value: (row) => knownCost(row.cost),
+    cell: (_, row) => costText(row.cost),
+    title: (row) => costTitle(row.cost),
+  },
+  {
+    id: "saved",
+    label: "Saved",
+    value: (row) => row.cost?.cacheSavingNanoUsd || null,
+    cell: (_, row) => savedText(row.cost),
+    title: () => "Saved by caches of prompts",
+  },
+  {
     id: "without",
     label: "No usage",
     value: (row) => row.requestsWithoutUsage,
@@ -148,15 +164,34 @@ const pickHint = (picked: number): string =>
       ? " · tick another one to compare"
       : "";
 
+/** Costs in an export: exactly, in dollars, and what they lack. */
+const costCells = ({ cost }: ModelRow) => [
+  knownCost(cost),
+  inDollars(knownCost(cost)),
+  cost?.cacheSavingNanoUsd ?? null,
+  cost?.unknownRequests ?? null,
+];
+const COST_NAMES = ["costNanoUsd", "costUsd", "cacheSavingNanoUsd", "requestsOfUnknownCost"];
+
+/** Columns of costs are there once one is known. */
+const shownColumns = (rows: ModelRow[]): Column[] =>
+  rows.some(({ cost }) => knownCost(cost) !== null)
+    ? COLUMNS
+    : COLUMNS.filter(({ id }) => id !== "cost" && id !== "saved");
+
 /** Every column, raw. */
-const modelsSheet = (rows: ModelRow[]): Sheet => ({
-  names: ["model", ...COLUMNS.map(({ id }) => id), "lastSeenAt"],
-  rows: rows.map((row) => [
-    row.model,
-    ...COLUMNS.map(({ value }) => value(row)),
-    row.lastSeenAt === null ? null : new Date(row.lastSeenAt),
-  ]),
-});
+const modelsSheet = (rows: ModelRow[]): Sheet => {
+  const columns = COLUMNS.filter(({ id }) => id !== "cost" && id !== "saved");
+  return {
+    names: ["model", ...columns.map(({ id }) => id), ...COST_NAMES, "lastSeenAt"],
+    rows: rows.map((row) => [
+      row.model,
+      ...columns.map(({ value }) => value(row)),
+      ...costCells(row),
+      row.lastSeenAt === null ? null : new Date(row.lastSeenAt),
+    ]),
+  };
+};
 
 function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
   const [view] = useView();
@@ -164,7 +199,8 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
   const { picks, toggle } = usePicks();
   const [sort, setSort] = useState({ by: "requests", down: true });
   const now = useNow(1_000);
-  const column = COLUMNS.find(({ id }) => id === sort.by);
+  const columns = shownColumns(rows);
+  const column = columns.find(({ id }) => id === sort.by);
   const sorted = [...rows].sort((a, b) => {
     if (!column) return a.model.localeCompare(b.model) * (sort.down ? 1 : -1);
     const [x, y] = [column.value(a), column.value(b)];
@@ -206,7 +242,7 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
             <th scope="col" title="Requests over the range">
               Trend
             </th>
-            {COLUMNS.map(({ id, label }) => head(id, label, true))}
+            {columns.map(({ id, label }) => head(id, label, true))}
             <th scope="col" className="number">
               Last used
             </th>
@@ -242,7 +278,7 @@ function Table({ rows, other, total }: Answer<"ModelBreakdown">) {
               <td className={styles.spark}>
                 <Sparkline values={row.sparkline} height={20} color="var(--muted)" />
               </td>
-              {COLUMNS.map(({ id, value, cell, title }) => (
+              {columns.map(({ id, value, cell, title }) => (
                 <td key={id} className="number" title={title?.(row)}>
                   <Cell row={row} id={id} own={row !== other}>
                     {cell(value(row), row)}

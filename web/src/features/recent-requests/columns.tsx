@@ -2,17 +2,20 @@
 import type { ReactNode } from "react";
 import type { UsageEvent } from "../../api/types.ts";
 import { Status } from "../../components/status.tsx";
+import { dollars, inDollars } from "../../lib/cost.ts";
+import { exactDollars } from "../../lib/cost-words.ts";
+import type { Cell } from "../../lib/download.ts";
 import { ago, bytes, count, dateTime, duration, exact, rate, UNKNOWN } from "../../lib/format.ts";
 import { outcomeWords, USAGE_SOURCES } from "../../lib/outcome.ts";
 import { useNow } from "../../lib/use-now.ts";
 
 /** Fields of a request that are single values: the names that URLs and exports know them by. */
-type Field = {
+export type Field = {
   [K in keyof UsageEvent]: UsageEvent[K] extends string | number | boolean | null ? K : never;
 }[keyof UsageEvent];
 
 export interface Column {
-  id: Field;
+  id: Field | "cost" | "cacheSaving";
   label: string;
   number?: boolean;
   /** In pixels; the least of them where it takes the rest. */
@@ -20,6 +23,8 @@ export interface Column {
   rest?: boolean;
   cell(event: UsageEvent, zone: string | undefined): ReactNode;
   title?(event: UsageEvent, zone: string | undefined): string | undefined;
+  /** What exports hold, where it is not the field itself: names and values. */
+  raw?(event: UsageEvent): [name: string, value: Cell][];
 }
 
 /** When the request ended, ms since 1970. */
@@ -48,6 +53,24 @@ const tokens = (
   cell: (event) => mark(event, event[id]),
   title: (event) => (event[id] === null ? USAGE_SOURCES[event.usageSource].meaning : exact(event[id])),
 });
+
+/** "≈ $0.0042". */
+const costOf = ({ cost }: UsageEvent): string =>
+  cost?.nanoUsd == null
+    ? UNKNOWN
+    : `${cost.source === "COST_SOURCE_ESTIMATED" ? "≈ " : ""}${dollars(cost.nanoUsd)}`;
+
+const COST_TITLES: Partial<Record<NonNullable<UsageEvent["cost"]>["source"], string>> = {
+  COST_SOURCE_UPSTREAM: ", reported by the upstream",
+  COST_SOURCE_TABLE: ", by the price list",
+  COST_SOURCE_ESTIMATED: ", an estimate",
+  COST_SOURCE_NOT_DUE: "Nothing is due",
+};
+
+const costTitle = ({ cost }: UsageEvent): string => {
+  const words = COST_TITLES[cost?.source ?? "COST_SOURCE_UNSPECIFIED"] ?? "The cost is unknown";
+  return cost?.nanoUsd == null ? words.replace(/^, /, "") : `${exactDollars(cost.nanoUsd)}${words}`;
+};
 
 export const COLUMNS: Column[] = [
   {
@@ -129,5 +152,31 @@ export const COLUMNS: Column[] = [
     number: true,
     width: 80,
     cell: (event) => bytes(event.responseBytes),
+  },
+  {
+    id: "cost",
+    label: "Cost",
+    number: true,
+    width: 84,
+    cell: costOf,
+    title: costTitle,
+    raw: ({ cost }) => [
+      ["costNanoUsd", cost?.nanoUsd ?? null],
+      ["costUsd", inDollars(cost?.nanoUsd)],
+      ["costSource", cost?.source ?? null],
+      ["priceVersion", cost?.priceVersion ?? null],
+    ],
+  },
+  {
+    id: "cacheSaving",
+    label: "Saved",
+    number: true,
+    width: 84,
+    cell: ({ cost }) => dollars(cost?.cacheSavingNanoUsd),
+    title: () => "Saved by the cache of prompts",
+    raw: ({ cost }) => [
+      ["cacheSavingNanoUsd", cost?.cacheSavingNanoUsd ?? null],
+      ["cacheSavingUsd", inDollars(cost?.cacheSavingNanoUsd)],
+    ],
   },
 ];

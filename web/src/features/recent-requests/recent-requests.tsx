@@ -6,10 +6,10 @@ import type { UsageEvent } from "../../api/types.ts";
 import { ExportMenu } from "../../components/export-menu.tsx";
 import { Button, Empty, Panel, QueryState, Select } from "../../components/panel.tsx";
 import { Popover } from "../../components/popover.tsx";
-import type { Sheet } from "../../lib/download.ts";
+import type { Cell, Sheet } from "../../lib/download.ts";
 import { exact } from "../../lib/format.ts";
 import { useScope, useView } from "../../lib/view.ts";
-import { COLUMNS, type Column } from "./columns.tsx";
+import { COLUMNS, type Column, type Field } from "./columns.tsx";
 import { LastRequest } from "./last-request.tsx";
 import styles from "./recent-requests.module.css";
 import { useHeldRows } from "./use-held-rows.ts";
@@ -36,13 +36,16 @@ export function RecentRequests(props: {
   const [view, setView] = useView();
   const chosen = Number(view.get("size"));
   const pageSize = props.pageSize ?? (chosen === 50 || chosen === 100 ? chosen : 25);
-  const shown = useMemo(() => readColumns(view.get("cols"), props.columns), [view, props.columns]);
-  const columns = props.pageSize ? props.columns : shown;
+  const cols = props.pageSize ? null : view.get("cols");
+  const shown = useMemo(() => readColumns(cols, props.columns), [cols, props.columns]);
   const page = Math.max(1, Math.floor(Number(view.get("page")) || 1));
   const query = useRecentRequests(page, pageSize);
   const scope = useScope();
   const [inUse, setInUse] = useState(false);
   const held = useHeldRows(query, JSON.stringify([scope.key, page, pageSize]), inUse || page > 1);
+  // Of the usual columns, that of the cost waits until one is known.
+  const costless = !cols && !held.rows.some(({ cost }) => cost?.nanoUsd != null);
+  const columns = useMemo(() => (costless ? shown.filter((id) => id !== "cost") : shown), [shown, costless]);
   const total = query.data?.total ?? 0;
   const pages = Math.max(1, Math.ceil(total / pageSize));
   const height = (Math.min(pageSize, 25) + 1) * ROW_HEIGHT;
@@ -130,13 +133,18 @@ function readColumns(cols: string | null, usual: readonly string[]): readonly st
 
 /** The rows of this page with the columns shown, raw. */
 function requestsSheet(rows: UsageEvent[], columns: readonly string[]): Sheet {
-  const ids = columnsOf(columns).map(({ id }) => id);
+  const shown = columnsOf(columns);
+  const cells = (event: UsageEvent): [string, Cell][] => [
+    ["eventId", event.eventId],
+    ...shown.flatMap(({ id, raw }): [string, Cell][] => {
+      if (raw) return raw(event);
+      if (id === "startedAt" && event.startedAt) return [[id, new Date(event.startedAt)]];
+      return [[id, event[id as Field]]];
+    }),
+  ];
   return {
-    names: ["eventId", ...ids],
-    rows: rows.map((event) => [
-      event.eventId,
-      ...ids.map((id) => (id === "startedAt" && event.startedAt ? new Date(event.startedAt) : event[id])),
-    ]),
+    names: rows[0] ? cells(rows[0]).map(([name]) => name) : [],
+    rows: rows.map((event) => cells(event).map(([, value]) => value)),
   };
 }
 

@@ -8,6 +8,7 @@ import { Status } from "../../components/status.tsx";
 import { bytes, dateTime, duration, exact, rate, UNKNOWN } from "../../lib/format.ts";
 import { outcomeWords, USAGE_SOURCES } from "../../lib/outcome.ts";
 import { type FilterKey, useView } from "../../lib/view.ts";
+import { costFacts } from "./cost-facts.ts";
 import styles from "./request-drawer.module.css";
 import { useOneRequest } from "./use-one-request.ts";
 
@@ -75,6 +76,7 @@ function Details({ event }: { event: UsageEvent }) {
         ]}
         note={source.meaning}
       />
+      <Facts title="Cost" {...costFacts(event)} />
       <Facts
         title="Speed"
         facts={[
@@ -134,7 +136,7 @@ function Details({ event }: { event: UsageEvent }) {
   );
 }
 
-type Fact = [name: string, value: ReactNode];
+export type Fact = [name: string, value: ReactNode];
 
 function Facts({ title, facts, note }: { title: string; facts: Fact[]; note?: string }) {
   return (

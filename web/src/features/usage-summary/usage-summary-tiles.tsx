@@ -1,5 +1,6 @@
-// The five numbers on top: what was, and what is now. Each opens what is behind it.
-import type { ReactNode } from "react";
+// The numbers on top: what was, and what is now. Each opens what is behind it. The cost
+// is among them once it is known of a request: a local model without a price has none.
+import { lazy, type ReactNode, Suspense } from "react";
 import { Link } from "wouter";
 import { SAMPLES, useLive, useLiveValue } from "../../api/live.ts";
 import type { UsageSummary } from "../../api/types.ts";
@@ -7,6 +8,7 @@ import { Few } from "../../components/few.tsx";
 import { Failure } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
 import { COMPARED } from "../../lib/compare.ts";
+import { knownCost } from "../../lib/cost.ts";
 import { change, clock, count, duration, exact, percent, points, rate, UNKNOWN } from "../../lib/format.ts";
 import { boundMark, isLowerBound, knownTokens, tokensOf } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
@@ -14,11 +16,14 @@ import { liveFilter, useHref, useView } from "../../lib/view.ts";
 import styles from "./usage-summary-tiles.module.css";
 import { useComparedSummary, useUsageSummary } from "./use-usage-summary.ts";
 
+const CostTile = lazy(() => import("./cost-tile.tsx"));
+
 /** Columns of the range for the small charts; from the time series on the same page. */
 export interface Trends {
   requests: number[];
   tokens: number[];
   failed: number[];
+  cost: number[];
 }
 
 export function UsageSummaryTiles({ trends }: { trends: Trends | undefined }) {
@@ -74,6 +79,11 @@ export function UsageSummaryTiles({ trends }: { trends: Trends | undefined }) {
         sub={data && <TokenParts data={data} />}
         chart={<Sparkline values={trends?.tokens ?? []} color="var(--prompt)" />}
       />
+      {data?.cost && knownCost(data.cost) !== null ? (
+        <Suspense fallback={<Tile label="Cost" value={UNKNOWN} />}>
+          <CostTile cost={data.cost} before={knownCost(previous?.cost)} trend={trends?.cost} />
+        </Suspense>
+      ) : null}
       {view.span.to === "now" ? (
         <>
           <SpeedTile median={data?.decodeTokensPerSecond?.p50} />
@@ -174,7 +184,7 @@ function PastTiles({ data }: { data: UsageSummary | undefined }) {
   );
 }
 
-function Tile(props: {
+export function Tile(props: {
   label: string;
   value: string;
   title?: string;
@@ -201,7 +211,7 @@ function Tile(props: {
 }
 
 /** Neither green nor red: more requests are neither good nor bad. */
-function Change({ difference, before }: { difference: ReturnType<typeof change>; before: string }) {
+export function Change({ difference, before }: { difference: ReturnType<typeof change>; before: string }) {
   const [view] = useView();
   if (!difference || view.compare === "off") return null;
   const { words, short } = COMPARED[view.compare];

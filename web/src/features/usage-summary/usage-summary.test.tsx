@@ -2,7 +2,7 @@ import { act, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test, vi } from "vitest";
 import { live } from "../../api/live.ts";
-import { running, summary } from "../../testing/fixtures.ts";
+import { cost, running, summary } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
 import { show } from "../../testing/render.tsx";
 import { UsageHint } from "./usage-hint.tsx";
@@ -173,4 +173,28 @@ test("nothing is compared where that is off", async () => {
   expect(gateway.asked).toHaveLength(1);
   expect(gateway.asked[0]?.payload).toMatchObject({ comparePrevious: false });
   expect(screen.queryByText(/vs /)).toBeNull();
+});
+
+test("the cost is a tile once it is known of a request, and says what it lacks", async () => {
+  const known = cost({ nanoUsd: 12_345_678_901, knownRequests: 97, unknownRequests: 3 });
+  const gateway = fakeGateway({
+    UsageSummary: () =>
+      summary({
+        cost: { ...known, cacheSavingNanoUsd: 420_000_000 },
+        previous: summary({ cost: cost({ nanoUsd: 10_000_000_000, knownRequests: 90 }) }),
+      }),
+  });
+  const { unmount } = show(<UsageSummaryTiles trends={undefined} />);
+  expect(await screen.findByTitle(/^At least \$12\.345678901; the cost of 3 requests/)).toHaveTextContent(
+    "≥ $12.35",
+  );
+  expect(screen.getByTitle("$10.00 in the range before")).toHaveTextContent("up 23 %");
+  expect(screen.getByText("caches saved $0.42 · 3 % of requests unknown")).toBeVisible();
+  expect(screen.getByRole("link", { name: "Cost" })).toHaveAttribute("href", "/?metric=cost");
+  unmount();
+  // One developer with a local model: nothing is said of money.
+  gateway.handlers.UsageSummary = () => summary();
+  show(<UsageSummaryTiles trends={undefined} />);
+  await screen.findByText("1,234");
+  expect(screen.queryByText(/cost|unknown/i)).toBeNull();
 });

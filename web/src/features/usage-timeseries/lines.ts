@@ -1,11 +1,22 @@
-// Columns of the time series as lines of a chart: by kind of token, by success,
-// or by the groups that were asked for.
+// Columns of the time series as lines of a chart: by kind of token, by success, the
+// cost, or by the groups that were asked for.
 import type { Outcome, UsageTimeseries } from "../../api/types.ts";
 import type { Line } from "../../components/plot.tsx";
 import { groupColor } from "../../lib/color.ts";
 import { exact } from "../../lib/format.ts";
 import { outcomeWords } from "../../lib/outcome.ts";
 import { type FilterKey, statusOf } from "../../lib/view.ts";
+
+/** What the chart shows. */
+export type Metric = "tokens" | "requests" | "cost";
+
+/** A series by what is shown. */
+export const columnOf = (series: UsageTimeseries["series"][number], metric: Metric): number[] =>
+  metric === "tokens"
+    ? addUp([series.promptTokens, series.completionTokens])
+    : metric === "cost"
+      ? series.costNanoUsd
+      : series.requests;
 
 /** Sums over the columns, bucket by bucket. */
 export const addUp = (columns: number[][]): number[] =>
@@ -16,17 +27,18 @@ export const otherLabel = (groups: number, group: string): string =>
   groups > 0 ? `other (${exact(groups)})` : group === "model" ? "no model" : "other";
 
 /** The lines of a chart, from the bottom of the stack up. */
-export function usageLines(data: UsageTimeseries, metric: "tokens" | "requests", group: string): Line[] {
+export function usageLines(data: UsageTimeseries, metric: Metric, group: string): Line[] {
   if (group) {
     return data.series.map((series) => ({
       label: series.other ? otherLabel(data.otherGroups, group) : groupLabel(series.key, group),
       color: series.other ? "--other" : colorOf(series.key, group),
       ...filterOf(series, group),
-      values: metric === "tokens" ? addUp([series.promptTokens, series.completionTokens]) : series.requests,
+      values: columnOf(series, metric),
     }));
   }
   const all = data.series[0];
   if (!all) return [];
+  if (metric === "cost") return [{ label: "cost", color: "--cost", values: all.costNanoUsd }];
   if (metric === "requests") {
     const failed = all.failedRequests;
     return [

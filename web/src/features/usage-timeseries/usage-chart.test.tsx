@@ -2,6 +2,7 @@ import { screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
 import type { UsageTimeseries } from "../../api/types.ts";
+import { catchDownloads, openPopover } from "../../testing/browser.ts";
 import { NOON, timeseries } from "../../testing/fixtures.ts";
 import { DatabaseDown, fakeGateway } from "../../testing/gateway.ts";
 import { show } from "../../testing/render.tsx";
@@ -212,4 +213,29 @@ test("the share of cached prompt tokens has gaps where there were no prompts", a
   show(<CachedShare />, "/throughput?tz=UTC");
   const chart = await screen.findByRole("group", { name: /^Cached prompt/ });
   expect(chart).toHaveAccessibleName(/cached: between 10 % and 20 %, last 10 %/);
+});
+
+test("the cost over time marks buckets that lack requests, and is exported exactly", async () => {
+  const files = catchDownloads();
+  fakeGateway({
+    UsageTimeseries: () =>
+      timeseries({ costNanoUsd: [0, 4_200_000, 0, 1_000_000_001], unknownCostRequests: [1, 0, 0, 2] }),
+  });
+  show(<UsageChart />, "/?metric=cost&compare=off&tz=UTC&from=2026-11-23T14:00:00Z&to=2026-11-23T15:00:00Z");
+  const chart = await screen.findByRole("group", { name: /^Cost over time/ });
+  expect(chart).toHaveAccessibleName(/cost: between \$0 and \$1\.00, last \$1\.00/);
+  expect(screen.getByText(/^unknown cost/)).toHaveTextContent("unknown cost 3");
+  expect(screen.getByText("≥ $1.00")).toBeVisible();
+  openPopover(screen.getByRole("button", { name: "Export cost over time" }));
+  await userEvent.click(await screen.findByRole("button", { name: "CSV", hidden: true }));
+  const [text] = await Promise.all(files.values());
+  expect(text).toMatch(/^start,end,wholeBucket,cost nanoUsd,cost usd,unknown cost\r\n/);
+  expect(text).toMatch(/,1000000001,1\.000000001,2\r\n$/);
+});
+
+test("where no cost is known, the chart says how to set a price", async () => {
+  fakeGateway({ UsageTimeseries: () => timeseries() });
+  show(<UsageChart />, "/?metric=cost");
+  expect(await screen.findByText("No cost is known in this range")).toBeVisible();
+  expect(screen.getByText(/MODASH_PRICES_FILE/)).toBeVisible();
 });

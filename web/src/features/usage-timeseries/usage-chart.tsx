@@ -1,21 +1,23 @@
-// Tokens or requests over time: by kind of token, or split by a dimension.
+// Tokens, requests or their cost over time: by kind of token, or split by a dimension.
 import { useMemo, useState } from "react";
 import type { Dimension, UsageTimeseries } from "../../api/types.ts";
 import { ExportMenu } from "../../components/export-menu.tsx";
 import { Button, Empty, Panel, QueryState, Segments, Select } from "../../components/panel.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { COMPARED } from "../../lib/compare.ts";
+import { dollars, SET_PRICE } from "../../lib/cost.ts";
 import { count } from "../../lib/format.ts";
 import { buckets } from "../../lib/time-range.ts";
 import { boundMark } from "../../lib/usage.ts";
 import { type Scope, useScope, useView } from "../../lib/view.ts";
-import { addUp, usageLines } from "./lines.ts";
+import { addUp, type Metric, usageLines } from "./lines.ts";
 import { useComparedValues, useUsageTimeseries } from "./use-usage-timeseries.ts";
 
 const HEIGHT = 260;
 const METRICS = [
   ["tokens", "Tokens"],
   ["requests", "Requests"],
+  ["cost", "Cost"],
 ] as const;
 const GROUPS = [
   ["", "All together"],
@@ -31,13 +33,26 @@ const DIMENSIONS: Record<string, Dimension> = {
   upstream: "DIMENSION_UPSTREAM",
 };
 
+const TITLES = {
+  tokens: "Tokens over time",
+  requests: "Requests over time",
+  cost: "Cost over time",
+};
+/** Ticks of the cost: where it lacks requests. */
+const UNKNOWN_COST = { label: "unknown cost", color: "--warn" };
+
 /** What is drawn of an answer, null where nothing was; made once for it. */
-function draw(data: UsageTimeseries, metric: "tokens" | "requests", group: string, scope: Scope) {
+function draw(data: UsageTimeseries, metric: Metric, group: string, scope: Scope) {
   if (!data.series.some((series) => series.requests.some((value) => value > 0))) return null;
   return {
     buckets: buckets(data, scope.moments(), scope.zone),
     lines: usageLines(data, metric, group),
-    errors: addUp(data.series.map((series) => series.failedRequests)),
+    errors: addUp(
+      data.series.map(({ failedRequests, unknownCostRequests }) =>
+        metric === "cost" ? unknownCostRequests : failedRequests,
+      ),
+    ),
+    ...(metric === "cost" ? { tick: UNKNOWN_COST, money: true } : {}),
   };
 }
 
@@ -46,7 +61,8 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
   const [view, setView] = useView();
   const scope = useScope();
   const [asTable, setAsTable] = useState(false);
-  const metric = view.get("metric") === "requests" ? "requests" : "tokens";
+  const asked = view.get("metric");
+  const metric = asked === "requests" || asked === "cost" ? asked : "tokens";
   const group = view.get("group") ?? "";
   const query = useUsageTimeseries(DIMENSIONS[group]);
   const compared = useComparedValues(query.data, metric);
@@ -61,14 +77,14 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
         : null,
     [compared, view.compare],
   );
-  const title = metric === "tokens" ? "Tokens over time" : "Requests over time";
+  const title = TITLES[metric];
   const chart = drawn && {
     name: title,
     kind: "bars" as const,
     ...drawn,
     ...(ghost ? { ghost } : {}),
     zone: scope.zone,
-    format: count,
+    format: metric === "cost" ? dollars : count,
   };
   return (
     <Panel
@@ -98,7 +114,7 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
       <QueryState query={query} what="usage over time" height={HEIGHT + 32}>
         {() => {
           if (!chart) return <Empty title="No requests in this range" height={HEIGHT + 32} />;
-          const { lines } = chart;
+          const { lines, errors, format } = chart;
           if (metric === "tokens" && lines.every(({ values }) => values.every((value) => !value))) {
             return (
               <Empty title="No tokens were reported in this range" height={HEIGHT + 32}>
@@ -106,6 +122,19 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
               </Empty>
             );
           }
+          // A known cost of 0 is drawn as nothing; what is unknown is said.
+          if (
+            metric === "cost" &&
+            errors.some(Boolean) &&
+            lines.every(({ values }) => values.every((value) => !value))
+          ) {
+            return (
+              <Empty title="No cost is known in this range" height={HEIGHT + 32}>
+                The models have no price, or their usage was not reported: {SET_PRICE}.
+              </Empty>
+            );
+          }
+          const lower = metric === "cost" ? errors.some(Boolean) : lowerBound && metric === "tokens";
           return (
             <TimeChart
               {...chart}
@@ -114,7 +143,7 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
               restLabel="Whole range"
               atRest={lines.map(
                 (line) =>
-                  `${boundMark(0, lowerBound && metric === "tokens")}${count(line.values.reduce<number>((sum, value) => sum + (value ?? 0), 0))}`,
+                  `${boundMark(0, lower)}${format(line.values.reduce<number>((sum, value) => sum + (value ?? 0), 0))}`,
               )}
             />
           );

@@ -4,7 +4,7 @@ import { useRpc } from "../../api/use-rpc.ts";
 import { comparedRange } from "../../lib/compare.ts";
 import { buckets, wholeOnly } from "../../lib/time-range.ts";
 import { useScope, useView } from "../../lib/view.ts";
-import { addUp } from "./lines.ts";
+import { columnOf, type Metric } from "./lines.ts";
 
 /** Groups that a chart can tell apart. */
 const FEW = 5;
@@ -28,7 +28,7 @@ export function useUsageTimeseries(group?: Dimension, top = FEW) {
  */
 export function useComparedValues(
   data: UsageTimeseries | undefined,
-  metric: "tokens" | "requests",
+  metric: Metric,
 ): (number | null)[] | undefined {
   const scope = useScope();
   const [view] = useView();
@@ -52,9 +52,7 @@ export function useComparedValues(
       return undefined;
     const asked = comparedRange(scope.moments(), compare, scope.zone);
     const shift = scope.moments().start - asked.start;
-    const sums =
-      metric === "tokens" ? addUp([series.promptTokens, series.completionTokens]) : series.requests;
-    const values = wholeOnly(sums, buckets(before, asked, scope.zone).partial);
+    const values = wholeOnly(columnOf(series, metric), buckets(before, asked, scope.zone).partial);
     // A line along the bottom says nothing.
     if (!values.some((value) => value)) return undefined;
     const half = (data.bucketSeconds * 1e3) / 2;

@@ -1,0 +1,37 @@
+// Costs in words: exactly, what a sum lacks and guesses, and what caches saved. Loaded
+// with the first cost that is shown.
+import type { Cost } from "../api/types.ts";
+import { dollars, NANO, SET_PRICE, usd } from "./cost.ts";
+import { exact, percent, UNKNOWN } from "./format.ts";
+
+type Maybe = number | null | undefined;
+
+/** Every digit. */
+export const exactDollars = (nano: Maybe): string => (nano == null ? UNKNOWN : usd(nano / NANO, 9));
+
+/** What caches saved, where they were used and it is known. */
+export const savedText = (cost: Cost | null | undefined): string =>
+  cost?.cacheSavingNanoUsd ? dollars(cost.cacheSavingNanoUsd) : UNKNOWN;
+
+/** Share of the requests whose cost is unknown. */
+export const unknownShare = ({ knownRequests, unknownRequests }: Cost): number =>
+  unknownRequests / Math.max(1, knownRequests + unknownRequests);
+
+const requests = (count: number): string => (count === 1 ? "one request" : `${exact(count)} requests`);
+
+/** A sum in a sentence, with all that it lacks and what it guesses. */
+export function costTitle(cost: Cost | null | undefined): string {
+  if (!cost) return "The cost is not known";
+  const { knownRequests: known, unknownRequests: unknown, estimatedRequests: estimated } = cost;
+  if (known === 0) return unknown > 0 ? `The cost is unknown: ${SET_PRICE}` : "Nothing is due";
+  const parts = [`${unknown > 0 ? "At least " : estimated > 0 ? "About " : ""}${exactDollars(cost.nanoUsd)}`];
+  if (unknown > 0) parts.push(`the cost of ${requests(unknown)} (${percent(unknownShare(cost))}) is unknown`);
+  if (estimated > 0) parts.push(`that of ${requests(estimated)} is an estimate`);
+  return parts.join("; ");
+}
+
+/** What caches saved in words; null where they saved and cost nothing. */
+export function savingWords(nano: Maybe): string | null {
+  if (!nano) return null;
+  return nano > 0 ? `caches saved ${dollars(nano)}` : `caches cost ${dollars(-nano)} more`;
+}

@@ -1,0 +1,70 @@
+import { expect, test } from "vitest";
+import { cost } from "../testing/fixtures.ts";
+import { costText, dollars, knownCost } from "./cost.ts";
+import { costTitle, exactDollars, savedText, savingWords, unknownShare } from "./cost-words.ts";
+
+test("dollars have two digits that say something, and no cents where they say nothing", () => {
+  for (const [nano, text] of [
+    [0, "$0"],
+    [1, "$0.000000001"],
+    [4_200_000, "$0.0042"],
+    [4_249_999, "$0.0042"],
+    [42_000_000, "$0.042"],
+    [420_000_000, "$0.42"],
+    [500_000_000, "$0.50"],
+    [999_000_000, "$1.00"],
+    [12_345_678_901, "$12.35"],
+    [999_990_000_000, "$999.99"],
+    [999_996_000_000, "$1,000"],
+    [1_234_567_890_000_000, "$1,234,568"],
+    [-4_200_000, "-$0.0042"],
+    [null, "–"],
+    [undefined, "–"],
+  ] as const)
+    expect(dollars(nano)).toBe(text);
+});
+
+test("every digit of a nano-dollar is in the exact text", () => {
+  expect(exactDollars(1_234_567_891)).toBe("$1.234567891");
+  expect(exactDollars(2_000_000_000)).toBe("$2.00");
+  expect(exactDollars(null)).toBe("–");
+});
+
+test("an unknown cost is a dash and never 0", () => {
+  const unknown = cost({ unknownRequests: 12 });
+  expect(knownCost(unknown)).toBeNull();
+  expect(costText(unknown)).toBe("–");
+  expect(costTitle(unknown)).toBe(
+    "The cost is unknown: a price for the model can be set in the file of MODASH_PRICES_FILE",
+  );
+  expect(costText(null)).toBe("–");
+  expect(costText(undefined)).toBe("–");
+  // A price of 0 is a price.
+  expect(costText(cost({ knownRequests: 3 }))).toBe("$0");
+  // Nothing was due.
+  expect(costText(cost())).toBe("–");
+  expect(costTitle(cost())).toBe("Nothing is due");
+});
+
+test("what a sum lacks and what it guesses are marked and said", () => {
+  const sum = cost({ nanoUsd: 1_240_000_000, knownRequests: 97 });
+  expect(costText(sum)).toBe("$1.24");
+  expect(costTitle(sum)).toBe("$1.24");
+  expect(costText({ ...sum, estimatedRequests: 1 })).toBe("≈ $1.24");
+  expect(costTitle({ ...sum, estimatedRequests: 1 })).toBe("About $1.24; that of one request is an estimate");
+  const lower = { ...sum, unknownRequests: 3, estimatedRequests: 2 };
+  expect(costText(lower)).toBe("≥ $1.24");
+  expect(costTitle(lower)).toBe(
+    "At least $1.24; the cost of 3 requests (3 %) is unknown; that of 2 requests is an estimate",
+  );
+  expect(unknownShare(lower)).toBeCloseTo(0.03);
+});
+
+test("caches save, or cost more than they save", () => {
+  expect(savingWords(420_000_000)).toBe("caches saved $0.42");
+  expect(savingWords(-4_200_000)).toBe("caches cost $0.0042 more");
+  expect(savingWords(0)).toBeNull();
+  expect(savingWords(null)).toBeNull();
+  expect(savedText(cost({ cacheSavingNanoUsd: -4_200_000 }))).toBe("-$0.0042");
+  expect(savedText(cost())).toBe("–");
+});
