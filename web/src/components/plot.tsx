@@ -19,6 +19,8 @@ export interface Line {
   thin?: boolean;
   /** For percentiles: how many values each is of. Those of few are drawn faintly. */
   of?: number[];
+  /** Whether its sum lacks something. */
+  lower?: boolean;
   /** What its name in the legend narrows the view to. */
   filter?: [FilterKey, string];
 }

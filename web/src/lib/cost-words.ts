@@ -23,7 +23,7 @@ const requests = (count: number): string => (count === 1 ? "one request" : `${ex
 export function costTitle(cost: Cost | null | undefined): string {
   if (!cost) return "The cost is not known";
   const { knownRequests: known, unknownRequests: unknown, estimatedRequests: estimated } = cost;
-  if (known === 0) return unknown > 0 ? `The cost is unknown: ${SET_PRICE}` : "Nothing is due";
+  if (known === 0) return unknown > 0 ? `The cost is unknown. ${SET_PRICE}` : "Nothing is due";
   const parts = [`${unknown > 0 ? "At least " : estimated > 0 ? "About " : ""}${exactDollars(cost.nanoUsd)}`];
   if (unknown > 0) parts.push(`the cost of ${requests(unknown)} (${percent(unknownShare(cost))}) is unknown`);
   if (estimated > 0) parts.push(`that of ${requests(estimated)} is an estimate`);

@@ -14,8 +14,9 @@ test("dollars have two digits that say something, and no cents where they say no
     [500_000_000, "$0.50"],
     [999_000_000, "$1.00"],
     [12_345_678_901, "$12.35"],
-    [999_990_000_000, "$999.99"],
-    [999_996_000_000, "$1,000"],
+    [99_990_000_000, "$99.99"],
+    [99_996_000_000, "$100"],
+    [290_960_000_000, "$291"],
     [1_234_567_890_000_000, "$1,234,568"],
     [-4_200_000, "-$0.0042"],
     [null, "–"],
@@ -35,7 +36,7 @@ test("an unknown cost is a dash and never 0", () => {
   expect(knownCost(unknown)).toBeNull();
   expect(costText(unknown)).toBe("–");
   expect(costTitle(unknown)).toBe(
-    "The cost is unknown: a price for the model can be set in the file of MODASH_PRICES_FILE",
+    "The cost is unknown. To set a price, add the model to the price file (MODASH_PRICES_FILE).",
   );
   expect(costText(null)).toBe("–");
   expect(costText(undefined)).toBe("–");

@@ -24,13 +24,13 @@ export function usd(value: number, digits: number): string {
   return format.format(value);
 }
 
-/** $12,346 · $12.35 · $0.42 · $0.0042 of billionths of a dollar. Digits after the first two of a small amount are left out. */
+/** $12,346 · $124 · $12.35 · $0.42 · $0.0042 of billionths of a dollar. Digits after the first two of a small amount are left out. */
 export function dollars(nano: Maybe): string {
   if (nano == null || !Number.isFinite(nano)) return UNKNOWN;
   const value = nano / NANO;
   const size = Math.abs(value);
   if (size === 0) return usd(0, 0);
-  if (size >= 999.995) return usd(value, 0);
+  if (size >= 99.995) return usd(value, 0);
   return usd(value, size >= 0.995 ? 2 : Math.max(2, Math.min(9, 1 - Math.floor(Math.log10(size)))));
 }
 
@@ -49,5 +49,5 @@ export const costMark = (cost: Cost): string =>
 export const costText = (cost: Cost | null | undefined): string =>
   cost && knownCost(cost) !== null ? `${costMark(cost)}${dollars(cost.nanoUsd)}` : UNKNOWN;
 
-/** How a model gets a price. */
-export const SET_PRICE = "a price for the model can be set in the file of MODASH_PRICES_FILE";
+/** How a model gets a price; a sentence. */
+export const SET_PRICE = "To set a price, add the model to the price file (MODASH_PRICES_FILE).";

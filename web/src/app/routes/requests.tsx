@@ -25,7 +25,6 @@ const COLUMNS = [
   "decodeTokensPerSecond",
   "duration",
   "cost",
-  "responseBytes",
 ];
 
 export default function Requests() {

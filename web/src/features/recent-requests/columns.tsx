@@ -157,7 +157,7 @@ export const COLUMNS: Column[] = [
     id: "cost",
     label: "Cost",
     number: true,
-    width: 84,
+    width: 96,
     cell: costOf,
     title: costTitle,
     raw: ({ cost }) => [

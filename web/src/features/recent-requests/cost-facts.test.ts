@@ -33,9 +33,9 @@ test("a cost says who bills it and where it comes from", () => {
 test("an unknown cost says why, and is no 0", () => {
   const unknown = { source: "COST_SOURCE_UNKNOWN", nanoUsd: null, priceVersion: null } as const;
   expect(told(unknown).facts[0]).toEqual(["Amount", "unknown"]);
-  expect(told(unknown).note).toMatch(/no price of openai for "qwen3-8b".*MODASH_PRICES_FILE$/);
+  expect(told(unknown).note).toMatch(/no price of openai for "qwen3-8b".*MODASH_PRICES_FILE/);
   expect(told({ ...unknown, provider: null }).note).toMatch(
-    /upstream "default" is of no known provider.*MODASH_PRICES_FILE$/,
+    /upstream "default" belongs to no known provider.*MODASH_PRICES_FILE/,
   );
   expect(told(unknown, { usageSource: "USAGE_SOURCE_NOT_REPORTED" }).note).toBe(
     "Unknown: the answer carried no token counts",

@@ -54,6 +54,6 @@ function why(event: Omit<UsageEvent, "cost">, provider: string | null): string {
     return "Unknown: the answer carried no token counts";
   if (model === null) return "Unknown: neither the request nor the answer names a model";
   if (provider === null)
-    return `Unknown: the upstream "${event.upstream}" is of no known provider, so that its models have no price; ${SET_PRICE}`;
-  return `Unknown: the price list has no price of ${provider} for "${model}" and what it consumed; ${SET_PRICE}`;
+    return `Unknown: the upstream "${event.upstream}" belongs to no known provider, so its models have no built-in price. ${SET_PRICE}`;
+  return `Unknown: the price list has no price of ${provider} for "${model}", or the price needs a count that was not reported. ${SET_PRICE}`;
 }

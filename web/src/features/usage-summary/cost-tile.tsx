@@ -11,8 +11,8 @@ export default function CostTile(props: { cost: Cost; before: number | null; tre
   const { cost, before } = props;
   const href = useHref();
   const sub = [
+    cost.unknownRequests > 0 && `${percent(unknownShare(cost))} unknown`,
     savingWords(cost.cacheSavingNanoUsd),
-    cost.unknownRequests > 0 && `${percent(unknownShare(cost))} of requests unknown`,
   ]
     .filter(Boolean)
     .join(" · ");

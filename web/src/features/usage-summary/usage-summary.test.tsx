@@ -189,7 +189,7 @@ test("the cost is a tile once it is known of a request, and says what it lacks",
     "≥ $12.35",
   );
   expect(screen.getByTitle("$10.00 in the range before")).toHaveTextContent("up 23 %");
-  expect(screen.getByText("caches saved $0.42 · 3 % of requests unknown")).toBeVisible();
+  expect(screen.getByText("3 % unknown · caches saved $0.42")).toBeVisible();
   expect(screen.getByRole("link", { name: "Cost" })).toHaveAttribute("href", "/?metric=cost");
   unmount();
   // One developer with a local model: nothing is said of money.

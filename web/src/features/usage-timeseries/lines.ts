@@ -10,13 +10,16 @@ import { type FilterKey, statusOf } from "../../lib/view.ts";
 /** What the chart shows. */
 export type Metric = "tokens" | "requests" | "cost";
 
-/** A series by what is shown. */
-export const columnOf = (series: UsageTimeseries["series"][number], metric: Metric): number[] =>
+/** A series by what is shown. Where all costs of a bucket are unknown, so is their sum. */
+export const columnOf = (series: UsageTimeseries["series"][number], metric: Metric): (number | null)[] =>
   metric === "tokens"
     ? addUp([series.promptTokens, series.completionTokens])
     : metric === "cost"
-      ? series.costNanoUsd
+      ? series.costNanoUsd.map((cost, at) => (cost || !series.unknownCostRequests[at] ? cost : null))
       : series.requests;
+
+const lacks = ({ unknownCostRequests }: UsageTimeseries["series"][number], metric: Metric) =>
+  metric === "cost" ? { lower: unknownCostRequests.some(Boolean) } : {};
 
 /** Sums over the columns, bucket by bucket. */
 export const addUp = (columns: number[][]): number[] =>
@@ -34,11 +37,13 @@ export function usageLines(data: UsageTimeseries, metric: Metric, group: string)
       color: series.other ? "--other" : colorOf(series.key, group),
       ...filterOf(series, group),
       values: columnOf(series, metric),
+      ...lacks(series, metric),
     }));
   }
   const all = data.series[0];
   if (!all) return [];
-  if (metric === "cost") return [{ label: "cost", color: "--cost", values: all.costNanoUsd }];
+  if (metric === "cost")
+    return [{ label: "cost", color: "--cost", values: columnOf(all, metric), ...lacks(all, metric) }];
   if (metric === "requests") {
     const failed = all.failedRequests;
     return [

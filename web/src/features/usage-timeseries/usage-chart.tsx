@@ -130,21 +130,22 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
           ) {
             return (
               <Empty title="No cost is known in this range" height={HEIGHT + 32}>
-                The models have no price, or their usage was not reported: {SET_PRICE}.
+                The models have no price, or the answers carried no usage. {SET_PRICE}
               </Empty>
             );
           }
-          const lower = metric === "cost" ? errors.some(Boolean) : lowerBound && metric === "tokens";
           return (
             <TimeChart
               {...chart}
               height={HEIGHT}
               asTable={asTable}
               restLabel="Whole range"
-              atRest={lines.map(
-                (line) =>
-                  `${boundMark(0, lower)}${format(line.values.reduce<number>((sum, value) => sum + (value ?? 0), 0))}`,
-              )}
+              atRest={lines.map(({ values, lower = lowerBound && metric === "tokens" }) => {
+                const sum = values.some((value) => value !== null)
+                  ? values.reduce<number>((sum, value) => sum + (value ?? 0), 0)
+                  : null;
+                return `${boundMark(sum, lower)}${format(sum)}`;
+              })}
             />
           );
         }}
