@@ -1,4 +1,5 @@
 import react from "@vitejs/plugin-react";
+import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
 // Tests read numbers and times as people in one place see them; worker
@@ -7,8 +8,31 @@ if (process.env.VITEST) Object.assign(process.env, { LC_ALL: "en_US.UTF-8", TZ: 
 
 const backend = { target: process.env.MODASH_BACKEND ?? "http://127.0.0.1:4005", changeOrigin: false };
 
+/** gRPC-Web speaks binary only; the JSON form of messages, which its library can do as well, stays out. */
+const withoutJson: Plugin = {
+  name: "without-json",
+  apply: "build",
+  load: (id) => {
+    const [, way] = /@bufbuild\/protobuf\/dist\/esm\/(from|to)-json\.js$/.exec(id) ?? [];
+    if (!way) return null;
+    const names = way === "from" ? FROM_JSON : TO_JSON;
+    return names
+      .map((name) => `export function ${name}() { throw new Error("JSON is left out of this build"); }`)
+      .join("\n");
+  },
+};
+const FROM_JSON = [
+  "fromJson",
+  "mergeFromJson",
+  "fromJsonString",
+  "mergeFromJsonString",
+  "enumFromJson",
+  "isEnumJson",
+];
+const TO_JSON = ["toJson", "toJsonString", "enumToJson"];
+
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), withoutJson],
   server: {
     host: "127.0.0.1",
     port: 3000,
