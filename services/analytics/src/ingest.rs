@@ -16,7 +16,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{gate, live::Live, metrics::IngestMetrics, pricing::Prices, store::Store};
+use crate::{
+    AnalyticsConfig, gate, live::Live, metrics::IngestMetrics, pricing::Prices, store::Store,
+};
 
 mod commit;
 mod owner;
@@ -47,15 +49,15 @@ pub(crate) struct Ingest {
 
 impl Ingest {
     pub(crate) fn new(
+        config: &AnalyticsConfig,
         store: Arc<Store>,
-        access: Access,
-        prices: Prices,
         live: Arc<Live>,
         queue: Queue,
         reports: Arc<Reports>,
         metrics: IngestMetrics,
         shutdown: Shutdown,
     ) -> Self {
+        let (access, prices) = (config.access.clone(), config.prices.clone());
         let streams = TaskTracker::new();
         Self { store, access, prices, live, queue, reports, metrics, shutdown, streams }
     }

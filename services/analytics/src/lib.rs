@@ -213,9 +213,8 @@ impl Analytics {
             Committer::new(Arc::clone(&store), Arc::clone(&live), ingest_metrics.clone());
         let reports = Arc::new(Reports::default());
         let ingest = Ingest::new(
+            &self.config,
             Arc::clone(&store),
-            self.config.access.clone(),
-            self.config.prices.clone(),
             Arc::clone(&live),
             queue,
             Arc::clone(&reports),
