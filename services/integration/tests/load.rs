@@ -296,15 +296,44 @@ async fn ingest(system: &System) -> f64 {
     (STREAMS * BATCHES * BATCH) as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// The median of some rounds, after one that does not count.
+/// Hundredths of a second of CPU: analytics, gateway, this process (proxies and readers),
+/// everything else of the machine (PostgreSQL).
+type Cpu = [u64; 4];
+
+fn cpu(system: &System) -> Cpu {
+    // User and system time are the 14th and 15th field, the name before them in brackets.
+    let of = |stat: String| -> u64 {
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let process = |pid: u32| of(fs::read_to_string(format!("/proc/{pid}/stat")).unwrap());
+    let parts =
+        [process(system.analytics.id()), process(system.gateway.id()), process(std::process::id())];
+    let all = fs::read_to_string("/proc/stat").unwrap();
+    let fields = all.lines().next().unwrap().split_whitespace().skip(1);
+    let times: Vec<u64> = fields.map(|field| field.parse().unwrap()).collect();
+    // User, nice, system, interrupts.
+    let busy = times[0] + times[1] + times[2] + times[5] + times[6];
+    [parts[0], parts[1], parts[2], busy.saturating_sub(parts.iter().sum())]
+}
+
+/// The median of some rounds, after one that does not count, and says what they cost.
 async fn rate(system: &System, rounds: usize) -> f64 {
     ingest(system).await;
-    let mut rates = Vec::new();
+    let (mut rates, begun, before) = (Vec::new(), Instant::now(), cpu(system));
     for _ in 0..rounds {
         rates.push(ingest(system).await);
     }
+    let (took, after) = (begun.elapsed().as_secs_f64(), cpu(system));
     rates.sort_by(f64::total_cmp);
     println!("{rates:.0?} events/s");
+    let events = (rounds * STREAMS * BATCHES * BATCH) as f64;
+    for (at, name) in ["analytics", "gateway", "proxies and readers", "all else"].iter().enumerate()
+    {
+        let seconds = (after[at] - before[at]) as f64 / 100.0;
+        let micros = 1e6 * seconds / events;
+        println!("  {name}: {:.2} cores, {micros:.2} µs of CPU an event", seconds / took);
+    }
     rates[rounds / 2]
 }
 

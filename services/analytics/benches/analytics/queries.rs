@@ -6,7 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use modash_proto::{
     TimeRange,
     v1::{
-        self, Dimension, Filter, GroupBy, ModelBreakdownRequest, Outcome, RecentRequestsRequest,
+        self, BreakdownRequest, Dimension, ErrorBreakdownRequest, Filter, GroupBy,
+        ModelBreakdownRequest, Outcome, RecentRequestsRequest, SessionOrder, SessionsRequest,
         ThroughputTimeseriesRequest, UsageSummaryRequest, UsageTimeseriesRequest,
         analytics_service_client::AnalyticsServiceClient, group_by::By,
     },
@@ -39,6 +40,9 @@ enum Ask {
     Throughput(ThroughputTimeseriesRequest),
     Models(ModelBreakdownRequest),
     Recent(RecentRequestsRequest),
+    Groups(BreakdownRequest),
+    Errors(ErrorBreakdownRequest),
+    Sessions(SessionsRequest),
 }
 
 pub(crate) async fn measure(data: &DataSet, rounds: usize) -> Result<Vec<Timing>> {
@@ -87,6 +91,9 @@ async fn send(
         Ask::Throughput(ask) => drop(client.throughput_timeseries(ask).await?),
         Ask::Models(ask) => drop(client.model_breakdown(ask).await?),
         Ask::Recent(ask) => drop(client.recent_requests(ask).await?),
+        Ask::Groups(ask) => drop(client.breakdown(ask).await?),
+        Ask::Errors(ask) => drop(client.error_breakdown(ask).await?),
+        Ask::Sessions(ask) => drop(client.sessions(ask).await?),
     }
     Ok(())
 }
@@ -148,7 +155,37 @@ fn questions(model: &str, key: &str) -> Vec<(&'static str, Make)> {
     add("RecentRequests, page 200 of 90 days", recent(90, 200, all()));
     add("RecentRequests, 90 days, one key", recent(90, 1, by_key));
     add("RecentRequests, 7 days, failed ones", recent(7, 1, by_outcome));
+    add("Breakdown, 90 days by key", groups(90, By::Dimension(Dimension::ClientKey.into())));
+    add("Breakdown, 90 days by tag", groups(90, By::Tag("team".to_owned())));
+    add("ErrorBreakdown, 7 days", errors(7));
+    add("Sessions, 24 h", sessions(1, SessionOrder::LastSeen));
+    add("Sessions, 7 days", sessions(7, SessionOrder::LastSeen));
+    add("Sessions, 7 days by cost", sessions(7, SessionOrder::Cost));
     list
+}
+
+fn groups(days: i64, by: By) -> Make {
+    Box::new(move |until| {
+        Ask::Groups(BreakdownRequest {
+            range: range(until, days),
+            group_by: Some(GroupBy { by: Some(by.clone()) }),
+            ..BreakdownRequest::default()
+        })
+    })
+}
+
+fn errors(days: i64) -> Make {
+    Box::new(move |until| {
+        let range = range(until, days);
+        Ask::Errors(ErrorBreakdownRequest { range, ..ErrorBreakdownRequest::default() })
+    })
+}
+
+fn sessions(days: i64, order: SessionOrder) -> Make {
+    Box::new(move |until| {
+        let range = range(until, days);
+        Ask::Sessions(SessionsRequest { range, order: order.into(), ..SessionsRequest::default() })
+    })
 }
 
 fn summary(days: i64, filter: Filter) -> Make {
