@@ -57,6 +57,7 @@ CREATE TABLE requests (
     prompt_tokens                bigint,
     cached_prompt_tokens         bigint,
     cache_write_tokens           bigint,
+    cache_write_1h_tokens        bigint,
     completion_tokens            bigint,
     reasoning_tokens             bigint,
     audio_prompt_tokens          bigint,

@@ -157,11 +157,12 @@ impl UsageEvent {
         ]
     }
 
-    fn counts(&self) -> [(&'static str, Option<u64>, u64); 13] {
+    fn counts(&self) -> [(&'static str, Option<u64>, u64); 14] {
         [
             ("prompt_tokens", self.prompt_tokens, MAX_TOKENS),
             ("cached_prompt_tokens", self.cached_prompt_tokens, MAX_TOKENS),
             ("cache_write_tokens", self.cache_write_tokens, MAX_TOKENS),
+            ("cache_write_1h_tokens", self.cache_write_1h_tokens, MAX_TOKENS),
             ("completion_tokens", self.completion_tokens, MAX_TOKENS),
             ("reasoning_tokens", self.reasoning_tokens, MAX_TOKENS),
             ("audio_prompt_tokens", self.audio_prompt_tokens, MAX_TOKENS),
@@ -186,8 +187,11 @@ impl UsageEvent {
     }
 
     /// Parts and their wholes: a share above 100 % would be shown to people.
-    fn parts(&self) -> [(&'static str, Option<u64>, Option<u64>); 1] {
-        [("cached_prompt_tokens", self.cached_prompt_tokens, self.prompt_tokens)]
+    fn parts(&self) -> [(&'static str, Option<u64>, Option<u64>); 2] {
+        [
+            ("cached_prompt_tokens", self.cached_prompt_tokens, self.prompt_tokens),
+            ("cache_write_1h_tokens", self.cache_write_1h_tokens, self.cache_write_tokens),
+        ]
     }
 
     fn durations(&self) -> [(&'static str, Option<&Duration>); 7] {

@@ -89,6 +89,7 @@ fn request<'a>(event: &'a UsageEvent, provider: Option<&'a str>) -> Request<'a> 
             prompt_tokens: event.prompt_tokens,
             cached_prompt_tokens: event.cached_prompt_tokens,
             cache_write_tokens: event.cache_write_tokens,
+            cache_write_1h_tokens: event.cache_write_1h_tokens,
             completion_tokens: event.completion_tokens,
             reasoning_tokens: event.reasoning_tokens,
             audio_prompt_tokens: event.audio_prompt_tokens,

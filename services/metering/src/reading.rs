@@ -72,6 +72,8 @@ pub struct Tokens {
     pub cached_prompt: Option<u64>,
     /// Part of the prompt that was written to a cache.
     pub cache_write: Option<u64>,
+    /// Part of the cache write that is kept for an hour and costs more (Anthropic).
+    pub cache_write_1h: Option<u64>,
     /// All output tokens, reasoning included.
     pub completion: Option<u64>,
     /// Part of the output that was spent on reasoning.

@@ -28,6 +28,8 @@ pub(crate) enum Count {
     ToolPrompt,
     Cached,
     CacheWrite,
+    /// Part of the cache write that is kept for an hour.
+    LongCacheWrite,
     Completion,
     Reasoning,
     AudioPrompt,
@@ -45,6 +47,7 @@ impl Count {
         Self::ToolPrompt,
         Self::Cached,
         Self::CacheWrite,
+        Self::LongCacheWrite,
         Self::Completion,
         Self::Reasoning,
         Self::AudioPrompt,

@@ -30,6 +30,34 @@ fn four(prompt: u64, cached: Option<u64>, completion: u64, total: u64) -> [Optio
 }
 
 #[test]
+fn what_is_written_to_a_cache_for_an_hour_is_a_part_of_what_is_written() {
+    for (usage, want) in [
+        // Anthropic.
+        (
+            r#"{"input_tokens":12,"output_tokens":8,"cache_creation_input_tokens":556,"cache_creation":{"ephemeral_5m_input_tokens":456,"ephemeral_1h_input_tokens":100}}"#,
+            (Some(556), Some(100)),
+        ),
+        // Without their sum.
+        (
+            r#"{"input_tokens":1,"output_tokens":1,"cache_creation":{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":3}}"#,
+            (Some(5), Some(3)),
+        ),
+        // More than all of it.
+        (
+            r#"{"input_tokens":1,"output_tokens":1,"cache_creation_input_tokens":2,"cache_creation":{"ephemeral_1h_input_tokens":3}}"#,
+            (Some(2), Some(2)),
+        ),
+        (
+            r#"{"input_tokens":1,"output_tokens":1,"cache_creation_input_tokens":2}"#,
+            (Some(2), None),
+        ),
+    ] {
+        let tokens = chat(usage).tokens;
+        assert_eq!((tokens.cache_write, tokens.cache_write_1h), want, "{usage}");
+    }
+}
+
+#[test]
 fn names_of_every_vendor_are_read_on_a_chat_path() {
     for (usage, want) in [
         (r#"{"prompt_tokens":9,"completion_tokens":4,"total_tokens":13}"#, four(9, None, 4, 13)),

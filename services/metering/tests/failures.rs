@@ -204,6 +204,7 @@ fn case_20_cache_fields_of_anthropic_are_read() {
         fixture("anthropic-messages/nonstream-cache-5m-1h").read(&[], &[], BodyEnd::Complete);
     assert_eq!(reading.tokens.cached_prompt, Some(18_000));
     assert_eq!(reading.tokens.cache_write, Some(556));
+    assert_eq!(reading.tokens.cache_write_1h, Some(100));
 }
 
 #[test]

@@ -171,6 +171,7 @@ fn write_tokens(tokens: &metering::Tokens, fields: &mut Fields<'_>) {
     fields.double(61, tokens.search_units);
     fields.duration(62, tokens.billed_audio);
     fields.double(63, tokens.upstream_cost_usd);
+    fields.optional(64, tokens.cache_write_1h);
 }
 
 /// A request that got no response has nothing to read, but a reason.

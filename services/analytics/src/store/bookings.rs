@@ -64,6 +64,7 @@ fn clear(event: &mut UsageEvent) {
     event.prompt_tokens = None;
     event.cached_prompt_tokens = None;
     event.cache_write_tokens = None;
+    event.cache_write_1h_tokens = None;
     event.completion_tokens = None;
     event.reasoning_tokens = None;
     event.audio_prompt_tokens = None;

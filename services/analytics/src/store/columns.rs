@@ -67,6 +67,7 @@ columns! { |row, shared, event, own|
     prompt_tokens: bigint(count(event.prompt_tokens)),
     cached_prompt_tokens: bigint(count(event.cached_prompt_tokens)),
     cache_write_tokens: bigint(count(event.cache_write_tokens)),
+    cache_write_1h_tokens: bigint(count(event.cache_write_1h_tokens)),
     completion_tokens: bigint(count(event.completion_tokens)),
     reasoning_tokens: bigint(count(event.reasoning_tokens)),
     audio_prompt_tokens: bigint(count(event.audio_prompt_tokens)),

@@ -107,6 +107,7 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
         prompt_tokens: count("prompt_tokens")?,
         cached_prompt_tokens: count("cached_prompt_tokens")?,
         cache_write_tokens: count("cache_write_tokens")?,
+        cache_write_1h_tokens: count("cache_write_1h_tokens")?,
         completion_tokens: count("completion_tokens")?,
         reasoning_tokens: count("reasoning_tokens")?,
         audio_prompt_tokens: count("audio_prompt_tokens")?,

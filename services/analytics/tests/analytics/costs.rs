@@ -115,6 +115,13 @@ async fn each_request_has_its_cost_and_says_where_it_comes_from() {
         UsageEvent { usage_source: broke_off, ..asked("claude-sonnet-4-5", "default") },
         asked("claude-of-the-future", "default"),
         asked("claude-sonnet-4-5", "local"),
+        // 700 * 3 + 100 * 3.75 + 200 * 6 + 200 * 15; writing cost 75 and 600 more.
+        UsageEvent {
+            cached_prompt_tokens: None,
+            cache_write_tokens: Some(300),
+            cache_write_1h_tokens: Some(200),
+            ..asked("claude-sonnet-4-5", "default")
+        },
         uncounted(UsageSource::NotDue),
         uncounted(UsageSource::NotReported),
     ];
@@ -129,8 +136,9 @@ async fn each_request_has_its_cost_and_says_where_it_comes_from() {
     assert_eq!(found(2), (CostSource::Estimated, Some(4_380_000), Some(1_620_000)));
     assert_eq!(found(3), (CostSource::Unknown, None, None), "a model without a price");
     assert_eq!(found(4), (CostSource::Unknown, None, None), "a server of one's own");
-    assert_eq!(found(5), (CostSource::NotDue, None, None));
-    assert_eq!(found(6), (CostSource::Unknown, None, None), "no counts");
+    assert_eq!(found(5), (CostSource::Table, Some(6_675_000), Some(-675_000)));
+    assert_eq!(found(6), (CostSource::NotDue, None, None));
+    assert_eq!(found(7), (CostSource::Unknown, None, None), "no counts");
     let cost = &costs[&events[0].event_id];
     assert_eq!(cost.provider.as_deref(), Some("anthropic"));
     assert_eq!(cost.price_version.as_deref(), Some(modash_prices::PriceList::built_in().version()));
@@ -139,9 +147,9 @@ async fn each_request_has_its_cost_and_says_where_it_comes_from() {
     let mut client = analytics.client().await;
     let answer = client.usage_summary(UsageSummaryRequest::default()).await.unwrap().into_inner();
     let expected = Cost {
-        nano_usd: 258_760_000,
-        cache_saving_nano_usd: 3 * 1_620_000,
-        known_requests: 3,
+        nano_usd: 265_435_000,
+        cache_saving_nano_usd: 3 * 1_620_000 - 675_000,
+        known_requests: 4,
         unknown_requests: 3,
         estimated_requests: 1,
     };

@@ -97,6 +97,7 @@ impl Tokens {
             (&mut self.prompt, other.prompt),
             (&mut self.cached_prompt, other.cached_prompt),
             (&mut self.cache_write, other.cache_write),
+            (&mut self.cache_write_1h, other.cache_write_1h),
             (&mut self.completion, other.completion),
             (&mut self.reasoning, other.reasoning),
             (&mut self.audio_prompt, other.audio_prompt),

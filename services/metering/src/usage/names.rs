@@ -184,6 +184,7 @@ fn kind(name: Slot) -> Option<Count> {
         COMPLETION | OUTPUT | SUM_OUTPUT => Count::Completion,
         CACHED | CACHE_HIT | CACHE_READ | SUM_READ => Count::Cached,
         CACHE_STORED | CACHE_WRITE | SUM_WRITE => Count::CacheWrite,
+        WRITE_LONG => Count::LongCacheWrite,
         REASONED | REASONED_TOP | THOUGHTS => Count::Reasoning,
         TOTAL => Count::Total,
         TOOLS => Count::ToolPrompt,

@@ -38,6 +38,7 @@ pub(crate) fn totals(usage: &Usage, gemini: impl Fn() -> bool) -> Tokens {
         prompt: prompt(usage),
         cached_prompt: get(Count::Cached),
         cache_write: get(Count::CacheWrite),
+        cache_write_1h: get(Count::LongCacheWrite).min(get(Count::CacheWrite)),
         completion: None,
         reasoning: get(Count::Reasoning),
         audio_prompt: get(Count::AudioPrompt),
@@ -95,6 +96,7 @@ fn fill(tokens: &mut Tokens, spare: &Tokens) {
         tokens.prompt = spare.prompt.or(tokens.prompt);
         tokens.cached_prompt = spare.cached_prompt.or(tokens.cached_prompt);
         tokens.cache_write = spare.cache_write.or(tokens.cache_write);
+        tokens.cache_write_1h = spare.cache_write_1h.or(tokens.cache_write_1h);
     }
     let counted = tokens.completion.filter(|count| *count > 0);
     tokens.completion = counted.or(spare.completion).or(tokens.completion);
@@ -121,5 +123,6 @@ fn forget_zeros(tokens: &mut Tokens) {
         tokens.prompt = None;
         tokens.cached_prompt = tokens.cached_prompt.filter(positive);
         tokens.cache_write = tokens.cache_write.filter(positive);
+        tokens.cache_write_1h = tokens.cache_write_1h.filter(positive);
     }
 }

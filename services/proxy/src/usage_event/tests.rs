@@ -61,6 +61,7 @@ fn message(exchange: &Exchange, finished: &Finished) -> UsageEvent {
         event.prompt_tokens = tokens.prompt;
         event.cached_prompt_tokens = tokens.cached_prompt;
         event.cache_write_tokens = tokens.cache_write;
+        event.cache_write_1h_tokens = tokens.cache_write_1h;
         event.completion_tokens = tokens.completion;
         event.reasoning_tokens = tokens.reasoning;
         event.audio_prompt_tokens = tokens.audio_prompt;
@@ -119,6 +120,7 @@ fn reading(texts: Vec<Option<String>>, counts: &[Option<u64>], flag: bool) -> Re
             prompt: count(),
             cached_prompt: count(),
             cache_write: count(),
+            cache_write_1h: count(),
             completion: count(),
             reasoning: count(),
             audio_prompt: count(),
