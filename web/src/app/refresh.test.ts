@@ -22,6 +22,21 @@ test("many changes within half a second are one refetch", () => {
   stop();
 });
 
+test("a change after a quiet time is asked for at once, and the next one half a second later", () => {
+  const invalidate = vi.spyOn(client, "invalidateQueries");
+  const refresh = refresher(client);
+  refresh.changed();
+  vi.advanceTimersByTime(0);
+  expect(invalidate).toHaveBeenCalledTimes(1);
+  refresh.changed();
+  vi.advanceTimersByTime(499);
+  expect(invalidate).toHaveBeenCalledTimes(1);
+  vi.advanceTimersByTime(1);
+  expect(invalidate).toHaveBeenCalledTimes(2);
+  vi.advanceTimersByTime(10_000);
+  expect(invalidate).toHaveBeenCalledTimes(2);
+});
+
 test("nothing is fetched while the tab is hidden, and once on return", () => {
   const invalidate = vi.spyOn(client, "invalidateQueries");
   const refresh = refresher(client);

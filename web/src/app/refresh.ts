@@ -3,6 +3,8 @@
 import type { QueryClient } from "@tanstack/react-query";
 
 const GATE_MS = 500;
+/** How soon it is looked again whether all have answered. */
+const BUSY_MS = 100;
 
 export interface Refresher {
   /** Totals changed. */
@@ -20,6 +22,7 @@ export function refresher(client: QueryClient): Refresher {
   let pending = false;
   let paused = false;
   let everything = false;
+  let ranAt = -Infinity;
 
   const run = () => {
     timer = undefined;
@@ -28,15 +31,16 @@ export function refresher(client: QueryClient): Refresher {
     // What is being fetched may lack the newest rows: it is asked again after it answered.
     if (client.isFetching() > 0) {
       pending = true;
-      timer = setTimeout(run, GATE_MS);
+      timer = setTimeout(run, BUSY_MS);
       return;
     }
+    ranAt = performance.now();
     const all = everything;
     everything = false;
     void client.invalidateQueries({ predicate: ({ meta }) => all || meta?.past !== true });
   };
   const schedule = () => {
-    timer ??= setTimeout(run, GATE_MS);
+    timer ??= setTimeout(run, Math.max(0, ranAt + GATE_MS - performance.now()));
   };
   return {
     changed() {

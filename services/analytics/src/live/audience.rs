@@ -31,6 +31,8 @@ pub(super) struct Audience {
     pub(super) pending: Pending,
     /// Signalled when `pending` is no longer empty.
     pub(super) wake: Arc<Notify>,
+    /// Signalled when `pending` has commits and had none.
+    pub(super) committed: Arc<Notify>,
     pub(super) readers: HashMap<u64, Arc<Mailbox>>,
 }
 
@@ -67,6 +69,7 @@ impl Audiences {
             topics,
             pending: Pending::default(),
             wake: Arc::clone(&wake),
+            committed: Arc::default(),
             readers: HashMap::from([(reader, mailbox)]),
         };
         self.by_id.insert(id, audience);
@@ -159,10 +162,13 @@ impl Audiences {
 
 impl Audience {
     fn note(&mut self, change: impl FnOnce(&mut Pending)) {
-        let first = self.pending.is_empty();
+        let (first, first_commit) = (self.pending.is_empty(), !self.pending.has_usage());
         change(&mut self.pending);
         if first {
             self.wake.notify_one();
+        }
+        if first_commit && self.pending.has_usage() {
+            self.committed.notify_one();
         }
     }
 }

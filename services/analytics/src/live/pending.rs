@@ -55,6 +55,11 @@ impl Pending {
         self.requests.is_empty() && self.oldest_started_at.is_none()
     }
 
+    /// Whether there are commits to tell.
+    pub(super) fn has_usage(&self) -> bool {
+        self.oldest_started_at.is_some()
+    }
+
     pub(super) fn add_request(&mut self, id: Uuid, request: LiveRequest) {
         if self.requests.len() < MAX_REQUESTS || self.requests.contains_key(&id) {
             self.requests.insert(id, request);

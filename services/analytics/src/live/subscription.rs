@@ -141,16 +141,42 @@ async fn tell(live: Arc<Live>, audience: u64, wake: Arc<Notify>) {
             let readers: Vec<Arc<Mailbox>> = audience.readers.values().cloned().collect();
             (std::mem::take(&mut audience.pending), readers, all)
         };
+        let told_usage = pending.has_usage();
         for message in pending.into_messages().into_iter().map(encode) {
             readers.iter().for_each(|reader| reader.push(&message));
         }
         told_at = Instant::now();
         if changed {
-            tokio::time::sleep(INTERVAL.max(INTERVAL_OF_EACH * all)).await;
+            let interval = INTERVAL.max(INTERVAL_OF_EACH * all);
+            let rested = tokio::time::sleep_until(told_at + interval);
+            if told_usage {
+                rested.await;
+            } else {
+                // Where only running requests were told, a commit does not wait.
+                tokio::select! {
+                    () = rested => {}
+                    () = commit(&live, audience) => {}
+                }
+            }
         } else {
             let message = encode(Message::KeepAlive(KeepAlive { now: wire_now() }));
             readers.iter().for_each(|reader| reader.push_if_empty(&message));
         }
+    }
+}
+
+/// Waits for a commit that an audience was not told of.
+async fn commit(live: &Live, audience: u64) {
+    loop {
+        let committed = {
+            let state = live.state();
+            match state.audiences.get(audience) {
+                Some(audience) if !audience.pending.has_usage() => Arc::clone(&audience.committed),
+                _ => return,
+            }
+        };
+        // It may be the signal of a commit that was told already.
+        committed.notified().await;
     }
 }
 
@@ -236,5 +262,47 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.live.state().audiences.leave(self.audience, self.reader);
         self.open.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::live::{Commits, state::Source};
+
+    async fn next(subscription: &mut Subscription) -> Message {
+        let bytes = subscription.next().await.unwrap().unwrap();
+        SubscribeResponse::decode(bytes).unwrap().message.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_is_told_at_once_where_only_running_requests_were_told() {
+        let live = Arc::new(Live::new());
+        let request = SubscribeRequest::default();
+        let subscription =
+            live.subscribe(request, &Scope::default(), None, Gauge::default()).unwrap();
+        let mut subscription = subscription;
+        assert!(matches!(next(&mut subscription).await, Message::Connected(_)));
+        let id = Uuid::now_v7();
+        let change = |content_events| {
+            let request = LiveRequest { content_events, ..LiveRequest::default() };
+            live.state().put(id, request, Source::stream(1));
+        };
+        change(1);
+        assert!(matches!(next(&mut subscription).await, Message::RequestStateUpdated(_)));
+        // The clock stands still while something has yet to be done.
+        let told = Instant::now();
+        change(2);
+        let commits = Commits { requests: 1, oldest_started_at: Some(0) };
+        live.state().audiences.tell_commits(commits);
+        assert!(matches!(next(&mut subscription).await, Message::RequestStateUpdated(_)));
+        assert!(matches!(next(&mut subscription).await, Message::UsageUpdated(_)));
+        assert_eq!(told.elapsed(), Duration::ZERO);
+        live.state().audiences.tell_commits(commits);
+        assert!(matches!(next(&mut subscription).await, Message::UsageUpdated(_)));
+        assert_eq!(told.elapsed(), INTERVAL);
     }
 }

@@ -2468,7 +2468,7 @@ export const UsageUpdatedSchema: GenMessage<UsageUpdated> = /*@__PURE__*/
 
 /**
  * Running requests started, progressed or ended: the newest state of each
- * request that changed. Sent at most every 250 ms.
+ * request that changed. Sent at most every 250 ms, and before a UsageUpdated.
  *
  * @generated from message modash.v1.RequestStateUpdated
  */
