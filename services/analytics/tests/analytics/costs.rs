@@ -7,10 +7,10 @@ use modash_proto::v1::{
     Cost, CostSource, Hello, RecentRequestsRequest, RequestCost, UsageEvent, UsageSource,
     UsageSummaryRequest, stream_usage_request::Message as Up,
 };
-use modash_test_support::{event, eventually};
+use modash_test_support::{TestDatabase, event, eventually};
 use sqlx::Row as _;
 
-use crate::harness::{PATIENCE, TestAnalytics, TestProxy};
+use crate::harness::{PATIENCE, TestAnalytics, TestProxy, event_at};
 
 /// A file of prices, gone with the value.
 pub(crate) struct PricesFile {
@@ -196,4 +196,55 @@ async fn a_changed_file_of_prices_holds_for_the_next_requests_and_a_broken_one_c
     })
     .await;
     assert_ne!(first.price_version, second.price_version);
+}
+
+#[tokio::test]
+async fn a_price_that_ends_at_midnight_ends_with_the_request_that_began_before_it() {
+    let file = PricesFile::new(
+        "[[price]]\nupstream = \"local\"\nmodel = \"mine\"\nprompt = 1\ncached_prompt = 1\n\
+         completion = 1\nuntil = 2026-03-01\n\
+         [[price]]\nupstream = \"local\"\nmodel = \"mine\"\nprompt = 2\ncached_prompt = 2\n\
+         completion = 2\nfrom = 2026-03-01\n",
+    );
+    let analytics = TestAnalytics::start_with(|config| config.prices = file.read()).await;
+    let at = |moment: &str| {
+        let UsageEvent { event_id, started_at, .. } = event_at(moment);
+        UsageEvent { event_id, started_at, ..asked("mine", "local") }
+    };
+    let events = [at("2026-02-28T23:59:59.999999Z"), at("2026-03-01T00:00:00Z")];
+    store(&analytics, events.to_vec()).await;
+    let costs = of_rows(&analytics).await;
+    let found = events.map(|event| costs[&event.event_id].nano_usd);
+    assert_eq!(found, [Some(1_200_000), Some(2_400_000)]);
+}
+
+#[tokio::test]
+async fn replicas_with_other_prices_price_their_own_requests_and_say_by_which() {
+    let price = |version: &str, dollars: u32| {
+        PricesFile::new(&format!(
+            "version = \"{version}\"\n[[price]]\nupstream = \"local\"\nmodel = \"mine\"\n\
+             prompt = {dollars}\ncached_prompt = {dollars}\ncompletion = {dollars}\n"
+        ))
+    };
+    let (old, new) = (price("may", 1), price("june", 2));
+    let first = TestAnalytics::start_with(|config| config.prices = old.read()).await;
+    let url = first.database.url();
+    let second = TestAnalytics::start_on(TestDatabase::create().await, &url, |config| {
+        config.prices = new.read();
+    })
+    .await;
+    second.ready().await;
+    let (one, other) = (asked("mine", "local"), asked("mine", "local"));
+    store(&first, vec![one.clone()]).await;
+    store(&second, vec![other.clone()]).await;
+    let costs = of_rows(&first).await;
+    let found = |event: &UsageEvent| {
+        let cost = &costs[&event.event_id];
+        let version = cost.price_version.as_deref().unwrap().split_once('+').unwrap().1.to_owned();
+        (cost.nano_usd, version)
+    };
+    assert_eq!(found(&one), (Some(1_200_000), "may".to_owned()));
+    assert_eq!(found(&other), (Some(2_400_000), "june".to_owned()));
+    let summary = first.client().await.usage_summary(UsageSummaryRequest::default()).await;
+    assert_eq!(summary.unwrap().into_inner().cost.unwrap().nano_usd, 3_600_000);
 }

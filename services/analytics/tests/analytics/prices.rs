@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use modash_test_support::TestDatabase;
+use modash_proto::v1::UsageSummaryRequest;
+use modash_test_support::{TestDatabase, event};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     data::{fails, generate, rows, succeeds},
+    harness::TestAnalytics,
     sums::{of_requests, of_rollups},
 };
 
@@ -70,6 +72,45 @@ async fn prices_are_applied_to_stored_requests_and_their_sums_follow() {
     .await;
     assert_eq!(sessions, [""; 0]);
     assert_eq!(succeeds(&database, &apply).await, "0 of 3,000 requests have a new cost.\n");
+}
+
+#[tokio::test]
+async fn prices_are_applied_while_requests_arrive() {
+    let analytics = TestAnalytics::start().await;
+    let url = analytics.database.url();
+    let price = |dollars: u32| {
+        format!(
+            "[[price]]\nupstream = \"default\"\nmodel = \"qwen3-8b\"\nprompt = {dollars}\ncached_prompt = {dollars}\ncompletion = {dollars}\n"
+        )
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let own = file(directory.path(), "prices.toml", &price(3)).display().to_string();
+    let batch = || (0..200).map(|_| event()).collect::<Vec<_>>();
+    for _ in 0..5 {
+        analytics.store(batch()).await;
+    }
+    let arriving = async {
+        for _ in 0..20 {
+            analytics.store(batch()).await;
+        }
+    };
+    let apply = ["prices", "apply", "--from=2000-01-01", "--to=2100-01-01", "--prices-file", &own];
+    let (_, said) = tokio::join!(arriving, succeeds(&analytics.database, &apply));
+    assert!(!said.starts_with("0 of"), "{said}");
+    // What came after it was read has the cost of before, and is priced by the next one.
+    succeeds(&analytics.database, &apply).await;
+    let summary = analytics.client().await.usage_summary(UsageSummaryRequest::default()).await;
+    let cost = summary.unwrap().into_inner().cost.unwrap();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let (sum, count): (i64, i64) = sqlx::query_as(
+        "SELECT sum(3000 * (prompt_tokens + completion_tokens))::bigint, count(cost_nano_usd)
+         FROM requests",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!((cost.nano_usd.cast_signed(), cost.known_requests.cast_signed()), (sum, count));
+    assert_eq!(count, 5_000);
 }
 
 #[tokio::test]
