@@ -11,6 +11,7 @@ import { accessibilityFaults } from "./accessibility.mjs";
 import { axeFaults } from "./axe.mjs";
 import { checkEveryone } from "./everyone.mjs";
 import { openRelay } from "./relay.mjs";
+import { checkWork } from "./work.mjs";
 
 const [gateway, proxy, folder] = process.argv.slice(2);
 if (!gateway || !proxy) {
@@ -482,6 +483,12 @@ try {
     await shown.getByRole("alert").first().waitFor();
     return shown;
   };
+  const isFake = await fake("ok");
+  await checkWork({
+    ...{ open, step, gateway, isFake, sendRequest, requestsCount, folder },
+    transport: TRANSPORT,
+  });
+
   // What the page looks like does not depend on how it asks.
   if (TRANSPORT === "rpc") await checkEveryone({ open, step, folder, broken });
 

@@ -15,7 +15,7 @@ const PAGES = { Overview: "/", Throughput: "/throughput", Models: "/models", Req
 const now = Date.now();
 const ENDED = { from: new Date(now - 86_400_000).toISOString(), to: new Date(now - 60_000).toISOString() };
 /** How long updates at 50 requests a second are watched. */
-const WATCHED_MS = 20_000;
+const WATCHED_MS = 60_000;
 const POINTS = 10_000;
 /** Requests whose way to the page is timed. */
 const TIMED = 60;
