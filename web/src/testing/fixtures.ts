@@ -190,6 +190,7 @@ export const event = (change: Partial<UsageEvent> = {}): UsageEvent => ({
   promptTokens: 812,
   cachedPromptTokens: 0,
   cacheWriteTokens: null,
+  cacheWrite1hTokens: null,
   completionTokens: 345,
   reasoningTokens: null,
   audioPromptTokens: null,
