@@ -34,6 +34,13 @@ const STATES = {
       await page.getByRole("checkbox", { name: "error" }).waitFor();
     },
   ],
+  "views and marks open": [
+    "/?not.model=nothing-like-it&not.status=error&prompt=1-",
+    async (page) => {
+      await page.getByRole("button", { name: "Views and marks" }).click();
+      await page.getByRole("textbox", { name: "What happens now" }).waitFor();
+    },
+  ],
   "export open": [
     "/",
     async (page) => {

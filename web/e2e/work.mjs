@@ -24,8 +24,8 @@ export async function checkWork({
     const page = await open("/requests");
     await page.keyboard.press("f");
     const filter = page.getByRole("dialog", { name: "Filter" });
-    const exclude = filter.getByRole("button", { name: /^Exclude (?!ok|error|cancelled)/ }).first();
-    const name = (await exclude.getAttribute("aria-label")).slice("Exclude ".length);
+    const exclude = filter.getByRole("button", { name: /^not (?!ok|error|cancelled)/ }).first();
+    const name = (await exclude.getAttribute("aria-label")).slice("not ".length);
     await exclude.click();
     await page.waitForURL(/not\.model=/);
     if (folder) await page.screenshot({ path: join(folder, "filter.png") });

@@ -43,10 +43,10 @@ test("a model is taken, excluded in place of that, and left alone again", async 
   open();
   await userEvent.click(await screen.findByRole("checkbox", { name: "gpt-oss" }));
   expect(location.search).toBe("?model=gpt-oss");
-  await userEvent.click(screen.getByRole("button", { name: "Exclude gpt-oss" }));
+  await userEvent.click(screen.getByRole("button", { name: "not gpt-oss" }));
   expect(location.search).toBe("?not.model=gpt-oss");
   expect(screen.getByRole("checkbox", { name: "gpt-oss" })).not.toBeChecked();
-  await userEvent.click(screen.getByRole("button", { name: "Exclude gpt-oss" }));
+  await userEvent.click(screen.getByRole("button", { name: "not gpt-oss" }));
   expect(location.search).toBe("");
 });
 

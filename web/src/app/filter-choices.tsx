@@ -132,7 +132,7 @@ function Choice(props: { facet: ListKey; label: string; note?: string; onToggle:
       <button
         type="button"
         aria-pressed={view.filters[`not.${facet}`].includes(label)}
-        aria-label={`Exclude ${label}`}
+        aria-label={`not ${label}`}
         onClick={() => onToggle(facet, label, true)}
       >
         not

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use modash_proto::{
     duration_from_micros,
     v1::{
-        Filter, GroupBy, LiveRequest, ModelBreakdownRequest, RecentRequestsRequest,
-        SubscribeRequest, ThroughputTimeseriesRequest, TimeRange, UsageEvent, UsageSummaryRequest,
+        ErrorBreakdownRequest, Exclusion, Filter, GroupBy, ListMarksRequest, LiveRequest,
+        ModelBreakdownRequest, RecentRequestsRequest, SubscribeRequest,
+        ThroughputTimeseriesRequest, TimeRange, UsageEvent, UsageSummaryRequest,
         UsageTimeseriesRequest, group_by::By, subscribe_response,
     },
 };
@@ -82,6 +83,8 @@ async fn a_range_that_ends_before_it_begins_is_refused_by_every_question() {
             })
             .await
             .err(),
+        client.error_breakdown(ErrorBreakdownRequest { range, ..Default::default() }).await.err(),
+        client.list_marks(ListMarksRequest { range }).await.err(),
     ];
     for status in refusals {
         let fields = violated(&status.unwrap());
@@ -98,6 +101,13 @@ async fn all_mistakes_of_a_question_are_named_at_once() {
         users: vec!["a\0b".into()],
         tags: HashMap::from([("a\0".into(), String::new())]),
         trace_ids: vec!["4bf92f35-77b3-4da6-a3ce-929d0e0e4736".into()],
+        exclude: Some(Exclusion {
+            operations: vec![1; 101],
+            sessions: vec!["\0".into()],
+            ..Default::default()
+        }),
+        min_prompt_tokens: Some(2),
+        max_prompt_tokens: Some(1),
         ..Default::default()
     };
     let request = UsageTimeseriesRequest {
@@ -114,6 +124,9 @@ async fn all_mistakes_of_a_question_are_named_at_once() {
     assert_eq!(
         fields,
         [
+            "filter.exclude.operations",
+            "filter.exclude.sessions",
+            "filter.min_prompt_tokens",
             "filter.models",
             "filter.tags",
             "filter.trace_ids",

@@ -12,6 +12,7 @@ import { statusOf, useHref, useScope, useView } from "../../lib/view.ts";
 import styles from "./error-table.module.css";
 
 const HEIGHT = 120;
+const EVERY_MS = 10_000;
 /** Rows that are shown; the export has as many. */
 const MOST = 50;
 
@@ -49,11 +50,13 @@ const moment = (at: number | null) => (at === null ? null : new Date(at));
 
 export function ErrorTable({ onOpen }: { onOpen: (event: { eventId: string }) => void }) {
   const scope = useScope();
-  const query = useRpc("ErrorBreakdown", scope.key, () => ({
-    range: scope.range(),
-    filter: scope.filter,
-    limit: MOST,
-  }));
+  const query = useRpc(
+    "ErrorBreakdown",
+    scope.key,
+    () => ({ range: scope.range(), filter: scope.filter, limit: MOST }),
+    // It reads single requests, so that not every commit asks for it.
+    { every: EVERY_MS, past: true },
+  );
   const { data } = query;
   const beyond = data ? data.total - data.rows.length : 0;
   return (
