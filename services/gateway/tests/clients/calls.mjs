@@ -9,6 +9,8 @@ const REQUESTS = {
   throughputTimeseries: {},
   modelBreakdown: { limit: 10 },
   recentRequests: { page: 1, pageSize: 25 },
+  errorBreakdown: { limit: 10 },
+  listMarks: {},
 };
 
 const FAILURES = { failing: Code.Internal, away: Code.Unavailable, refused: Code.Unauthenticated };

@@ -1,4 +1,4 @@
-// The five questions as an application would declare them, for either
+// Questions as an application would declare them, for either
 // generation of Effect: the two differ in little but the names of modules.
 
 export const PAYLOADS = {
@@ -7,6 +7,8 @@ export const PAYLOADS = {
   ThroughputTimeseries: {},
   ModelBreakdown: { order: "MODEL_ORDER_TOTAL_TOKENS", limit: 10 },
   RecentRequests: { page: 1, pageSize: 25 },
+  ErrorBreakdown: { limit: 10 },
+  ListMarks: {},
 };
 
 export function procedures(Rpc, RpcGroup, Schema) {
@@ -57,6 +59,18 @@ export function procedures(Rpc, RpcGroup, Schema) {
         total: Num,
         page: Num,
       }),
+      error,
+    }),
+    Rpc.make("ErrorBreakdown", {
+      payload: { limit: Num },
+      success: Struct({
+        rows: List(Struct({ outcome: Text, errorType: NullOr(Text), requests: Num })),
+        failedRequests: Num,
+      }),
+      error,
+    }),
+    Rpc.make("ListMarks", {
+      success: Struct({ marks: List(Struct({ text: Text, markedAt: NullOr(Num) })) }),
       error,
     }),
     Rpc.make("Nope", { success: any, error }),
