@@ -9,6 +9,7 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { intensity, plan, random } from "./fake-requests.mjs";
+import { agent } from "./fake-sessions.mjs";
 
 const argument = (name) => process.argv[process.argv.indexOf(name) + 1];
 const port = process.argv.includes("--port") ? Number(argument("--port")) : 24_005;
@@ -26,6 +27,15 @@ for (let at = began - 2 * DAY; at < began - 20_000; ) {
   at += (-Math.log(1 - random()) * 7_000) / Math.max(intensity(at), 0.06);
   if (at < began - 20_000) events.push(plan(at));
 }
+
+for (const [name, hoursAgo, turns] of [
+  ["refactor the parser", 9, 100],
+  ["7d2f3c1e-agent.a", 6, 2],
+  ["nightly evaluation, 2,000 requests", 30, 1_850],
+  ["write the release notes", 3, 24],
+])
+  events.push(...agent(name, began - hoursAgo * 3_600_000, turns).filter((event) => event.startedAt < began));
+events.sort((a, b) => a.startedAt - b.startedAt);
 
 // ---- what was saved ----
 
@@ -216,6 +226,64 @@ function summary(payload, range) {
   };
 }
 
+function groupBy(rows, key) {
+  const groups = new Map();
+  for (const row of rows) groups.set(key(row), [...(groups.get(key(row)) ?? []), row]);
+  return groups;
+}
+
+/** A row of a breakdown, but for its name. */
+function group(payload, own, all) {
+  const { start, end } = rangeOf(payload);
+  const part = (row) => Math.floor(((row.startedAt - start) / (end - start)) * 24);
+  return {
+    requests: own.length,
+    share: own.length / all,
+    failedRequests: own.filter(failed).length,
+    errorShare: own.filter(failed).length / own.length,
+    promptTokens: sum(own, "promptTokens"),
+    cachedPromptTokens: sum(own, "cachedPromptTokens"),
+    cacheWriteTokens: 0,
+    completionTokens: sum(own, "completionTokens"),
+    reasoningTokens: 0,
+    totalTokens: sum(own, "totalTokens"),
+    requestsWithoutUsage: without(own),
+    decodeTokensPerSecondP50: percentile(own, "decodeTokensPerSecond", 0.5),
+    prefillTokensPerSecondP50: percentile(own, "prefillTokensPerSecond", 0.5),
+    timeToFirstTokenMsP50: percentile(own, "firstToken", 0.5),
+    timeToFirstTokenMsP95: percentile(own, "firstToken", 0.95),
+    lastSeenAt: Math.max(...own.map((row) => row.startedAt)),
+    sparkline: Array.from({ length: 24 }, (_, at) => own.filter((row) => part(row) === at).length),
+    cost: costs(own),
+  };
+}
+
+function sessionRow(own) {
+  const models = groupBy(own, (row) => row.model);
+  return {
+    session: own[0].session,
+    firstStartedAt: Math.min(...own.map((row) => row.startedAt)),
+    lastStartedAt: Math.max(...own.map((row) => row.startedAt)),
+    lastEndedAt: Math.max(...own.map((row) => row.startedAt + row.duration)),
+    requests: own.length,
+    failedRequests: own.filter(failed).length,
+    promptTokens: sum(own, "promptTokens"),
+    cachedPromptTokens: sum(own, "cachedPromptTokens"),
+    completionTokens: sum(own, "completionTokens"),
+    totalTokens: sum(own, "totalTokens"),
+    cost: costs(own),
+    modelTime: sum(own, "duration"),
+    models: [...models].sort((a, b) => b[1].length - a[1].length).map(([name]) => name),
+  };
+}
+
+/** A page of rows, the largest first. */
+function pageOf(all, by, { page = 1, pageSize }, usual) {
+  const size = pageSize || usual;
+  all.sort((a, b) => by(b) - by(a));
+  return { rows: all.slice((page - 1) * size, page * size), total: all.length, page, pageSize: size };
+}
+
 function buckets(payload) {
   const range = rangeOf(payload);
   const width = (payload.bucketSeconds || 900) * 1e3;
@@ -322,33 +390,9 @@ const PROCEDURES = {
   },
   ModelBreakdown(payload) {
     const rows = select(payload);
-    const { start, end } = rangeOf(payload);
     const names = new Map();
     for (const row of rows) names.set(row.model, [...(names.get(row.model) ?? []), row]);
-    const table = [...names].map(([model, own]) => ({
-      model,
-      requests: own.length,
-      share: own.length / rows.length,
-      failedRequests: own.filter(failed).length,
-      errorShare: own.filter(failed).length / own.length,
-      promptTokens: sum(own, "promptTokens"),
-      cachedPromptTokens: sum(own, "cachedPromptTokens"),
-      cacheWriteTokens: 0,
-      completionTokens: sum(own, "completionTokens"),
-      reasoningTokens: 0,
-      totalTokens: sum(own, "totalTokens"),
-      requestsWithoutUsage: without(own),
-      decodeTokensPerSecondP50: percentile(own, "decodeTokensPerSecond", 0.5),
-      prefillTokensPerSecondP50: percentile(own, "prefillTokensPerSecond", 0.5),
-      timeToFirstTokenMsP50: percentile(own, "firstToken", 0.5),
-      timeToFirstTokenMsP95: percentile(own, "firstToken", 0.95),
-      lastSeenAt: Math.max(...own.map((row) => row.startedAt)),
-      sparkline: Array.from(
-        { length: 24 },
-        (_, at) =>
-          own.filter((row) => Math.floor(((row.startedAt - start) / (end - start)) * 24) === at).length,
-      ),
-    }));
+    const table = [...names].map(([model, own]) => ({ model, ...group(payload, own, rows.length) }));
     const by =
       {
         MODEL_ORDER_TOTAL_TOKENS: "totalTokens",
@@ -358,6 +402,56 @@ const PROCEDURES = {
       }[payload.order] ?? "requests";
     table.sort((a, b) => b[by] - a[by]);
     return { rows: table.slice(0, payload.limit || 100), total: table.length };
+  },
+  Breakdown(payload) {
+    const rows = select(payload);
+    const { tag, dimension } = payload.groupBy;
+    const field = {
+      DIMENSION_MODEL: "model",
+      DIMENSION_UPSTREAM: "upstream",
+      DIMENSION_OUTCOME: "outcome",
+      DIMENSION_CLIENT_KEY: "clientKey",
+      DIMENSION_USER: "user",
+      DIMENSION_OPERATION: "operation",
+      DIMENSION_USER_AGENT: "userAgentFamily",
+      DIMENSION_DIALECT: "dialect",
+      DIMENSION_SESSION: "session",
+      DIMENSION_ERROR_TYPE: "errorType",
+    }[dimension];
+    const groups = groupBy(rows, (row) => (tag ? row.tags[tag] : row[field]) ?? "");
+    const all = [...groups].map(([key, own]) => ({ key, ...group(payload, own, rows.length) }));
+    const by =
+      {
+        BREAKDOWN_ORDER_TOTAL_TOKENS: (row) => row.totalTokens,
+        BREAKDOWN_ORDER_COMPLETION_TOKENS: (row) => row.completionTokens,
+        BREAKDOWN_ORDER_LAST_SEEN: (row) => row.lastSeenAt,
+        BREAKDOWN_ORDER_ERROR_SHARE: (row) => row.errorShare,
+        BREAKDOWN_ORDER_COST: (row) => row.cost.nanoUsd,
+      }[payload.order] ?? ((row) => row.requests);
+    return { ...pageOf(all, by, payload, 100), other: null };
+  },
+  Sessions(payload) {
+    const ran = new Set(select(payload).map((row) => row.session));
+    ran.delete(null);
+    const all = [...ran].map((name) => sessionRow(events.filter((event) => event.session === name)));
+    const by =
+      {
+        SESSION_ORDER_REQUESTS: (row) => row.requests,
+        SESSION_ORDER_TOTAL_TOKENS: (row) => row.totalTokens,
+        SESSION_ORDER_COST: (row) => row.cost.nanoUsd,
+        SESSION_ORDER_MODEL_TIME: (row) => row.modelTime,
+      }[payload.order] ?? ((row) => row.lastStartedAt);
+    return pageOf(all, by, payload, 50);
+  },
+  Session({ session, page = 1, pageSize = 500 }) {
+    const all = events.filter((event) => event.session === session);
+    all.sort((a, b) => a.startedAt - b.startedAt);
+    return {
+      session: all.length > 0 ? sessionRow(all) : null,
+      requests: all.slice((page - 1) * pageSize, page * pageSize),
+      page,
+      pageSize,
+    };
   },
   ErrorBreakdown(payload) {
     const rows = select(payload).filter(failed);

@@ -150,7 +150,7 @@ export function costOf({ model, upstream, promptTokens, cachedPromptTokens, comp
 }
 
 /** UUIDv7: the time in front, as the proxy makes them. */
-function uuid(at) {
+export function uuid(at) {
   const time = Math.floor(at).toString(16).padStart(12, "0");
   const rest = randomBytes(10).toString("hex");
   return `${time.slice(0, 8)}-${time.slice(8)}-7${rest.slice(0, 3)}-8${rest.slice(3, 6)}-${rest.slice(6, 18).padEnd(12, "0")}`;

@@ -128,6 +128,7 @@ export type ReplicaCompleteness = Rpc<analytics.ReplicaCompleteness>;
 export type UsageEvent = Rpc<usage.UsageEvent>;
 export type Filter = RpcInput<query.Filter>;
 export type Outcome = UsageEvent["outcome"];
+export type Operation = UsageEvent["operation"];
 export type UsageSource = UsageEvent["usageSource"];
 export type Dimension = EnumName<query.Dimension>;
 

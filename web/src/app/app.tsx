@@ -17,6 +17,8 @@ import { Unavailable } from "./unavailable.tsx";
 const Throughput = lazy(() => import("./routes/throughput.tsx"));
 const Models = lazy(() => import("./routes/models.tsx"));
 const Model = lazy(() => import("./routes/model.tsx"));
+const Breakdown = lazy(() => import("./routes/breakdown.tsx"));
+const Sessions = lazy(() => import("./routes/sessions.tsx"));
 const Requests = lazy(() => import("./routes/requests.tsx"));
 
 const makeClient = () =>
@@ -80,6 +82,8 @@ function Pages() {
           <Route path="/throughput" component={Throughput} />
           <Route path="/models" component={Models} />
           <Route path="/models/:name" component={Model} />
+          <Route path="/breakdown" component={Breakdown} />
+          <Route path="/sessions" component={Sessions} />
           <Route path="/requests/:id?" component={Requests} />
           <Route>
             <NotFound />

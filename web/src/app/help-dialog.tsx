@@ -8,6 +8,8 @@ const KEYS = [
   ["g o", "Overview"],
   ["g t", "Throughput"],
   ["g m", "Models"],
+  ["g b", "Breakdown"],
+  ["g s", "Sessions"],
   ["g r", "Requests"],
   ["t", "Time range"],
   ["[ ]", "One range back, one on"],

@@ -23,6 +23,8 @@ const PAGES = [
   ["/", "Overview", "g o"],
   ["/throughput", "Throughput", "g t"],
   ["/models", "Models", "g m"],
+  ["/breakdown", "Breakdown", "g b"],
+  ["/sessions", "Sessions", "g s"],
   ["/requests", "Requests", "g r"],
 ] as const;
 

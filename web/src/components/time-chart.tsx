@@ -1,11 +1,12 @@
 // A chart over time that everybody can read: the plot for the eye, a text
 // summary, arrow keys with values read out, and the same numbers as a table.
-import { lazy, Suspense, useEffect, useId, useRef, useState } from "react";
+import { lazy, Suspense, useId, useRef, useState } from "react";
 import { Link } from "wouter";
 import { serverNow } from "../lib/clock.ts";
 import { rangeLabel } from "../lib/time-range.ts";
+import { useWidth } from "../lib/use-width.ts";
 import { type FilterKey, type SomeFilters, useHref, useView, without } from "../lib/view.ts";
-import { useZoom } from "../lib/zoom.ts";
+import { useZoom, type Zoom } from "../lib/zoom.ts";
 import { FEWEST, Few } from "./few.tsx";
 import { type Line, Plot, type PlotProps, places, scales } from "./plot.tsx";
 import styles from "./time-chart.module.css";
@@ -22,6 +23,8 @@ export interface TimeChartProps extends Omit<PlotProps, "width"> {
   /** What the legend shows while the cursor is elsewhere, one text for each line. */
   atRest?: string[];
   restLabel?: string;
+  /** What a drag, a double click and a click do, in place of the view's range. */
+  zoom?: Zoom;
   /** The bucket under the cursor and how to move it: charts that share it move in step. */
   cursor?: [number | null, (index: number | null) => void];
 }
@@ -149,20 +152,13 @@ function Interactive(
 ) {
   const { index, height } = props;
   const { starts, ends } = props.buckets;
-  const frame = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(0);
+  const [frame, width] = useWidth<HTMLDivElement>();
   const [drag, setDrag] = useState<{ from: number; to: number; open: boolean } | null>(null);
   const [spoken, setSpoken] = useState("");
   const help = useId();
 
-  useEffect(() => {
-    if (!frame.current || typeof ResizeObserver === "undefined") return;
-    const observer = new ResizeObserver(([entry]) => setWidth(Math.floor(entry?.contentRect.width ?? 0)));
-    observer.observe(frame.current);
-    return () => observer.disconnect();
-  }, []);
-
-  const { zoom, undo: undoZoom, canUndo, open } = useZoom();
+  const ofView = useZoom();
+  const { zoom, undo: undoZoom, canUndo, open } = props.zoom ?? ofView;
   const opening = useRef<ReturnType<typeof setTimeout>>(undefined);
   const requestsOf = (at: number) => open({ start: starts[at] ?? 0, end: ends[at] ?? 0 }, props.within);
   const { x, time, bottom } = places({ ...props, width });

@@ -1,7 +1,8 @@
 // Costs in words: exactly, what a sum lacks and guesses, and what caches saved. Loaded
 // with the first cost that is shown.
 import type { Cost } from "../api/types.ts";
-import { dollars, NANO, SET_PRICE, usd } from "./cost.ts";
+import { dollars, inDollars, knownCost, NANO, SET_PRICE, usd } from "./cost.ts";
+import type { Cell } from "./download.ts";
 import { exact, percent, UNKNOWN } from "./format.ts";
 
 type Maybe = number | null | undefined;
@@ -35,3 +36,14 @@ export function savingWords(nano: Maybe): string | null {
   if (!nano) return null;
   return nano > 0 ? `caches saved ${dollars(nano)}` : `caches cost ${dollars(-nano)} more`;
 }
+
+/** Columns of a cost in an export: exactly, in dollars, and what the sum lacks. */
+export const COST_NAMES = ["costNanoUsd", "costUsd", "cacheSavingNanoUsd", "requestsOfUnknownCost"];
+
+/** Their values. */
+export const costCells = (cost: Cost | null | undefined): Cell[] => [
+  knownCost(cost),
+  inDollars(knownCost(cost)),
+  cost?.cacheSavingNanoUsd ?? null,
+  cost?.unknownRequests ?? null,
+];

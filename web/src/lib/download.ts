@@ -11,6 +11,9 @@ export interface Sheet {
   rows: Cell[][];
 }
 
+/** A moment in ms since 1970 as a cell. */
+export const momentCell = (at: number | null): Cell => (at === null ? null : new Date(at));
+
 /** What spreadsheets take for the beginning of a formula, wide forms as well. */
 const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
 

@@ -2,19 +2,20 @@
 import { type ReactNode, useState } from "react";
 import { Link } from "wouter";
 import type { Answer, ModelRow } from "../../api/types.ts";
+import styles from "../../components/data-table.module.css";
 import { ExportMenu } from "../../components/export-menu.tsx";
 import { Few } from "../../components/few.tsx";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
-import { costText, inDollars, knownCost } from "../../lib/cost.ts";
-import { costTitle, savedText } from "../../lib/cost-words.ts";
-import type { Sheet } from "../../lib/download.ts";
+import { costText, knownCost } from "../../lib/cost.ts";
+import { COST_NAMES, costCells, costTitle, savedText } from "../../lib/cost-words.ts";
+import { momentCell, type Sheet } from "../../lib/download.ts";
 import { ago, count, dateTime, duration, exact, percent, rate } from "../../lib/format.ts";
 import { LEAST, MOST, usePicks } from "../../lib/picks.ts";
 import { boundMark, isLowerBound, knownTokens } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
 import { modelPath, useHref, useView } from "../../lib/view.ts";
-import styles from "./model-table.module.css";
+
 import { otherName, useModelBreakdown } from "./use-model-breakdown.ts";
 
 type Value = number | null;
@@ -164,15 +165,6 @@ const pickHint = (picked: number): string =>
       ? " · tick another one to compare"
       : "";
 
-/** Costs in an export: exactly, in dollars, and what they lack. */
-const costCells = ({ cost }: ModelRow) => [
-  knownCost(cost),
-  inDollars(knownCost(cost)),
-  cost?.cacheSavingNanoUsd ?? null,
-  cost?.unknownRequests ?? null,
-];
-const COST_NAMES = ["costNanoUsd", "costUsd", "cacheSavingNanoUsd", "requestsOfUnknownCost"];
-
 /** Columns of costs are there once one is known. */
 const shownColumns = (rows: ModelRow[]): Column[] =>
   rows.some(({ cost }) => knownCost(cost) !== null)
@@ -187,8 +179,8 @@ const modelsSheet = (rows: ModelRow[]): Sheet => {
     rows: rows.map((row) => [
       row.model,
       ...columns.map(({ value }) => value(row)),
-      ...costCells(row),
-      row.lastSeenAt === null ? null : new Date(row.lastSeenAt),
+      ...costCells(row.cost),
+      momentCell(row.lastSeenAt),
     ]),
   };
 };

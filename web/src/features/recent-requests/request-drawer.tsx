@@ -1,13 +1,14 @@
 // Everything that is known of one request: its time line to scale, its numbers
 // and where they come from. Never a prompt or an answer: they are not recorded.
 import { type ReactNode, useEffect, useRef } from "react";
+import { Link } from "wouter";
 import { useLiveValue } from "../../api/live.ts";
 import type { UsageEvent } from "../../api/types.ts";
 import { Button, Empty } from "../../components/panel.tsx";
 import { Status } from "../../components/status.tsx";
 import { bytes, dateTime, duration, exact, rate, UNKNOWN } from "../../lib/format.ts";
 import { outcomeWords, USAGE_SOURCES } from "../../lib/outcome.ts";
-import { type FilterKey, useView } from "../../lib/view.ts";
+import { type FilterKey, useHref, useView } from "../../lib/view.ts";
 import { costFacts } from "./cost-facts.ts";
 import styles from "./request-drawer.module.css";
 import { useOneRequest } from "./use-one-request.ts";
@@ -51,6 +52,7 @@ export function RequestDrawer({ id, onClose }: { id: string; onClose: () => void
 
 function Details({ event }: { event: UsageEvent }) {
   const [view] = useView();
+  const href = useHref();
   const source = USAGE_SOURCES[event.usageSource];
   return (
     <>
@@ -107,8 +109,17 @@ function Details({ event }: { event: UsageEvent }) {
             event.clientKey ? <Narrow key="client" by="client" value={event.clientKey} /> : "no key",
           ],
           ["User agent", event.userAgentFamily ?? UNKNOWN],
-          ["User", event.user ?? UNKNOWN],
-          ["Session", event.session ?? UNKNOWN],
+          ["User", event.user ? <Narrow key="user" by="user" value={event.user} /> : UNKNOWN],
+          [
+            "Session",
+            event.session ? (
+              <Link key="session" href={href("/sessions", {}, { open: event.session })}>
+                {event.session}
+              </Link>
+            ) : (
+              UNKNOWN
+            ),
+          ],
           [
             "Trace",
             event.traceId ? (
