@@ -11,6 +11,7 @@ import { accessibilityFaults } from "./accessibility.mjs";
 import { axeFaults } from "./axe.mjs";
 import { checkEveryone } from "./everyone.mjs";
 import { openRelay } from "./relay.mjs";
+import { checkSessions } from "./sessions.mjs";
 import { checkWork } from "./work.mjs";
 
 const [gateway, proxy, folder] = process.argv.slice(2);
@@ -22,7 +23,7 @@ if (!gateway || !proxy) {
 const TRANSPORT = process.env.E2E_TRANSPORT ?? "rpc";
 const QUERY = TRANSPORT === "rpc" ? "/rpc" : "/modash.v1.AnalyticsService/UsageSummary";
 const STREAM = TRANSPORT === "rpc" ? "/events" : "/modash.v1.AnalyticsService/Subscribe";
-const PAGES = ["Overview", "Throughput", "Models", "Requests"];
+const PAGES = ["Overview", "Throughput", "Models", "Breakdown", "Sessions", "Requests"];
 const PATIENCE_MS = 20_000;
 
 // The browser goes through a relay that can be cut, so that an outage is a real one.
@@ -489,6 +490,7 @@ try {
     transport: TRANSPORT,
   });
 
+  await checkSessions({ open, step, folder, send: sendRequest });
   // What the page looks like does not depend on how it asks.
   if (TRANSPORT === "rpc") await checkEveryone({ open, step, folder, broken });
 

@@ -632,6 +632,8 @@ const server = createServer(async (request, response) => {
       mode = "ok";
     }
     const event = start();
+    event.session = request.headers["x-modash-session"] ?? null;
+    event.tags = request.headers["x-modash-tag-team"] ? { team: request.headers["x-modash-tag-team"] } : {};
     setTimeout(() => json(200, { id: event.responseId, usage: { prompt_tokens: event.promptTokens } }), 50);
     event.duration = Math.min(event.duration, 400);
     return;

@@ -27,6 +27,9 @@ const PAGES = {
   models: "/models",
   compare: "/models?pick=FIRST,SECOND",
   model: "/models/FIRST",
+  breakdown: "/breakdown",
+  sessions: "/sessions",
+  session: "/sessions?open=SESSION",
   requests: "/requests",
 };
 const WIDTHS = { 1440: 900, 768: 1024, 390: 844, 320: 640 };
@@ -76,10 +79,24 @@ async function largest() {
   return texts.map(encodeURIComponent);
 }
 
+/** The session with the most requests; none where there are no sessions. */
+async function busiest() {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(6 * PATIENCE_MS);
+  await page.goto(new URL("/sessions?order=requests", full).href);
+  const link = page.getByRole("region", { name: "List of sessions" }).locator("tbody th a").first();
+  const none = page.getByText("No sessions in this range");
+  await link.or(none).waitFor();
+  const name = (await none.isVisible()) ? "none" : await link.textContent();
+  await page.close();
+  return encodeURIComponent(name);
+}
+
 try {
   const [first, second] = await largest();
+  const session = await busiest();
   const address = (path, gateway) =>
-    new URL(path.replace("FIRST", first).replace("SECOND", second), gateway).href;
+    new URL(path.replace("FIRST", first).replace("SECOND", second).replace("SESSION", session), gateway).href;
   let made = 0;
   mkdirSync(folder, { recursive: true });
   for (const [state, gateway] of Object.entries({ full, ...(empty ? { empty } : {}), broken: full })) {

@@ -1,0 +1,196 @@
+// What requests cost, who they belong to, and sessions: a waterfall by pointer, by keys and
+// as a table, growing while the session runs. Works on any data and on both transports.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { axeFaults } from "./axe.mjs";
+
+const settled = async (page) => {
+  await page.locator("h1").first().waitFor({ state: "attached" });
+  await page.waitForFunction(() => !document.querySelector('[role="status"][aria-label^="Loading"]'));
+};
+const overhang = (page) =>
+  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+const waterfall = (page) => page.getByRole("group", { name: /^Requests of the session\. / });
+/** Waits until it says so many requests. */
+const holds = (page, count) =>
+  page.getByRole("group", { name: new RegExp(`^Requests of the session\\. ${count} in `) }).waitFor();
+
+/** `send`: one request through the proxy, with headers; the page `open`s at an address. */
+export async function checkSessions({ open, step, folder, send }) {
+  const session = `e2e ${Date.now().toString(36)} a.b/c, d`;
+  const address = `/sessions?open=${encodeURIComponent(session)}`;
+  const next = () => send(true, { "x-modash-session": session, "x-modash-tag-team": "e2e" });
+  const shot = async (page, name) => {
+    if (folder) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+  };
+
+  await step("a session is in the list with its sums, and opens at an address of its own", async () => {
+    await next();
+    await Promise.all([next(), next()]);
+    const page = await open("/sessions");
+    const row = page.getByRole("row", { name: session });
+    await row.getByRole("cell", { name: "3", exact: true }).waitFor();
+    await page.getByRole("button", { name: "Requests", exact: true }).click();
+    await page.waitForURL(/order=requests/);
+    assert.equal(
+      await page.getByRole("columnheader", { name: "Requests" }).getAttribute("aria-sort"),
+      "descending",
+    );
+    await page.goBack();
+    await page.getByRole("link", { name: session }).click();
+    await page.getByRole("heading", { level: 1, name: session }).waitFor();
+    await page.reload();
+    await holds(page, 3);
+    await shot(page, "session");
+    await page.close();
+  });
+
+  await step("a session that runs grows without a reload", async () => {
+    const page = await open(address);
+    await holds(page, 3);
+    await page.evaluate(() => {
+      window.stillTheSamePage = true;
+    });
+    await next();
+    await holds(page, 4);
+    assert.ok(await page.evaluate(() => window.stillTheSamePage));
+    await page.close();
+  });
+
+  await step("a drag over the waterfall zooms, a click opens a request, and Escape closes it", async () => {
+    const page = await open(address);
+    await holds(page, 4);
+    const box = await waterfall(page).boundingBox();
+    const all = page.getByRole("button", { name: "All", exact: true });
+    assert.ok(await all.isDisabled());
+    const middle = box.y + 20;
+    await page.mouse.move(box.x + 70, middle);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width / 2, middle, { steps: 4 });
+    await page.mouse.up();
+    await all.click();
+    assert.ok(await all.isDisabled());
+    // The first request begins where the axis does.
+    await page.mouse.click(box.x + 58, middle);
+    const drawer = page.getByRole("dialog", { name: "Request" });
+    await drawer.getByText("Cost", { exact: true }).waitFor();
+    assert.match(new URL(page.url()).searchParams.get("request"), /^[0-9a-f-]{36}$/);
+    await page.keyboard.press("Escape");
+    await drawer.waitFor({ state: "detached" });
+    await holds(page, 4);
+    await page.close();
+  });
+
+  await step("by keys: through the requests of a session, into one of them, closer and back", async () => {
+    const page = await open(address);
+    await holds(page, 4);
+    await waterfall(page).focus();
+    await page.keyboard.press("Home");
+    const spoken = (text) =>
+      page.locator('[aria-live="polite"]').getByText(text).waitFor({ state: "attached" });
+    await spoken(/^1 of 4 · .* completion/);
+    await page.keyboard.press("ArrowRight");
+    await spoken(/^2 of 4 · /);
+    await page.keyboard.press("+");
+    const all = page.getByRole("button", { name: "All", exact: true });
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll("button")].some(
+        (button) => button.textContent === "All" && !button.disabled,
+      ),
+    );
+    await page.keyboard.press("0");
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll("button")].some(
+        (button) => button.textContent === "All" && button.disabled,
+      ),
+    );
+    assert.ok(await all.isDisabled());
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog", { name: "Request" }).getByText("Tokens", { exact: true }).waitFor();
+    await page.close();
+  });
+
+  await step("the requests of a session are a table as well, and a file", async () => {
+    const page = await open(address);
+    await holds(page, 4);
+    await page.getByRole("button", { name: "Table", exact: true }).first().click();
+    const rows = page
+      .getByRole("region", { name: "Requests of the session, as a table" })
+      .locator("tbody tr");
+    assert.equal(await rows.count(), 4);
+    await page.getByRole("button", { name: `Export session ${session}` }).click();
+    const saved = page.waitForEvent("download");
+    await page.getByRole("button", { name: "CSV", exact: true }).click();
+    assert.match((await saved).suggestedFilename(), /^modash-session-e2e-/);
+    await page.close();
+  });
+
+  await step("breakdowns rank by what is asked, and a row leads to its requests", async () => {
+    const page = await open("/breakdown");
+    for (const by of ["user", "upstream", "operation", "agent", "dialect", "session", "status", "error"]) {
+      await page.getByLabel("By", { exact: true }).selectOption(by);
+      await page.waitForURL(new RegExp(`by=${by}`));
+      await page.locator("main tbody tr").first().waitFor();
+      await settled(page);
+    }
+    await page.getByLabel("By", { exact: true }).selectOption("tag:");
+    await page.getByLabel("Name of the tag").fill("team");
+    await page.keyboard.press("Enter");
+    const row = page.getByRole("row", { name: /^e2e / });
+    await row.waitFor();
+    await page.getByRole("button", { name: "Last used" }).click();
+    await page.waitForURL(/order=seen/);
+    await row.getByRole("link").first().click();
+    await page.waitForURL(/\/requests\?.*tag=team/);
+    await page.getByRole("region", { name: "Recent requests" }).getByRole("row").nth(1).waitFor();
+    await page.close();
+  });
+
+  await step("the cost over time is shown, or it is said how to set a price", async () => {
+    const page = await open("/?metric=cost");
+    const chart = page.getByRole("region", { name: "Cost over time" });
+    const known = chart.getByRole("group", { name: /^Cost over time\. cost: between \$/ });
+    const unknown = chart.getByText("No cost is known in this range");
+    await known.or(unknown).waitFor();
+    const tile = page.getByRole("region", { name: "Summary" }).getByRole("link", { name: "Cost" });
+    // Money has a tile where there is something to say of it, and only there.
+    if (await known.isVisible()) await tile.waitFor();
+    else assert.equal(await tile.count(), 0);
+    await page.close();
+  });
+
+  const STATES = {
+    sessions: ["/sessions"],
+    "a session": [address],
+    "a session as a table": [
+      address,
+      (page) => page.getByRole("button", { name: "Table", exact: true }).first().click(),
+    ],
+    "no such session": ["/sessions?open=nothing"],
+    breakdown: ["/breakdown"],
+    "breakdown by a tag": ["/breakdown?by=tag:team"],
+    cost: ["/?metric=cost"],
+  };
+  const WINDOWS = {
+    light: { colorScheme: "light" },
+    dark: { colorScheme: "dark" },
+    "320 px": { viewport: { width: 320, height: 640 } },
+    "390 px, dark": { viewport: { width: 390, height: 844 }, colorScheme: "dark" },
+    "forced colours": { forcedColors: "active" },
+  };
+  for (const [window, options] of Object.entries(WINDOWS)) {
+    for (const [name, [path, act]] of Object.entries(STATES)) {
+      await step(`${window}, ${name}: nothing sticks out, and axe finds nothing`, async () => {
+        const page = await open(path, { ...options, reducedMotion: "reduce" });
+        await settled(page);
+        await act?.(page);
+        await settled(page);
+        assert.ok((await overhang(page)) <= 0, `${await overhang(page)} px too wide`);
+        assert.deepEqual(await axeFaults(page), []);
+        assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+        await shot(page, `${window} ${name}`.replaceAll(/[ ,]+/g, "-"));
+        await page.close();
+      });
+    }
+  }
+}
