@@ -1,10 +1,12 @@
 // Answers of a small gateway, complete to the last field, for tests to vary.
 import type {
   Answer,
+  BreakdownRow,
   Cost,
   LiveRequest,
   ModelRow,
   ReplicaCompleteness,
+  SessionRow,
   ThroughputTimeseries,
   UsageEvent,
   UsageSummary,
@@ -244,5 +246,27 @@ export const running = (change: Partial<LiveRequest> = {}): LiveRequest => ({
   path: "/v1/chat/completions",
   contentEvents: 0,
   responseBytes: 0,
+  ...change,
+});
+
+export const breakdownRow = (change: Partial<BreakdownRow> = {}): BreakdownRow => {
+  const { model, ...row } = modelRow();
+  return { key: model, ...row, ...change };
+};
+
+export const sessionRow = (change: Partial<SessionRow> = {}): SessionRow => ({
+  session: "refactor",
+  firstStartedAt: NOON,
+  lastStartedAt: NOON + 50_000,
+  lastEndedAt: NOON + 60_000,
+  requests: 3,
+  failedRequests: 0,
+  promptTokens: 9_000,
+  cachedPromptTokens: 4_500,
+  completionTokens: 1_000,
+  totalTokens: 10_000,
+  cost: cost({ unknownRequests: 3 }),
+  modelTime: 90_000,
+  models: ["qwen3-8b"],
   ...change,
 });

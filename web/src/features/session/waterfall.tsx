@@ -157,7 +157,7 @@ export function Waterfall(props: {
         tabIndex={0}
         className={styles.frame}
         style={{ height }}
-        aria-label={`Requests of the session. ${bars.length} in ${lanes} lanes, ${bars.filter((bar) => isFailed(bar.event)).length} failed, ${bars.filter((bar) => bar.retryOf !== null).length} retries.`}
+        aria-label={`Requests of the session. ${bars.length} in ${lanes === 1 ? "one lane" : `${lanes} lanes`}, ${bars.filter((bar) => isFailed(bar.event)).length} failed, ${bars.filter((bar) => bar.retryOf !== null).length} retried.`}
         aria-describedby={help}
         onKeyDown={key}
         onPointerDown={(event) => {
