@@ -67,7 +67,7 @@ async fn a_row_has_all_of_its_model() {
             time_to_first_token_ms_p95: None,
             last_seen_at: Some(timestamp_from_micros(last_seen)),
             sparkline,
-            cost: Some(Cost::default()),
+            cost: Some(Cost { unknown_requests: 3, ..Cost::default() }),
         }]
     );
 }

@@ -58,7 +58,9 @@ async fn totals_and_percentiles_are_those_of_the_rows() {
         .await;
     let mut answer = summary(&analytics, UsageSummaryRequest::default()).await;
     assert!(answer.range.take().is_some());
-    assert_eq!(answer.cost.take(), Some(Cost::default()));
+    let expected =
+        Cost { nano_usd: 250_000_000, known_requests: 1, unknown_requests: 6, ..Cost::default() };
+    assert_eq!(answer.cost.take(), Some(expected));
     let durations = answer.duration_ms.take().unwrap();
     let waits = answer.time_to_first_token_ms.take().unwrap();
     let decode = answer.decode_tokens_per_second.take().unwrap();
