@@ -156,6 +156,7 @@ function select(payload, { start, end } = rangeOf(payload)) {
   if (mode === "empty") return [];
   const filter = payload.filter ?? {};
   const allowed = (list, value) => !list?.length || list.includes(value);
+  const tags = Object.entries(filter.tags ?? {});
   return events.filter(
     (event) =>
       event.startedAt >= start &&
@@ -168,11 +169,11 @@ function select(payload, { start, end } = rangeOf(payload)) {
       allowed(filter.operations, event.operation) &&
       allowed(filter.users, event.user) &&
       allowed(filter.sessions, event.session) &&
-      Object.entries(filter.tags ?? {}).every(([name, value]) => event.tags?.[name] === value) &&
+      tags.every(([name, value]) => event.tags?.[name] === value) &&
       (filter.minPromptTokens === undefined || event.promptTokens >= filter.minPromptTokens) &&
       (filter.maxPromptTokens === undefined || event.promptTokens <= filter.maxPromptTokens) &&
       (filter.stream == null || filter.stream === event.stream) &&
-      !isExcluded(filter.exclude ?? {}, event),
+      !(filter.exclude && isExcluded(filter.exclude, event)),
   );
 }
 const without = (rows) =>

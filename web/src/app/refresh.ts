@@ -2,7 +2,7 @@
 // on screen are asked again at most twice a second, and none while nobody looks.
 import type { QueryClient } from "@tanstack/react-query";
 
-const GATE_MS = 500;
+const GATE_MS = 1_000;
 /** How soon it is looked again whether all have answered. */
 const BUSY_MS = 100;
 
