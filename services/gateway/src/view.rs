@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(summary.get("previous"), Some(&Json::Null));
         assert_eq!(summary.get("durationMs"), Some(&Json::Null));
         assert_eq!(summary.get("upstreamCostUsd"), Some(&Json::Null));
-        assert_eq!(summary.as_object().unwrap().len(), 19);
+        assert_eq!(summary.as_object().unwrap().len(), 20);
     }
 
     #[test]
