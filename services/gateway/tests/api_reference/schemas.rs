@@ -15,9 +15,10 @@ pub(crate) enum Direction {
 }
 
 /// Limits of arguments as JSON schema, which the contract has in its comments only.
-const LIMITS: [(&str, &str); 39] = [
+const LIMITS: [(&str, &str); 40] = [
     ("AddMarkRequest.link", r#"{ "maxLength": 500 }"#),
     ("AddMarkRequest.text", r#"{ "minLength": 1, "maxLength": 200 }"#),
+    ("DeleteMarkRequest.mark_id", r#"{ "format": "uuid" }"#),
     ("DeleteViewRequest.name", r#"{ "minLength": 1, "maxLength": 80 }"#),
     ("ErrorBreakdownRequest.limit", r#"{ "maximum": 1000 }"#),
     ("Exclusion.client_keys", r#"{ "maxItems": 100 }"#),
@@ -189,6 +190,13 @@ impl<'a> Schemas<'a> {
             Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
                 json!({ "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX })
             }
+            // Written as text; read as a number, too.
+            Kind::Uint64 | Kind::Fixed64 if direction == Direction::Request => json!({
+                "anyOf": [
+                    { "type": "string", "pattern": "^[0-9]{1,19}$" },
+                    { "type": "integer", "minimum": 0, "maximum": u64::MAX },
+                ],
+            }),
             Kind::Uint64 | Kind::Fixed64 => json!({ "type": "string", "pattern": "^[0-9]+$" }),
             Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
                 json!({ "type": "string", "pattern": "^-?[0-9]+$" })

@@ -111,7 +111,8 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
 
   /**
    * Keyed fingerprint of the credential: 16 hexadecimal digits. Cannot be
-   * reversed, and differs between installations. Absent: no credential.
+   * reversed, and differs between installations. The credential is the one for the
+   * upstream, else the client's token for the proxy (x-modash-token). Absent: none.
    *
    * @generated from field: optional string client_key = 18;
    */
