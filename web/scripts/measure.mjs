@@ -219,6 +219,9 @@ async function chartOf(most) {
           completionTokens: column(120),
           reasoningTokens: column(0),
           totalTokens: column(1020),
+          costNanoUsd: column(0),
+          cacheSavingNanoUsd: column(0),
+          unknownCostRequests: column(0),
         },
       ],
     };
