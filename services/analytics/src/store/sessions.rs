@@ -157,7 +157,7 @@ pub(super) async fn add_changes<'a>(
         .await
 }
 
-/// Moves changes into the sessions, until few are left; gives how many. Only for the one
+/// Moves changes into the sessions, at most [`CHANGES`]; gives how many. Only for the one
 /// process that holds the lock of the rollups.
 pub(super) async fn fold(connection: &mut PgConnection) -> Result<i64, Error> {
     Ok(sqlx::query_scalar(include_str!("queries/fold_sessions.sql"))
@@ -228,7 +228,7 @@ impl Snapshot<'_> {
         self.plan_for_requests().await?;
         let rows = selection
             .clone()
-            .into_query(include_str!("queries/session_requests.sql"))
+            .into_query(include_str!("queries/requests_in_order.sql"))
             .bind(limit)
             .bind(offset)
             .fetch_all(&mut *self.transaction)

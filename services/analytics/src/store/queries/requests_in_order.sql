@@ -1,4 +1,5 @@
--- Single requests of a selection ($1 to $10), oldest first.
+-- Single requests of a selection ($1 to $10), oldest first: at most $11 (NULL: all), after
+-- leaving out $12.
 SELECT r.*, s.model, s.upstream, s.dialect, s.operation, s.stream, s.client_key,
        s.user_name, s.user_agent_family, s.tags,
        k.replica_id AS kind_replica_id, k.method AS kind_method, k.path AS kind_path,
@@ -22,3 +23,4 @@ WHERE r.started_at >= $1 AND r.started_at < $2
   AND ($9::bigint IS NULL OR r.prompt_tokens >= $9)
   AND ($10::bigint IS NULL OR r.prompt_tokens <= $10)
 ORDER BY r.started_at, r.event_id
+LIMIT $11::bigint OFFSET $12::bigint
