@@ -39,7 +39,7 @@ const UNACKNOWLEDGED_BATCHES: usize = 4_096;
 const MAX_REPLICA_ID: usize = 128;
 const MAX_VERSION: usize = 64;
 
-/// Most upstreams of a proxy.
+/// Most upstreams of a proxy whose hosts are remembered.
 const MAX_UPSTREAMS: usize = 1_000;
 
 /// Longest reason in bytes why a proxy sends a stand-in; what is longer is cut.
@@ -112,11 +112,9 @@ impl Ingest {
         let mut hello = check_hello(hello)?;
         clean_text(&mut hello.replica_id, MAX_REPLICA_ID);
         clean_text(&mut hello.version, MAX_VERSION);
-        if hello.upstream_hosts.len() > MAX_UPSTREAMS {
-            return Err(Status::invalid_argument(format!(
-                "hello.upstream_hosts: must be at most {MAX_UPSTREAMS}"
-            )));
-        }
+        // Costs of the others are unknown, which is no reason to lose their events.
+        let hosts = std::mem::take(&mut hello.upstream_hosts);
+        hello.upstream_hosts = hosts.into_iter().take(MAX_UPSTREAMS).collect();
         if !pass.may_send_for(&hello.replica_id) {
             return Err(Status::permission_denied(format!(
                 "hello.replica_id: the token {} is bound to other replicas",

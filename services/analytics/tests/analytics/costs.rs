@@ -162,6 +162,22 @@ async fn each_request_has_its_cost_and_says_where_it_comes_from() {
 }
 
 #[tokio::test]
+async fn a_proxy_with_very_many_upstreams_is_let_in() {
+    let analytics = TestAnalytics::start().await;
+    let mut proxy = TestProxy::connect_silent(&analytics).await;
+    let hosts = (0..1_500).map(|at| (format!("u{at}"), "api.anthropic.com".to_owned()));
+    let hello = Hello {
+        replica_id: "priced".into(),
+        next_sequence: 1,
+        upstream_hosts: hosts.collect(),
+        ..Hello::default()
+    };
+    proxy.say(Up::Hello(hello)).await;
+    let last = proxy.send(vec![asked("claude-sonnet-4-5", "u7")]).await;
+    assert_eq!(proxy.acknowledged(last).await, []);
+}
+
+#[tokio::test]
 async fn what_a_proxy_says_of_a_cost_does_not_count() {
     let analytics = TestAnalytics::start().await;
     let lie = RequestCost { source: 2, nano_usd: Some(1), ..Default::default() };

@@ -108,7 +108,7 @@ export type Hello = Message<"modash.v1.Hello"> & {
 
   /**
    * Host of each upstream by its name, without port, for example "api.openai.com":
-   * it tells who bills for requests. At most 1,000. Empty: an older proxy.
+   * it tells who bills for requests. More than 1,000 are ignored. Empty: an older proxy.
    *
    * @generated from field: map<string, string> upstream_hosts = 5;
    */
