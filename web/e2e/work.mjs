@@ -10,6 +10,9 @@ const DAYS = [
   ["Asia/Kathmandu", "2025-10-24T18:15:00Z", "2025-10-25T18:15:00Z", 96],
 ];
 
+/** Requests a second. */
+const PACE = 50;
+
 export async function checkWork({
   open,
   step,
@@ -171,22 +174,34 @@ export async function checkWork({
   }
 
   if (!isFake) {
-    await step("500 requests within ten seconds are all counted, and no script fails", async () => {
-      const page = await open("/");
-      const before = await requestsCount(page);
-      for (let batch = 0; batch < 100; batch += 1) {
-        await Promise.all(Array.from({ length: 5 }, () => sendRequest(batch % 2 === 0)));
-      }
-      await page.waitForFunction(
-        (count) => {
-          const tile = document.querySelector("[aria-label=Summary] p span[title]");
-          return Number(tile?.title.replace(/\D/g, "")) >= count;
-        },
-        before + 500,
-        { timeout: 60_000 },
-      );
-      assert.equal(await requestsCount(page), before + 500);
-      await page.close();
-    });
+    const seconds = transport === "rpc" ? 60 : 10;
+    await step(
+      `50 requests a second for ${seconds} seconds are all counted, and no script fails`,
+      async () => {
+        const page = await open("/");
+        const before = await requestsCount(page);
+        const sent = seconds * PACE;
+        const begun = Date.now();
+        const running = new Set();
+        for (let at = 0; at < sent; at += 1) {
+          // A machine that is too slow for the pace has so many open at most.
+          while (running.size >= 20) await Promise.race(running);
+          await new Promise((go) => setTimeout(go, begun + (at * 1_000) / PACE - Date.now()));
+          const request = sendRequest(at % 2 === 0).finally(() => running.delete(request));
+          running.add(request);
+        }
+        await Promise.all(running);
+        await page.waitForFunction(
+          (count) => {
+            const tile = document.querySelector("[aria-label=Summary] p span[title]");
+            return Number(tile?.title.replace(/\D/g, "")) >= count;
+          },
+          before + sent,
+          { timeout: 60_000 },
+        );
+        assert.equal(await requestsCount(page), before + sent);
+        await page.close();
+      },
+    );
   }
 }

@@ -35,6 +35,10 @@ export interface Live {
   rows: Row[];
   /** Running requests that pass the filter. */
   inFlight: number;
+  /** Those of them that wait for their first content. */
+  waiting: number;
+  /** When the oldest of them began. Null: there is none. */
+  oldestAt: number | null;
   /** Content events per second of the streams that pass the filter, over the last 10 s. Null: not known, or too short. */
   tokensPerSecond: number | null;
   rateSamples: number[];
@@ -53,6 +57,8 @@ export class LiveStore {
     since: Date.now(),
     rows: [],
     inFlight: 0,
+    waiting: 0,
+    oldestAt: null,
     tokensPerSecond: null,
     rateSamples: [],
     inFlightSamples: [],
@@ -123,7 +129,7 @@ export class LiveStore {
     this.progress = this.progress.filter((step) => now - step.at <= RATE_WINDOW_MS);
     const { rateSamples, inFlightSamples, connection, known } = this.state;
     const tokensPerSecond = this.rate(now);
-    const inFlight = this.count();
+    const { inFlight } = this.count();
     this.publish({
       tokensPerSecond,
       ...(tokensPerSecond === null ? {} : { rateSamples: [...rateSamples, tokensPerSecond].slice(-SAMPLES) }),
@@ -144,10 +150,15 @@ export class LiveStore {
     return span < 1_000 ? null : (sum * 1_000) / span;
   }
 
-  private count(): number {
-    let running = 0;
-    for (const row of this.rows.values()) if (row.endedAt === null && this.passes(row)) running += 1;
-    return running;
+  private count(): Pick<Live, "inFlight" | "waiting" | "oldestAt"> {
+    const counted = { inFlight: 0, waiting: 0, oldestAt: null as number | null };
+    for (const row of this.rows.values()) {
+      if (row.endedAt !== null || !this.passes(row)) continue;
+      counted.inFlight += 1;
+      if (row.state === "queued") counted.waiting += 1;
+      counted.oldestAt = Math.min(row.startedAt, counted.oldestAt ?? row.startedAt);
+    }
+    return counted;
   }
 
   private patch(request: LiveRequest, now: number, snapshot: boolean): void {
@@ -167,7 +178,7 @@ export class LiveStore {
 
   private publish(change: Partial<Live>): void {
     const rows = [...this.rows.values()].sort((a, b) => a.startedAt - b.startedAt);
-    this.state = { ...this.state, rows, inFlight: this.count(), ...change };
+    this.state = { ...this.state, rows, ...this.count(), ...change };
     for (const listener of this.listeners) listener();
   }
 }

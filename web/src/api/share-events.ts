@@ -26,15 +26,21 @@ export function shareEvents(
   const channel = new BroadcastChannel(name);
   const stop = new AbortController();
   let holding = false;
+  /** There are other tabs, or were: one alone talks to nobody. */
+  let others = false;
+  let told: Connection | undefined;
   let close = () => {};
+  const tell = (shared: Shared) => {
+    if (others) channel.postMessage(shared);
+  };
 
   channel.onmessage = ({ data }: MessageEvent<Shared>) => {
+    others = true;
     if (data.kind === "hello") {
       if (!holding) return;
       const [state, connected] = snapshot();
-      channel.postMessage({ kind: "connection", state } satisfies Shared);
-      if (state === "open")
-        channel.postMessage({ kind: "event", name: "connected", data: connected } satisfies Shared);
+      tell({ kind: "connection", state });
+      if (state === "open") tell({ kind: "event", name: "connected", data: connected });
     } else if (holding) return;
     else if (data.kind === "event") listener.event(data.name, data.data);
     else listener.connection(data.state);
@@ -49,11 +55,13 @@ export function shareEvents(
       close = open({
         event(name, data) {
           listener.event(name, data);
-          channel.postMessage({ kind: "event", name, data } satisfies Shared);
+          tell({ kind: "event", name, data });
         },
         connection(state) {
           listener.connection(state);
-          channel.postMessage({ kind: "connection", state } satisfies Shared);
+          // It is said with every event.
+          if (state !== told) tell({ kind: "connection", state });
+          told = state;
         },
       });
       stop.signal.addEventListener("abort", () => release());

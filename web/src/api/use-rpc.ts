@@ -11,7 +11,7 @@ const PAST_MS = 60_000;
 
 /**
  * `payload` is made at each fetch, because a range that ends now moves on.
- * `every`: asked again after so many milliseconds, also when no event says so.
+ * `every`: asked again after so many milliseconds, and not because of events.
  * `past`: new requests do not change the answer, so that events do not ask again.
  */
 export function useRpc<P extends Procedure>(
@@ -24,7 +24,7 @@ export function useRpc<P extends Procedure>(
     queryKey: [tag, ...key],
     queryFn: ({ signal }) => call(tag, payload(), signal),
     enabled,
-    meta: { past },
+    meta: { past: past || every !== undefined },
     // What failed is asked again until it answers, also when no event comes.
     refetchInterval: ({ state }) => (state.error ? RETRY_MS : (every ?? (past ? PAST_MS : false))),
     placeholderData: keepPreviousData,

@@ -254,24 +254,31 @@ export function useScope(): Scope {
 
 type Running = Pick<LiveRequest, "model" | "clientKey" | "upstream" | "dialect" | "stream">;
 
+/** What is known of a request while it runs. */
+const KNOWN: Partial<Record<IncludedKey, (request: Running) => string | null>> = {
+  model: (request) => request.model,
+  client: (request) => request.clientKey,
+  upstream: (request) => request.upstream,
+  dialect: (request) => request.dialect,
+  stream: (request) => (request.stream ? "yes" : "no"),
+};
+
 /** Whether a running request passes the filters. What is not known of it yet, it neither is nor is it excluded by it. */
-export const liveFilter =
-  (filters: View["filters"]) =>
-  (request: Running): boolean => {
-    const known: Partial<Record<IncludedKey, string | null>> = {
-      model: request.model,
-      client: request.clientKey,
-      upstream: request.upstream,
-      dialect: request.dialect,
-      stream: request.stream ? "yes" : "no",
-    };
-    // A filter by status concerns what has ended.
-    return INCLUDED.every((key) => {
-      const has = (values: string[] | undefined) => key in known && values?.includes(known[key] ?? "");
-      const asked = filters[key];
-      return (key === "status" || asked.length === 0 || has(asked)) && !has(filters[`not.${key as ListKey}`]);
-    });
-  };
+export function liveFilter(filters: View["filters"]): (request: Running) => boolean {
+  const checks = INCLUDED.flatMap((key) => {
+    const known = KNOWN[key];
+    const [asked, not = []] = [filters[key], filters[`not.${key as ListKey}`]];
+    const has = (values: string[]) => (request: Running) =>
+      known !== undefined && values.includes(known(request) ?? "");
+    const excluded = has(not);
+    return [
+      // A filter by status concerns what has ended.
+      ...(key === "status" || asked.length === 0 ? [] : [has(asked)]),
+      ...(not.length === 0 ? [] : [(request: Running) => !excluded(request)]),
+    ];
+  });
+  return (request) => checks.every((check) => check(request));
+}
 
 /** "1000-2000", "1000-" or "-2000" prompt tokens; both ends count. */
 export function promptRange(text: string | undefined): [least: number | undefined, most: number | undefined] {

@@ -55,7 +55,7 @@ export function ErrorTable({ onOpen }: { onOpen: (event: { eventId: string }) =>
     scope.key,
     () => ({ range: scope.range(), filter: scope.filter, limit: MOST }),
     // It reads single requests, so that not every commit asks for it.
-    { every: EVERY_MS, past: true },
+    { every: EVERY_MS },
   );
   const { data } = query;
   const beyond = data ? data.total - data.rows.length : 0;

@@ -27,7 +27,7 @@ const BAR_MS = 1_000;
 /** `lines`: room for so many, which stays the same whatever runs, so that nothing below moves. */
 export function LiveRequests({ lines = LINES }: { lines?: number }) {
   const live = useLive();
-  const [view] = useView();
+  const [view, setView] = useView();
   const slots = useRef<(string | null)[]>([]);
   const passing = live.rows.filter(liveFilter(view.filters));
   const running = passing.filter((row) => row.endedAt === null).length;
@@ -58,7 +58,7 @@ export function LiveRequests({ lines = LINES }: { lines?: number }) {
           {Array.from({ length: lines }, (_, at) => {
             const row = rows.get(slots.current[at] ?? "");
             return row ? (
-              <Line key={row.id} row={row} />
+              <Line key={row.id} row={row} setView={setView} />
             ) : (
               // biome-ignore lint/suspicious/noArrayIndexKey: a line keeps its place, whatever is on it
               <li key={`free ${at}`} />
@@ -102,6 +102,11 @@ function Note({ running, hidden }: { running: number; hidden: number }) {
   );
 }
 
+interface LineProps {
+  row: Row;
+  setView: ReturnType<typeof useView>[1];
+}
+
 /** Phase in a word, with its tone. */
 function phase(row: Row): { tone: Tone; text: string } {
   if (row.state === "completed") return { tone: "ok", text: "done" };
@@ -112,10 +117,8 @@ function phase(row: Row): { tone: Tone; text: string } {
 }
 
 /** Narrows the view to the model, once it is known. */
-function ModelName({ row }: { row: Row }) {
-  const [, setView] = useView();
-  const { model } = row;
-  const title = `${row.path} at ${row.upstream}`;
+function ModelName({ row: { model, path, upstream }, setView }: LineProps) {
+  const title = `${path} at ${upstream}`;
   if (!model) {
     return (
       <span className="cut" title={title}>
@@ -136,7 +139,7 @@ function ModelName({ row }: { row: Row }) {
 }
 
 /** Drawn anew when its own request changes, not when others do; only its clock and its bar run on. */
-const Line = memo(function Line({ row }: { row: Row }) {
+const Line = memo(function Line({ row, setView }: LineProps) {
   const running = row.endedAt === null;
   const end = row.endedAt ?? serverNow();
   const { tone, text } = phase(row);
@@ -156,7 +159,7 @@ const Line = memo(function Line({ row }: { row: Row }) {
         <Status tone={tone} text={text} />
       </span>
       <span className={styles.model}>
-        <ModelName row={row} />
+        <ModelName row={row} setView={setView} />
         <span
           className={`cut ${styles.client}`}
           title={row.clientKey ? "Fingerprint of the caller's key" : undefined}

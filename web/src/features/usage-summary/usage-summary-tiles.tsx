@@ -2,7 +2,7 @@
 // is among them once it is known of a request: a local model without a price has none.
 import { lazy, type ReactNode, Suspense } from "react";
 import { Link } from "wouter";
-import { SAMPLES, useLive, useLiveValue } from "../../api/live.ts";
+import { SAMPLES, useLiveValue } from "../../api/live.ts";
 import type { UsageSummary } from "../../api/types.ts";
 import { Few } from "../../components/few.tsx";
 import { Failure } from "../../components/panel.tsx";
@@ -12,7 +12,7 @@ import { knownCost } from "../../lib/cost.ts";
 import { change, clock, count, duration, exact, percent, points, rate, UNKNOWN } from "../../lib/format.ts";
 import { boundMark, isLowerBound, knownTokens, tokensOf } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
-import { liveFilter, useHref, useView } from "../../lib/view.ts";
+import { useHref, useView } from "../../lib/view.ts";
 import styles from "./usage-summary-tiles.module.css";
 import { useComparedSummary, useUsageSummary } from "./use-usage-summary.ts";
 
@@ -131,12 +131,12 @@ function SpeedTile({ median }: { median: number | null | undefined }) {
 }
 
 function InFlightTile() {
-  const { inFlight, inFlightSamples, rows, known } = useLive();
-  const [view] = useView();
+  const known = useLiveValue("known");
+  const inFlight = useLiveValue("inFlight");
+  const waiting = useLiveValue("waiting");
+  const oldestAt = useLiveValue("oldestAt");
+  const inFlightSamples = useLiveValue("inFlightSamples");
   const now = useNow(1_000);
-  const running = rows.filter((row) => row.endedAt === null && liveFilter(view.filters)(row));
-  const oldest = running[0];
-  const waiting = running.filter((row) => row.state === "queued").length;
   return (
     <Tile
       label="In flight"
@@ -145,9 +145,9 @@ function InFlightTile() {
       tone={known && inFlight > 0 ? "running" : undefined}
       sub={
         known
-          ? oldest
-            ? `${waiting} waiting · oldest ${clock(now - oldest.startedAt)}`
-            : "nothing is running"
+          ? oldestAt === null
+            ? "nothing is running"
+            : `${waiting} waiting · oldest ${clock(now - oldestAt)}`
           : "not known"
       }
       chart={<Sparkline values={inFlightSamples} color="var(--accent)" max={2} places={SAMPLES} />}
