@@ -1,17 +1,49 @@
 // What the dashboard costs a browser, as a table:
-//   node scripts/measure.mjs <gateway URL> <fake gateway URL> [proxy URL]
-// The first is a real one with data, for the times of loading. The fake one (scripts/fake-gateway.mjs)
-// sends 50 requests a second. The third is the proxy of the first, which has no other traffic and an upstream that
-// answers at once: with it, the way from the last byte of an answer to its number on the page is measured.
-// It gets 50 requests a second as well.
+//   node scripts/measure.mjs <program> [gateway URL]
+// The program is a built modash, which gets 50 requests a second from here, for an LLM server that
+// answers at once: with it, the way from the last byte of an answer to its number on the page is
+// measured as well. The other gateway is one with data, for the times of loading; without it, those of
+// the program's demo are taken. A fake gateway (scripts/fake-gateway.mjs) shows what the browser's
+// part of 50 requests a second is.
 // Run it where nothing else runs; it fails on what is over its budget, except with `--no-gate`.
+import { spawn } from "node:child_process";
+import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { freePort, startModash } from "./start-modash.mjs";
 
-const [gateway, fake, proxy] = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
-if (!gateway || !fake) {
-  console.error("usage: node scripts/measure.mjs <gateway URL> <fake gateway URL> [proxy URL] [--no-gate]");
+const [program, given] = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
+if (!program) {
+  console.error("usage: node scripts/measure.mjs <program> [gateway URL] [--no-gate]");
   process.exit(64);
 }
+
+/** An LLM server that answers at once, with three chunks and usage. */
+async function startUpstream() {
+  const chunk = (more) =>
+    `data: ${JSON.stringify({ id: "1", object: "chat.completion.chunk", model: "measured", ...more })}\n\n`;
+  const text = (content) => chunk({ choices: [{ index: 0, delta: { content }, finish_reason: null }] });
+  const usage = { prompt_tokens: 12, completion_tokens: 3, total_tokens: 15 };
+  const end = chunk({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }], usage });
+  const answer = `${text("One")}${text(" two")}${text(" three")}${end}data: [DONE]\n\n`;
+  const server = createServer((request, response) => {
+    request.resume().on("end", () => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.end(answer);
+    });
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  return server;
+}
+
+const upstream = await startUpstream();
+const real = await startModash(program, `http://127.0.0.1:${upstream.address().port}`);
+const demo = given ? undefined : await startModash(program, undefined, "--demo");
+const fakePort = await freePort();
+const fakeProgram = fileURLToPath(new URL("fake-gateway.mjs", import.meta.url));
+const fakeProcess = spawn("node", [fakeProgram, "--port", String(fakePort)], { stdio: "ignore" });
+const fake = `http://127.0.0.1:${fakePort}`;
+const filled = given ?? demo.url;
 const PAGES = { Overview: "/", Throughput: "/throughput", Models: "/models", Requests: "/requests" };
 const now = Date.now();
 const ENDED = { from: new Date(now - 86_400_000).toISOString(), to: new Date(now - 60_000).toISOString() };
@@ -76,7 +108,7 @@ for (const [name, path] of Object.entries(PAGES)) {
   let shift = 0;
   for (let run = 0; run < 6; run += 1) {
     // A range that has ended: new rows that move others down are no fault of the layout.
-    const url = new URL(path, gateway);
+    const url = new URL(path, filled);
     if (run > 2) for (const [key, value] of Object.entries(ENDED)) url.searchParams.set(key, value);
     const { page } = await open(url.href);
     await page.waitForTimeout(1_000);
@@ -97,7 +129,7 @@ async function send() {
     messages: [{ role: "user", content: "Hello" }],
   });
   const headers = { "content-type": "application/json" };
-  const answer = await fetch(new URL("/v1/chat/completions", proxy), { method: "POST", headers, body });
+  const answer = await fetch(new URL("/v1/chat/completions", real.proxy), { method: "POST", headers, body });
   await answer.text();
   return Date.now();
 }
@@ -180,15 +212,14 @@ for (const [name, path] of Object.entries({ Overview: "/", Requests: "/requests"
   await fakeMode("busy");
   await watch(name, path, fake);
   await fakeMode("ok");
-  if (!proxy) continue;
   const stop = sendMany(50);
-  await watch(`${name} of the real one`, path, gateway);
+  await watch(`${name}, the real one`, path, real.url);
   console.log(`${await stop()} requests sent`);
 }
 
 // From the last byte of an answer to its number on the page, by the one clock of this machine.
-if (proxy) {
-  const { page } = await open(new URL("/", gateway).href);
+{
+  const { page } = await open(new URL("/", real.url).href);
   await send();
   await page.waitForTimeout(3_000);
   const before = await page.evaluate(() => {
@@ -296,6 +327,9 @@ figure(`${name} drawn, with two frames`, many.drawn, "ms", 100);
 figure(`${name} updated: script beyond that of 10 points`, many.updated - few.updated, "ms", 5);
 
 await browser.close();
+fakeProcess.kill();
+upstream.close();
+await Promise.all([real.stop(), demo?.stop()]);
 const over = figures.filter(({ value, budget }) => budget !== undefined && value > budget);
 if (!process.argv.includes("--no-gate") && over.length > 0) {
   console.error(`over budget: ${over.map(({ name }) => name).join("; ")}`);

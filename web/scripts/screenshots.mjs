@@ -38,11 +38,15 @@ const IN_DOCS = {
   dashboard: ["/?compare=off", 900],
   throughput: ["/throughput", 700],
   compare: ["/models?pick=FIRST,SECOND", 860],
+  breakdown: ["/breakdown?by=user", 700],
+  session: ["/sessions?open=SESSION", 900],
 };
 /** The longest that a page may take until nothing loads any more. */
 const PATIENCE_MS = 20_000;
 
-const started = program ? await Promise.all([startModash(program, "--demo"), startModash(program)]) : [];
+const started = program
+  ? await Promise.all([startModash(program, undefined, "--demo"), startModash(program)])
+  : [];
 const [full, empty] = program ? started.map(({ url }) => url) : [argument("--full"), argument("--empty")];
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",

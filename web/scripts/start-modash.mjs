@@ -8,7 +8,7 @@ import { join } from "node:path";
 /** The first start makes a database. */
 const PATIENCE_MS = 120_000;
 
-async function freePort() {
+export async function freePort() {
   const server = createServer();
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
   const { port } = server.address();
@@ -16,8 +16,8 @@ async function freePort() {
   return port;
 }
 
-/** The address of its dashboard, and how to stop it. */
-export async function startModash(program, ...options) {
+/** The addresses of its dashboard and its proxy, and how to stop it. `upstream`: of the LLM server; of the demo, none. */
+export async function startModash(program, upstream, ...options) {
   const data = mkdtempSync(join(tmpdir(), "modash-pictures-"));
   // Started by root, the database runs as somebody else.
   chmodSync(data, 0o755);
@@ -27,10 +27,10 @@ export async function startModash(program, ...options) {
     env: {
       PATH: process.env.PATH,
       HOME: process.env.HOME,
-      MODASH_LOG: "warn",
+      MODASH_LOG: "error",
       MODASH_DATA_DIRECTORY: data,
       MODASH_PROXY_SPOOL_DIRECTORY: join(data, "spool"),
-      UPSTREAM_URL: `http://127.0.0.1:${proxy}`,
+      UPSTREAM_URL: upstream ?? `http://127.0.0.1:${proxy}`,
       PORT: String(proxy),
       MODASH_GATEWAY_PROXY_PORT: String(proxy),
       MODASH_GATEWAY_LISTEN: `127.0.0.1:${gateway}`,
@@ -61,5 +61,5 @@ export async function startModash(program, ...options) {
     await stop();
     throw error;
   }
-  return { url: `http://127.0.0.1:${gateway}`, stop };
+  return { url: `http://127.0.0.1:${gateway}`, proxy: `http://127.0.0.1:${proxy}`, stop };
 }

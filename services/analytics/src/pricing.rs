@@ -16,11 +16,14 @@ const MAX_FILE: u64 = 4 << 20;
 /// The built-in prices, and above them those of a file, which is read again when it
 /// changes. One that has become unreadable changes nothing.
 #[derive(Debug, Clone)]
-pub struct Prices(Arc<WatchedFiles<PriceList>>);
+pub struct Prices {
+    list: Arc<WatchedFiles<PriceList>>,
+    from_file: bool,
+}
 
 impl Default for Prices {
     fn default() -> Self {
-        Self(Arc::new(WatchedFiles::constant("the prices", PriceList::built_in())))
+        Self::fixed(PriceList::built_in())
     }
 }
 
@@ -32,12 +35,30 @@ impl Prices {
     pub fn from_file(path: PathBuf) -> Result<Self, String> {
         let paths = vec![path.clone()];
         let watched = WatchedFiles::new("the prices", paths, move || read(&path))?;
-        Ok(Self(Arc::new(watched)))
+        Ok(Self { list: Arc::new(watched), from_file: true })
+    }
+
+    fn fixed(list: PriceList) -> Self {
+        let list = Arc::new(WatchedFiles::constant("the prices", list));
+        Self { list, from_file: false }
+    }
+
+    /// Where no file says otherwise, those of a text of the same form above the built-in
+    /// ones. `name`: where the text is.
+    ///
+    /// # Errors
+    /// If the text has a mistake; says where.
+    pub fn or(self, name: &str, text: &str) -> Result<Self, String> {
+        if self.from_file {
+            return Ok(self);
+        }
+        let own = PriceList::parse([(name, text)]).map_err(|error| error.to_string())?;
+        Ok(Self::fixed(PriceList::built_in().overlaid_by(&own)))
     }
 
     /// Those of now.
     pub(crate) fn now(&self) -> PriceList {
-        self.0.get()
+        self.list.get()
     }
 }
 

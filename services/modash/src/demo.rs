@@ -12,6 +12,9 @@ use tokio::task::JoinHandle;
 
 use crate::Error;
 
+/// What its models cost.
+pub(crate) const PRICES: &str = include_str!("demo/prices.toml");
+
 /// A simulated server that runs.
 pub(crate) struct SimulatedServer {
     /// Its base URL.
@@ -58,5 +61,18 @@ impl SimulatedServer {
     pub(crate) async fn stopped(self) {
         // It only ends by its shutdown; a panic was reported where it happened.
         let _ = self.task.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prices_of_the_demo_are_a_list() {
+        use modash_analytics::Prices;
+        Prices::default().or("the demo's prices", PRICES).unwrap();
+        let error = Prices::default().or("the demo's prices", "[[price]]").unwrap_err();
+        assert!(error.contains("the demo's prices"), "{error}");
     }
 }

@@ -11,6 +11,8 @@ use modash_gateway::{GatewayConfig, GatewaySettings};
 use modash_proxy::{ProxyConfig, ProxySettings};
 use modash_runtime::{BindError, Mistakes};
 
+use crate::demo;
+
 /// Settings as given by flags and environment.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "All in one")]
@@ -158,6 +160,11 @@ impl Settings {
             // No demo row may ever mix with real ones.
             analytics.database_url = None;
             analytics.read_database_url = None;
+            analytics.prices = analytics
+                .prices
+                .or("the demo's prices", demo::PRICES)
+                .map_err(|error| mistakes.add("--demo", error))
+                .ok()?;
             data_directory = data_directory.join("demo");
         }
         let database = DatabaseConfig { data_directory, postgres_binaries: self.postgres_binaries };

@@ -1,6 +1,8 @@
 //! A simulated day before the demo began, so that there is something to look
 //! back on. It goes the way of all events: by gRPC into analytics.
 
+use std::collections::HashMap;
+
 use modash_access::Token;
 use modash_histogram::Histogram;
 use modash_proto::{
@@ -39,6 +41,8 @@ struct Habit {
     cached: f64,
     client: &'static str,
     app: &'static str,
+    /// An agent, whose requests belong to sessions and send all that went before.
+    agent: bool,
 }
 
 const HABITS: [Habit; 6] = [
@@ -50,6 +54,7 @@ const HABITS: [Habit; 6] = [
         dialect: "anthropic-messages",
         path: "/v1/messages",
         client: "claude-cli",
+        agent: true,
         ..habit("claude-sonnet-4-5", true, 16.0, (14_000.0, 520.0), (12_000.0, 74.0), 0.8, "coding")
     },
     Habit {
@@ -81,6 +86,7 @@ const fn habit(
         cached,
         client: "openai-python",
         app,
+        agent: false,
     }
 }
 
@@ -154,6 +160,7 @@ pub(super) async fn record(analytics: String, tokens: DemoTokens, now: i64) -> R
 fn day(now: i64) -> Vec<UsageEvent> {
     let mut random = StdRng::seed_from_u64(now.unsigned_abs());
     let mut events = Vec::new();
+    let mut turns = HashMap::new();
     let mut at = now - DAY_MICROS;
     loop {
         let pause = -BUSY_PAUSE_MICROS * random.random_range(f64::EPSILON..1.0).ln();
@@ -162,7 +169,7 @@ fn day(now: i64) -> Vec<UsageEvent> {
         if at >= now - 60_000_000 {
             return events;
         }
-        events.push(event(&mut random, at));
+        events.push(event(&mut random, &mut turns, at));
     }
 }
 
@@ -172,10 +179,19 @@ fn busyness(at: i64) -> f64 {
     0.625 - 0.375 * ((hour - 2.5) / 24.0 * std::f64::consts::TAU).cos()
 }
 
-fn event(random: &mut StdRng, at: i64) -> UsageEvent {
+/// `turns`: how many requests each session has had.
+fn event(random: &mut StdRng, turns: &mut HashMap<String, f64>, at: i64) -> UsageEvent {
     let habit = choose(random);
+    let user = ["ana", "ben", "chris", "dana", "eli"][random.random_range(0..5)];
+    // People begin a new one every hour.
+    let session = habit.agent.then(|| format!("{user}-{}", at / 3_600_000_000));
     let mut vary = |typical: f64| typical * random.random_range(-0.7_f64..0.7).exp();
-    let (prompt, completion) = (vary(habit.tokens.0).round(), vary(habit.tokens.1).round());
+    let (mut prompt, completion) = (vary(habit.tokens.0).round(), vary(habit.tokens.1).round());
+    if let Some(session) = &session {
+        let turn = turns.entry(session.clone()).or_default();
+        *turn += 1.0;
+        prompt = (habit.tokens.0 + *turn * vary(1_500.0)).round();
+    }
     let cached = (prompt * habit.cached * vary(0.6).min(1.0)).round();
     let (prefill, decode) = (vary(habit.speed.0), vary(habit.speed.1).max(1.0));
     let first = (prompt - cached) / prefill + 0.05;
@@ -187,7 +203,6 @@ fn event(random: &mut StdRng, at: i64) -> UsageEvent {
         (_, true) => Outcome::ClientClosed,
         _ => Outcome::Ok,
     };
-    let user = ["ana", "ben", "chris", "dana", "eli"][random.random_range(0..5)];
     let mut event = UsageEvent {
         event_id: id(random, at),
         replica_id: "demo-day-before".to_owned(),
@@ -202,6 +217,7 @@ fn event(random: &mut StdRng, at: i64) -> UsageEvent {
         stream: habit.stream,
         user_agent_family: Some(habit.client.to_owned()),
         user: Some(user.to_owned()),
+        session,
         tags: [("app".to_owned(), habit.app.to_owned())].into(),
         status: Some(if failed { 429 } else { 200 }),
         outcome: outcome.into(),

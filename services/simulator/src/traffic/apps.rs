@@ -287,6 +287,11 @@ fn plan(app: &App, draw: &Draw, random: &mut StdRng) -> Plan {
         Api::Gemini => ("x-goog-api-key", app.key.to_owned()),
         _ => ("authorization", format!("Bearer {}", app.key)),
     });
+    if let Some(name) = session_header(app) {
+        // Two sessions of each person at a time, in turns.
+        let place = app.users.iter().position(|name| *name == user).unwrap_or(0);
+        headers.push((name, format!("{}-{place}-{}", app.name, random.random_range(1..3))));
+    }
     match app.api {
         Api::Anthropic => headers.push(("anthropic-version", "2023-06-01".to_owned())),
         Api::LlamaCpp => headers.push(("x-simulate-timings", "true".to_owned())),
@@ -294,6 +299,15 @@ fn plan(app: &App, draw: &Draw, random: &mut StdRng) -> Plan {
     }
     let (path, body) = request(app, draw, user);
     Plan { path, headers, body: body.text(), leaves_after: None }
+}
+
+/// How the app names its sessions, if it is an agent.
+fn session_header(app: &App) -> Option<&'static str> {
+    match app.user_agent.split_once('/')?.0 {
+        "claude-cli" => Some("x-claude-code-session-id"),
+        "codex_cli_rs" => Some("session_id"),
+        _ => None,
+    }
 }
 
 const QUESTION: &str = "What moved since yesterday, and why?";
