@@ -9,7 +9,7 @@ MODASH := $(TARGET_DIR)/$(PROFILE)/modash
 PYTHON := .tools/python/bin/python
 POSTGRES := services/embedded-postgres/binaries
 RPC_CLIENTS := services/gateway/tests/clients
-WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/scripts -type f 2>/dev/null)
+WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/leave-out.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: bench help run demo build images test-images screenshots test deploy-test test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing

@@ -1,35 +1,14 @@
+import { readdirSync } from "node:fs";
 import react from "@vitejs/plugin-react";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
+import { slimDescriptor, withoutUnused } from "./leave-out.ts";
 
 // Tests read numbers and times as people in one place see them; worker
 // processes inherit this before their ICU starts.
 if (process.env.VITEST) Object.assign(process.env, { LC_ALL: "en_US.UTF-8", TZ: "UTC" });
 
 const backend = { target: process.env.MODASH_BACKEND ?? "http://127.0.0.1:4005", changeOrigin: false };
-
-/** gRPC-Web speaks binary only; the JSON form of messages, which its library can do as well, stays out. */
-const withoutJson: Plugin = {
-  name: "without-json",
-  apply: "build",
-  load: (id) => {
-    const [, way] = /@bufbuild\/protobuf\/dist\/esm\/(from|to)-json\.js$/.exec(id) ?? [];
-    if (!way) return null;
-    const names = way === "from" ? FROM_JSON : TO_JSON;
-    return names
-      .map((name) => `export function ${name}() { throw new Error("JSON is left out of this build"); }`)
-      .join("\n");
-  },
-};
-const FROM_JSON = [
-  "fromJson",
-  "mergeFromJson",
-  "fromJsonString",
-  "mergeFromJsonString",
-  "enumFromJson",
-  "isEnumJson",
-];
-const TO_JSON = ["toJson", "toJsonString", "enumToJson"];
 
 /** Descriptors of messages as bytes and not as base64, of which gzip makes a third less. */
 const bareDescriptors: Plugin = {
@@ -44,8 +23,27 @@ const bareDescriptors: Plugin = {
 /** A string literal with a letter for each byte. */
 const bare = (base64: string): string => JSON.stringify(Buffer.from(base64, "base64").toString("latin1"));
 
-export default defineConfig({
-  plugins: [react(), withoutJson, bareDescriptors],
+/** Files with class names, in an order that is the same in every build. */
+const styles = readdirSync(new URL("src/", import.meta.url), { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".module.css"))
+  .sort();
+const classes = new Map<string, string[]>();
+
+/** `_a0`, `_a1`, `_b0`: names this short make the page 2 kB smaller than names with hashes. */
+function shortName(name: string, file: string): string {
+  const known = classes.get(file) ?? [];
+  classes.set(file, known);
+  if (!known.includes(name)) known.push(name);
+  const letters = styles
+    .findIndex((style) => file.endsWith(`/src/${style}`))
+    .toString(26)
+    .replaceAll(/\d/g, (digit) => "qrstuvwxyz"[Number(digit)] ?? "");
+  return `_${letters}${known.indexOf(name)}`;
+}
+
+export default defineConfig(({ command }) => ({
+  ...(command === "build" ? { css: { modules: { generateScopedName: shortName } } } : {}),
+  plugins: [react(), withoutUnused, slimDescriptor, bareDescriptors],
   server: {
     host: "127.0.0.1",
     port: 3000,
@@ -63,18 +61,27 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 250,
     // React changes less often than we do: browsers keep it over an update of modash.
-    // All else that the first page needs is one file, which compresses best.
+    // All else that the first page needs is one file, and so is what each further page
+    // needs: what small parts share compresses better together. The first group that
+    // fits takes a file with all that it imports.
     rolldownOptions: {
       output: {
         codeSplitting: {
           groups: [
             { name: "react", test: /node_modules\/(react|react-dom|scheduler)\// },
             { name: "first", tags: ["$initial"] },
-            // What small parts share compresses better together.
-            { name: "menus", test: /src\/app\/(help-dialog|[a-z]+-choices)\./ },
+            // Loaded with most pages.
             {
               name: "tables",
-              test: /src\/(components\/(ranked|data)-table|lib\/cost-words|features\/usage-summary\/cost-tile)/,
+              test: /src\/(components\/(ranked-table|data-table|value-table|marks)|lib\/(cost-words|download)|features\/usage-summary\/cost-tile)/,
+            },
+            { name: "recent-requests", test: /src\/features\/recent-requests\/recent-requests\./ },
+            { name: "throughput", test: /src\/app\/routes\/throughput\./ },
+            { name: "requests", test: /src\/app\/routes\/(requests|model)\./ },
+            { name: "lists", test: /src\/app\/routes\/(breakdown|models)\./ },
+            {
+              name: "menus",
+              test: /src\/(app\/(help-dialog|[a-z]+-choices)|components\/export-choices|features\/recent-requests\/column-choices)\./,
             },
           ],
         },
@@ -89,4 +96,4 @@ export default defineConfig({
     // Several times what the slowest takes beside other work.
     testTimeout: 60_000,
   },
-});
+}));

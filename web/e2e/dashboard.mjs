@@ -294,7 +294,8 @@ try {
   for (const width of [721, 768, 1000, 1180, 1280, 1440]) {
     await step(`${width} px: the table of requests has a column for the model`, async () => {
       const shown = await open("/requests", { viewport: { width, height: 800 } });
-      const model = shown.getByRole("columnheader", { name: "Model", exact: true });
+      const list = shown.getByRole("region", { name: "List of requests" });
+      const model = list.getByRole("columnheader", { name: "Model", exact: true });
       await model.waitFor();
       const box = await model.boundingBox();
       assert.ok(box.width >= 120, `it is ${box.width} px wide`);
