@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{DataError, table::table};
 use crate::store::Store;
+use crate::store::from_row;
 
 /// Which ones to show, and how.
 #[derive(Debug, Clone, Args)]
@@ -22,7 +23,7 @@ pub struct QuarantineOptions {
 }
 
 /// An event that can never be stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Quarantined {
     /// When it came, UTC.
     #[serde(serialize_with = "as_text")]
@@ -36,6 +37,8 @@ pub struct Quarantined {
     /// The event as it was sent, in hexadecimal, at most 16 KiB of it.
     pub event: String,
 }
+
+from_row!(Quarantined { received_at, replica_id, event_id, reason, event });
 
 fn as_text<S: serde::Serializer>(moment: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&text(moment))

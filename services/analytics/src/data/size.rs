@@ -11,6 +11,7 @@ use super::{
     table::{bytes, grouped, table},
 };
 use crate::store::Store;
+use crate::store::from_row;
 
 /// Days over which growth is averaged.
 const GROWTH_DAYS: i64 = 7;
@@ -51,7 +52,7 @@ pub struct Size {
 }
 
 /// A table with its partitions.
-#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TableSize {
     /// Its name.
     pub name: String,
@@ -64,6 +65,8 @@ pub struct TableSize {
     /// Indexes.
     pub index_bytes: i64,
 }
+
+from_row!(TableSize { name, partitions, rows, table_bytes, index_bytes });
 
 impl TableSize {
     fn total(&self) -> i64 {

@@ -9,9 +9,9 @@ use std::{
 use chrono::{DateTime, Utc};
 use modash_proto::v1::ReplicaStats;
 use prost::Message as _;
-use sqlx::{FromRow, PgConnection, types::Uuid};
+use sqlx::{PgConnection, types::Uuid};
 
-use super::{Error, Refused, Row, Store, traced::Traced as _};
+use super::{Error, Refused, Row, Store, row::from_row, traced::Traced as _};
 
 /// One life of a proxy's process.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,7 +31,7 @@ pub(crate) struct Report {
 }
 
 /// The account of one life.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct RunRow {
     pub(crate) replica_id: String,
     pub(crate) process_started_at: DateTime<Utc>,
@@ -42,6 +42,17 @@ pub(crate) struct RunRow {
     pub(crate) duplicate: i64,
     pub(crate) rejected: i64,
 }
+
+from_row!(RunRow {
+    replica_id,
+    process_started_at,
+    version,
+    reported_at,
+    reported,
+    committed,
+    duplicate,
+    rejected
+});
 
 impl RunRow {
     /// What it said last; `None` before it said anything.

@@ -1,12 +1,11 @@
 //! Requests in flight over time, from single requests: where no rollups tell.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
 
-use super::{Error, Grouping, Selection, Snapshot, traced::Traced as _};
+use super::{Error, Grouping, Selection, Snapshot, row::from_row, traced::Traced as _};
 
 /// Requests in flight of one group in one bucket.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct ConcurrencyCell {
     pub(crate) key: String,
     /// From 1.
@@ -17,6 +16,8 @@ pub(crate) struct ConcurrencyCell {
     /// Requests that were looked at, for all cells together.
     read: i64,
 }
+
+from_row!(ConcurrencyCell { key, bucket, mean, most, read });
 
 impl Snapshot<'_> {
     /// Requests in flight of some groups, by bucket.

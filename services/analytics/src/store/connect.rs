@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool,
-    migrate::MigrateError,
+    ConnectOptions as _, Connection as _, PgConnection, PgPool, SqlSafeStr as _,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -95,10 +95,16 @@ impl From<MigrateError> for PrepareError {
     }
 }
 
-/// Connects and applies the migrations of the top-level folder `migrations/`,
-/// one process at a time.
+/// Those of the top-level folder `migrations/`: number, name and statements.
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "schema", include_str!("../../../../migrations/0001_schema.sql"))];
+
+/// Connects and applies the migrations, one process at a time.
 pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
-    let mut migrator = sqlx::migrate!("../../migrations");
+    let migrations = MIGRATIONS.map(|(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.into());
     // A newer binary may have been here; its migrations do not hurt this one
     // (migrations/README.md).
     migrator.set_ignore_missing(true);

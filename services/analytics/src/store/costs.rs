@@ -5,15 +5,16 @@ use modash_proto::{
     micros_from_timestamp,
     v1::{CostSource, UsageEvent},
 };
-use sqlx::{FromRow, types::Uuid};
+use sqlx::types::Uuid;
 
 use super::{
     Error, Store,
     columns::{cost, cost_source, count},
+    row::from_row,
 };
 
 /// A model as it was used at an upstream.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct PricedModel {
     pub(crate) model: String,
     pub(crate) upstream: String,
@@ -21,6 +22,8 @@ pub(crate) struct PricedModel {
     pub(crate) requests: i64,
     pub(crate) last_started_at: DateTime<Utc>,
 }
+
+from_row!(PricedModel { model, upstream, provider, requests, last_started_at });
 
 impl Store {
     /// The models that consumed something, most used first.

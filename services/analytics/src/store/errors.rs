@@ -1,12 +1,12 @@
 //! Failed requests by error, model and upstream, from an index that holds nothing else.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, types::Uuid};
+use sqlx::types::Uuid;
 
-use super::{Error, Selection, Snapshot, traced::Traced as _};
+use super::{Error, Selection, Snapshot, row::from_row, traced::Traced as _};
 
 /// Failed requests with the same error, model and upstream.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct ErrorGroup {
     pub(crate) outcome: i16,
     pub(crate) error_type: Option<String>,
@@ -23,6 +23,20 @@ pub(crate) struct ErrorGroup {
     /// The newest one.
     pub(crate) event_id: Uuid,
 }
+
+from_row!(ErrorGroup {
+    outcome,
+    error_type,
+    model,
+    upstream,
+    requests,
+    first_started_at,
+    last_started_at,
+    client_keys,
+    groups,
+    failed_requests,
+    event_id
+});
 
 impl Snapshot<'_> {
     /// The groups of a selection, those with the most requests first.

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use modash_proto::TimeRange;
-use sqlx::{FromRow, types::Uuid};
+use sqlx::types::Uuid;
 
-use super::{Error, Store, traced::Traced as _};
+use super::{Error, Store, row::from_row, traced::Traced as _};
 
 /// Marks that are kept: the newest ones.
 const KEPT: i64 = 1_000;
@@ -13,13 +13,15 @@ const KEPT: i64 = 1_000;
 const MOST: i64 = 200;
 
 /// A moment and what happened then.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct MarkRow {
     pub(crate) mark_id: Uuid,
     pub(crate) marked_at: DateTime<Utc>,
     pub(crate) text: String,
     pub(crate) link: Option<String>,
 }
+
+from_row!(MarkRow { mark_id, marked_at, text, link });
 
 impl Store {
     /// The newest marks of a range, oldest first.

@@ -1,20 +1,20 @@
 //! Names that people recognise.
 
-use sqlx::FromRow;
-
-use super::{Error, Store, traced::Traced as _};
+use super::{Error, Store, row::from_row, traced::Traced as _};
 
 /// Most names.
 pub(crate) const MAX_NAMES: i64 = 10_000;
 
 /// A name of a client key, a user or a value of a tag.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NameRow {
     /// Number of the kind in the contract.
     pub(crate) kind: i16,
     pub(crate) id: String,
     pub(crate) name: String,
 }
+
+from_row!(NameRow { kind, id, name });
 
 impl Store {
     /// All names, ordered by kind and id.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use modash_proto::v1::{CostSource, Outcome, UsageEvent};
 use sha2::{Digest as _, Sha256};
-use sqlx::{Connection as _, FromRow, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::{
     Error, Row, Selection, Snapshot, Store,
@@ -14,6 +14,7 @@ use super::{
     copy::CopyRows,
     insert_requests::Shared,
     recent_requests::event,
+    row::from_row,
     traced::Traced as _,
 };
 
@@ -40,7 +41,7 @@ struct Change<'a> {
 }
 
 /// A session: what its requests add up to, and the models that it used, most used first.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct SessionSums {
     pub(crate) session: String,
     pub(crate) first_started_at: DateTime<Utc>,
@@ -62,6 +63,27 @@ pub(crate) struct SessionSums {
     /// Sessions there are, the same in each row.
     pub(crate) sessions: i64,
 }
+
+from_row!(SessionSums {
+    session,
+    first_started_at,
+    last_started_at,
+    last_ended_at,
+    requests,
+    failed_requests,
+    prompt_tokens,
+    cached_prompt_tokens,
+    completion_tokens,
+    total_tokens,
+    cost_nano_usd,
+    cache_saving_nano_usd,
+    known_costs,
+    unknown_costs,
+    estimated_costs,
+    duration_us,
+    models,
+    sessions
+});
 
 /// Which part of a list.
 #[derive(Debug, Clone, Copy)]

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Error, Store, rollups::all_levels};
+use super::{Error, Store, rollups::all_levels, row::from_row};
 use crate::{data::TableSize, rollup::Sets};
 
 /// A partition that begins with a day.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DayPartition {
     /// The day, UTC.
     pub(crate) day: NaiveDate,
@@ -15,6 +15,8 @@ pub(crate) struct DayPartition {
     /// With indexes.
     pub(crate) bytes: i64,
 }
+
+from_row!(DayPartition { day, rows, bytes });
 
 /// How long something is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

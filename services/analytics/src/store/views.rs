@@ -1,20 +1,21 @@
 //! Saved views of the dashboard.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
 
-use super::{Error, Store, traced::Traced as _};
+use super::{Error, Store, row::from_row, traced::Traced as _};
 
 /// Most views.
 pub(crate) const MAX_VIEWS: i64 = 100;
 
 /// A view under a name.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct ViewRow {
     pub(crate) name: String,
     pub(crate) path: String,
     pub(crate) saved_at: DateTime<Utc>,
 }
+
+from_row!(ViewRow { name, path, saved_at });
 
 impl Store {
     /// All views, ordered by name.
