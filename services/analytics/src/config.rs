@@ -58,7 +58,8 @@ pub struct AnalyticsSettings {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     database_url: Option<Checked<DatabaseUrl>>,
 
-    /// Read replica that answers queries; without it DATABASE_URL does
+    /// Read replica that answers queries; without it, and while it is away or too far
+    /// behind, DATABASE_URL does
     #[arg(long, env = "MODASH_ANALYTICS_READ_DATABASE_URL", hide_env_values = true)]
     analytics_read_database_url: Option<Checked<DatabaseUrl>>,
 
@@ -89,6 +90,10 @@ pub struct AnalyticsSettings {
     /// that are told apart: 100 to 10000000
     #[arg(long, env = "MODASH_ANALYTICS_SERIES_LIMIT", default_value = "100000")]
     analytics_series_limit: Checked<u32>,
+
+    /// How far the read replica may be behind
+    #[arg(long, env = "MODASH_ANALYTICS_READ_MAX_LAG_SECONDS", default_value = "10")]
+    analytics_read_max_lag_seconds: Checked<Seconds>,
 
     /// How long one query may take
     #[arg(long, env = "MODASH_ANALYTICS_QUERY_TIMEOUT_SECONDS", default_value = "10")]
@@ -147,6 +152,8 @@ pub struct AnalyticsConfig {
     pub database_url: Option<DatabaseUrl>,
     /// Where queries go; `None`: to the database.
     pub read_database_url: Option<DatabaseUrl>,
+    /// How far the read replica may be behind.
+    pub read_max_lag: Duration,
     /// How long to wait for the database at start.
     pub database_wait: Duration,
     /// Days for which single requests are kept.
@@ -239,6 +246,9 @@ impl AnalyticsSettings {
             "MODASH_ANALYTICS_READ_DATABASE_URL",
             mistakes,
         );
+        let read_max_lag = self
+            .analytics_read_max_lag_seconds
+            .check("MODASH_ANALYTICS_READ_MAX_LAG_SECONDS", mistakes);
         let database_wait = self
             .analytics_database_wait_seconds
             .check("MODASH_ANALYTICS_DATABASE_WAIT_SECONDS", mistakes);
@@ -311,6 +321,7 @@ impl AnalyticsSettings {
             tls,
             database_url: database_url?,
             read_database_url: read_database_url?,
+            read_max_lag: read_max_lag?.0,
             database_wait: database_wait?.0,
             retention_days: retention_days?,
             rollup_days: RollupDays {

@@ -369,6 +369,7 @@ async fn upkeep(store: Arc<Store>, live: Arc<Live>) {
             live.expire();
         }
     };
+    let replica = store.watch_read_replica();
     let partitions = async {
         store.prepared().await;
         loop {
@@ -391,7 +392,7 @@ async fn upkeep(store: Arc<Store>, live: Arc<Live>) {
             tokio::time::sleep(BACKFILL_PAUSE).await;
         }
     };
-    tokio::join!(expire, partitions, backfill, fold(&store));
+    tokio::join!(expire, replica, partitions, backfill, fold(&store));
 }
 
 /// Moves what commits noted into the rollups: soon if it is much, so that queries

@@ -87,7 +87,7 @@ pub(crate) struct State {
     pub(crate) store: Arc<Store>,
 }
 
-const STATE: [Row<Arc<State>>; 6] = [
+const STATE: [Row<Arc<State>>; 8] = [
     Row::gauge(
         "modash_analytics_ingest_queued_events",
         "Events received and not yet committed",
@@ -110,6 +110,16 @@ const STATE: [Row<Arc<State>>; 6] = [
         "modash_analytics_database_idle_connections",
         "Connections to PostgreSQL that wait for work",
         |state| state.store.connections().1 as f64,
+    ),
+    Row::gauge(
+        "modash_analytics_read_replica_used",
+        "Whether the read replica answers queries: 1, or 0 while it is away or too far behind, or where there is none",
+        |state| f64::from(state.store.read_replica().is_some_and(|(used, _)| used)),
+    ),
+    Row::gauge(
+        "modash_analytics_read_replica_lag_seconds",
+        "How far the read replica is behind, as last seen; 0 where there is none",
+        |state| state.store.read_replica().map_or(0.0, |(_, lag)| lag.as_secs_f64()),
     ),
     Row::counter(
         "modash_analytics_series_overflow_events",

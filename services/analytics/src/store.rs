@@ -1,7 +1,7 @@
 //! All that knows the database. One method for each thing that is asked of it,
 //! one file with a statement for each of them in `queries/`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool, types::Uuid};
@@ -36,6 +36,7 @@ mod names;
 mod owners;
 mod partitions;
 mod quarantine;
+mod reads;
 mod rebuild;
 mod recent_requests;
 mod repeats;
@@ -83,7 +84,7 @@ const WRITE_CONNECTIONS: u32 = 8;
 pub(crate) struct Store {
     url: DatabaseUrl,
     write: PgPool,
-    read: PgPool,
+    reads: reads::Reads,
     series: series::SeriesCache,
     kinds: kinds::Kinds,
     partitions: partitions::Partitions,
@@ -95,10 +96,14 @@ pub(crate) struct Store {
 impl Store {
     /// A store that connects when it is first used.
     pub(crate) fn new(url: DatabaseUrl, config: &AnalyticsConfig) -> Self {
-        let read_url = config.read_database_url.as_ref().unwrap_or(&url);
+        let read = |url| connect::read_pool(url, config.query_connections, config.query_timeout);
+        let replica = config.read_database_url.as_ref();
         Self {
             write: connect::write_pool(&url, WRITE_CONNECTIONS),
-            read: connect::read_pool(read_url, config.query_connections, config.query_timeout),
+            reads: reads::Reads::new(
+                read(&url),
+                replica.map(|url| (read(url), config.read_max_lag)),
+            ),
             series: series::SeriesCache::new(config.series_limit),
             kinds: kinds::Kinds::default(),
             partitions: partitions::Partitions::new(config.retention_days),
@@ -116,7 +121,7 @@ impl Store {
         let read_url = config.read_database_url.as_ref().unwrap_or(&url);
         Ok(Arc::new(Self {
             write: connect::command_pool(&url),
-            read: connect::command_pool(read_url),
+            reads: reads::Reads::new(connect::command_pool(read_url), None),
             series: series::SeriesCache::new(config.series_limit),
             kinds: kinds::Kinds::default(),
             partitions: partitions::Partitions::new(config.retention_days),
@@ -289,16 +294,29 @@ impl Store {
 
     /// Open connections, and those of them that wait for work.
     pub(crate) fn connections(&self) -> (usize, usize) {
-        let pools = [&self.read, &self.write];
-        (
-            pools.iter().map(|pool| pool.size() as usize).sum(),
-            pools.iter().map(|pool| pool.num_idle()).sum(),
-        )
+        let pools = || self.reads.pools().chain([&self.write]);
+        (pools().map(|pool| pool.size() as usize).sum(), pools().map(PgPool::num_idle).sum())
+    }
+
+    /// Whether the read replica answers queries, and how far behind it is; `None`: there
+    /// is none.
+    pub(crate) fn read_replica(&self) -> Option<(bool, Duration)> {
+        self.reads.replica()
+    }
+
+    /// Watches the read replica; ends at once where there is none.
+    pub(crate) async fn watch_read_replica(&self) {
+        self.reads.watch().await;
     }
 
     /// The pool of the queries, once the schema is there.
     fn reader(&self) -> Result<&PgPool, Error> {
-        if *self.prepared.borrow() { Ok(&self.read) } else { Err(Error::NotPrepared) }
+        if *self.prepared.borrow() { Ok(self.reads.pool()) } else { Err(Error::NotPrepared) }
+    }
+
+    /// The same, but never the read replica: for what one may just have saved.
+    fn primary_reader(&self) -> Result<&PgPool, Error> {
+        if *self.prepared.borrow() { Ok(self.reads.primary()) } else { Err(Error::NotPrepared) }
     }
 
     /// The pool for what callers write, once the schema is there.
@@ -308,7 +326,9 @@ impl Store {
 
     /// Ends all connections.
     pub(crate) async fn close(&self) {
-        self.read.close().await;
+        for pool in self.reads.pools() {
+            pool.close().await;
+        }
         self.write.close().await;
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool, SqlSafeStr as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, SqlSafeStr as _,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -39,6 +39,28 @@ pub enum PrepareError {
     /// It cannot be reached, or turned the connection down.
     #[error(transparent)]
     Connect(Error),
+    /// There is no such database, and the role may not make it.
+    #[error(
+        "there is no database {database}, and {role} may not create it; as an administrator: \
+         CREATE DATABASE {database} OWNER {role}"
+    )]
+    NoDatabase {
+        /// Its name.
+        database: String,
+        /// Who asked for it.
+        role: String,
+    },
+    /// The role may not make tables in the database.
+    #[error(
+        "{role} may not create tables in the database {database}; as an administrator: ALTER \
+         DATABASE {database} OWNER TO {role}"
+    )]
+    NoRights {
+        /// Its name.
+        database: String,
+        /// Who wanted to.
+        role: String,
+    },
     /// A migration failed.
     #[error("migration {version} failed")]
     Migration {
@@ -65,7 +87,7 @@ impl PrepareError {
         match self {
             Self::Connect(error) => error.detail(),
             Self::Migration { source, .. } => format!("{self}: {}", source.detail()),
-            Self::Foreign => self.to_string(),
+            Self::NoDatabase { .. } | Self::NoRights { .. } | Self::Foreign => self.to_string(),
             Self::Migrations(error) => format!("{self}: {error}"),
         }
     }
@@ -73,11 +95,12 @@ impl PrepareError {
     /// Whether the same again may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Connect(_) => true,
+            // An administrator may be about to make it.
+            Self::Connect(_) | Self::NoDatabase { .. } => true,
             Self::Migration { source, .. } => {
                 matches!(source, Error::Unreachable(_) | Error::Conflict(_))
             }
-            Self::Foreign | Self::Migrations(_) => false,
+            Self::NoRights { .. } | Self::Foreign | Self::Migrations(_) => false,
         }
     }
 }
@@ -109,11 +132,14 @@ pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
     // (migrations/README.md).
     migrator.set_ignore_missing(true);
     let options = url.options().application_name("modash-analytics migrate");
-    let connect = PgConnection::connect_with(&options);
-    let mut connection = tokio::time::timeout(ACQUIRE_TIMEOUT, connect)
-        .await
-        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-        .map_err(|error| PrepareError::Connect(error.into()))?;
+    let mut connection = match connect(&options).await {
+        Err(error) if code(&error).as_deref() == Some(NO_SUCH_DATABASE) => {
+            create_database(&options).await?;
+            connect(&options).await
+        }
+        connected => connected,
+    }
+    .map_err(|error| PrepareError::Connect(error.into()))?;
     sqlx::query(include_str!("queries/configure_migration.sql"))
         .execute(&mut connection)
         .await
@@ -122,7 +148,61 @@ pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
     let result = migrator.run_direct(None, &mut connection, false).await;
     // Its lock goes with the connection, whether or not it closes nicely.
     let _ = connection.close().await;
-    result.map_err(PrepareError::from)
+    result.map_err(|error| match &error {
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)
+            if code(cause).as_deref() == Some(NO_RIGHTS) =>
+        {
+            let (database, role) = names(&options);
+            PrepareError::NoRights { database, role }
+        }
+        _ => error.into(),
+    })
+}
+
+/// Codes of PostgreSQL's appendix A: invalid_catalog_name, duplicate_database,
+/// insufficient_privilege.
+const NO_SUCH_DATABASE: &str = "3D000";
+const DATABASE_IS_THERE: &str = "42P04";
+const NO_RIGHTS: &str = "42501";
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error()?.code().map(Into::into)
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let connecting = PgConnection::connect_with(options);
+    tokio::time::timeout(ACQUIRE_TIMEOUT, connecting)
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Names of the database, which is the role's by default, and of the role.
+fn names(options: &PgConnectOptions) -> (String, String) {
+    let role = options.get_username();
+    (options.get_database().unwrap_or(role).to_owned(), role.to_owned())
+}
+
+/// Makes the database, if the role may.
+async fn create_database(options: &PgConnectOptions) -> Result<(), PrepareError> {
+    let (database, role) = names(options);
+    let create = async {
+        let mut connection = connect(&options.clone().database("postgres")).await?;
+        let create = format!("CREATE DATABASE \"{}\"", database.replace('"', "\"\""));
+        // The name is quoted above; a statement of this kind takes no parameters.
+        let created = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await;
+        let _ = connection.close().await;
+        created
+    };
+    match create.await {
+        Ok(_) => tracing::info!(database, "the database was created"),
+        // By another process, a moment ago.
+        Err(error) if code(&error).as_deref() == Some(DATABASE_IS_THERE) => {}
+        Err(error) => {
+            tracing::debug!(%error, "the database could not be created");
+            return Err(PrepareError::NoDatabase { database, role });
+        }
+    }
+    Ok(())
 }
 
 /// The pool of ingest. Connects when first used.

@@ -30,7 +30,7 @@ impl Store {
     pub(crate) async fn priced_models(&self) -> Result<Vec<PricedModel>, Error> {
         Ok(sqlx::query_as(include_str!("queries/priced_models.sql"))
             .bind(CostSource::NotDue as i16)
-            .fetch_all(&self.read)
+            .fetch_all(self.reads.pool())
             .await?)
     }
 

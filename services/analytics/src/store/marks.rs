@@ -30,7 +30,7 @@ impl Store {
             .bind(range.start)
             .bind(range.end)
             .bind(MOST);
-        marks.fetch_all(self.reader()?).traced("list_marks").await.map_err(Error::from)
+        marks.fetch_all(self.primary_reader()?).traced("list_marks").await.map_err(Error::from)
     }
 
     /// Adds a mark and forgets those beyond the limit.

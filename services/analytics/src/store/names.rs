@@ -20,7 +20,7 @@ impl Store {
     /// All names, ordered by kind and id.
     pub(crate) async fn names(&self) -> Result<Vec<NameRow>, Error> {
         let names = sqlx::query_as(include_str!("queries/list_names.sql")).bind(MAX_NAMES);
-        names.fetch_all(self.reader()?).traced("list_names").await.map_err(Error::from)
+        names.fetch_all(self.primary_reader()?).traced("list_names").await.map_err(Error::from)
     }
 
     /// Gives a name in place of the one before; false if there are too many.

@@ -27,7 +27,7 @@ impl Store {
     pub(crate) async fn quarantined(&self, limit: u16) -> Result<Vec<Quarantined>, Error> {
         Ok(sqlx::query_as(include_str!("queries/quarantined.sql"))
             .bind(i64::from(limit))
-            .fetch_all(&self.read)
+            .fetch_all(self.reads.pool())
             .await?)
     }
 }

@@ -37,14 +37,14 @@ impl Store {
     /// Whether the schema was ever made.
     pub(crate) async fn has_tables(&self) -> Result<bool, Error> {
         let statement = include_str!("queries/has_tables.sql");
-        Ok(sqlx::query_scalar(statement).fetch_one(&self.read).await?)
+        Ok(sqlx::query_scalar(statement).fetch_one(self.reads.pool()).await?)
     }
 
     /// All tables, the largest first. Rows are PostgreSQL's estimates where it has
     /// some, unless they are to be exact.
     pub(crate) async fn table_sizes(&self, exact: bool) -> Result<Vec<TableSize>, Error> {
         let statement = include_str!("queries/table_sizes.sql");
-        Ok(sqlx::query_as(statement).bind(exact).fetch_all(&self.read).await?)
+        Ok(sqlx::query_as(statement).bind(exact).fetch_all(self.reads.pool()).await?)
     }
 
     /// The partitions of a table by day or month, in order.
@@ -54,7 +54,7 @@ impl Store {
         exact: bool,
     ) -> Result<Vec<DayPartition>, Error> {
         let statement = include_str!("queries/partitions_of.sql");
-        Ok(sqlx::query_as(statement).bind(exact).bind(table).fetch_all(&self.read).await?)
+        Ok(sqlx::query_as(statement).bind(exact).bind(table).fetch_all(self.reads.pool()).await?)
     }
 
     /// What is kept for how long, if it is `now`.
@@ -101,7 +101,7 @@ impl Store {
     ) -> Result<Option<(NaiveDate, NaiveDate)>, Error> {
         let statement = include_str!("queries/days_with_requests.sql");
         let found: (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =
-            sqlx::query_as(statement).bind(from).bind(until).fetch_one(&self.read).await?;
+            sqlx::query_as(statement).bind(from).bind(until).fetch_one(self.reads.pool()).await?;
         Ok(found.0.zip(found.1).map(|(first, last)| (first.date_naive(), last.date_naive())))
     }
 }

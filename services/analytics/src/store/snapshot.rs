@@ -53,7 +53,14 @@ impl Store {
     /// Begins to read. Rolled back when it is dropped: nothing was changed.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot<'static>, Error> {
         let begin = include_str!("queries/begin_reading.sql");
-        let mut transaction = self.reader()?.begin_with(begin).traced("begin_reading").await?;
+        let begun = self.reader()?.begin_with(begin).traced("begin_reading").await;
+        let mut transaction = match begun.map_err(Error::from) {
+            Ok(transaction) => transaction,
+            Err(error) => match self.reads.instead(&error) {
+                Some(primary) => primary.begin_with(begin).traced("begin_reading").await?,
+                None => return Err(error),
+            },
+        };
         let horizons = rollups::horizons(&mut transaction).await?;
         Ok(Snapshot { transaction, horizons, edges: Edges::default(), rows_left: self.query_rows })
     }

@@ -21,7 +21,7 @@ impl Store {
     /// All views, ordered by name.
     pub(crate) async fn views(&self) -> Result<Vec<ViewRow>, Error> {
         let views = sqlx::query_as(include_str!("queries/list_views.sql")).bind(MAX_VIEWS);
-        views.fetch_all(self.reader()?).traced("list_views").await.map_err(Error::from)
+        views.fetch_all(self.primary_reader()?).traced("list_views").await.map_err(Error::from)
     }
 
     /// Saves a view in place of the one with its name; false if there are too many.

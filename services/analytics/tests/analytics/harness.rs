@@ -53,6 +53,7 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
         tls: None,
         database_url: Some(database_url.parse().unwrap()),
         read_database_url: None,
+        read_max_lag: Duration::from_secs(10),
         database_wait: PATIENCE,
         retention_days: 3650,
         rollup_days: RollupDays {
