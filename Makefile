@@ -12,7 +12,7 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/leave-out.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help run demo build images test-images screenshots test deploy-test test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: bench help run demo build images test-images screenshots test deploy-test configuration-page test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-event  what a usage event costs the proxy in CPU time"
 	@echo "make build  build only; the program is then $(MODASH)"
 	@echo "make bench-analytics  measure ingest and queries with up to 50 million requests (ROWS=1000000: quick)"
+	@echo "make configuration-page  write the tables of docs/configuration.md anew"
 	@echo "make images  build the container images with docker or buildah"
 	@echo "make test-images  build them with buildah and start what is in them (as root)"
 	@echo "make clean  remove what was built"
@@ -56,7 +57,8 @@ test: tools-for-testing web-check check rust-test deploy-test
 	@echo "   the services against real PostgreSQL; the dashboard's own tests and its size; the whole system as"
 	@echo "   separate processes and as one, with the openai and anthropic packages, a reflecting gRPC client,"
 	@echo "   Effect and Connect clients, a browser, and a real llama.cpp server as upstream; the compose file"
-	@echo "   and the manifests for Kubernetes against schemas and the programs"
+	@echo "   and the manifests for Kubernetes against schemas and the programs; the documentation's links,"
+	@echo "   settings, texts and commands"
 
 # What it does and prints is described in docs/delivery.md.
 test-faults: web/dist/index.html $(POSTGRES)/node_modules/.installed
@@ -150,11 +152,18 @@ test-images: .tools/python/.installed
 	@bash deploy/images/test
 
 # What runs modash elsewhere: docker-compose.yml, and manifests for Kubernetes, are held
-# against schemas and the programs' settings, and what they start is started.
+# against schemas and the programs' settings, and what they start is started. So are
+# README.md and docs: their links, settings, texts and commands.
 deploy-test: .tools/python/.installed web/dist/index.html $(POSTGRES)/node_modules/.installed
 	@echo "== testing what is deployed"
 	$(CARGO) build --locked --workspace --bins
 	cd deploy/tests && MODASH_TEST_BINARIES="$(abspath $(TARGET_DIR))/debug" "$(CURDIR)/$(PYTHON)" -m unittest discover
+
+# The tables of docs/configuration.md, from what `--help` of the programs prints.
+configuration-page: .tools/python/.installed web/dist/index.html
+	$(CARGO) build --locked --workspace --bins
+	cd deploy/tests && MODASH_TEST_WRITE=1 MODASH_TEST_BINARIES="$(abspath $(TARGET_DIR))/debug" \
+	  "$(CURDIR)/$(PYTHON)" -m unittest test_configuration
 
 .tools/python/.installed: services/integration/tests/python/requirements.txt
 	@echo "== installing the Python clients"

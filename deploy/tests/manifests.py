@@ -96,12 +96,18 @@ def is_setting(program, name):
     return name in settings(program) or name.startswith("OTEL_")
 
 
-def start(test, command, environment, probes):
-    """Starts a program and waits until each probe, a port and a path, is answered with
-    200. It has a network of its own: the ports may be taken here."""
+def network_of_its_own(test):
+    """A command in front of another one, which then finds every port free."""
     alone = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
     if not shutil.which("unshare") or subprocess.run([*alone, "true"], check=False).returncode != 0:
         test.skipTest("this system lets nobody have a network of their own (unshare --net)")
+    return alone
+
+
+def start(test, command, environment, probes):
+    """Starts a program and waits until each probe, a port and a path, is answered with
+    200. It has a network of its own: the ports may be taken here."""
+    alone = network_of_its_own(test)
     task = json.dumps({"command": command, "environment": environment, "probes": probes})
     script = Path(__file__).with_name("start_and_probe.py")
     done = subprocess.run([*alone, sys.executable, script], input=task, capture_output=True, text=True, check=False)
