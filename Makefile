@@ -12,7 +12,7 @@ RPC_CLIENTS := services/gateway/tests/clients
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/vite.config.ts web/leave-out.ts web/scripts -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: bench help run demo build images test-images screenshots test deploy-test configuration-page test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check web-check rust-test clean tools-for-running tools-for-testing
+.PHONY: bench help run demo build images test-images screenshots test deploy-test configuration-page test-faults test-kills test-outage test-10k test-slow test-load bench-event bench-analytics fuzz check rust-check dependencies sbom web-check rust-test clean tools-for-running tools-for-testing
 
 help:
 	@echo "make run    build modash and start it on this machine, database and dashboard included"
@@ -33,6 +33,8 @@ help:
 	@echo "make configuration-page  write the tables of docs/configuration.md anew"
 	@echo "make images  build the container images with docker or buildah"
 	@echo "make test-images  build them with buildah and start what is in them (as root)"
+	@echo "make dependencies  check licences, sources and known weaknesses of what modash depends on"
+	@echo "make sbom   write what is inside modash as CycloneDX into $(TARGET_DIR)/sbom"
 	@echo "make clean  remove what was built"
 	@echo
 	@echo "Settings go into .env (see .env.example) or the environment; ARGS=... passes flags:"
@@ -53,7 +55,7 @@ screenshots: build
 
 test: tools-for-testing web-check check rust-test deploy-test
 	@echo
-	@echo "== tested: formatting and lints of Rust, proto and web; unit and property tests of every crate;"
+	@echo "== tested: formatting and lints of Rust, proto and web; licences and sources of dependencies; unit and property tests of every crate;"
 	@echo "   the services against real PostgreSQL; the dashboard's own tests and its size; the whole system as"
 	@echo "   separate processes and as one, with the openai and anthropic packages, a reflecting gRPC client,"
 	@echo "   Effect and Connect clients, a browser, and a real llama.cpp server as upstream; the compose file"
@@ -135,10 +137,21 @@ $(POSTGRES)/node_modules/.installed: $(POSTGRES)/package.json $(POSTGRES)/packag
 
 # ---- checks and tests
 
-check:
+check: rust-check dependencies
+
+rust-check:
 	@echo "== checking Rust"
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# Licences, sources and known weaknesses of what modash depends on.
+dependencies: .tools/python/.installed
+	@echo "== checking dependencies"
+	@bash .ci/dependencies
+
+# What is inside, as CycloneDX.
+sbom: .tools/python/.installed
+	@$(PYTHON) deploy/sbom.py $(TARGET_DIR)/sbom
 
 rust-test: web/dist/index.html $(POSTGRES)/node_modules/.installed .tools/python/.installed $(RPC_CLIENTS)/node_modules/.installed
 	@echo "== testing"
@@ -165,10 +178,12 @@ configuration-page: .tools/python/.installed web/dist/index.html
 	cd deploy/tests && MODASH_TEST_WRITE=1 MODASH_TEST_BINARIES="$(abspath $(TARGET_DIR))/debug" \
 	  "$(CURDIR)/$(PYTHON)" -m unittest test_configuration
 
-.tools/python/.installed: services/integration/tests/python/requirements.txt
+REQUIREMENTS := services/integration/tests/python/requirements.txt deploy/tests/requirements.txt
+
+.tools/python/.installed: $(REQUIREMENTS)
 	@echo "== installing the Python clients"
 	python3 -m venv .tools/python
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS))
 	@touch $@
 
 $(RPC_CLIENTS)/node_modules/.installed: $(RPC_CLIENTS)/package.json
