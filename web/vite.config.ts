@@ -3,6 +3,7 @@ import react from "@vitejs/plugin-react";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 import { slimDescriptor, withoutUnused } from "./leave-out.ts";
+import web from "./package.json" with { type: "json" };
 
 // Tests read numbers and times as people in one place see them; worker
 // processes inherit this before their ICU starts.
@@ -43,6 +44,7 @@ function shortName(name: string, file: string): string {
 
 export default defineConfig(({ command }) => ({
   ...(command === "build" ? { css: { modules: { generateScopedName: shortName } } } : {}),
+  define: { "import.meta.env.MODASH_VERSION": JSON.stringify(web.version) },
   plugins: [react(), withoutUnused, slimDescriptor, bareDescriptors],
   server: {
     host: "127.0.0.1",

@@ -3,18 +3,16 @@
 import functools
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from manifests import REPOSITORY
-
-# Written from the contract and compared by tests of their own.
-GENERATED = {"docs/api.md"}
 
 
 def pages():
     """All pages that people read, by their paths in the repository."""
-    found = [REPOSITORY / "README.md", REPOSITORY / "SECURITY.md", REPOSITORY / "examples/README.md"]
-    return [path.relative_to(REPOSITORY).as_posix() for path in found + sorted((REPOSITORY / "docs").glob("*.md"))]
+    found = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
+    found += [REPOSITORY / folder / "README.md" for folder in ("examples", "migrations", "web")]
+    found += (REPOSITORY / "services").glob("*/fuzz/README.md")
+    return [path.relative_to(REPOSITORY).as_posix() for path in sorted(found)]
 
 
 def text(page):
@@ -103,7 +101,3 @@ def source():
     paths = [*(REPOSITORY / "services").glob("*/src/**/*.rs"), *(REPOSITORY / "web/src").glob("**/*.tsx")]
     joined = "\n".join(re.sub(r"\\\n\s*", "", path.read_text()) for path in paths if path.is_file())
     return re.sub(r"\s+", " ", joined.replace('\\"', '"'))
-
-
-def repository(path):
-    return Path(REPOSITORY / path)

@@ -37,8 +37,8 @@ pub struct AnalyticsSettings {
     #[arg(long, env = "MODASH_ANALYTICS_ALLOWED_HOSTS", default_value = "")]
     analytics_allowed_hosts: Checked<Hosts>,
 
-    /// Most connections of clients at once; the one idle longest makes room for one
-    /// beyond it [default: 2,048, or an eighth of the file descriptors if that is fewer]
+    /// Most connections of clients at once, 1 to 1000000; the one idle longest makes room
+    /// for one beyond it, which gets 503 if none is idle [default: 2,048, or an eighth of the file descriptors if that is fewer]
     #[arg(long, env = "MODASH_ANALYTICS_CONNECTIONS")]
     analytics_connections: Option<Checked<Count>>,
 
@@ -54,7 +54,8 @@ pub struct AnalyticsSettings {
     tls: ListenerTlsSettings,
 
     /// PostgreSQL 15 or later, for example
-    /// postgresql://modash:modash@localhost:5433/modash
+    /// postgresql://modash:modash@localhost:5433/modash. If it is not set, `modash`
+    /// starts a private one
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     database_url: Option<Checked<DatabaseUrl>>,
 
@@ -112,8 +113,9 @@ pub struct AnalyticsSettings {
     #[arg(long, env = "MODASH_ANALYTICS_QUERY_CONNECTIONS", default_value = "8")]
     analytics_query_connections: Checked<u32>,
 
-    /// Most queries of one caller that run at once, 1 to 1000000; more wait for their turn
-    /// [default: all database connections for queries, and with tokens half of them]
+    /// Most queries of one caller (by token, else by address) that run at once, 1 to
+    /// 1000000; up to 64 of a token and 1000 of an address wait for their turn, more are
+    /// refused [default: all database connections for queries, and with tokens half of them]
     #[arg(long, env = "MODASH_ANALYTICS_QUERIES_PER_CALLER")]
     analytics_queries_per_caller: Option<Checked<Count>>,
 }

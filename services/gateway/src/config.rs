@@ -36,8 +36,8 @@ pub struct GatewaySettings {
     #[arg(long, env = "MODASH_GATEWAY_ADMIN_LISTEN", default_value = "127.0.0.1:4016")]
     gateway_admin_listen: Checked<SocketAddr>,
 
-    /// Most connections of clients at once; the one idle longest makes room for one
-    /// beyond it [default: 2,048, or an eighth of the file descriptors if that is fewer]
+    /// Most connections of clients at once, 1 to 1000000; the one idle longest makes room
+    /// for one beyond it, which gets 503 if none is idle [default: 2,048, or an eighth of the file descriptors if that is fewer]
     #[arg(long, env = "MODASH_GATEWAY_CONNECTIONS")]
     gateway_connections: Option<Checked<Count>>,
 
@@ -95,13 +95,14 @@ pub struct GatewaySettings {
     #[arg(long, env = "MODASH_GATEWAY_TRACE_URL")]
     gateway_trace_url: Option<Checked<TraceUrl>>,
 
-    /// How the dashboard asks unless its address says otherwise: rpc (/rpc and /events),
-    /// grpc-web (through the gateway) or analytics (gRPC-Web straight to it)
+    /// How the dashboard asks unless `?via=` in its address says otherwise: rpc (/rpc and
+    /// /events), grpc-web (through the gateway) or analytics (gRPC-Web straight to it)
     #[arg(long, env = "MODASH_GATEWAY_DASHBOARD_TRANSPORT", default_value = "rpc")]
     gateway_dashboard_transport: Checked<DashboardTransport>,
 
     /// Where browsers reach analytics itself: `https://analytics.example.com`; analytics
-    /// must list the dashboard in MODASH_ANALYTICS_CORS_ORIGINS [default: they do not]
+    /// must list the dashboard in MODASH_ANALYTICS_CORS_ORIGINS, and ask for no tokens:
+    /// sessions are the gateway's [default: they do not]
     #[arg(long, env = "MODASH_GATEWAY_DASHBOARD_ANALYTICS_URL")]
     gateway_dashboard_analytics_url: Option<Checked<BrowserUrl>>,
 

@@ -17,18 +17,20 @@ use crate::demo;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "All in one")]
 pub struct Settings {
-    /// Show modash with a simulated LLM server and traffic, in a data directory
-    /// of its own
+    /// Show modash with a simulated LLM server and traffic. Ignores UPSTREAM_URL,
+    /// MODASH_PROXY_UPSTREAMS and DATABASE_URL, and keeps its data in `demo` below the
+    /// data directory
     #[arg(long, global = true)]
     demo: bool,
 
-    /// Directory of the private database, used when DATABASE_URL is not set
-    /// [default: /var/lib/modash for root, else ~/.local/share/modash]
+    /// Directory of the private database, used when DATABASE_URL is not set, of events
+    /// that wait, and of the secret of client keys [default: /var/lib/modash for root, else ~/.local/share/modash]
     #[arg(long, env = "MODASH_DATA_DIRECTORY", global = true)]
     data_directory: Option<PathBuf>,
 
-    /// Directory of PostgreSQL's programs for the private database; looked for
-    /// if not set
+    /// Directory with `postgres` and `initdb` for the private database [default: the npm
+    /// package that `make` fetched, at or above the program and the working directory,
+    /// else an installed PostgreSQL]
     #[arg(long, env = "MODASH_POSTGRES_BINARIES", global = true)]
     postgres_binaries: Option<PathBuf>,
 

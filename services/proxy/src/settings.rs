@@ -44,7 +44,8 @@ pub struct ProxySettings {
     #[arg(long, env = "PORT", default_value = "4005")]
     port: Checked<u16>,
 
-    /// Address on which the proxy listens; 0.0.0.0 or :: lets other machines in
+    /// Address on which the proxy listens; 0.0.0.0 or :: lets other machines in, for
+    /// which `modash` needs tokens, since the dashboard's data is on this port too
     #[arg(long, env = "MODASH_PROXY_HOST", default_value = "127.0.0.1")]
     proxy_host: Checked<IpAddr>,
 
@@ -61,7 +62,8 @@ pub struct ProxySettings {
 
     /// LLM server that gets all requests not meant for a named upstream, with a
     /// base path if it has one: https://api.openai.com or
-    /// http://127.0.0.1:8080/llm
+    /// http://127.0.0.1:8080/llm; h2c:// is HTTP/2 without TLS. Without credentials
+    /// and query. If it is not set, `modash` looks for a server on this machine
     #[arg(long, env = "UPSTREAM_URL")]
     upstream_url: Option<Checked<BaseUrl>>,
 
@@ -83,7 +85,8 @@ pub struct ProxySettings {
     #[command(flatten)]
     analytics_tls: AnalyticsTlsSettings,
 
-    /// File with the token of the role ingest that analytics asks for
+    /// File with the token of the role ingest that analytics asks for; read at each
+    /// new connection
     #[arg(long, env = "MODASH_PROXY_ANALYTICS_TOKEN_FILE")]
     proxy_analytics_token_file: Option<PathBuf>,
 
@@ -97,11 +100,12 @@ pub struct ProxySettings {
     proxy_admin_listen: Checked<SocketAddr>,
 
     /// Threads that forward, each with a listener and upstream connections of
-    /// its own; 0: one for each core
+    /// its own, at most 1024; 0: one for each core
     #[arg(long, env = "MODASH_PROXY_THREADS", default_value = "0")]
     proxy_threads: Checked<Threads>,
 
-    /// Stable name of this replica; made from host name and port if not set
+    /// Stable name of this replica, 1 to 128 bytes; made from host name and port if
+    /// not set
     #[arg(long, env = "MODASH_PROXY_REPLICA_ID")]
     proxy_replica_id: Option<String>,
 
@@ -113,7 +117,8 @@ pub struct ProxySettings {
     upstreams: UpstreamSettings,
 
     /// Secret behind the fingerprints of credentials; proxies that share it give
-    /// one credential the same fingerprint. Random at each start if not set
+    /// one credential the same fingerprint [default: `modash` keeps one in its data
+    /// directory; else random at each start]
     #[arg(long, env = "MODASH_PROXY_CLIENT_KEY_SECRET", hide_env_values = true)]
     proxy_client_key_secret: Option<String>,
 
@@ -123,14 +128,14 @@ pub struct ProxySettings {
     proxy_stream_usage: Checked<StreamUsage>,
 
     /// Directory in which usage events wait on disk for analytics, in a directory
-    /// of their own for each replica [default: /var/lib/modash/spool for root,
-    /// else ~/.local/state/modash/spool; with PORT=0, which is no lasting
-    /// identity, events wait in memory]
+    /// of their own for each replica [default: `modash`: in its data directory; else
+    /// /var/lib/modash/spool for root, ~/.local/state/modash/spool for others; with
+    /// PORT=0, which is no lasting identity, events wait in memory]
     #[arg(long, env = "MODASH_PROXY_SPOOL_DIRECTORY")]
     proxy_spool_directory: Option<PathBuf>,
 
-    /// Most bytes of usage events on disk; beyond it the oldest are given up and
-    /// counted
+    /// Most bytes of usage events on disk, at least 1 MiB; beyond it the oldest are
+    /// given up and counted
     #[arg(long, env = "MODASH_PROXY_SPOOL_BYTES", default_value = "1073741824")]
     proxy_spool_bytes: Checked<SpoolBytes>,
 
@@ -139,8 +144,8 @@ pub struct ProxySettings {
     #[arg(long, env = "MODASH_PROXY_SPOOL_FSYNC_SECONDS", default_value = "1")]
     proxy_spool_fsync_seconds: Checked<FsyncInterval>,
 
-    /// Most usage events held in memory while the disk does not take them;
-    /// beyond it the oldest are given up and counted
+    /// Most usage events held in memory while the disk does not take them, 1000 to
+    /// 10000000; beyond it the oldest are given up and counted
     #[arg(long, env = "MODASH_PROXY_SPOOL_EVENTS", default_value = "100000")]
     proxy_spool_events: Checked<SpoolEvents>,
 
@@ -149,7 +154,7 @@ pub struct ProxySettings {
     #[arg(long, env = "MODASH_PROXY_ACCESS_LOG", default_value = "off")]
     proxy_access_log: Checked<AccessLogFormat>,
 
-    /// Share of the requests that the access log shows
+    /// Share of the requests that the access log shows, for example 0.01
     #[arg(long, env = "MODASH_PROXY_ACCESS_LOG_SHARE", default_value = "1")]
     proxy_access_log_share: Checked<Share>,
 

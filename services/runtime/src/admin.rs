@@ -116,17 +116,17 @@ async fn no_pages(State(local): State<bool>, request: Request, next: Next) -> Re
     next.run(request).await
 }
 
+/// Whether the process may take traffic, and in a second line which version it is.
 async fn readyz(State(admin): State<Admin>) -> Response {
-    if admin.shutdown.is_requested() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
-    }
     let waiting_for = admin.readiness.waiting_for();
-    if waiting_for.is_empty() {
-        "ready\n".into_response()
+    let (status, state) = if admin.shutdown.is_requested() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping".to_owned())
+    } else if waiting_for.is_empty() {
+        (StatusCode::OK, "ready".to_owned())
     } else {
-        let text = format!("waiting for {}\n", waiting_for.join(", "));
-        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-    }
+        (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}", waiting_for.join(", ")))
+    };
+    (status, format!("{state}\nmodash {}\n", env!("CARGO_PKG_VERSION"))).into_response()
 }
 
 async fn scrape(State(admin): State<Admin>, headers: HeaderMap) -> Response {
@@ -162,13 +162,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readyz_names_what_is_waited_for_and_turns_false_when_stopping() {
+    async fn readyz_names_what_is_waited_for_and_the_version_and_turns_false_when_stopping() {
         let admin = admin();
         let hold = admin.readiness.hold("database");
-        assert_eq!(readyz(State(admin.clone())).await.status(), 503);
+        let version = format!("modash {}", env!("CARGO_PKG_VERSION"));
+        let expect = async |status: u16, state: &str| {
+            let answer = readyz(State(admin.clone())).await;
+            assert_eq!(answer.status(), status);
+            let body = axum::body::to_bytes(answer.into_body(), 1_024).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&body), format!("{state}\n{version}\n"));
+        };
+        expect(503, "waiting for database").await;
         drop(hold);
-        assert_eq!(readyz(State(admin.clone())).await.status(), 200);
+        expect(200, "ready").await;
         admin.shutdown.request();
-        assert_eq!(readyz(State(admin)).await.status(), 503);
+        expect(503, "stopping").await;
     }
 }

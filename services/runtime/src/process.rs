@@ -22,7 +22,8 @@ pub struct ProcessSettings {
     #[arg(long, env = "MODASH_LOG", global = true)]
     log: Option<Checked<LogFilter>>,
 
-    /// Form of the log lines: text, json, or auto: text on a terminal, else json
+    /// Form of the log lines on standard error: text, json (the fields of OpenTelemetry's
+    /// log data model), or auto: text on a terminal, else json
     #[arg(long, env = "MODASH_LOG_FORMAT", default_value = "auto")]
     log_format: Checked<LogFormat>,
 

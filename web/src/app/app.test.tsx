@@ -141,6 +141,7 @@ test("keys do what a click does, but not while something is typed", async () => 
   expect(document.title).toBe("Requests – modash");
   await userEvent.keyboard("?");
   expect(await screen.findByRole("dialog", { name: "Keys" })).toHaveAttribute("open");
+  expect(screen.getByText(/^modash \d+\.\d+\.\d+$/)).toBeVisible();
   await userEvent.click(screen.getByRole("checkbox", { name: "Single keys are on" }));
   await userEvent.click(screen.getAllByRole("button", { name: "Close" })[0] as HTMLElement);
   await userEvent.keyboard("go");

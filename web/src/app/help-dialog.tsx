@@ -63,6 +63,7 @@ export default function HelpDialog({ onClose }: { onClose: () => void }) {
         <input type="checkbox" checked={on} onChange={(event) => turn(event.target.checked)} /> Single keys
         are on
       </label>
+      <p className="muted">modash {import.meta.env.MODASH_VERSION}</p>
     </dialog>
   );
 }

@@ -22,22 +22,24 @@ pub(super) struct ClientSettings {
     #[arg(long, env = "MODASH_PROXY_HEADER_TIMEOUT_SECONDS", default_value = "30")]
     proxy_header_timeout_seconds: Checked<Seconds>,
 
-    /// How long a connection may be open without a request
+    /// How long a client's connection may be open without a request
     #[arg(long, env = "MODASH_PROXY_IDLE_TIMEOUT_SECONDS", default_value = "90")]
     proxy_idle_timeout_seconds: Checked<Seconds>,
 
-    /// Let another proxy listen on the same port, so that it can take over
-    /// without a refused connection: true or false
+    /// Let another proxy listen on the same port and the same admin port, so that it
+    /// can take over without a refused connection: true or false
     #[arg(long, env = "MODASH_PROXY_SHARE_PORT", default_value = "false")]
     proxy_share_port: Checked<Switch>,
 
     /// How long a stop goes on accepting connections while /readyz already says
-    /// no, for load balancers to notice
+    /// no, for load balancers to notice; part of the grace period
     #[arg(long, env = "MODASH_PROXY_DRAIN_DELAY_SECONDS", default_value = "0")]
     proxy_drain_delay_seconds: Checked<Delay>,
 
-    /// Most connections of clients at once; one beyond it is answered with 503.
-    /// If not set, half of the file descriptors that the system allows
+    /// Most connections of clients at once, 1 to 1000000, shared out evenly to the
+    /// threads; the one idle longest makes room for one beyond it, which gets 503 if
+    /// none is idle [default: half of the file descriptors that other listeners of the
+    /// process leave]
     #[arg(long, env = "MODASH_PROXY_CONNECTIONS")]
     proxy_connections: Option<Checked<Connections>>,
 

@@ -95,12 +95,12 @@ pub(super) struct UpstreamSettings {
     proxy_connect_timeout_seconds: Checked<Seconds>,
 
     /// How long an upstream may take from the end of a request to the head of
-    /// its response; if not set, as long as it likes
+    /// its response; then the client gets 504 [default: no limit]
     #[arg(long, env = "MODASH_PROXY_UPSTREAM_HEAD_TIMEOUT_SECONDS")]
     proxy_upstream_head_timeout_seconds: Option<Checked<Seconds>>,
 
-    /// How long an upstream may be silent within a response; if not set, as long
-    /// as it likes
+    /// How long an upstream may be silent within a response; then the response is cut
+    /// [default: no limit]
     #[arg(long, env = "MODASH_PROXY_STREAM_IDLE_TIMEOUT_SECONDS")]
     proxy_stream_idle_timeout_seconds: Option<Checked<Seconds>>,
 
@@ -111,8 +111,8 @@ pub(super) struct UpstreamSettings {
     #[arg(long, env = "MODASH_PROXY_UPSTREAM_HTTP", default_value = "same")]
     proxy_upstream_http: Checked<HttpVersion>,
 
-    /// Most connections to each upstream; a request beyond it waits for one. If
-    /// not set, as many as there are requests
+    /// Most connections to each upstream, 1 to 1000000, shared out evenly to the
+    /// threads; a request beyond it waits for one [default: no limit]
     #[arg(long, env = "MODASH_PROXY_UPSTREAM_CONNECTIONS")]
     proxy_upstream_connections: Option<Checked<Connections>>,
 
