@@ -28,8 +28,13 @@ def output_of(*command, folder=REPOSITORY):
 
 
 def timestamp():
-    """When the commit was made."""
-    seconds = os.environ.get("SOURCE_DATE_EPOCH") or output_of("git", "log", "-1", "--format=%ct").strip()
+    """When the commit was made; without a repository, when the lock file was written."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    if not seconds:
+        # The folder may belong to another account, as in containers.
+        command = ["git", "-c", "safe.directory=*", "log", "-1", "--format=%ct"]
+        found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False).stdout.strip()
+        seconds = found or (REPOSITORY / "Cargo.lock").stat().st_mtime
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
