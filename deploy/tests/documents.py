@@ -38,7 +38,8 @@ class Block:
 def blocks(page):
     found, opened = [], None
     for number, line in enumerate(text(page).splitlines(), 1):
-        fence = re.match(r"( *)```(.*)$", line)
+        # With another backtick in it, it would be no fence.
+        fence = re.match(r"( *)```([^`]*)$", line)
         if fence and opened is None:
             language, _, rest = fence[2].partition(" ")
             opened = (number, len(fence[1]), language, rest.removeprefix("not run:").strip(), [])
