@@ -182,7 +182,7 @@ pub async fn run(program: &str, arguments: &[&str]) -> String {
 
 fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(programs().join(program));
-    command.current_dir("/").args(arguments).env("LC_ALL", "C.UTF-8");
+    command.current_dir("/").args(arguments).env("LC_ALL", "C.UTF-8").env("HOME", "/");
     if let Some((user, group)) = account() {
         command.uid(user).gid(group);
     }

@@ -47,7 +47,7 @@ async fn answers(services: &Services, from: u64, to: u64) -> Vec<Value> {
     let range = json!({ "start": from, "end": to });
     let mut answers = Vec::new();
     for procedure in ["UsageSummary", "ModelBreakdown", "RecentRequests"] {
-        let payload = json!({ "range": range });
+        let payload = json!({ "range": range, "page": 1, "pageSize": 100 });
         answers.push(rpc_value(&services.gateway_url, procedure, &payload).await.unwrap());
     }
     answers
@@ -151,7 +151,7 @@ async fn a_standby_answers_while_it_keeps_up_and_the_primary_while_it_does_not()
     recorded(&services, 3).await;
     let readers = "SELECT count(*) FROM pg_stat_activity \
                    WHERE application_name = 'modash-analytics queries'";
-    assert_ne!(standby.run(readers).await, "0");
+    assert_ne!(standby.run(readers).await, "0", "{}", services.analytics.output());
 
     // It falls behind: nobody misses what was committed.
     standby.run("SELECT pg_wal_replay_pause()").await;

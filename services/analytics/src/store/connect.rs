@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, SqlSafeStr as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, Row as _,
+    SqlSafeStr as _,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -275,6 +276,7 @@ async fn watch_the_client(connection: &mut PgConnection) -> Result<(), sqlx::Err
 /// A future that is dropped before it completes (cancelled call, deadline) may
 /// leave either behind: `begin` is not cancel safe, for example.
 async fn is_idle(connection: &mut PgConnection) -> bool {
-    let idle = sqlx::query_scalar(include_str!("queries/is_idle.sql")).fetch_one(connection);
-    matches!(tokio::time::timeout(RELEASE_TIMEOUT, idle).await, Ok(Ok(true)))
+    let idle = sqlx::raw_sql(include_str!("queries/is_idle.sql")).fetch_one(connection);
+    let answer = tokio::time::timeout(RELEASE_TIMEOUT, idle).await;
+    matches!(answer, Ok(Ok(row)) if row.try_get(0).unwrap_or(false))
 }

@@ -63,6 +63,26 @@ async fn assert_recovered(analytics: &TestAnalytics, lock: PgConnection) {
     }
 }
 
+#[tokio::test]
+async fn a_connection_is_used_for_one_question_after_the_other() {
+    let analytics = start().await;
+    let mut processes = Vec::new();
+    for _ in 0..3 {
+        summary(&analytics).await.unwrap();
+        idle(&analytics, "modash-analytics queries").await;
+        let process: Vec<i32> = sqlx::query_scalar(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+             AND application_name = 'modash-analytics queries'",
+        )
+        .fetch_all(&mut analytics.connection().await)
+        .await
+        .unwrap();
+        processes.push(process);
+    }
+    assert_eq!(processes[0].len(), 1, "{processes:?}");
+    assert!(processes.iter().all(|these| *these == processes[0]), "{processes:?}");
+}
+
 const LOCK_SERIES: &str = "BEGIN; LOCK TABLE series IN ACCESS EXCLUSIVE MODE";
 
 #[tokio::test]
