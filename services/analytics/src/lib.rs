@@ -26,6 +26,7 @@ mod filter;
 mod gate;
 mod health;
 mod ingest;
+mod inspect;
 mod live;
 mod metrics;
 mod name;
@@ -40,6 +41,7 @@ mod trace;
 
 pub use config::{AnalyticsConfig, AnalyticsSettings, DatabaseUrl, RollupDays, default_limits};
 pub use health::check_health;
+pub use inspect::{Inside, Inspected, Migrations, OLDEST_POSTGRES, foreign_schema_advice, inspect};
 pub use pricing::Prices;
 pub use server::ServeError;
 pub use store::{Error as StoreError, PrepareError, Rebuilt};

@@ -29,20 +29,38 @@ pub(crate) fn prepare(
     account: &Account,
     lifetime: Lifetime,
 ) -> Result<(), Error> {
-    let cluster = &directory.cluster;
+    match find(&directory.cluster, Some(binaries))? {
+        Present::Yes => clear_stale(directory),
+        Present::No => create(directory, binaries, account, lifetime),
+    }
+}
+
+/// Whether there is a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Present {
+    Yes,
+    No,
+}
+
+/// Looks for a cluster, which has to be of the programs' version.
+pub(crate) fn find(cluster: &Path, binaries: Option<&Binaries>) -> Result<Present, Error> {
     match fs::read_to_string(cluster.join("PG_VERSION")) {
-        Ok(found) if found.trim() == binaries.major_version.to_string() => clear_stale(directory),
-        Ok(found) => Err(Error::OtherVersion {
-            path: cluster.clone(),
-            found: found.trim().to_owned(),
-            available: binaries.major_version,
-            binaries: binaries.directory.clone(),
-        }),
+        Ok(found) => match binaries {
+            Some(binaries) if found.trim() != binaries.major_version.to_string() => {
+                Err(Error::OtherVersion {
+                    path: cluster.to_owned(),
+                    found: found.trim().to_owned(),
+                    available: binaries.major_version,
+                    binaries: binaries.directory.clone(),
+                })
+            }
+            _ => Ok(Present::Yes),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound && !cluster.exists() => {
-            create(directory, binaries, account, lifetime)
+            Ok(Present::No)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(Error::NotACluster { path: cluster.clone() })
+            Err(Error::NotACluster { path: cluster.to_owned() })
         }
         Err(source) => Err(Error::io("read", cluster.join("PG_VERSION"))(source)),
     }

@@ -93,8 +93,8 @@ pub enum Error {
     /// The cluster was made by another major version.
     #[error(
         "{} was made by PostgreSQL {found}, but the programs in {} are version {available}; \
-         it was left as it is. Set {BINARIES_SETTING} to the programs of PostgreSQL {found}, \
-         or upgrade it with pg_upgrade, \
+         it was left as it is. Set {BINARIES_SETTING} to the programs of PostgreSQL {found} \
+         to go on with it, upgrade it with pg_upgrade, \
          or set {DATA_DIRECTORY_SETTING} to a new directory to start empty",
         path.display(), binaries.display()
     )]

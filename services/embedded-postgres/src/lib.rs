@@ -5,7 +5,7 @@
 //! The flow by file: `binaries` finds PostgreSQL, `account` says who runs it,
 //! `directory` lays out and locks the data directory, `cluster` creates it and
 //! clears what a crash left, `guard` runs the server, `wire` asks whether it is
-//! ready.
+//! ready; `inspect` looks without changing anything.
 
 mod account;
 mod binaries;
@@ -13,6 +13,7 @@ mod cluster;
 mod directory;
 mod error;
 mod guard;
+mod inspect;
 mod log;
 mod server;
 mod wire;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use binaries::{NPM_PACKAGE_VERSION, OLDEST_MAJOR_VERSION};
 pub use error::Error;
+pub use inspect::{Inspection, State, inspect};
 pub use server::{EmbeddedPostgres, url_of_running};
 
 /// Setting that names the directory of PostgreSQL's programs, for error texts.

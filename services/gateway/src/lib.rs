@@ -46,6 +46,15 @@ pub use page::{BrowserUrl, DashboardTransport};
 pub use session::TrustedUsers;
 pub use trace_url::TraceUrl;
 
+/// Whether the files of TLS with clients can be used.
+///
+/// # Errors
+/// Which one cannot, and why.
+pub fn check_listener_tls(files: &ListenerTlsFiles) -> Result<(), modash_runtime::TlsFileError> {
+    ListenerTls::new("the certificates of the gateway", tls::LISTENER_TLS, files.clone())
+        .map(|_| ())
+}
+
 /// A gateway that listens and does not answer yet.
 #[derive(Debug)]
 pub struct Gateway {

@@ -34,17 +34,21 @@ pub async fn run(mut config: Config, context: ServiceContext) -> Result<(), Erro
     result
 }
 
-/// Finds taken ports before the database takes its time.
-fn check_ports(config: &Config) -> Result<(), BindError> {
-    let ports = [
+/// All listeners: purpose, the setting that moves it, address.
+pub(crate) fn listeners(config: &Config) -> [(&'static str, &'static str, SocketAddr); 6] {
+    [
         ("proxy", "PORT", config.proxy.listen),
         ("proxy admin", "MODASH_PROXY_ADMIN_LISTEN", config.proxy.admin_listen),
         ("gateway", "MODASH_GATEWAY_LISTEN", config.gateway.listen),
         ("gateway admin", "MODASH_GATEWAY_ADMIN_LISTEN", config.gateway.admin_listen),
         ("analytics", "MODASH_ANALYTICS_LISTEN", config.analytics.listen),
         ("analytics admin", "MODASH_ANALYTICS_ADMIN_LISTEN", config.analytics.admin_listen),
-    ];
-    for (purpose, setting, address) in ports {
+    ]
+}
+
+/// Finds taken ports before the database takes its time.
+fn check_ports(config: &Config) -> Result<(), BindError> {
+    for (purpose, setting, address) in listeners(config) {
         std::net::TcpListener::bind(address)
             .map_err(|error| BindError::new(purpose, setting, address, &error))?;
     }

@@ -9,7 +9,7 @@ use modash_analytics::{
 };
 use modash_runtime::{Mistakes, ServiceContext};
 
-use crate::{DatabaseConfig, Error, database::Database};
+use crate::{DatabaseConfig, Error, database::Database, doctor::DoctorOptions};
 
 /// What to do instead of serving.
 #[derive(Debug, Clone, Subcommand)]
@@ -26,6 +26,14 @@ pub enum Command {
     /// What requests cost: check, show, import and apply prices
     #[command(subcommand)]
     Prices(PricesCommand),
+    /// Look at everything that modash needs, and say what to mend
+    ///
+    /// Looks at upstreams, the database, disks, ports, TLS, the limit of open files and
+    /// proxy variables, says what is wrong, why it matters and what to do, and shows the
+    /// lines that point applications at modash. Changes nothing, and has nothing
+    /// generated unless told so by --try. Exit code 0: all well; 1: something to mend;
+    /// 64: a mistake in the settings.
+    Doctor(DoctorOptions),
     /// Make, show or revoke the tokens of MODASH_TOKENS_FILE
     #[command(subcommand)]
     Token(TokenCommand),
@@ -38,7 +46,7 @@ impl Command {
             Self::Data(command) => command.check(analytics, mistakes),
             Self::Rollups(command) => command.check(mistakes),
             Self::Prices(command) => command.check(mistakes),
-            Self::Names(_) | Self::Token(_) => {}
+            Self::Names(_) | Self::Token(_) | Self::Doctor(_) => {}
         }
     }
 
@@ -65,7 +73,8 @@ impl Command {
                 Self::Rollups(command) => command.run(analytics, context).await,
                 Self::Names(command) => command.run(analytics, context).await,
                 Self::Prices(command) => command.run(analytics, context).await,
-                Self::Token(_) => Ok(()),
+                // Done elsewhere: they need other settings.
+                Self::Token(_) | Self::Doctor(_) => Ok(()),
             }
         };
         let result = tokio::select! {

@@ -5,17 +5,21 @@
 //! starts the services in the order in which data flows back, and stops them in
 //! the order in which it flows; `demo` adds a simulated LLM server and traffic;
 //! `banner` says where everything is. `command` does one thing with the data and
-//! ends.
+//! ends; `doctor` looks at everything and says what to mend.
 
 mod all_in_one;
 mod banner;
+mod cli;
 mod client_key_secret;
 mod command;
 mod database;
 mod demo;
+mod doctor;
 mod local_server;
 mod settings;
+mod terminal;
 
 pub use all_in_one::run;
+pub use cli::main;
 pub use command::Command;
 pub use settings::{Config, DatabaseConfig, Error, Settings};

@@ -25,20 +25,32 @@ pub(crate) struct LocalServer {
 /// The first known server whose port answers; else the first known one, which
 /// may be started later.
 pub(crate) async fn find() -> Option<LocalServer> {
+    if let Some((name, port)) = answering().await {
+        let note = format!("found running, {name}'s port; UPSTREAM_URL chooses another");
+        return Some(LocalServer { url: url(port)?, note });
+    }
+    let (name, port) = KNOWN[0];
+    let note = format!("{name}'s port; nothing listens there yet; UPSTREAM_URL chooses another");
+    Some(LocalServer { url: url(port)?, note })
+}
+
+/// The first known server whose port answers.
+pub(crate) async fn running() -> Option<BaseUrl> {
+    let (_, port) = answering().await?;
+    url(port)
+}
+
+async fn answering() -> Option<(&'static str, u16)> {
     for (name, port) in KNOWN {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let connected = timeout(Duration::from_millis(200), TcpStream::connect(address)).await;
         if matches!(connected, Ok(Ok(_))) {
-            return local(
-                port,
-                format!("found running, {name}'s port; UPSTREAM_URL chooses another"),
-            );
+            return Some((name, port));
         }
     }
-    let (name, port) = KNOWN[0];
-    local(port, format!("{name}'s port; nothing listens there yet; UPSTREAM_URL chooses another"))
+    None
 }
 
-fn local(port: u16, note: String) -> Option<LocalServer> {
-    Some(LocalServer { url: format!("http://127.0.0.1:{port}").parse().ok()?, note })
+fn url(port: u16) -> Option<BaseUrl> {
+    format!("http://127.0.0.1:{port}").parse().ok()
 }

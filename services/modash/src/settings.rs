@@ -107,12 +107,22 @@ pub enum Error {
     /// A command about the data.
     #[error(transparent)]
     Data(#[from] modash_analytics::data::DataError),
+    /// `modash doctor` found something; it has said what.
+    #[error("{}", to_mend(*.0))]
+    ToMend(usize),
     /// A service ended by a defect.
     #[error("a service ended by a defect; its message is above")]
     Panicked,
     /// An address of our own that is no URL.
     #[error("an address cannot be used: {0}")]
     Address(String),
+}
+
+fn to_mend(count: usize) -> String {
+    match count {
+        1 => "1 thing to mend".to_owned(),
+        count => format!("{count} things to mend"),
+    }
 }
 
 impl Settings {

@@ -18,6 +18,7 @@ mod fault;
 mod frames;
 mod listener;
 mod metrics;
+pub mod probe;
 mod relay;
 mod request_facts;
 mod route;
@@ -31,7 +32,7 @@ mod vital;
 use std::{collections::HashMap, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use modash_runtime::{
-    Admin, BindError, ClientTls, Description, GrpcTls, ServiceContext, Shutdown, bind,
+    Admin, BindError, ClientTls, Description, GrpcTls, ListenerTls, ServiceContext, Shutdown, bind,
     warn_if_exposed,
 };
 use tokio::{net::TcpListener, sync::mpsc::Sender};
@@ -65,6 +66,15 @@ pub use vital::Death;
 #[must_use]
 pub fn metrics() -> Vec<Description> {
     metrics::descriptions()
+}
+
+/// Whether the files of TLS with clients can be used.
+///
+/// # Errors
+/// Which one cannot, and why.
+pub fn check_listener_tls(files: &ListenerTlsFiles) -> Result<(), TlsFileError> {
+    ListenerTls::new("the certificates for clients", settings::LISTENER_TLS, files.clone())
+        .map(|_| ())
 }
 
 /// How often old idle connections to upstreams are closed.

@@ -11,7 +11,8 @@ mod sent;
 mod socket;
 mod tls;
 
-pub(crate) use connect::ConnectError;
+pub(crate) use connect::{ConnectError, connect};
+pub(crate) use dial::{Dialler, Failures};
 pub(crate) use lease::Lease;
 pub(crate) use pool::Pool;
 pub(crate) use tls::advice as tls_advice;

@@ -33,7 +33,9 @@ pub use metrics::{Description, Kind, Metrics, Row, process_metrics};
 pub use process::{ProcessConfig, ProcessSettings, ServiceContext, run};
 pub use readiness::{Hold, Readiness};
 pub use server::{BoundedListener, ConnectionCount, ListenerLimits};
-pub use settings::{Checked, Count, Mistakes, Seconds, Switch, USAGE_EXIT_CODE, parse, redact};
+pub use settings::{
+    Checked, Count, Mistakes, Seconds, Switch, USAGE_EXIT_CODE, parse, proxy_variables, redact,
+};
 pub use shares::{NoPlace, Place, Shares};
 pub use shutdown::Shutdown;
 pub use tls::{

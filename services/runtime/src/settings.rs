@@ -153,6 +153,24 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Variables by which programs are told of a forward proxy, as far as they are set, and
+/// `NO_PROXY`. modash obeys none of them; the applications in front of it may.
+#[must_use]
+pub fn proxy_variables() -> Vec<(&'static str, String)> {
+    const NAMES: [&str; 8] = [
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    ];
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(|value| (name, value));
+    NAMES.into_iter().filter_map(set).collect()
+}
+
 /// All settings that have a value, by their environment names, for the log: secrets and
 /// credentials in URLs are masked.
 pub(crate) fn effective() -> &'static str {

@@ -11,10 +11,10 @@ use sqlx::{
 };
 
 use super::Error;
-use crate::config::DatabaseUrl;
+use crate::{OLDEST_POSTGRES, config::DatabaseUrl};
 
 /// How long to wait for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The same for a command: nobody waits for its answer, and hours of its work may be
 /// behind it when the machine is busy.
@@ -77,6 +77,15 @@ pub enum PrepareError {
          empty database, or with another MODASH_DATA_DIRECTORY"
     )]
     Foreign,
+    /// The server is older than modash works with.
+    #[error(
+        "it is PostgreSQL {major}, and modash needs {OLDEST_POSTGRES} or later: upgrade the server \
+         (pg_upgrade), or set DATABASE_URL to another one"
+    )]
+    TooOld {
+        /// Its major version.
+        major: u32,
+    },
     /// The migrations that were applied are not those of this binary.
     #[error("the migrations do not fit the database")]
     Migrations(#[source] MigrateError),
@@ -88,7 +97,10 @@ impl PrepareError {
         match self {
             Self::Connect(error) => error.detail(),
             Self::Migration { source, .. } => format!("{self}: {}", source.detail()),
-            Self::NoDatabase { .. } | Self::NoRights { .. } | Self::Foreign => self.to_string(),
+            Self::NoDatabase { .. }
+            | Self::NoRights { .. }
+            | Self::Foreign
+            | Self::TooOld { .. } => self.to_string(),
             Self::Migrations(error) => format!("{self}: {error}"),
         }
     }
@@ -101,7 +113,10 @@ impl PrepareError {
             Self::Migration { source, .. } => {
                 matches!(source, Error::Unreachable(_) | Error::Conflict(_))
             }
-            Self::NoRights { .. } | Self::Foreign | Self::Migrations(_) => false,
+            Self::NoRights { .. }
+            | Self::Foreign
+            | Self::TooOld { .. }
+            | Self::Migrations(_) => false,
         }
     }
 }
@@ -123,8 +138,8 @@ impl From<MigrateError> for PrepareError {
 const MIGRATIONS: [(i64, &str, &str); 1] =
     [(1, "schema", include_str!("../../../../migrations/0001_schema.sql"))];
 
-/// Connects and applies the migrations, one process at a time.
-pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
+/// The migrations of the top-level folder `migrations/`.
+pub(super) fn migrator() -> Migrator {
     let migrations = MIGRATIONS.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
@@ -132,6 +147,12 @@ pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
     // A newer binary may have been here; its migrations do not hurt this one
     // (migrations/README.md).
     migrator.set_ignore_missing(true);
+    migrator
+}
+
+/// Connects and applies the migrations, one process at a time.
+pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
+    let migrator = migrator();
     let options = url.options().application_name("modash-analytics migrate");
     let mut connection = match connect(&options).await {
         Err(error) if code(&error).as_deref() == Some(NO_SUCH_DATABASE) => {
@@ -141,6 +162,10 @@ pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
         connected => connected,
     }
     .map_err(|error| PrepareError::Connect(error.into()))?;
+    let version = connection.server_version_num().unwrap_or(0);
+    if (1..OLDEST_POSTGRES * 10_000).contains(&version) {
+        return Err(PrepareError::TooOld { major: version / 10_000 });
+    }
     sqlx::query(include_str!("queries/configure_migration.sql"))
         .execute(&mut connection)
         .await

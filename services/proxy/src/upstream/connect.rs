@@ -37,7 +37,7 @@ fn tls_problem(error: &io::Error) -> String {
 
 /// Opens a connection. What fails on the way is noted at once, so that it can be
 /// told should the caller give up first.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     base: &BaseUrl,
     dialler: &Dialler,
     tls: &ClientTls,

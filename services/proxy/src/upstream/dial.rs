@@ -31,7 +31,7 @@ pub(super) type Resolve =
     Arc<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
 /// Opens connections to one host.
-pub(super) struct Dialler {
+pub(crate) struct Dialler {
     host: String,
     port: u16,
     resolve: Resolve,
@@ -44,7 +44,7 @@ pub(crate) struct Failures(Vec<(String, io::Error)>);
 
 impl Dialler {
     /// With the system's name look-up.
-    pub(super) fn new(host: &str, port: u16) -> Self {
+    pub(crate) fn new(host: &str, port: u16) -> Self {
         Self::with(host, port, Arc::new(|host, port| system(host, port).boxed()))
     }
 
