@@ -32,6 +32,7 @@ pub use quarantine::{QuarantineOptions, Quarantined};
 pub use retention::RetentionOptions;
 pub use rollups::RollupsCommand;
 pub use size::{Size, SizeOptions, TableSize};
+pub use table::{bytes, grouped};
 pub use workload::{Workload, WorkloadConfig};
 
 use crate::{AnalyticsConfig, store::Store};

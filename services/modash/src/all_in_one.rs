@@ -238,7 +238,8 @@ impl Service {
     }
 }
 
-fn url(address: SocketAddr) -> String {
+/// The URL under which a listener of this machine is reached.
+pub(crate) fn url(address: SocketAddr) -> String {
     let reachable = if address.ip().is_unspecified() {
         SocketAddr::from(([127, 0, 0, 1], address.port()))
     } else {

@@ -43,7 +43,7 @@ impl fmt::Display for Banner {
 }
 
 /// An address for a browser: not "all addresses", but one of them.
-fn reachable(address: SocketAddr) -> String {
+pub(crate) fn reachable(address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         format!("localhost:{}", address.port())
     } else {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use modash_runtime::{Mistakes, ProcessSettings, parse, run};
 
-use crate::{Command, Settings, doctor};
+use crate::{Command, Settings, doctor, open, shell, status};
 
 /// A transparent metering proxy and live dashboard for LLM API traffic, all in
 /// one process. Point an application's base URL at the proxy and open the
@@ -32,6 +32,10 @@ pub fn main() -> ExitCode {
         Some(Command::Token(command)) => {
             modash_access::run_command("modash", command, settings.access())
         }
+        Some(Command::Completions { shell }) => shell::completions(shell),
+        Some(Command::Man) => shell::man(),
+        Some(Command::Open(options)) => open::main(&options, settings),
+        Some(Command::Status(options)) => status::main(options, settings, process),
         Some(Command::Doctor(options)) => doctor::main(options, settings, process),
         Some(command) => run_command(command, settings, process),
     }

@@ -9,7 +9,10 @@ use modash_analytics::{
 };
 use modash_runtime::{Mistakes, ServiceContext};
 
-use crate::{DatabaseConfig, Error, database::Database, doctor::DoctorOptions};
+use crate::{
+    DatabaseConfig, Error, database::Database, doctor::DoctorOptions, open::OpenOptions,
+    status::StatusOptions,
+};
 
 /// What to do instead of serving.
 #[derive(Debug, Clone, Subcommand)]
@@ -34,6 +37,28 @@ pub enum Command {
     /// generated unless told so by --try. Exit code 0: all well; 1: something to mend;
     /// 64: a mistake in the settings.
     Doctor(DoctorOptions),
+    /// Show what runs, and follow it in the terminal
+    ///
+    /// On top are the totals since midnight and whether every event arrived; below, each
+    /// running request. `q` quits. If standard output is no terminal, the table is
+    /// written once.
+    Status(StatusOptions),
+    /// Open the dashboard in the browser
+    ///
+    /// Prints its address, and where the token is if it asks for one. The modash whose
+    /// dashboard it is has to run.
+    Open(OpenOptions),
+    /// Write the script that completes commands and flags in a shell
+    ///
+    /// For bash: modash completions bash > /etc/bash_completion.d/modash
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page
+    ///
+    /// To install it: modash man > /usr/local/share/man/man1/modash.1
+    Man,
     /// Make, show or revoke the tokens of MODASH_TOKENS_FILE
     #[command(subcommand)]
     Token(TokenCommand),
@@ -46,7 +71,7 @@ impl Command {
             Self::Data(command) => command.check(analytics, mistakes),
             Self::Rollups(command) => command.check(mistakes),
             Self::Prices(command) => command.check(mistakes),
-            Self::Names(_) | Self::Token(_) | Self::Doctor(_) => {}
+            _ => {}
         }
     }
 
@@ -73,8 +98,8 @@ impl Command {
                 Self::Rollups(command) => command.run(analytics, context).await,
                 Self::Names(command) => command.run(analytics, context).await,
                 Self::Prices(command) => command.run(analytics, context).await,
-                // Done elsewhere: they need other settings.
-                Self::Token(_) | Self::Doctor(_) => Ok(()),
+                // Done in `cli`: they need other settings.
+                _ => Ok(()),
             }
         };
         let result = tokio::select! {

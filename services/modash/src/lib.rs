@@ -5,7 +5,8 @@
 //! starts the services in the order in which data flows back, and stops them in
 //! the order in which it flows; `demo` adds a simulated LLM server and traffic;
 //! `banner` says where everything is. `command` does one thing with the data and
-//! ends; `doctor` looks at everything and says what to mend.
+//! ends; `doctor` looks at everything and says what to mend, `status`
+//! shows what runs.
 
 mod all_in_one;
 mod banner;
@@ -16,7 +17,10 @@ mod database;
 mod demo;
 mod doctor;
 mod local_server;
+mod open;
 mod settings;
+mod shell;
+mod status;
 mod terminal;
 
 pub use all_in_one::run;

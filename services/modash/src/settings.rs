@@ -110,6 +110,12 @@ pub enum Error {
     /// `modash doctor` found something; it has said what.
     #[error("{}", to_mend(*.0))]
     ToMend(usize),
+    /// Analytics cannot be asked: where it should be, and why not.
+    #[error("cannot ask analytics at {0}: {1}")]
+    Status(String, String),
+    /// The terminal.
+    #[error("the terminal cannot be used: {0}")]
+    Terminal(#[source] std::io::Error),
     /// A service ended by a defect.
     #[error("a service ended by a defect; its message is above")]
     Panicked,

@@ -1,7 +1,8 @@
 //! Numbers and tables for people.
 
 /// A number with commas: 1,234,567.
-pub(super) fn grouped(number: u64) -> String {
+#[must_use]
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -14,7 +15,8 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// Bytes in the largest unit of which there is at least one: 1.5 MB.
-pub(super) fn bytes(number: u64) -> String {
+#[must_use]
+pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if number < 1_000 {
         return format!("{number} B");

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod counts;
+mod doctor;
 mod endings;
 mod inject;
 mod load;

@@ -1,6 +1,7 @@
 //! Room on disks, and the right to write there.
 
-use super::bytes;
+use modash_analytics::data::bytes;
+
 use crate::doctor::{
     facts::{Disk, Purpose},
     finding::{Area, Finding},
