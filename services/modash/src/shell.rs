@@ -40,7 +40,8 @@ fn page() -> io::Result<Vec<u8>> {
     let man = Man::new(program.clone()).manual("modash");
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    // That of the library would list all settings once more.
+    writeln!(page, ".SH SYNOPSIS\n.B modash\n[\\fISETTINGS\\fR] [\\fICOMMAND\\fR]")?;
     man.render_description_section(&mut page)?;
     writeln!(page, ".SH COMMANDS")?;
     for (path, command) in commands(&program, "modash") {
