@@ -39,9 +39,17 @@ pub struct Server {
     pub status: u16,
     /// What it said instead of models: the message of an error, cut to a line.
     pub message: Option<String>,
-    /// The URL that would be right: the one that is set ends in `/v1`, which
-    /// applications send too.
-    pub without_v1: Option<String>,
+    /// The URL is set with a final `/v1`, which applications send too.
+    pub final_v1: Option<FinalV1>,
+}
+
+/// A URL with a final `/v1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinalV1 {
+    /// The URL without it.
+    pub without: String,
+    /// The server knows no `/v1/v1`, and does know `/v1`. Else it refused to say.
+    pub is_wrong: bool,
 }
 
 impl Probe {
@@ -72,14 +80,17 @@ impl Probe {
     pub async fn look(&mut self) -> Result<Server, Unreached> {
         let path = self.base.base_path().to_owned();
         let models = self.get(&format!("{path}/v1/models")).await?;
-        let mut without_v1 = None;
+        let mut final_v1 = None;
         let mut listing = Listing::of(&models);
-        if models.status == 404
+        if !models.is_success()
             && let Some(shorter) = without_final_v1(&path)
         {
             let again = self.get(&format!("{shorter}/v1/models")).await?;
             if again.status != 404 {
-                without_v1 = Some(self.base.to_string().replacen(&path, shorter, 1));
+                let is_wrong = models.status == 404 || again.is_success();
+                let url = self.base.to_string();
+                let without = url.strip_suffix("/v1").unwrap_or(&url).to_owned();
+                final_v1 = Some(FinalV1 { without, is_wrong });
                 listing = Listing::of(&again);
             }
         }
@@ -102,7 +113,7 @@ impl Probe {
             models: listing.names,
             status: models.status,
             message,
-            without_v1,
+            final_v1,
         })
     }
 

@@ -19,7 +19,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("journal", &["emit"]),
     ("relay", &["activity", "asking", "bridge", "core", "error", "relay", "route"]),
     ("listener", &["listener"]),
-    ("top", &["lib", "main", "metrics"]),
+    ("top", &["lib", "main", "metrics", "probe"]),
 ];
 
 /// Within a layer: a module and those of its layer that it may know, so that there are no

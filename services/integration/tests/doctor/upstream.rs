@@ -176,6 +176,6 @@ async fn a_generation_is_asked_for_only_by_try() {
     let posts = ["POST /v1/chat/completions"; 2];
     assert_eq!(asked(&server)[4..], posts);
     let bodies: Vec<_> =
-        server.requests()[4..].iter().map(|request| request.body_so_far()).collect();
+        server.requests()[4..].iter().map(modash_test_support::Received::body_so_far).collect();
     assert!(bodies[0].windows(12).all(|piece| piece != b"stream_optio"), "{bodies:?}");
 }

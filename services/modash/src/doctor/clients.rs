@@ -126,7 +126,7 @@ mod tests {
             models: None,
             status: 200,
             message: None,
-            without_v1: None,
+            final_v1: None,
         };
         Upstream {
             name: name.map(str::to_owned),

@@ -24,6 +24,8 @@ pub(crate) struct Facts {
     /// Most open files; `None`: no limit.
     pub(crate) file_limit: Option<u64>,
     pub(crate) proxy_variables: Vec<(&'static str, String)>,
+    /// Applications have to show a token.
+    pub(crate) client_tokens: bool,
 }
 
 /// The upstreams that are configured.

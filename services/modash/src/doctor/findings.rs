@@ -17,5 +17,6 @@ pub(crate) fn all(facts: &Facts) -> Vec<Finding> {
     findings.extend(system::tls(&facts.tls));
     findings.push(system::file_limit(facts.file_limit));
     findings.extend(system::proxy_variables(&facts.proxy_variables, &facts.listeners));
+    findings.extend(facts.client_tokens.then(system::client_tokens));
     findings
 }

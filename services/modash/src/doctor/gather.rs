@@ -27,11 +27,15 @@ use crate::{Config, DatabaseConfig, all_in_one::listeners, database, local_serve
 /// Free space that a private database needs to be started for a look.
 const ROOM_TO_START: u64 = 64 << 20;
 
+/// Names of the programs that listen on these ports, as the system keeps them: 15 bytes.
+const SERVICES: [&str; 4] = ["modash", "modash-proxy", "modash-gateway", "modash-analytic"];
+
 /// Collects facts.
 pub(crate) async fn gather(config: Config, options: &DoctorOptions) -> Facts {
     let disks = disks(&config);
     let tls = tls(&config);
     let stream_usage = config.proxy.stream_usage;
+    let client_tokens = !config.proxy.client_tokens.is_open();
     let read_url = config.analytics.read_database_url.clone();
     let (upstreams, database, read_database, listeners) = tokio::join!(
         upstreams(&config, options),
@@ -54,6 +58,7 @@ pub(crate) async fn gather(config: Config, options: &DoctorOptions) -> Facts {
         tls,
         file_limit: raise_file_limit(),
         proxy_variables: proxy_variables(),
+        client_tokens,
     }
 }
 
@@ -71,9 +76,20 @@ async fn upstreams(config: &Config, options: &DoctorOptions) -> Upstreams {
     let unnamed = unnamed.map(|url| (None, url));
     let named = config.proxy.named_upstreams.iter();
     let named = named.map(|(name, url)| (Some(name.clone()), url.clone()));
+    let looking: Vec<_> = unnamed
+        .into_iter()
+        .chain(named)
+        .map(|(name, url)| {
+            let (config, options) = (config.proxy.upstream_config.clone(), options.clone());
+            tokio::spawn(async move { upstream(name, url, &config, &options).await })
+        })
+        .collect();
     let mut configured = Vec::new();
-    for (name, url) in unnamed.into_iter().chain(named) {
-        configured.push(upstream(name, url, &config.proxy.upstream_config, options).await);
+    for upstream in looking {
+        match upstream.await {
+            Ok(upstream) => configured.push(upstream),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
     }
     Upstreams { configured, chosen }
 }
@@ -223,7 +239,7 @@ async fn ports(config: &Config) -> Vec<Listener> {
 /// Whose the port is.
 async fn taken(config: &Config, address: SocketAddr) -> PortState {
     match owner::of_port(address) {
-        Some(owner) if owner.name.starts_with("modash") => PortState::Modash,
+        Some(owner) if SERVICES.contains(&owner.name.as_str()) => PortState::Modash,
         Some(owner) => {
             PortState::Taken(Some(format!("{} (process {})", owner.name, owner.process)))
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use modash_proto::v1::{
-    CompletenessResponse, CompletenessState, LiveRequest, RequestPhase, SubscribeResponse,
-    UsageSummaryResponse, subscribe_response::Message,
+    CompletenessResponse, CompletenessState, LiveRequest, ReplicaCompleteness, RequestPhase,
+    SubscribeResponse, UsageSummaryResponse, subscribe_response::Message,
 };
 use serde::Serialize;
 
@@ -22,6 +22,8 @@ pub(crate) struct Now {
     running: BTreeMap<String, LiveRequest>,
     /// More run than these.
     pub(crate) truncated: bool,
+    /// Changes were left out: only a new subscription brings all that run.
+    pub(crate) lost: bool,
     /// By how much analytics' clock is ahead of this machine's.
     clock_ahead: TimeDelta,
     /// What is wrong with the connection.
@@ -56,14 +58,14 @@ impl Now {
         match response.message {
             Some(Message::Connected(connected)) => {
                 self.set_clock(connected.now, local);
-                self.truncated = connected.truncated;
+                (self.truncated, self.lost) = (connected.truncated, false);
                 self.running.clear();
                 connected.requests.into_iter().for_each(|request| self.put(request));
                 false
             }
             Some(Message::RequestStateUpdated(updated)) => {
                 self.set_clock(updated.now, local);
-                self.truncated |= updated.truncated;
+                self.lost |= updated.truncated;
                 updated.requests.into_iter().for_each(|request| self.put(request));
                 false
             }
@@ -95,7 +97,7 @@ impl Now {
     /// The worst state among the proxies. `None`: not known, or there are none.
     pub(crate) fn delivery(&self) -> Option<CompletenessState> {
         use CompletenessState::{Complete, Lossy, Silent, Unspecified, Waiting};
-        let states = self.delivery.as_ref()?.replicas.iter().map(|replica| replica.state());
+        let states = self.delivery.as_ref()?.replicas.iter().map(ReplicaCompleteness::state);
         states.max_by_key(|state| match state {
             Unspecified => 0,
             Complete => 1,
@@ -183,7 +185,7 @@ fn time(timestamp: prost_types::Timestamp) -> Option<DateTime<Utc>> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use modash_proto::v1::{Connected, ReplicaCompleteness, RequestStateUpdated, UsageUpdated};
+    use modash_proto::v1::{Connected, RequestStateUpdated, UsageUpdated};
 
     use super::*;
 
@@ -233,8 +235,14 @@ pub(super) mod tests {
         let usage =
             SubscribeResponse { message: Some(Message::UsageUpdated(UsageUpdated::default())) };
         assert!(now.take(usage, at(6)));
+        let updated = RequestStateUpdated { truncated: true, ..RequestStateUpdated::default() };
+        now.take(SubscribeResponse { message: Some(Message::RequestStateUpdated(updated)) }, at(6));
+        assert!(now.lost);
         now.take(connected(Vec::new(), 7), at(7));
-        assert!(now.running(at(7)).is_empty(), "after what was missed only the new state counts");
+        assert!(
+            !now.lost && now.running(at(7)).is_empty(),
+            "after what was missed only the new state counts"
+        );
     }
 
     #[test]

@@ -50,15 +50,24 @@ pub(super) async fn follow(client: &Client, shutdown: &Shutdown) -> Result<(), E
     let (mut changed, mut asked) = (true, None::<Instant>);
     loop {
         let since = asked.map_or(Duration::MAX, |asked| asked.elapsed());
-        if since >= ASK_EVERY || (changed && since >= ASK_AT_MOST_EVERY) {
-            (changed, asked) = (false, Some(Instant::now()));
+        if since >= ASK_EVERY || ((changed || now.lost) && since >= ASK_AT_MOST_EVERY) {
+            let asking = async {
+                if now.lost {
+                    changes = connection.subscribe().await?;
+                }
+                connection.ask(&mut now).await
+            };
             // A stream that ended says the same.
-            now.problem = connection.ask(&mut now).await.err().map(|status| problem(&status));
+            let answer = tokio::select! {
+                answer = asking => answer,
+                () = leave(&mut keys, shutdown) => return Ok(()),
+            };
+            now.problem = answer.err().map(|status| problem(&status));
+            (changed, asked) = (false, Some(Instant::now()));
         }
         screen.draw(&now);
         tokio::select! {
-            () = shutdown.requested() => return Ok(()),
-            key = keys.recv() => if matches!(key, Some(b'q' | b'Q' | 3 | 4)) { return Ok(()) },
+            () = leave(&mut keys, shutdown) => return Ok(()),
             _ = resized.recv() => {}
             _ = tick.tick() => {}
             message = changes.message() => match message {
@@ -70,14 +79,30 @@ pub(super) async fn follow(client: &Client, shutdown: &Shutdown) -> Result<(), E
                     });
                     screen.draw(&now);
                     tokio::select! {
-                        () = shutdown.requested() => return Ok(()),
-                        key = keys.recv() => if matches!(key, Some(b'q' | b'Q' | 3 | 4)) { return Ok(()) },
+                        () = leave(&mut keys, shutdown) => return Ok(()),
                         (new, stream) = again(client) => {
                             (connection, changes) = (new, stream);
                             (changed, asked, now.problem) = (true, None, None);
                         }
                     }
                 }
+            },
+        }
+    }
+}
+
+/// Returns when `q` is pressed (or Ctrl-C or Ctrl-D where they come as keys), or a stop
+/// is asked for.
+async fn leave(keys: &mut mpsc::Receiver<u8>, shutdown: &Shutdown) {
+    const LEAVE: [u8; 4] = [b'q', b'Q', 3, 4];
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            key = keys.recv() => match key {
+                Some(key) if !LEAVE.contains(&key) => {}
+                Some(_) => return,
+                // No more keys will come.
+                None => return shutdown.requested().await,
             },
         }
     }
@@ -104,13 +129,13 @@ async fn again(client: &Client) -> (Connection, Streaming<SubscribeResponse>) {
 fn keys() -> mpsc::Receiver<u8> {
     let (sender, receiver) = mpsc::channel(16);
     std::thread::spawn(move || {
-        for byte in io::stdin().bytes().map_while(Result::ok) {
-            if sender.blocking_send(byte).is_err() {
+        let mut byte = [0];
+        // One at a time: keys come slowly, and each counts at once.
+        while io::stdin().read_exact(&mut byte).is_ok() {
+            if sender.blocking_send(byte[0]).is_err() {
                 return;
             }
         }
-        // Without keys the table goes on until a signal.
-        std::mem::forget(sender);
     });
     receiver
 }

@@ -36,7 +36,7 @@ fn head(now: &Now, running: &[Running], columns: usize, local: DateTime<Utc>) ->
     let time = local.with_timezone(&Local).format("%H:%M:%S").to_string();
     let mut lines = fitted(&["modash", &now.from, &time].map(str::to_owned), columns);
     if let Some(problem) = &now.problem {
-        lines.extend(fitted(&[problem.clone()], columns));
+        lines.extend(fitted(std::slice::from_ref(problem), columns));
     }
     let mut today = vec!["today".to_owned()];
     match &now.today {

@@ -94,6 +94,20 @@ pub(super) fn proxy_variables(
     ]
 }
 
+/// The lines to paste are not enough.
+pub(super) fn client_tokens() -> Finding {
+    Finding::note(
+        Area::System,
+        "system.client_tokens",
+        "applications have to show a token (MODASH_PROXY_CLIENT_TOKENS)",
+    )
+    .why("requests without the header x-modash-token are answered with 401")
+    .action(
+        "Claude Code: ANTHROPIC_CUSTOM_HEADERS=\"x-modash-token: TOKEN\"; Codex: \
+         http_headers = { \"x-modash-token\" = \"TOKEN\" }; SDKs: default_headers",
+    )
+}
+
 /// Whether a variable's URL is this listener.
 fn names_it(value: &str, listener: &Listener) -> bool {
     let place = value.split_once("://").map_or(value, |(_, place)| place);

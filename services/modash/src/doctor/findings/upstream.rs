@@ -62,7 +62,9 @@ fn of_one(upstream: &Upstream, stream_usage: StreamUsage) -> Vec<Finding> {
         Err(unreached) => return vec![not_reached(upstream, unreached)],
     };
     let mut findings = vec![answer(upstream, server)];
-    if server.without_v1.is_none() && server.status != 404 {
+    let is_wrong = server.final_v1.as_ref().is_some_and(|found| found.is_wrong);
+    if !is_wrong && server.status != 404 {
+        findings.extend(final_v1(upstream, server));
         findings.extend(models(server));
         findings.extend(usage(upstream, server, stream_usage));
     }
@@ -98,10 +100,10 @@ fn not_reached(upstream: &Upstream, Unreached { kind, why }: &Unreached) -> Find
 fn answer(upstream: &Upstream, server: &Server) -> Finding {
     let url = &upstream.url;
     let said = server.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-    if let Some(right) = &server.without_v1 {
-        return mend("upstream.v1_twice", format!("{url} ends in /v1, and applications send /v1 too"))
-            .why("modash joins the paths: /v1/chat/completions would become /v1/v1/chat/completions, which the server answers with 404")
-            .action(format!("set {} to {right}", setting(upstream)));
+    if server.final_v1.as_ref().is_some_and(|found| found.is_wrong)
+        && let Some(finding) = final_v1(upstream, server)
+    {
+        return finding;
     }
     let named = name(server);
     match server.status {
@@ -131,6 +133,28 @@ fn answer(upstream: &Upstream, server: &Server) -> Finding {
         status => note("upstream.unlisted", format!("{url} answers: {named}; it lists no models ({status} for GET /v1/models{said})"))
             .why("some APIs have no such list; then requests work all the same"),
     }
+}
+
+/// A URL with a final `/v1`: wrong, or wrong for some applications.
+fn final_v1(upstream: &Upstream, server: &Server) -> Option<Finding> {
+    let (url, found) = (&upstream.url, server.final_v1.as_ref()?);
+    let setting = setting(upstream);
+    let without = &found.without;
+    if found.is_wrong {
+        let what = format!("{url} ends in /v1, and applications send /v1 too");
+        return Some(
+            mend("upstream.v1_twice", what)
+                .why("modash joins the paths: /v1/chat/completions would become /v1/v1/chat/completions, which the server answers with 404")
+                .action(format!("set {setting} to {without}")),
+        );
+    }
+    let what =
+        format!("{url} ends in /v1; the server does not say without a key whether that is right");
+    Some(
+        note("upstream.v1", what)
+            .why("modash joins the paths: an application whose base URL ends in /v1 too reaches /v1/v1")
+            .action(format!("set {setting} to {without}, unless applications leave out /v1")),
+    )
 }
 
 fn name(server: &Server) -> String {
@@ -238,12 +262,14 @@ fn tried(trial: &Trial, mode: StreamUsage) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use modash_proxy::probe::FinalV1;
+
     use super::*;
     use crate::doctor::finding::Level;
 
     fn server(kind: ServerKind, status: u16) -> Server {
         let models = (status == 200).then(|| vec!["m".to_owned()]);
-        Server { kind, version: None, models, status, message: None, without_v1: None }
+        Server { kind, version: None, models, status, message: None, final_v1: None }
     }
 
     fn upstream(found: Result<Server, Unreached>) -> Upstream {
@@ -290,6 +316,17 @@ mod tests {
         let with_key = Upstream { with_key: true, ..upstream(Ok(server(ServerKind::OpenAi, 401))) };
         let judged = judged(with_key, StreamUsage::Observe);
         assert_eq!(judged[0], ("upstream.refuses", Level::Mend));
+    }
+
+    #[test]
+    fn a_final_v1_is_wrong_or_doubtful() {
+        let with = |status, is_wrong| {
+            let final_v1 = Some(FinalV1 { without: "https://api.openai.com".to_owned(), is_wrong });
+            let server = Server { final_v1, ..server(ServerKind::OpenAi, status) };
+            judged(upstream(Ok(server)), StreamUsage::Observe)
+        };
+        assert_eq!(with(404, true), [("upstream.v1_twice", Level::Mend)]);
+        assert_eq!(with(401, false)[1], ("upstream.v1", Level::Note));
     }
 
     #[test]
