@@ -7,6 +7,7 @@ use crate::doctor::{
 
 pub(super) fn findings(listeners: &[Listener]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = listeners.iter().filter_map(problem).collect();
+    findings.extend(twice(listeners));
     let named = |wanted: &PortState| -> Option<String> {
         let those = listeners.iter().filter(|listener| listener.state == *wanted);
         let named: Vec<String> = those
@@ -22,6 +23,22 @@ pub(super) fn findings(listeners: &[Listener]) -> Vec<Finding> {
         findings.insert(0, Finding::ok(Area::Ports, "ports.running", what));
     }
     findings
+}
+
+/// Each port is free, but not for two.
+fn twice(listeners: &[Listener]) -> Option<Finding> {
+    let number = |listener: &Listener| listener.address.port();
+    let (first, second) = listeners.iter().enumerate().find_map(|(at, first)| {
+        let same = |second: &&Listener| number(second) == number(first) && number(first) != 0;
+        Some((first, listeners[at + 1..].iter().find(same)?))
+    })?;
+    let what =
+        format!("port {} is set for {} and for {}", number(first), first.purpose, second.purpose);
+    Some(
+        Finding::mend(Area::Ports, "ports.twice", what)
+            .why("only the first of them gets it, so modash does not start")
+            .action(format!("choose another port with {} or {}", first.setting, second.setting)),
+    )
 }
 
 fn problem(listener: &Listener) -> Option<Finding> {
@@ -75,6 +92,15 @@ mod tests {
         assert_eq!((found[0].check, found[0].level), ("ports.free", Level::Ok));
         assert_eq!(found[1].what, "port 4005 (proxy) is taken by node (process 7)");
         assert!(found[1].action.as_deref().unwrap().ends_with("PORT=4105"), "{found:?}");
+    }
+
+    #[test]
+    fn a_port_for_two_listeners_is_to_be_mended() {
+        let free = |port| listener(port, PortState::Free);
+        let found = findings(&[free(4005), free(4006), free(4005)]);
+        assert_eq!(found.last().map(|finding| finding.check), Some("ports.twice"));
+        // Any free port is another one each time.
+        assert_eq!(findings(&[free(0), free(0)]).len(), 1);
     }
 
     #[test]

@@ -88,7 +88,11 @@ fn not_reached(upstream: &Upstream, Unreached { kind, why }: &Unreached) -> Find
             }),
         UnreachedKind::Time => mend("upstream.slow", format!("{url} does not answer: {why}"))
             .why("requests would wait as long, and then be answered with 504")
-            .action(format!("look at the server and at firewalls between, or correct {setting}")),
+            .action(format!(
+                "look at the server and at firewalls between, or correct {setting}{}",
+                // A server without TLS may wait for more of what it takes for HTTP.
+                if upstream.is_https { "; a server without TLS needs http://" } else { "" }
+            )),
         UnreachedKind::Http => mend("upstream.not_http", format!("{url} answers, but not in HTTP: {why}"))
             .why("each request of an application is answered with 502")
             .action(format!(
