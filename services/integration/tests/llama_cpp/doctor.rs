@@ -1,9 +1,8 @@
 //! `modash doctor` in front of the real server.
 
-use std::process::Command;
-
-use modash_integration::{Process, program};
+use modash_integration::program;
 use serde_json::Value;
+use tokio::process::Command;
 
 use crate::server::{LlamaServer, free_port};
 
@@ -21,12 +20,10 @@ async fn doctor(upstream: &str, arguments: &[&str]) -> (bool, Value) {
     for listener in ["PROXY_ADMIN", "GATEWAY", "GATEWAY_ADMIN", "ANALYTICS", "ANALYTICS_ADMIN"] {
         command.env(format!("MODASH_{listener}_LISTEN"), "127.0.0.1:0");
     }
-    let mut process = Process::spawn("modash doctor", command);
-    let well = process.ended().await.success();
-    process.says_no_more().await;
-    let output = process.output();
-    let json = output.split("modash: ").next().unwrap();
-    (well, serde_json::from_str(json).unwrap_or_else(|_| panic!("{output}")))
+    let output = command.output().await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let report = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{output:?}"));
+    (output.status.success(), report)
 }
 
 fn finding(report: &Value, check: &str) -> String {
