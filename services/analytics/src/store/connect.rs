@@ -113,10 +113,9 @@ impl PrepareError {
             Self::Migration { source, .. } => {
                 matches!(source, Error::Unreachable(_) | Error::Conflict(_))
             }
-            Self::NoRights { .. }
-            | Self::Foreign
-            | Self::TooOld { .. }
-            | Self::Migrations(_) => false,
+            Self::NoRights { .. } | Self::Foreign | Self::TooOld { .. } | Self::Migrations(_) => {
+                false
+            }
         }
     }
 }

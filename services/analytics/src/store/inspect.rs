@@ -4,13 +4,12 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection, migrate::Migrator};
 use tokio::time::timeout;
 
-use super::{Error, connect};
+use super::{Error, connect, row::from_row};
 use crate::{
     config::DatabaseUrl,
     inspect::{Inside, Inspected, Migrations},
 };
 
-#[derive(sqlx::FromRow)]
 struct Found {
     role: String,
     now: DateTime<Utc>,
@@ -24,12 +23,26 @@ struct Found {
     own_connections: i64,
 }
 
-#[derive(sqlx::FromRow)]
+from_row!(Found {
+    role,
+    now,
+    read_only,
+    schema,
+    may_create,
+    owns_tables,
+    has_migrations,
+    most_connections,
+    connections,
+    own_connections
+});
+
 struct Applied {
     version: i64,
     checksum: Vec<u8>,
     success: bool,
 }
+
+from_row!(Applied { version, checksum, success });
 
 /// Looks at the database.
 pub(crate) async fn inspect(url: &DatabaseUrl) -> Inspected {
