@@ -1,7 +1,11 @@
 //! Schema and upkeep: migrations, partitions, Citus' rules, series.
 
 use modash_analytics::migrate;
-use modash_proto::v1::{RecentRequestsRequest, UsageEvent};
+use modash_proto::v1::{
+    CompletenessRequest, ErrorBreakdownRequest, ListMarksRequest, ListNamesRequest,
+    ListViewsRequest, ModelBreakdownRequest, RecentRequestsRequest, SessionRequest,
+    SessionsRequest, UsageEvent, UsageSummaryRequest,
+};
 use modash_test_support::{TestDatabase, event};
 use sqlx::{Connection as _, PgConnection};
 
@@ -60,16 +64,39 @@ async fn a_schema_from_before_the_first_release_is_refused_with_the_way_out() {
 #[tokio::test]
 async fn a_column_that_a_newer_binary_adds_disturbs_no_query() {
     let analytics = TestAnalytics::start().await;
-    analytics.store(vec![event()]).await;
-    let mut client = analytics.client().await;
-    let request = RecentRequestsRequest { page: 1, page_size: 10, ..Default::default() };
-    client.recent_requests(request.clone()).await.unwrap();
-    sqlx::query("ALTER TABLE requests ADD COLUMN of_the_future text")
-        .execute(&mut analytics.connection().await)
+    for requests in 1..=3 {
+        let event = UsageEvent { session: Some("a".to_owned()), ..event() };
+        analytics.store(vec![event]).await;
+        let mut client = analytics.client().await;
+        let request = RecentRequestsRequest { page: 1, page_size: 10, ..Default::default() };
+        let found = client.recent_requests(request).await.unwrap().into_inner();
+        assert_eq!(found.rows.len(), requests);
+        let found = client.usage_summary(UsageSummaryRequest::default()).await.unwrap();
+        assert_eq!(found.into_inner().requests, requests as u64);
+        let found = client.sessions(SessionsRequest::default()).await.unwrap().into_inner();
+        assert_eq!(found.rows[0].requests, requests as u64);
+        let request = SessionRequest { session: "a".to_owned(), ..Default::default() };
+        client.session(request).await.unwrap();
+        client.model_breakdown(ModelBreakdownRequest::default()).await.unwrap();
+        client.error_breakdown(ErrorBreakdownRequest::default()).await.unwrap();
+        client.list_views(ListViewsRequest {}).await.unwrap();
+        client.list_marks(ListMarksRequest::default()).await.unwrap();
+        client.list_names(ListNamesRequest {}).await.unwrap();
+        client.completeness(CompletenessRequest {}).await.unwrap();
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'p')
+             AND NOT relispartition AND relnamespace = 'public'::regnamespace
+             AND relname <> '_sqlx_migrations'",
+        )
+        .fetch_all(&mut analytics.connection().await)
         .await
         .unwrap();
-    let rows = client.recent_requests(request).await.unwrap().into_inner().rows;
-    assert_eq!(rows.len(), 1);
+        for table in tables {
+            let add = format!("ALTER TABLE {table} ADD COLUMN of_the_future_{requests} text");
+            let add = sqlx::raw_sql(sqlx::AssertSqlSafe(add));
+            add.execute(&mut analytics.connection().await).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,11 @@ WITH changes AS (
     GROUP BY session_id, series_id
 ),
 recent AS (
-    SELECT * FROM sessions
+    SELECT session_id, series_id, first_started_at, last_started_at, last_ended_at,
+           requests, failed_requests, prompt_tokens, cached_prompt_tokens,
+           completion_tokens, total_tokens, cost_nano_usd, cache_saving_nano_usd,
+           known_costs, unknown_costs, estimated_costs, duration_us, session
+    FROM sessions
     WHERE series_id = ANY ($3) AND last_started_at >= $1
       AND ($4 IS NULL OR session = ANY ($4))
 ),
@@ -32,7 +36,11 @@ parts AS (
     SELECT * FROM changes
     UNION ALL
     -- what is older, of sessions that go on, perhaps in another series
-    SELECT s.*
+    SELECT s.session_id, s.series_id, s.first_started_at, s.last_started_at,
+           s.last_ended_at, s.requests, s.failed_requests, s.prompt_tokens,
+           s.cached_prompt_tokens, s.completion_tokens, s.total_tokens,
+           s.cost_nano_usd, s.cache_saving_nano_usd, s.known_costs, s.unknown_costs,
+           s.estimated_costs, s.duration_us, s.session
     FROM (SELECT session_id FROM changes
           UNION
           SELECT session_id FROM recent WHERE cardinality($3) > 1) AS going_on
