@@ -75,7 +75,7 @@ export default defineConfig(({ command }) => ({
             // Loaded with most pages.
             {
               name: "tables",
-              test: /src\/(components\/(ranked-table|data-table|value-table|marks)|lib\/(cost-words|download)|features\/usage-summary\/cost-tile)/,
+              test: /src\/(components\/(ranked-table|data-table|value-table|marks|rename)|lib\/(cost-words|download)|features\/usage-summary\/cost-tile)/,
             },
             { name: "recent-requests", test: /src\/features\/recent-requests\/recent-requests\./ },
             { name: "throughput", test: /src\/app\/routes\/throughput\./ },

@@ -10,6 +10,7 @@ import { chromium } from "playwright-core";
 import { accessibilityFaults } from "./accessibility.mjs";
 import { axeFaults } from "./axe.mjs";
 import { checkEveryone } from "./everyone.mjs";
+import { checkNames } from "./names.mjs";
 import { openRelay } from "./relay.mjs";
 import { checkSessions } from "./sessions.mjs";
 import { checkWork } from "./work.mjs";
@@ -494,6 +495,7 @@ try {
   });
 
   await checkSessions({ open, step, folder, send: sendRequest });
+  await checkNames({ open, step, folder, send: sendRequest });
   // What the page looks like does not depend on how it asks.
   if (TRANSPORT === "rpc") await checkEveryone({ open, step, folder, broken });
 

@@ -50,6 +50,11 @@ const marks = [
   { markId: crypto.randomUUID(), markedAt: began - 5 * 3_600_000, text: "vLLM 0.12.1", link: "" },
 ];
 
+const names = new Map();
+const named = (kind, id, name) => names.set(`${kind} ${id}`, { kind, id, name });
+named("NAMED_KIND_CLIENT_KEY", "41d0b7e2c95a8f66", "CI runners");
+named("NAMED_KIND_USER", "ada", "Ada Lovelace");
+
 // ---- what runs now ----
 
 const running = new Map();
@@ -484,6 +489,13 @@ const PROCEDURES = {
   },
   DeleteView({ name }) {
     views.delete(name);
+    return {};
+  },
+  ListNames: () => ({ names: [...names.values()] }),
+  SetName({ kind, id, name }) {
+    if (Buffer.byteLength(name) > 80) throw new Error("name must have 1 to 80 bytes");
+    if (name) named(kind, id, name);
+    else names.delete(`${kind} ${id}`);
     return {};
   },
   ListMarks(payload) {

@@ -12,6 +12,7 @@ type Enums =
   | [analytics.BreakdownOrder, `BREAKDOWN_ORDER_${keyof typeof analytics.BreakdownOrder}`]
   | [analytics.ModelOrder, `MODEL_ORDER_${keyof typeof analytics.ModelOrder}`]
   | [analytics.SessionOrder, `SESSION_ORDER_${keyof typeof analytics.SessionOrder}`]
+  | [analytics.NamedKind, `NAMED_KIND_${keyof typeof analytics.NamedKind}`]
   | [query.Dimension, `DIMENSION_${keyof typeof query.Dimension}`]
   | [usage.CostSource, `COST_SOURCE_${keyof typeof usage.CostSource}`]
   | [usage.Operation, `OPERATION_${keyof typeof usage.Operation}`]
@@ -106,6 +107,8 @@ export interface Procedures {
   ListViews: [RpcInput<analytics.ListViewsRequest>, Rpc<analytics.ListViewsResponse>];
   SaveView: [RpcInput<analytics.SaveViewRequest>, Rpc<analytics.SaveViewResponse>];
   DeleteView: [RpcInput<analytics.DeleteViewRequest>, Rpc<analytics.DeleteViewResponse>];
+  ListNames: [RpcInput<analytics.ListNamesRequest>, Rpc<analytics.ListNamesResponse>];
+  SetName: [RpcInput<analytics.SetNameRequest>, Rpc<analytics.SetNameResponse>];
   ListMarks: [RpcInput<analytics.ListMarksRequest>, Rpc<analytics.ListMarksResponse>];
   AddMark: [RpcInput<analytics.AddMarkRequest>, Rpc<analytics.AddMarkResponse>];
   DeleteMark: [RpcInput<analytics.DeleteMarkRequest>, Rpc<analytics.DeleteMarkResponse>];
@@ -123,6 +126,7 @@ export type SessionRow = Rpc<analytics.SessionRow>;
 export type Cost = Rpc<query.Cost>;
 export type RequestCost = Rpc<usage.RequestCost>;
 export type ErrorRow = Rpc<analytics.ErrorRow>;
+export type NamedKind = Rpc<analytics.GivenName>["kind"];
 export type Mark = Rpc<analytics.Mark>;
 export type ReplicaCompleteness = Rpc<analytics.ReplicaCompleteness>;
 export type UsageEvent = Rpc<usage.UsageEvent>;

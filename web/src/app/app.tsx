@@ -6,6 +6,7 @@ import { Link, Route, Switch, useLocation } from "wouter";
 import { live, startLive } from "../api/live.ts";
 import { Boundary } from "../components/boundary.tsx";
 import { serverNow } from "../lib/clock.ts";
+import { NamesProvider } from "../lib/names.tsx";
 import { liveFilter, PauseContext, useHref, useView } from "../lib/view.ts";
 import styles from "./app.module.css";
 import { FilterChips } from "./filters.tsx";
@@ -56,18 +57,20 @@ export function App({ client: given }: { client?: QueryClient }) {
 
   return (
     <QueryClientProvider client={client}>
-      <PauseContext value={pausedAt}>
-        <a className={styles.skip} href="#main">
-          Skip to the content
-        </a>
-        <TopBar pausedAt={pausedAt} newer={newer} onPause={pause} />
-        <Unavailable />
-        <FilterChips />
-        <LiveFilter />
-        <main id="main" className={styles.main}>
-          <Pages />
-        </main>
-      </PauseContext>
+      <NamesProvider>
+        <PauseContext value={pausedAt}>
+          <a className={styles.skip} href="#main">
+            Skip to the content
+          </a>
+          <TopBar pausedAt={pausedAt} newer={newer} onPause={pause} />
+          <Unavailable />
+          <FilterChips />
+          <LiveFilter />
+          <main id="main" className={styles.main}>
+            <Pages />
+          </main>
+        </PauseContext>
+      </NamesProvider>
     </QueryClientProvider>
   );
 }

@@ -3,10 +3,13 @@
 import { useEffect, useRef, useState } from "react";
 import { Segments, Select } from "../components/panel.tsx";
 import { count } from "../lib/format.ts";
+import { nameOf, useNames } from "../lib/names.tsx";
 import { type ListKey, promptRange, STATUSES, useView, without } from "../lib/view.ts";
 import { FACETS, type Facet, useFacet } from "./facets.ts";
 import styles from "./filter-choices.module.css";
 
+/** Choices that a search shows. */
+const MOST = 200;
 const STREAM = [
   ["", "All"],
   ["yes", "Streamed"],
@@ -77,12 +80,22 @@ function Values({ facet }: { facet: Facet }) {
   const field = useRef<HTMLInputElement>(null);
   // The popover is open by the time that this is here, or gives the focus itself.
   useEffect(() => field.current?.focus(), []);
+  const names = useNames();
   const { values, hint } = useFacet(facet, typed);
   const listed = new Map(values);
   // What is chosen stands first, listed or not.
   const chosen = [...view.filters[facet], ...view.filters[`not.${facet}`]];
-  const names = new Map([...chosen.map((name) => [name, listed.get(name) ?? null] as const), ...listed]);
-  const shown = [...names].filter(([name]) => name.toLowerCase().includes(typed.toLowerCase()));
+  const all = new Map([...chosen.map((value) => [value, listed.get(value) ?? null] as const), ...listed]);
+  // What has a name is found by it, among the values of the range or not.
+  if (typed)
+    for (const key of names.keys())
+      if (key.startsWith(`${facet} `) && !all.has(key.slice(facet.length + 1)))
+        all.set(key.slice(facet.length + 1), null);
+  const shown = [...all]
+    .filter(([value]) =>
+      `${nameOf(names, facet, value)} ${value}`.toLowerCase().includes(typed.toLowerCase()),
+    )
+    .slice(0, MOST);
   const what = FACETS.find(([key]) => key === facet)?.[1].toLowerCase();
   return (
     <>
@@ -100,11 +113,11 @@ function Values({ facet }: { facet: Facet }) {
         }}
       />
       <div className={styles.models}>
-        {shown.map(([name, requests]) => (
+        {shown.map(([value, requests]) => (
           <Choice
-            key={name}
+            key={value}
             facet={facet}
-            label={name}
+            label={value}
             note={requests === null ? "" : count(requests)}
             onToggle={toggle}
           />
@@ -118,6 +131,7 @@ function Values({ facet }: { facet: Facet }) {
 function Choice(props: { facet: ListKey; label: string; note?: string; onToggle: Toggle }) {
   const { facet, label, note, onToggle } = props;
   const [view] = useView();
+  const name = nameOf(useNames(), facet, label);
   return (
     <div className={styles.check}>
       <label>
@@ -126,13 +140,15 @@ function Choice(props: { facet: ListKey; label: string; note?: string; onToggle:
           checked={view.filters[facet].includes(label)}
           onChange={() => onToggle(facet, label)}
         />
-        <span className="cut">{label}</span>
+        <span className="cut" title={label}>
+          {name} {name === label ? "" : <span className="mono muted">{label}</span>}
+        </span>
       </label>
       <span className="muted">{note}</span>
       <button
         type="button"
         aria-pressed={view.filters[`not.${facet}`].includes(label)}
-        aria-label={`not ${label}`}
+        aria-label={`not ${name}`}
         onClick={() => onToggle(facet, label, true)}
       >
         not

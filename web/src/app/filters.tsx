@@ -2,6 +2,7 @@
 import { lazy, Suspense } from "react";
 import { Button } from "../components/panel.tsx";
 import { Popover } from "../components/popover.tsx";
+import { nameOf, useNames } from "../lib/names.tsx";
 import { FILTER_KEYS, type FilterKey, opposite, useView } from "../lib/view.ts";
 import styles from "./filters.module.css";
 
@@ -43,6 +44,7 @@ export function FilterButton() {
 /** One chip for each filter in force. */
 export function FilterChips() {
   const [view, setView] = useView();
+  const names = useNames();
   const chips = FILTER_KEYS.filter(
     (key) => view.filters[key].length > 0 && !(key === "model" && view.model !== null),
   );
@@ -53,7 +55,12 @@ export function FilterChips() {
         {chips.map((key) => (
           <li key={key}>
             <span className="muted">{name(key)}</span> <Turn filter={key} />{" "}
-            <span className="cut">{words(key, view.filters[key])}</span>
+            <span className="cut" title={view.filters[key].join(", ")}>
+              {words(
+                key,
+                view.filters[key].map((value) => nameOf(names, key, value)),
+              )}
+            </span>
             <button
               type="button"
               aria-label={`Remove the ${key.startsWith("not.") ? "exclusion by" : "filter on"} ${name(key)}`}

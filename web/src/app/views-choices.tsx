@@ -1,15 +1,15 @@
 // Views that were saved under a name, and the marks of the range: whoever reads sees
 // them, admins save and delete.
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { Link } from "wouter";
-import { session } from "../api/session.ts";
 import { call } from "../api/transport.ts";
 import type { Payload, Procedure } from "../api/types.ts";
 import { useRpc } from "../api/use-rpc.ts";
 import { Button } from "../components/button.tsx";
 import { dateTime } from "../lib/format.ts";
 import { useMarks } from "../lib/use-marks.ts";
+import { useWrites } from "../lib/use-writes.ts";
 import { useView } from "../lib/view.ts";
 import styles from "./views-choices.module.css";
 
@@ -17,8 +17,7 @@ export default function ViewsChoices({ onDone }: { onDone: () => void }) {
   const [view] = useView();
   const views = useRpc("ListViews", [], () => ({}), { past: true });
   const marks = useMarks();
-  const who = useQuery({ queryKey: ["session"], queryFn: session, meta: { past: true } });
-  const writes = who.data?.writes ?? who.data === null;
+  const writes = useWrites();
   const { write, refused } = useWrite();
   return (
     <div className={styles.choices}>

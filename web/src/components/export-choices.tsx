@@ -4,6 +4,7 @@ import { serverNow } from "../lib/clock.ts";
 import { inDollars } from "../lib/cost.ts";
 import { download, fileName, type Sheet, toCsv, toJson } from "../lib/download.ts";
 import { zoneLabel } from "../lib/format.ts";
+import { nameOf, useNames } from "../lib/names.tsx";
 import { spanLabel } from "../lib/time-range.ts";
 import { FILTER_KEYS, useScope, useView, type View } from "../lib/view.ts";
 import styles from "./export-choices.module.css";
@@ -15,6 +16,7 @@ export default function ExportChoices(props: Exported & { onDone: () => void }) 
   const { what, chart, now = false } = props;
   const [view] = useView();
   const scope = useScope();
+  const names = useNames();
   const [failed, setFailed] = useState(false);
   const first = useRef<HTMLButtonElement>(null);
   const picture = useRef<SVGSVGElement>(null);
@@ -34,7 +36,7 @@ export default function ExportChoices(props: Exported & { onDone: () => void }) 
     }
   };
   const narrowed = FILTER_KEYS.filter((key) => view.filters[key].length > 0).map(
-    (key) => `${key} ${view.filters[key].join(", ")}`,
+    (key) => `${key} ${view.filters[key].map((value) => nameOf(names, key, value)).join(", ")}`,
   );
   const caption = [`${spanLabel(view.span, view.zone)}, ${zoneLabel(view.zone, serverNow())}`, ...narrowed];
   return (
@@ -63,7 +65,10 @@ const NONE = Object.fromEntries(FILTER_KEYS.map((key) => [key, []])) as unknown 
 
 /** One row for each bucket, oldest first, with a column for each line; money is in it exactly, and in dollars. */
 export function chartSheet({ buckets, lines, ghost, errors, tick, money }: ExportedChart): Sheet {
-  const drawn = [...lines, ...(ghost ? [ghost] : [])];
+  const drawn = [...lines, ...(ghost ? [ghost] : [])].map(({ label, column = label, values }) => ({
+    label: column,
+    values,
+  }));
   const columns = money
     ? drawn.flatMap(({ label, values }) => [
         { label: `${label} nanoUsd`, values },

@@ -11,6 +11,8 @@ import styles from "./time-chart.module.css";
 
 export interface Line {
   label: string;
+  /** In exports, where the label is shorter. */
+  column?: string;
   /** Name of a custom property. */
   color: string;
   values: (number | null)[];

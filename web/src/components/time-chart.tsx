@@ -125,7 +125,7 @@ function FilterKeyButton({ line, filter: [key, value] }: { line: Line; filter: [
       type="button"
       className={styles.filter}
       aria-pressed={on}
-      title={on ? "Show the others as well" : `Only ${line.label}; with Alt all but it`}
+      title={on ? "Show the others as well" : `Only ${line.column ?? line.label}; with Alt all but it`}
       onClick={(event) => setView(event.altKey ? without(view, key, value) : { [key]: on ? null : [value] })}
     >
       {line.label}

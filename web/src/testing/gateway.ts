@@ -16,8 +16,8 @@ export interface FakeGateway {
 }
 
 export function fakeGateway(handlers: Handlers): FakeGateway {
-  // Every chart asks for marks.
-  const all: Handlers = { ListMarks: () => ({ marks: [] }), ...handlers };
+  // Every chart asks for marks, and every page for names.
+  const all: Handlers = { ListMarks: () => ({ marks: [] }), ListNames: () => ({ names: [] }), ...handlers };
   const gateway: FakeGateway = { asked: [], handlers: all, session: { open: true } };
   vi.stubGlobal("fetch", async (path: string, request: RequestInit) => {
     if (path === "/session") return new Response(JSON.stringify(gateway.session));

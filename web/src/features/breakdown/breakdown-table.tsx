@@ -7,11 +7,13 @@ import { ExportMenu } from "../../components/export-menu.tsx";
 import { Few } from "../../components/few.tsx";
 import { Empty, Panel, QueryState, Select } from "../../components/panel.tsx";
 import { Pager, pageOf, type RankedColumn, RankedTable, useOrder } from "../../components/ranked-table.tsx";
+import { Rename } from "../../components/rename.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
 import { costText, knownCost } from "../../lib/cost.ts";
 import { COST_NAMES, costCells, costTitle, savedText } from "../../lib/cost-words.ts";
 import { momentCell, type Sheet } from "../../lib/download.ts";
 import { ago, count, dateTime, duration, exact, percent, rate } from "../../lib/format.ts";
+import { KINDS, type Names, nameOf, useNames } from "../../lib/names.tsx";
 import { boundMark, isLowerBound, knownTokens, tokensOf } from "../../lib/usage.ts";
 import { useNow } from "../../lib/use-now.ts";
 import { useHref, useScope, useView } from "../../lib/view.ts";
@@ -56,6 +58,7 @@ export function BreakdownTable() {
     { enabled: tag !== "" },
   );
   const rows = query.data?.rows;
+  const names = useNames();
   return (
     <Panel
       title="Breakdown"
@@ -72,7 +75,10 @@ export function BreakdownTable() {
             onChange={(value) => setView({ by: value === USUAL ? null : value })}
           />
           <Pager what="the breakdown" size={SIZE} total={query.data?.total ?? 0} />
-          <ExportMenu what={`breakdown by ${by}`} sheet={rows?.length ? () => sheetOf(by, rows) : null} />
+          <ExportMenu
+            what={`breakdown by ${by}`}
+            sheet={rows?.length ? () => sheetOf(by, rows, names) : null}
+          />
         </>
       }
     >
@@ -230,20 +236,26 @@ function Rows(props: {
 function Name({ by, row, other }: { by: string; row: BreakdownRow; other: boolean }) {
   const [, setView] = useView();
   const href = useHref();
+  const names = useNames();
   if (other) return <span className="muted">all others</span>;
   const name = rowName(by, row.key);
   const filter = rowFilter(by, row.key);
   if (by === "session" && row.key) return <Link href={href("/sessions", {}, { open: row.key })}>{name}</Link>;
   if (!filter) return row.key ? name : <span className="muted">{name}</span>;
+  const given = nameOf(names, ...filter);
+  const named = given !== filter[1];
   return (
-    <button
-      type="button"
-      className={`${styles.sort} ${by === "client" ? "mono" : ""}`}
-      title={`Only ${name}`}
-      onClick={() => setView({ [filter[0]]: [filter[1]] })}
-    >
-      {name}
-    </button>
+    <Rename by={filter[0]} value={filter[1]}>
+      <button
+        type="button"
+        className={`cut ${styles.sort} ${by === "client" && !named ? "mono" : ""}`}
+        title={`Only ${named ? `${given} (${name})` : name}`}
+        onClick={() => setView({ [filter[0]]: [filter[1]] })}
+      >
+        {named ? given : name}
+      </button>
+      {named ? <span className="cut mono muted">{name}</span> : null}
+    </Rename>
   );
 }
 
@@ -258,10 +270,17 @@ const RAW = [
   "timeToFirstTokenMsP95",
 ] as const;
 
-const sheetOf = (by: string, rows: BreakdownRow[]): Sheet => ({
-  names: [tagIn(by) ?? by, ...RAW, ...COST_NAMES, "lastSeenAt"],
+const sheetOf = (by: string, rows: BreakdownRow[], names: Names): Sheet => ({
+  names: [
+    tagIn(by) ?? by,
+    ...((byOf(by).filter ?? "") in KINDS ? ["name"] : []),
+    ...RAW,
+    ...COST_NAMES,
+    "lastSeenAt",
+  ],
   rows: rows.map((row) => [
     row.key,
+    ...((byOf(by).filter ?? "") in KINDS ? [names.get(rowFilter(by, row.key)?.join(" ") ?? "") ?? null] : []),
     ...RAW.map((name) => row[name]),
     ...costCells(row.cost),
     momentCell(row.lastSeenAt),

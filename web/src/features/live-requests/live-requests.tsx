@@ -9,6 +9,7 @@ import { Status, type Tone } from "../../components/status.tsx";
 import { serverNow } from "../../lib/clock.ts";
 import type { Sheet } from "../../lib/download.ts";
 import { clock, count, duration, exact, rate } from "../../lib/format.ts";
+import { type Names, useNames } from "../../lib/names.tsx";
 import { useNow } from "../../lib/use-now.ts";
 import { liveFilter, useView } from "../../lib/view.ts";
 import styles from "./live-requests.module.css";
@@ -27,6 +28,7 @@ const BAR_MS = 1_000;
 /** `lines`: room for so many, which stays the same whatever runs, so that nothing below moves. */
 export function LiveRequests({ lines = LINES }: { lines?: number }) {
   const live = useLive();
+  const names = useNames();
   const [view, setView] = useView();
   const slots = useRef<(string | null)[]>([]);
   const passing = live.rows.filter(liveFilter(view.filters));
@@ -41,7 +43,11 @@ export function LiveRequests({ lines = LINES }: { lines?: number }) {
       controls={
         <>
           {live.known ? <Note running={running} hidden={hidden} /> : null}
-          <ExportMenu what="requests in flight" now sheet={live.known ? () => sheetOf(passing) : null} />
+          <ExportMenu
+            what="requests in flight"
+            now
+            sheet={live.known ? () => sheetOf(passing, names) : null}
+          />
         </>
       }
     >
@@ -58,7 +64,7 @@ export function LiveRequests({ lines = LINES }: { lines?: number }) {
           {Array.from({ length: lines }, (_, at) => {
             const row = rows.get(slots.current[at] ?? "");
             return row ? (
-              <Line key={row.id} row={row} setView={setView} />
+              <Line key={row.id} row={row} name={names.get(`client ${row.clientKey}`)} setView={setView} />
             ) : (
               // biome-ignore lint/suspicious/noArrayIndexKey: a line keeps its place, whatever is on it
               <li key={`free ${at}`} />
@@ -85,10 +91,11 @@ const SHOWN = [
 
 const moment = (at: number | null) => (at === null ? null : new Date(at));
 
-const sheetOf = (rows: Row[]): Sheet => ({
-  names: [...SHOWN, "startedAt", "firstTokenAt"],
+const sheetOf = (rows: Row[], names: Names): Sheet => ({
+  names: [...SHOWN, "clientKeyName", "startedAt", "firstTokenAt"],
   rows: rows.map((row) => [
     ...SHOWN.map((name) => row[name]),
+    names.get(`client ${row.clientKey}`) ?? null,
     moment(row.startedAt),
     moment(row.firstTokenAt),
   ]),
@@ -139,7 +146,7 @@ function ModelName({ row: { model, path, upstream }, setView }: LineProps) {
 }
 
 /** Drawn anew when its own request changes, not when others do; only its clock and its bar run on. */
-const Line = memo(function Line({ row, setView }: LineProps) {
+const Line = memo(function Line({ row, name, setView }: LineProps & { name: string | undefined }) {
   const running = row.endedAt === null;
   const end = row.endedAt ?? serverNow();
   const { tone, text } = phase(row);
@@ -162,9 +169,9 @@ const Line = memo(function Line({ row, setView }: LineProps) {
         <ModelName row={row} setView={setView} />
         <span
           className={`cut ${styles.client}`}
-          title={row.clientKey ? "Fingerprint of the caller's key" : undefined}
+          title={row.clientKey ? `${name ?? "Fingerprint of the caller's key"}: ${row.clientKey}` : undefined}
         >
-          {row.clientKey ? row.clientKey.slice(0, 8) : "no key"}
+          {name ?? row.clientKey?.slice(0, 8) ?? "no key"}
           {row.stream ? "" : " · not streamed"}
         </span>
       </span>

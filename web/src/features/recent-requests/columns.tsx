@@ -6,6 +6,7 @@ import { dollars, inDollars } from "../../lib/cost.ts";
 import { exactDollars } from "../../lib/cost-words.ts";
 import type { Cell } from "../../lib/download.ts";
 import { ago, bytes, count, dateTime, duration, exact, rate, UNKNOWN } from "../../lib/format.ts";
+import { type Names, useNames } from "../../lib/names.tsx";
 import { outcomeWords, USAGE_SOURCES } from "../../lib/outcome.ts";
 import { useNow } from "../../lib/use-now.ts";
 
@@ -24,7 +25,7 @@ export interface Column {
   cell(event: UsageEvent, zone: string | undefined): ReactNode;
   title?(event: UsageEvent, zone: string | undefined): string | undefined;
   /** What exports hold, where it is not the field itself: names and values. */
-  raw?(event: UsageEvent): [name: string, value: Cell][];
+  raw?(event: UsageEvent, names: Names): [name: string, value: Cell][];
 }
 
 /** When the request ended, ms since 1970. */
@@ -33,6 +34,13 @@ export const endOf = (event: UsageEvent): number => (event.startedAt ?? 0) + (ev
 /** Draws itself anew each second, so that its row need not. */
 function Ago({ at, zone }: { at: number; zone: string | undefined }) {
   return ago(at, useNow(1_000), zone);
+}
+
+/** The name of a client key, or its beginning; draws itself anew when it gets one. */
+function Client({ clientKey }: Pick<UsageEvent, "clientKey">) {
+  const name = useNames().get(`client ${clientKey}`);
+  if (name) return <span title={`${name} (${clientKey})`}>{name}</span>;
+  return <span className="mono muted">{clientKey?.slice(0, 8) ?? UNKNOWN}</span>;
 }
 
 /** What is not a full report is marked, wherever its counts stand. */
@@ -99,8 +107,12 @@ export const COLUMNS: Column[] = [
     id: "clientKey",
     label: "Client",
     width: 92,
-    cell: (event) => <span className="mono muted">{event.clientKey?.slice(0, 8) ?? UNKNOWN}</span>,
+    cell: (event) => <Client clientKey={event.clientKey} />,
     title: (event) => event.clientKey ?? "No key was sent",
+    raw: ({ clientKey }, names) => [
+      ["clientKey", clientKey],
+      ["clientKeyName", names.get(`client ${clientKey}`) ?? null],
+    ],
   },
   {
     id: "path",

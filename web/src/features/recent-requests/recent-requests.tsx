@@ -8,6 +8,7 @@ import { Button, Empty, Panel, QueryState, Select } from "../../components/panel
 import { Popover } from "../../components/popover.tsx";
 import type { Cell, Sheet } from "../../lib/download.ts";
 import { exact } from "../../lib/format.ts";
+import { type Names, useNames } from "../../lib/names.tsx";
 import { useScope, useView } from "../../lib/view.ts";
 import { COLUMNS, type Column, type Field } from "./columns.tsx";
 import { LastRequest } from "./last-request.tsx";
@@ -41,6 +42,7 @@ export function RecentRequests(props: {
   const page = Math.max(1, Math.floor(Number(view.get("page")) || 1));
   const query = useRecentRequests(page, pageSize);
   const scope = useScope();
+  const names = useNames();
   const [inUse, setInUse] = useState(false);
   const held = useHeldRows(query, JSON.stringify([scope.key, page, pageSize]), inUse || page > 1);
   // Of the usual columns, that of the cost waits until one is known.
@@ -64,7 +66,7 @@ export function RecentRequests(props: {
           {props.controls}
           <ExportMenu
             what="requests"
-            sheet={held.rows.length > 0 ? () => requestsSheet(held.rows, columns) : null}
+            sheet={held.rows.length > 0 ? () => requestsSheet(held.rows, columns, names) : null}
           />
           {props.pageSize ? null : (
             <Popover quiet name="Columns" label="Columns">
@@ -132,12 +134,12 @@ function readColumns(cols: string | null, usual: readonly string[]): readonly st
 }
 
 /** The rows of this page with the columns shown, raw. */
-function requestsSheet(rows: UsageEvent[], columns: readonly string[]): Sheet {
+function requestsSheet(rows: UsageEvent[], columns: readonly string[], names: Names): Sheet {
   const shown = columnsOf(columns);
   const cells = (event: UsageEvent): [string, Cell][] => [
     ["eventId", event.eventId],
     ...shown.flatMap(({ id, raw }): [string, Cell][] => {
-      if (raw) return raw(event);
+      if (raw) return raw(event, names);
       if (id === "startedAt" && event.startedAt) return [[id, new Date(event.startedAt)]];
       return [[id, event[id as Field]]];
     }),

@@ -5,8 +5,10 @@ import { Link } from "wouter";
 import { useLiveValue } from "../../api/live.ts";
 import type { UsageEvent } from "../../api/types.ts";
 import { Button, Empty } from "../../components/panel.tsx";
+import { Rename } from "../../components/rename.tsx";
 import { Status } from "../../components/status.tsx";
 import { bytes, dateTime, duration, exact, rate, UNKNOWN } from "../../lib/format.ts";
+import { useNames } from "../../lib/names.tsx";
 import { outcomeWords, USAGE_SOURCES } from "../../lib/outcome.ts";
 import { type FilterKey, useHref, useView } from "../../lib/view.ts";
 import { costFacts } from "./cost-facts.ts";
@@ -104,12 +106,9 @@ function Details({ event }: { event: UsageEvent }) {
             event.modelRequested ? <Narrow key="model" by="model" value={event.modelRequested} /> : UNKNOWN,
           ],
           ["Streamed", event.stream ? "yes" : "no"],
-          [
-            "Client",
-            event.clientKey ? <Narrow key="client" by="client" value={event.clientKey} /> : "no key",
-          ],
+          ["Client", event.clientKey ? <Named key="client" by="client" value={event.clientKey} /> : "no key"],
           ["User agent", event.userAgentFamily ?? UNKNOWN],
-          ["User", event.user ? <Narrow key="user" by="user" value={event.user} /> : UNKNOWN],
+          ["User", event.user ? <Named key="user" by="user" value={event.user} /> : UNKNOWN],
           [
             "Session",
             event.session ? (
@@ -128,7 +127,12 @@ function Details({ event }: { event: UsageEvent }) {
               UNKNOWN
             ),
           ],
-          ...Object.entries(event.tags).map(([name, value]): Fact => [`Tag ${name}`, value]),
+          ...Object.entries(event.tags).map(
+            ([name, value]): Fact => [
+              `Tag ${name}`,
+              <Named key={name} by="tag" value={`${name}:${value}`} id={value} />,
+            ],
+          ),
           ["Size", `${bytes(event.requestBytes)} up, ${bytes(event.responseBytes)} down`],
         ]}
       />
@@ -169,7 +173,7 @@ function Facts({ title, facts, note }: { title: string; facts: Fact[]; note?: st
 const withUnit = (value: number | null): string => (value === null ? UNKNOWN : `${rate(value)} tok/s`);
 
 /** A value that narrows everything to requests like this one. */
-function Narrow({ by, value }: { by: FilterKey; value: string }) {
+function Narrow({ by, value, text = value }: { by: FilterKey; value: string; text?: string }) {
   const [, setView] = useView();
   return (
     <button
@@ -178,8 +182,21 @@ function Narrow({ by, value }: { by: FilterKey; value: string }) {
       title="Only requests like this"
       onClick={() => setView({ [by]: [value] })}
     >
-      {value}
+      {text}
     </button>
+  );
+}
+
+/** The same for what may have a name: that above `id`, and a pencil. */
+function Named({ by, value, id = value }: { by: FilterKey; value: string; id?: string }) {
+  const name = useNames().get(`${by} ${value}`);
+  return (
+    <Rename by={by} value={value}>
+      <span>
+        <Narrow by={by} value={value} text={name ?? id} />
+        {name ? <span className={`mono muted ${styles.id}`}>{id}</span> : null}
+      </span>
+    </Rename>
   );
 }
 

@@ -4,6 +4,7 @@ import type { Outcome, UsageTimeseries } from "../../api/types.ts";
 import type { Line } from "../../components/plot.tsx";
 import { groupColor } from "../../lib/color.ts";
 import { exact } from "../../lib/format.ts";
+import type { Names } from "../../lib/names.tsx";
 import { outcomeWords } from "../../lib/outcome.ts";
 import { type FilterKey, statusOf } from "../../lib/view.ts";
 
@@ -30,10 +31,17 @@ export const otherLabel = (groups: number, group: string): string =>
   groups > 0 ? `other (${exact(groups)})` : group === "model" ? "no model" : "other";
 
 /** The lines of a chart, from the bottom of the stack up. */
-export function usageLines(data: UsageTimeseries, metric: Metric, group: string): Line[] {
+export function usageLines(
+  data: UsageTimeseries,
+  metric: Metric,
+  group: string,
+  names: Names = new Map(),
+): Line[] {
   if (group) {
     return data.series.map((series) => ({
-      label: series.other ? otherLabel(data.otherGroups, group) : groupLabel(series.key, group),
+      ...(series.other
+        ? { label: otherLabel(data.otherGroups, group) }
+        : namedLabel(series.key, group, names)),
       color: series.other ? "--other" : colorOf(series.key, group),
       ...filterOf(series, group),
       values: columnOf(series, metric),
@@ -65,6 +73,14 @@ export function usageLines(data: UsageTimeseries, metric: Metric, group: string)
     { label: "cached prompt", color: "--cached", values: cached },
     { label: "completion", color: "--completion", values: all.completionTokens },
   ];
+}
+
+/** A name may stand for several keys, and labels must differ. */
+function namedLabel(key: string, group: string, names: Names): Pick<Line, "label" | "column"> {
+  const name = names.get(`${group} ${key}`);
+  return name
+    ? { label: `${name} · ${key.slice(0, 8)}`, column: `${name} (${key})` }
+    : { label: groupLabel(key, group) };
 }
 
 /** What a group's name narrows the view to; the rest is no one thing. */

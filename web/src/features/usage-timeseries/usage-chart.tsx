@@ -7,6 +7,7 @@ import { TimeChart } from "../../components/time-chart.tsx";
 import { COMPARED } from "../../lib/compare.ts";
 import { dollars, SET_PRICE } from "../../lib/cost.ts";
 import { count } from "../../lib/format.ts";
+import { type Names, useNames } from "../../lib/names.tsx";
 import { buckets } from "../../lib/time-range.ts";
 import { boundMark } from "../../lib/usage.ts";
 import { type Scope, useScope, useView } from "../../lib/view.ts";
@@ -42,11 +43,11 @@ const TITLES = {
 const UNKNOWN_COST = { label: "unknown cost", color: "--warn" };
 
 /** What is drawn of an answer, null where nothing was; made once for it. */
-function draw(data: UsageTimeseries, metric: Metric, group: string, scope: Scope) {
+function draw(data: UsageTimeseries, metric: Metric, group: string, scope: Scope, names: Names) {
   if (!data.series.some((series) => series.requests.some((value) => value > 0))) return null;
   return {
     buckets: buckets(data, scope.moments(), scope.zone),
-    lines: usageLines(data, metric, group),
+    lines: usageLines(data, metric, group, names),
     errors: addUp(
       data.series.map(({ failedRequests, unknownCostRequests }) =>
         metric === "cost" ? unknownCostRequests : failedRequests,
@@ -60,6 +61,7 @@ function draw(data: UsageTimeseries, metric: Metric, group: string, scope: Scope
 export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
   const [view, setView] = useView();
   const scope = useScope();
+  const names = useNames();
   const [asTable, setAsTable] = useState(false);
   const asked = view.get("metric");
   const metric = asked === "requests" || asked === "cost" ? asked : "tokens";
@@ -67,8 +69,8 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
   const query = useUsageTimeseries(DIMENSIONS[group]);
   const compared = useComparedValues(query.data, metric);
   const drawn = useMemo(
-    () => (query.data ? draw(query.data, metric, group in DIMENSIONS ? group : "", scope) : null),
-    [query.data, metric, group, scope],
+    () => (query.data ? draw(query.data, metric, group in DIMENSIONS ? group : "", scope, names) : null),
+    [query.data, metric, group, scope, names],
   );
   const ghost = useMemo(
     () =>
