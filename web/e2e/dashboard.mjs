@@ -306,6 +306,23 @@ try {
   }
 
   for (const width of [390, 320]) {
+    await step(`${width} px: the pages are one row, and the present one is in view`, async () => {
+      for (const path of ["/", "/breakdown", "/requests"]) {
+        const shown = await open(path, { viewport: { width, height: 700 }, hasTouch: true });
+        const pages = shown.getByRole("navigation", { name: "Pages", exact: true });
+        const boxes = await pages
+          .getByRole("link")
+          .evaluateAll((links) => links.map((link) => link.getBoundingClientRect().toJSON()));
+        assert.equal(new Set(boxes.map(({ y }) => y)).size, 1, "there are several rows");
+        for (const { width, height } of boxes)
+          assert.ok(Math.min(width, height) >= 44, `${width} × ${height}`);
+        const { x, width: wide } = await pages.locator("[aria-current]").boundingBox();
+        assert.ok(x >= 0 && x + wide <= width, `the link to ${path} is from ${x} to ${x + wide} px`);
+        if (folder) await shown.screenshot({ path: join(folder, `pages-${width}-${path.slice(1)}.png`) });
+        await shown.close();
+      }
+    });
+
     await step(`${width} px: a tap closes the drawer of a request`, async () => {
       const shown = await open("/requests", { viewport: { width, height: 700 }, hasTouch: true });
       await shown.getByRole("region", { name: "Recent requests" }).locator("tbody button").first().tap();

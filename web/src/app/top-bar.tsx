@@ -1,6 +1,6 @@
 // Pages, the controls that govern them, and the state of the connection.
 
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useLiveValue } from "../api/live.ts";
 import { Icon } from "../components/icon.tsx";
@@ -41,6 +41,14 @@ export function TopBar(props: {
   useEffect(() => {
     document.title = title ? `${title} – modash` : "modash";
   }, [title]);
+  const pages = useRef<HTMLElement>(null);
+  // On a narrow screen the pages are a row that scrolls: the present one is in its middle.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another page is another place
+  useEffect(() => {
+    const row = pages.current;
+    const link = row?.querySelector<HTMLElement>("[aria-current]");
+    if (row && link) row.scrollLeft = link.offsetLeft - (row.clientWidth - link.offsetWidth) / 2;
+  }, [location]);
   return (
     <header className={styles.bar}>
       <Link href={href("/")} className={styles.brand} aria-label="modash">
@@ -54,7 +62,7 @@ export function TopBar(props: {
         </svg>
         modash
       </Link>
-      <nav aria-label="Pages" className={styles.pages}>
+      <nav ref={pages} aria-label="Pages" className={styles.pages}>
         {PAGES.map(([path, name, key]) => (
           <Link
             key={path}
