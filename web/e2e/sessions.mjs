@@ -34,6 +34,39 @@ export async function checkSessions({ open, step, folder, send }) {
     if (folder) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
   };
 
+  await step(
+    "costs are shown in the currency that the gateway sets, with the dollars beside them",
+    async () => {
+      const page = await open("/?metric=cost", {}, (page) =>
+        page.route(
+          ({ pathname }) => pathname === "/",
+          async (route) => {
+            const response = await route.fetch();
+            const html = await response.text();
+            const [element, content = "{}"] =
+              /<meta name="modash-settings" content="([^"]*)" \/>/.exec(html) ?? [];
+            const settings = JSON.parse(content.replaceAll("&quot;", '"').replaceAll("&amp;", "&"));
+            const json = JSON.stringify({ ...settings, currency: { code: "EUR", rate: 0.5 } });
+            const set = `<meta name="modash-settings" content="${json.replaceAll("&", "&amp;").replaceAll('"', "&quot;")}" />`;
+            const body = element ? html.replace(element, set) : html.replace("</head>", `${set}</head>`);
+            await route.fulfill({ response, body });
+          },
+        ),
+      );
+      await page.getByRole("heading", { name: "Cost over time $1 = €0.50" }).waitFor();
+      await settled(page);
+      const amount = page.getByRole("region", { name: "Summary" }).getByText(/€/).first();
+      if (await amount.isVisible()) {
+        const number = (text) => Number(text.replaceAll(/[^\d.]/g, ""));
+        const shown = number(await amount.textContent());
+        const dollars = number(/\$[\d.,]+/.exec(await amount.getAttribute("title"))[0]);
+        assert.ok(Math.abs(shown - dollars / 2) <= Math.max(0.01, dollars / 100), `€${shown} of $${dollars}`);
+      }
+      await shot(page, "cost-in-euros");
+      await page.close();
+    },
+  );
+
   await step("a session is in the list with its sums, and opens at an address of its own", async () => {
     await begin();
     const page = await open("/sessions");

@@ -17,6 +17,7 @@ use modash_runtime::{
 use url::Url;
 
 use crate::{
+    currency::Currency,
     page::{BrowserUrl, DashboardTransport},
     places,
     session::{self, TrustedUsers},
@@ -106,6 +107,11 @@ pub struct GatewaySettings {
     #[arg(long, env = "MODASH_GATEWAY_DASHBOARD_ANALYTICS_URL")]
     gateway_dashboard_analytics_url: Option<Checked<BrowserUrl>>,
 
+    /// Another currency in which the dashboard shows costs, and how much of it one
+    /// dollar is: `EUR 0.92` [default: dollars]
+    #[arg(long, env = "MODASH_GATEWAY_DASHBOARD_CURRENCY")]
+    gateway_dashboard_currency: Option<Checked<Currency>>,
+
     /// Folder of a built dashboard to serve instead of the one inside
     #[arg(long, env = "MODASH_GATEWAY_DASHBOARD_DIR")]
     gateway_dashboard_dir: Option<PathBuf>,
@@ -150,6 +156,8 @@ pub struct GatewayConfig {
     pub transport: DashboardTransport,
     /// Where browsers reach analytics. `None`: they do not.
     pub browser_url: Option<BrowserUrl>,
+    /// What the dashboard shows costs in. `None`: dollars.
+    pub currency: Option<Currency>,
     /// Folder of a built dashboard. `None`: the embedded one.
     pub dashboard_dir: Option<PathBuf>,
 }
@@ -178,6 +186,7 @@ impl GatewayConfig {
             trace_url: None,
             transport: DashboardTransport::default(),
             browser_url: None,
+            currency: None,
             dashboard_dir: None,
         }
     }
@@ -235,6 +244,11 @@ impl GatewaySettings {
             "must say where browsers reach analytics, as MODASH_GATEWAY_DASHBOARD_TRANSPORT is \
              analytics",
         );
+        let currency = Checked::check_optional(
+            self.gateway_dashboard_currency,
+            "MODASH_GATEWAY_DASHBOARD_CURRENCY",
+            mistakes,
+        );
         if let Some(folder) = &self.gateway_dashboard_dir {
             mistakes.require(
                 folder.join("index.html").is_file(),
@@ -266,6 +280,7 @@ impl GatewaySettings {
             trace_url: trace_url?,
             transport: transport?,
             browser_url: browser_url?,
+            currency: currency?,
             dashboard_dir: self.gateway_dashboard_dir,
         })
     }

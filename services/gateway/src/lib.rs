@@ -11,6 +11,7 @@ mod codec;
 mod config;
 mod connect;
 mod contract;
+mod currency;
 mod error;
 mod events;
 mod grpc_web;
@@ -40,6 +41,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 pub use config::{AnalyticsUrl, GatewayConfig, GatewaySettings};
 pub use contract::ContractError;
+pub use currency::Currency;
 pub use error::Error;
 pub use modash_runtime::{ClientTlsFiles, Hosts, ListenerTlsFiles, Origins};
 pub use page::{BrowserUrl, DashboardTransport};
@@ -167,6 +169,7 @@ fn app(
         config.transport,
         config.browser_url.clone(),
         config.upstream.clone(),
+        config.currency.clone(),
     );
     let hub = events::Hub::new(contract.live_request(), settings, gateway_metrics.clone());
     metrics::add_waiting(metrics, hub.waiting_bytes());

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use serde::Serialize;
 use url::Url;
 
-use crate::assets::File;
+use crate::{assets::File, currency::Currency};
 
 /// How the dashboard asks unless its address says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -79,6 +79,9 @@ struct AllSettings<'s> {
     /// Where the proxy forwards to, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream: Option<&'s str>,
+    /// What costs are shown in, if not in dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<&'s Currency>,
     /// Who opened it; pages of the same viewer share a stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     viewer: Option<&'s str>,
@@ -91,17 +94,19 @@ pub(crate) struct Page {
     transport: DashboardTransport,
     analytics_url: Option<BrowserUrl>,
     upstream: Option<String>,
+    currency: Option<Currency>,
     policy: HeaderValue,
 }
 
 impl Page {
-    /// With settings, the transport, where browsers reach analytics if they do, and where
-    /// the proxy forwards to if that is known.
+    /// With settings, the transport, where browsers reach analytics if they do, where
+    /// the proxy forwards to if that is known, and the currency if it is not the dollar.
     pub(crate) fn new(
         settings: PageSettings,
         transport: DashboardTransport,
         analytics_url: Option<BrowserUrl>,
         upstream: Option<String>,
+        currency: Option<Currency>,
     ) -> Self {
         let connect = analytics_url.as_ref().map(|url| format!(" {}", url.0)).unwrap_or_default();
         let policy = format!(
@@ -114,6 +119,7 @@ impl Page {
             transport,
             analytics_url,
             upstream,
+            currency,
             policy: policy
                 .parse()
                 .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'")),
@@ -130,8 +136,15 @@ impl Page {
         let analytics_url = self.analytics_url.as_ref().map(|url| url.0.as_str());
         let (page_settings, transport) = (&self.settings, self.transport);
         let upstream = self.upstream.as_deref();
-        let settings =
-            AllSettings { page: page_settings, transport, analytics_url, upstream, viewer };
+        let currency = self.currency.as_ref();
+        let settings = AllSettings {
+            page: page_settings,
+            transport,
+            analytics_url,
+            upstream,
+            currency,
+            viewer,
+        };
         let json = serde_json::to_string(&settings).unwrap_or_default();
         let escaped = json.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
         let element = format!("<meta name=\"modash-settings\" content=\"{escaped}\" />");
@@ -161,7 +174,8 @@ mod tests {
             trace_url: Some("https://t/{trace_id}?a=\"><script>&b".to_owned()),
         };
         let analytics = "https://analytics.example.com".parse().ok();
-        let page = Page::new(settings, DashboardTransport::GrpcWeb, analytics, None);
+        let currency = "EUR 0.92".parse().ok();
+        let page = Page::new(settings, DashboardTransport::GrpcWeb, analytics, None, currency);
         let html = Bytes::from_static(b"<head><title>t</title></head>");
         let filled = page.fill(&File::new("index.html", html, None, None), Some("0a1b"));
         assert_eq!(
@@ -170,6 +184,7 @@ mod tests {
              &quot;traceUrl&quot;:&quot;https://t/{trace_id}?a=\\&quot;>&lt;script>&amp;b&quot;,\
              &quot;transport&quot;:&quot;grpc-web&quot;,\
              &quot;analyticsUrl&quot;:&quot;https://analytics.example.com&quot;,\
+             &quot;currency&quot;:{&quot;code&quot;:&quot;EUR&quot;,&quot;rate&quot;:0.92},\
              &quot;viewer&quot;:&quot;0a1b&quot;}\" /></head>"
         );
         let policy = page.policy();

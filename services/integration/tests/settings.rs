@@ -42,11 +42,13 @@ async fn every_mistake_is_reported_at_once() {
                 ("MODASH_GATEWAY_LISTEN", "x"),
                 ("MODASH_GATEWAY_ANALYTICS_URL", "ftp://secret@x"),
                 ("MODASH_GATEWAY_TRACE_URL", "https://secret@traces.example.com/{trace_id}"),
+                ("MODASH_GATEWAY_DASHBOARD_CURRENCY", "0.92 EUR"),
             ]),
             vec![
                 "MODASH_GATEWAY_LISTEN:",
                 "MODASH_GATEWAY_ANALYTICS_URL:",
                 "MODASH_GATEWAY_TRACE_URL:",
+                "MODASH_GATEWAY_DASHBOARD_CURRENCY:",
             ],
         ),
         (

@@ -12,6 +12,8 @@ export interface PageSettings {
   analyticsUrl?: string;
   /** Where the proxy forwards to, where the gateway knows it. */
   upstream?: string;
+  /** What costs are shown in, and how much of it one dollar is; dollars without it. */
+  currency?: { code: string; rate: number };
   /** Who opened the page, where one signs in: tabs of the same viewer share a stream. */
   viewer?: string;
 }

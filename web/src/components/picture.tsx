@@ -83,6 +83,7 @@ const plotOf = ({
   band,
   zone,
   log,
+  money,
   reach,
   format,
 }: ExportedChart) => ({
@@ -92,6 +93,7 @@ const plotOf = ({
   ...(ghost ? { ghost } : {}),
   ...(band ? { band } : {}),
   ...(log ? { log } : {}),
+  ...(money ? { money } : {}),
   ...(reach ? { reach } : {}),
 });
 

@@ -2,6 +2,7 @@
 // points, in the theme's colours without a redraw.
 import { memo, useId } from "react";
 import { logMarks, midnights, timeMarks, valueMarks } from "../lib/axis.ts";
+import { currency } from "../lib/cost.ts";
 import { zoneLabel } from "../lib/format.ts";
 import { extremes, groupSize, peaks } from "../lib/thin.ts";
 import type { Buckets } from "../lib/time-range.ts";
@@ -41,6 +42,8 @@ export interface PlotProps {
   band?: [number, number];
   zone: string | undefined;
   log?: boolean;
+  /** Values are billionths of a dollar, and the axis is round in the currency of the page. */
+  money?: boolean;
   /** Values that the axis has room for, so that charts beside each other have equal axes. */
   reach?: number[];
   width: number;
@@ -68,8 +71,11 @@ export function places({ buckets: { range }, errors, width, height }: Places) {
 }
 
 /** How values become places. */
-export function scales(props: Places & Pick<PlotProps, "kind" | "lines" | "ghost" | "log" | "reach">) {
+export function scales(
+  props: Places & Pick<PlotProps, "kind" | "lines" | "ghost" | "log" | "money" | "reach">,
+) {
   const { lines, reach = [] } = props;
+  const { rate } = props.money ? currency() : { rate: 1 };
   const { x, bottom } = places(props);
   let max = Math.max(0, ...reach);
   const look = (value: number | null) => {
@@ -97,7 +103,9 @@ export function scales(props: Places & Pick<PlotProps, "kind" | "lines" | "ghost
     x,
     y,
     bottom,
-    marks: valueMarks(max * 1.06, Math.max(2, Math.round(height / 42)), props.kind === "bars"),
+    marks: valueMarks(max * 1.06 * rate, Math.max(2, Math.round(height / 42)), props.kind === "bars").map(
+      (value) => value / rate,
+    ),
   };
 }
 

@@ -16,8 +16,6 @@ export interface TimeChartProps extends Omit<PlotProps, "width"> {
   name: string;
   /** Show the numbers as a table in place of the plot. */
   asTable?: boolean;
-  /** Values are billionths of a US dollar. */
-  money?: boolean;
   /** What the requests behind a value are narrowed to, besides the view's filters. */
   within?: SomeFilters;
   /** What the legend shows while the cursor is elsewhere, one text for each line. */
@@ -259,7 +257,7 @@ function Interactive(
 
 /** Only what the picture depends on, so that a moving cursor does not draw it anew. */
 function plotProps(props: TimeChartProps): Omit<PlotProps, "width"> {
-  const { kind, buckets, lines, errors, tick, ghost, band, zone, log, reach, height, format } = props;
+  const { kind, buckets, lines, errors, tick, ghost, band, zone, log, money, reach, height, format } = props;
   return {
     ...{ kind, buckets, lines, zone, height, format },
     ...(errors ? { errors } : {}),
@@ -267,6 +265,7 @@ function plotProps(props: TimeChartProps): Omit<PlotProps, "width"> {
     ...(ghost ? { ghost } : {}),
     ...(band ? { band } : {}),
     ...(log ? { log } : {}),
+    ...(money ? { money } : {}),
     ...(reach ? { reach } : {}),
   };
 }

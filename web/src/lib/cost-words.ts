@@ -1,18 +1,38 @@
 // Costs in words: exactly, what a sum lacks and guesses, and what caches saved. Loaded
 // with the first cost that is shown.
 import type { Cost } from "../api/types.ts";
-import { dollars, inDollars, knownCost, NANO, SET_PRICE, usd } from "./cost.ts";
+import {
+  amount,
+  currency,
+  dollars,
+  inDollars,
+  knownCost,
+  money,
+  NANO,
+  rateWords,
+  SET_PRICE,
+} from "./cost.ts";
 import type { Cell } from "./download.ts";
 import { exact, percent, UNKNOWN } from "./format.ts";
 
 type Maybe = number | null | undefined;
 
 /** Every digit. */
-export const exactDollars = (nano: Maybe): string => (nano == null ? UNKNOWN : usd(nano / NANO, 9));
+export const exactDollars = (nano: Maybe): string => (nano == null ? UNKNOWN : amount(nano / NANO, 9));
+
+/** "€0.39 ($0.42)": for where no title tells the dollars. */
+export const withDollars = (nano: Maybe, inFull = dollars): string => {
+  const full = inFull(nano);
+  return nano == null || currency().code === "USD" ? full : `${money(nano)} (${full})`;
+};
 
 /** What caches saved, where they were used and it is known. */
 export const savedText = (cost: Cost | null | undefined): string =>
-  cost?.cacheSavingNanoUsd ? dollars(cost.cacheSavingNanoUsd) : UNKNOWN;
+  cost?.cacheSavingNanoUsd ? money(cost.cacheSavingNanoUsd) : UNKNOWN;
+
+/** What caches saved in dollars, with every digit. */
+export const savedTitle = (nano: Maybe): string =>
+  nano ? `${exactDollars(nano)} saved by caches of prompts` : "Saved by caches of prompts";
 
 /** Share of the requests whose cost is unknown. */
 export const unknownShare = ({ knownRequests, unknownRequests }: Cost): number =>
@@ -28,13 +48,13 @@ export function costTitle(cost: Cost | null | undefined): string {
   const parts = [`${unknown > 0 ? "At least " : estimated > 0 ? "About " : ""}${exactDollars(cost.nanoUsd)}`];
   if (unknown > 0) parts.push(`the cost of ${requests(unknown)} (${percent(unknownShare(cost))}) is unknown`);
   if (estimated > 0) parts.push(`that of ${requests(estimated)} is an estimate`);
-  return parts.join("; ");
+  return [...parts, rateWords()].filter(Boolean).join("; ");
 }
 
 /** What caches saved in words; null where they saved and cost nothing. */
 export function savingWords(nano: Maybe): string | null {
   if (!nano) return null;
-  return nano > 0 ? `caches saved ${dollars(nano)}` : `caches cost ${dollars(-nano)} more`;
+  return nano > 0 ? `caches saved ${withDollars(nano)}` : `caches cost ${withDollars(-nano)} more`;
 }
 
 /** Columns of a cost in an export: exactly, in dollars, and what the sum lacks. */

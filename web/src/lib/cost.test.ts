@@ -1,7 +1,20 @@
-import { expect, test } from "vitest";
+import { afterEach, expect, test } from "vitest";
+import { settings } from "../api/page-settings.ts";
 import { cost } from "../testing/fixtures.ts";
-import { costText, dollars, knownCost } from "./cost.ts";
-import { costTitle, exactDollars, savedText, savingWords, unknownShare } from "./cost-words.ts";
+import { costText, dollars, knownCost, money, rateWords } from "./cost.ts";
+import {
+  costTitle,
+  exactDollars,
+  savedText,
+  savedTitle,
+  savingWords,
+  unknownShare,
+  withDollars,
+} from "./cost-words.ts";
+
+afterEach(() => {
+  delete settings.currency;
+});
 
 test("dollars have two digits that say something, and no cents where they say nothing", () => {
   for (const [nano, text] of [
@@ -68,4 +81,41 @@ test("caches save, or cost more than they save", () => {
   expect(savingWords(null)).toBeNull();
   expect(savedText(cost({ cacheSavingNanoUsd: -4_200_000 }))).toBe("-$0.0042");
   expect(savedText(cost())).toBe("–");
+});
+
+test("another currency is shown by its rate, and the dollars are told beside it", () => {
+  expect(rateWords()).toBe("");
+  expect(withDollars(1_240_000_000)).toBe("$1.24");
+  settings.currency = { code: "EUR", rate: 0.92 };
+  for (const [nano, text] of [
+    [0, "€0"],
+    [4_200_000, "€0.0039"],
+    [12_345_678_901, "€11.36"],
+    [1_234_567_890_000_000, "€1,135,802"],
+    [-4_200_000, "-€0.0039"],
+    [null, "–"],
+  ] as const)
+    expect(money(nano)).toBe(text);
+  expect(dollars(12_345_678_901)).toBe("$12.35");
+  expect(rateWords()).toBe("$1 = €0.92");
+  const sum = cost({ nanoUsd: 1_240_000_000, knownRequests: 97, unknownRequests: 3 });
+  expect(costText(sum)).toBe("≥ €1.14");
+  expect(costTitle(sum)).toBe("At least $1.24; the cost of 3 requests (3 %) is unknown; $1 = €0.92");
+  expect(withDollars(1_240_000_000)).toBe("€1.14 ($1.24)");
+  expect(withDollars(null)).toBe("–");
+  expect(savingWords(420_000_000)).toBe("caches saved €0.39 ($0.42)");
+  expect(savedText(cost({ cacheSavingNanoUsd: 420_000_000 }))).toBe("€0.39");
+  expect(savedTitle(420_000_000)).toBe("$0.42 saved by caches of prompts");
+});
+
+test("a currency has as many digits as its prices have, and more where an amount is small", () => {
+  settings.currency = { code: "JPY", rate: 155 };
+  expect([1_000_000, 12_345_678_901].map(money)).toEqual(["¥0.16", "¥1,914"]);
+  expect(money(80_000_000)).toBe("¥12");
+  settings.currency = { code: "KWD", rate: 0.31 };
+  expect(money(12_345_678_901)).toBe("KWD 3.827".replace(" ", "\u00a0"));
+  // Not the dollar of the United States.
+  settings.currency = { code: "CAD", rate: 1.4 };
+  expect(money(10_000_000_000)).toBe("CA$14.00");
+  expect(rateWords()).toBe("$1 = CA$1.40");
 });

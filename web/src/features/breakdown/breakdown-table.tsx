@@ -10,7 +10,7 @@ import { Pager, pageOf, type RankedColumn, RankedTable, useOrder } from "../../c
 import { Rename } from "../../components/rename.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
 import { costText, knownCost } from "../../lib/cost.ts";
-import { COST_NAMES, costCells, costTitle, savedText } from "../../lib/cost-words.ts";
+import { COST_NAMES, costCells, costTitle, savedText, savedTitle } from "../../lib/cost-words.ts";
 import { momentCell, type Sheet } from "../../lib/download.ts";
 import { ago, count, dateTime, duration, exact, percent, rate } from "../../lib/format.ts";
 import { KINDS, type Names, nameOf, useNames } from "../../lib/names.tsx";
@@ -209,7 +209,12 @@ function Rows(props: {
             cell: (row: BreakdownRow) => costText(row.cost),
             title: (row: BreakdownRow) => costTitle(row.cost),
           },
-          { id: "saved", label: "Saved", cell: (row: BreakdownRow) => savedText(row.cost) },
+          {
+            id: "saved",
+            label: "Saved",
+            cell: (row: BreakdownRow) => savedText(row.cost),
+            title: (row: BreakdownRow) => savedTitle(row.cost?.cacheSavingNanoUsd),
+          },
         ]
       : []),
     {

@@ -8,7 +8,7 @@ import { Few } from "../../components/few.tsx";
 import { Empty, Panel, QueryState } from "../../components/panel.tsx";
 import { Sparkline } from "../../components/sparkline.tsx";
 import { costText, knownCost } from "../../lib/cost.ts";
-import { COST_NAMES, costCells, costTitle, savedText } from "../../lib/cost-words.ts";
+import { COST_NAMES, costCells, costTitle, savedText, savedTitle } from "../../lib/cost-words.ts";
 import { momentCell, type Sheet } from "../../lib/download.ts";
 import { ago, count, dateTime, duration, exact, percent, rate } from "../../lib/format.ts";
 import { LEAST, MOST, usePicks } from "../../lib/picks.ts";
@@ -113,7 +113,7 @@ const COLUMNS: Column[] = [
     label: "Saved",
     value: (row) => row.cost?.cacheSavingNanoUsd || null,
     cell: (_, row) => savedText(row.cost),
-    title: () => "Saved by caches of prompts",
+    title: (row) => savedTitle(row.cost?.cacheSavingNanoUsd),
   },
   {
     id: "without",

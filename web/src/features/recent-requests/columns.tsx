@@ -2,8 +2,8 @@
 import type { ReactNode } from "react";
 import type { UsageEvent } from "../../api/types.ts";
 import { Status } from "../../components/status.tsx";
-import { dollars, inDollars } from "../../lib/cost.ts";
-import { exactDollars } from "../../lib/cost-words.ts";
+import { inDollars, money } from "../../lib/cost.ts";
+import { exactDollars, savedTitle } from "../../lib/cost-words.ts";
 import type { Cell } from "../../lib/download.ts";
 import { ago, bytes, count, dateTime, duration, exact, rate, UNKNOWN } from "../../lib/format.ts";
 import { type Names, useNames } from "../../lib/names.tsx";
@@ -66,7 +66,7 @@ const tokens = (
 const costOf = ({ cost }: UsageEvent): string =>
   cost?.nanoUsd == null
     ? UNKNOWN
-    : `${cost.source === "COST_SOURCE_ESTIMATED" ? "≈ " : ""}${dollars(cost.nanoUsd)}`;
+    : `${cost.source === "COST_SOURCE_ESTIMATED" ? "≈ " : ""}${money(cost.nanoUsd)}`;
 
 const COST_TITLES: Partial<Record<NonNullable<UsageEvent["cost"]>["source"], string>> = {
   COST_SOURCE_UPSTREAM: ", reported by the upstream",
@@ -184,8 +184,8 @@ export const COLUMNS: Column[] = [
     label: "Saved",
     number: true,
     width: 84,
-    cell: ({ cost }) => dollars(cost?.cacheSavingNanoUsd),
-    title: () => "Saved by the cache of prompts",
+    cell: ({ cost }) => money(cost?.cacheSavingNanoUsd),
+    title: ({ cost }) => savedTitle(cost?.cacheSavingNanoUsd),
     raw: ({ cost }) => [
       ["cacheSavingNanoUsd", cost?.cacheSavingNanoUsd ?? null],
       ["cacheSavingUsd", inDollars(cost?.cacheSavingNanoUsd)],

@@ -2,7 +2,7 @@
 // it is unknown.
 import type { UsageEvent } from "../../api/types.ts";
 import { SET_PRICE } from "../../lib/cost.ts";
-import { exactDollars, savingWords } from "../../lib/cost-words.ts";
+import { exactDollars, savingWords, withDollars } from "../../lib/cost-words.ts";
 import { UNKNOWN } from "../../lib/format.ts";
 
 interface Facts {
@@ -18,7 +18,7 @@ export function costFacts(event: UsageEvent): Facts {
       ? "nothing due"
       : cost?.nanoUsd == null
         ? "unknown"
-        : `${cost.source === "COST_SOURCE_ESTIMATED" ? "≈ " : ""}${exactDollars(cost.nanoUsd)}`;
+        : `${cost.source === "COST_SOURCE_ESTIMATED" ? "≈ " : ""}${withDollars(cost.nanoUsd, exactDollars)}`;
   return {
     facts: [
       ["Amount", amount],

@@ -1,6 +1,7 @@
 // The requests of a session as a table, for the keyboard and screen readers, and for exports.
 import { type RankedColumn, RankedTable } from "../../components/ranked-table.tsx";
-import { dollars, inDollars } from "../../lib/cost.ts";
+import { inDollars, money } from "../../lib/cost.ts";
+import { exactDollars } from "../../lib/cost-words.ts";
 import type { Sheet } from "../../lib/download.ts";
 import { count, duration, time } from "../../lib/format.ts";
 import { outcomeWords } from "../../lib/outcome.ts";
@@ -43,7 +44,10 @@ export function RequestTable({ layout, onOpen }: { layout: Layout; onOpen: (bar:
         number("prompt", "Prompt", ({ event }) => count(event.promptTokens)),
         number("cached", "Cached", ({ event }) => count(event.cachedPromptTokens)),
         number("completion", "Completion", ({ event }) => count(event.completionTokens)),
-        number("cost", "Cost", ({ event }) => dollars(costOf(event))),
+        {
+          ...number("cost", "Cost", ({ event }) => money(costOf(event))),
+          title: ({ event }) => exactDollars(costOf(event)),
+        },
       ]}
       rows={bars}
       rowKey={({ event }) => event.eventId}

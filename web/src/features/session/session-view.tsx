@@ -10,7 +10,7 @@ import { Pager, pageOf } from "../../components/ranked-table.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { serverNow } from "../../lib/clock.ts";
 import { groupColor } from "../../lib/color.ts";
-import { costText, dollars, knownCost } from "../../lib/cost.ts";
+import { costText, knownCost, money, rateWords } from "../../lib/cost.ts";
 import { costTitle, savingWords } from "../../lib/cost-words.ts";
 import { count, dateTime, duration, exact, percent } from "../../lib/format.ts";
 import { absolute, type Moments } from "../../lib/time-range.ts";
@@ -306,7 +306,7 @@ function GrowthCharts(props: {
   const paid = {
     ...common,
     name: "Cost so far",
-    format: dollars,
+    format: money,
     money: true,
     lines: [{ label: "cost so far", color: "--cost", values: part(growth.cost) }],
   };
@@ -336,7 +336,7 @@ function GrowthCharts(props: {
       {known ? (
         <Panel
           title="Cost so far"
-          note={props.partly ? "of the requests of this page" : ""}
+          note={[props.partly && "of the requests of this page", rateWords()].filter(Boolean).join(", ")}
           controls={controls("cost", paid)}
         >
           <TimeChart {...paid} height={HEIGHT / 2} asTable={tables.cost} />

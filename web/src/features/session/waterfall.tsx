@@ -4,7 +4,7 @@ import { useId, useMemo, useState } from "react";
 import { places } from "../../components/plot.tsx";
 import { timeMarks } from "../../lib/axis.ts";
 import { groupColor } from "../../lib/color.ts";
-import { dollars } from "../../lib/cost.ts";
+import { withDollars } from "../../lib/cost-words.ts";
 import { count, duration, percent, time, zoneLabel } from "../../lib/format.ts";
 import { outcomeWords } from "../../lib/outcome.ts";
 import type { Moments } from "../../lib/time-range.ts";
@@ -46,7 +46,7 @@ export function words({ bars }: Layout, index: number, zone: string | undefined)
     `${duration(event.duration)}${bar.first === null ? "" : `, first token after ${duration(event.firstToken)}`}`,
     `${count(prompt)} prompt${prompt && cached ? `, ${percent(cached / prompt)} cached` : ""}`,
     `${count(event.completionTokens)} completion`,
-    ...(cost === null ? [] : [dollars(cost)]),
+    ...(cost === null ? [] : [withDollars(cost)]),
     ...(bar.retryOf === null ? [] : [`retry of ${bar.retryOf + 1}`]),
   ].join(" · ");
 }

@@ -5,7 +5,7 @@ import { ExportMenu } from "../../components/export-menu.tsx";
 import { Button, Empty, Panel, QueryState, Segments, Select } from "../../components/panel.tsx";
 import { TimeChart } from "../../components/time-chart.tsx";
 import { COMPARED } from "../../lib/compare.ts";
-import { dollars, SET_PRICE } from "../../lib/cost.ts";
+import { money, rateWords, SET_PRICE } from "../../lib/cost.ts";
 import { count } from "../../lib/format.ts";
 import { type Names, useNames } from "../../lib/names.tsx";
 import { buckets } from "../../lib/time-range.ts";
@@ -86,11 +86,12 @@ export function UsageChart({ lowerBound = false }: { lowerBound?: boolean }) {
     ...drawn,
     ...(ghost ? { ghost } : {}),
     zone: scope.zone,
-    format: metric === "cost" ? dollars : count,
+    format: metric === "cost" ? money : count,
   };
   return (
     <Panel
       title={title}
+      note={metric === "cost" ? rateWords() : ""}
       busy={query.isPlaceholderData && query.isFetching}
       controls={
         <>
