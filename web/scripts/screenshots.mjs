@@ -31,6 +31,7 @@ const PAGES = {
   sessions: "/sessions",
   session: "/sessions?open=SESSION",
   requests: "/requests",
+  request: "/requests/REQUEST",
 };
 const WIDTHS = { 1440: 900, 768: 1024, 390: 844, 320: 640 };
 /** The pictures of the docs: a page, and how much of it. */
@@ -96,11 +97,31 @@ async function busiest() {
   return encodeURIComponent(name);
 }
 
+/** The newest request. */
+async function newest() {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(6 * PATIENCE_MS);
+  await page.goto(new URL("/requests", full).href);
+  await page.getByRole("region", { name: "List of requests" }).locator("tbody button").first().click();
+  await page.waitForURL(/\/requests\/[^/]+$/);
+  const id = new URL(page.url()).pathname.split("/").at(-1);
+  await page.close();
+  return id;
+}
+
 try {
   const [first, second] = await largest();
   const session = await busiest();
+  const request = await newest();
   const address = (path, gateway) =>
-    new URL(path.replace("FIRST", first).replace("SECOND", second).replace("SESSION", session), gateway).href;
+    new URL(
+      path
+        .replace("FIRST", first)
+        .replace("SECOND", second)
+        .replace("SESSION", session)
+        .replace("REQUEST", request),
+      gateway,
+    ).href;
   let made = 0;
   mkdirSync(folder, { recursive: true });
   for (const [state, gateway] of Object.entries({ full, ...(empty ? { empty } : {}), broken: full })) {
