@@ -1,6 +1,7 @@
 // A procedure as a query that stays on screen while it is asked again, so that
 // nothing blinks.
 import { keepPreviousData, type UseQueryResult, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { RpcError } from "./rpc.ts";
 import { call } from "./transport.ts";
 import type { Answer, Payload, Procedure } from "./types.ts";
@@ -34,6 +35,13 @@ export function useRpc<P extends Procedure>(
       : {}),
     retry: (failures, error) => failures < 1 && error instanceof RpcError && error.kind === "transport",
   });
+}
+
+/** A query that is asked again has no error until it fails again: what shows the error does not blink. */
+export function useFailure({ data, error, errorUpdateCount }: UseQueryResult): Error | null {
+  const [last, setLast] = useState(error);
+  if (error && error !== last) setLast(error);
+  return error ?? (data === undefined && errorUpdateCount > 0 ? last : null);
 }
 
 function isSame(a: unknown, b: unknown): boolean {

@@ -1,8 +1,9 @@
 // A panel and its states. A first load shows a skeleton of the final size,
 // later ones a thin bar; an error stays in its own panel, with Retry.
 import type { UseQueryResult } from "@tanstack/react-query";
-import { type ReactNode, useId, useState } from "react";
+import { type ReactNode, useId } from "react";
 import { RpcError } from "../api/rpc.ts";
+import { useFailure } from "../api/use-rpc.ts";
 import { Boundary } from "./boundary.tsx";
 import { Button } from "./button.tsx";
 import styles from "./panel.module.css";
@@ -41,11 +42,8 @@ export function QueryState<T>(props: {
   height: number;
   children: (data: T) => ReactNode;
 }) {
-  const { data, error: failed, errorUpdateCount, refetch } = props.query;
-  // A query that is asked again has no error until it fails again: its panel does not blink.
-  const [last, setLast] = useState(failed);
-  if (failed && failed !== last) setLast(failed);
-  const error = failed ?? (data === undefined && errorUpdateCount > 0 ? last : null);
+  const { data, refetch } = props.query;
+  const error = useFailure(props.query);
   if (data === undefined && error) {
     return (
       <div style={{ minHeight: props.height }}>

@@ -1,3 +1,4 @@
+import { useIsFetching } from "@tanstack/react-query";
 import { screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test, vi } from "vitest";
@@ -197,6 +198,24 @@ test("an id of nothing is said to be none", async () => {
   fakeGateway({ RecentRequests: () => page([]) });
   show(<RequestDrawer id={idAt(NOON)} onClose={() => {}} />);
   expect(await screen.findByText("No such request")).toBeVisible();
+});
+
+test("a request that could not be loaded says so while it is asked for again", async () => {
+  const gateway = fakeGateway({
+    RecentRequests: () => {
+      throw new DatabaseDown("The database does not answer.");
+    },
+  });
+  const Asking = () => (useIsFetching({ queryKey: ["RecentRequests"] }) > 0 ? <p>asking</p> : <p>at rest</p>);
+  const client = testClient();
+  const drawer = <RequestDrawer key="drawer" id={idAt(NOON)} onClose={() => {}} />;
+  show([drawer, <Asking key="asking" />], "/requests", client);
+  expect(await screen.findByText("Could not load the request")).toBeVisible();
+  await screen.findByText("at rest");
+  gateway.handlers.RecentRequests = () => new Promise(() => {});
+  void client.invalidateQueries();
+  await screen.findByText("asking");
+  expect(screen.getByText("Could not load the request")).toBeVisible();
 });
 
 test("ids hold their time", () => {

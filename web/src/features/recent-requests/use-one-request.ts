@@ -1,7 +1,7 @@
 // One request by its id. The contract has no such question, but an id is a
 // UUIDv7: its first 48 bits are the time at which the request arrived.
 import type { UsageEvent } from "../../api/types.ts";
-import { useRpc } from "../../api/use-rpc.ts";
+import { useFailure, useRpc } from "../../api/use-rpc.ts";
 
 /** Milliseconds since 1970 of a UUIDv7, or null. */
 export function timeOfId(id: string): number | null {
@@ -19,5 +19,5 @@ export function useOneRequest(id: string): { event: UsageEvent | null | undefine
   }));
   const found = query.isPlaceholderData ? undefined : query.data?.rows.find((row) => row.eventId === id);
   const answered = query.data !== undefined && !query.isPlaceholderData;
-  return { event: found ?? (answered ? null : undefined), error: query.error };
+  return { event: found ?? (answered ? null : undefined), error: useFailure(query) };
 }
