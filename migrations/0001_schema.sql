@@ -357,6 +357,61 @@ CREATE INDEX sessions_last ON sessions (series_id, last_started_at);
 CREATE TABLE session_changes (LIKE sessions);
 ALTER TABLE session_changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
+-- ---- rate limits of upstreams
+
+-- The limits that responses stated, for each upstream and client key ('' for none).
+-- Kind: the number of the contract; 0 stands for refusals, whatever limit they are of.
+-- Only the one process that folds changes adds rows, up to a limit.
+CREATE TABLE rate_limits (
+    limit_id    integer  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    upstream    text     NOT NULL,
+    client_key  text     NOT NULL,
+    kind        smallint NOT NULL,
+    window_name text     NOT NULL,
+    UNIQUE (upstream, client_key, kind, window_name)
+);
+
+-- What was stated in a bucket: what came last, and the lowest. Bucket: minutes since
+-- 1970, UTC; level: minutes of a bucket, 5 or 60. Headroom: the share that was left.
+CREATE TABLE rate_limit_buckets (
+    limit_id         integer     NOT NULL,
+    level            smallint    NOT NULL,
+    bucket           integer     NOT NULL,
+    seen_at          timestamptz NOT NULL,
+    -- Of refusals: when to try again.
+    resets_at        timestamptz,
+    allowed          bigint,
+    remaining        bigint,
+    headroom         double precision,
+    lowest_at        timestamptz,
+    lowest_remaining bigint,
+    lowest_headroom  double precision,
+    -- Responses with 429.
+    refused          bigint      NOT NULL,
+    PRIMARY KEY (limit_id, level, bucket)
+);
+
+CREATE INDEX rate_limit_buckets_bucket ON rate_limit_buckets (bucket);
+
+-- What was committed and is not yet there, as rollup_changes; buckets of five minutes.
+CREATE TABLE rate_limit_changes (
+    upstream         text        NOT NULL,
+    client_key       text        NOT NULL,
+    kind             smallint    NOT NULL,
+    window_name      text        NOT NULL,
+    bucket           integer     NOT NULL,
+    seen_at          timestamptz NOT NULL,
+    resets_at        timestamptz,
+    allowed          bigint,
+    remaining        bigint,
+    headroom         double precision,
+    lowest_at        timestamptz,
+    lowest_remaining bigint,
+    lowest_headroom  double precision,
+    refused          bigint      NOT NULL
+);
+ALTER TABLE rate_limit_changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+
 -- ---- what proxies account for
 
 -- The account of every proxy: what it reported of itself, and what became of its

@@ -5,14 +5,18 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use crate::{
-    usage_event::is_trace_id,
-    v1::{LiveRequest, UsageEvent},
+    usage_event::{is_trace_id, micros_from_duration, micros_from_timestamp},
+    v1::{LiveRequest, RateLimit, RateLimitKind, RateLimits, UsageEvent},
 };
 
 /// Longest name of a tag, longest value, and most tags of an event.
 const MAX_TAG_NAME: usize = 64;
 const MAX_TAG_VALUE: usize = 128;
 const MAX_TAGS: usize = 16;
+
+/// Most rate limits of an event, and the largest count of one.
+const MAX_RATE_LIMITS: usize = 16;
+const MAX_RATE_LIMIT: u64 = 1_000_000_000_000_000;
 
 /// A text without control characters, which become U+FFFD, and of at most `limit` bytes,
 /// cut between characters. Borrowed if it is so already.
@@ -79,10 +83,42 @@ impl UsageEvent {
             }
         }
         clean_tags(tags);
+        self.rate_limits.take_if(|limits| !clean_rate_limits(limits));
         self.trace_id.take_if(|id| !is_trace_id(id));
         self.span_id.take_if(|id| *id == 0);
         self.parent_span_id.take_if(|id| *id == 0);
     }
+}
+
+/// Keeps what can be stored of rate limits, which must never keep an event out; whether
+/// anything is left.
+fn clean_rate_limits(limits: &mut RateLimits) -> bool {
+    let mut known: Vec<(i32, String)> = Vec::new();
+    limits.limits.retain_mut(|limit| {
+        let key = (limit.kind, limit.window.clone());
+        let kept = known.len() < MAX_RATE_LIMITS && is_storable(limit) && !known.contains(&key);
+        limit.resets_at.take_if(|at| micros_from_timestamp(at).is_none());
+        if kept {
+            known.push(key);
+        }
+        kept
+    });
+    limits.retry_after.take_if(|after| micros_from_duration(after).is_none());
+    let observed = limits.observed_at.as_ref().and_then(micros_from_timestamp);
+    observed.is_some() && (!limits.limits.is_empty() || limits.retry_after.is_some())
+}
+
+fn is_storable(limit: &RateLimit) -> bool {
+    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    let counts = limit.limit.max(limit.remaining);
+    let known = RateLimitKind::try_from(limit.kind);
+    known.is_ok_and(|kind| kind != RateLimitKind::Unspecified)
+        && limit.window.len() <= 32
+        && limit.window.bytes().all(fits)
+        && counts.is_none_or(|count| count <= MAX_RATE_LIMIT)
+        && limit.limit != Some(0)
+        && limit.used_share.is_none_or(|share| (0.0..=10_000.0).contains(&share))
+        && (counts.is_some() || limit.used_share.is_some())
 }
 
 fn clean_tags(tags: &mut HashMap<String, String>) {
@@ -138,6 +174,32 @@ mod tests {
         }
         assert_eq!(clean("日本語", 7), "日本");
         assert_eq!(clean("a\0", 3), "a", "a replacement takes three bytes");
+    }
+
+    #[test]
+    fn rate_limits_that_cannot_be_stored_are_left_out() {
+        let limit = |window: &str, remaining| RateLimit {
+            kind: RateLimitKind::Tokens.into(),
+            window: window.to_owned(),
+            remaining: Some(remaining),
+            ..RateLimit::default()
+        };
+        let cleaned = |limits, observed: Option<i64>| {
+            let observed_at = observed.map(crate::timestamp_from_micros);
+            let limits = RateLimits { limits, retry_after: None, observed_at };
+            let mut event = UsageEvent { rate_limits: Some(limits), ..UsageEvent::default() };
+            event.clean();
+            event.rate_limits.map(|limits| limits.limits)
+        };
+        let unknown = RateLimit { kind: 99, ..limit("", 1) };
+        let of_none = RateLimit { limit: Some(0), ..limit("", 1) };
+        let all = vec![limit("a b", 1), limit("a", u64::MAX), unknown, of_none, limit("a", 2)];
+        assert_eq!(cleaned(all, Some(1)), Some(vec![limit("a", 2)]));
+        assert_eq!(cleaned(vec![limit("a", 2), limit("a", 3)], Some(1)), Some(vec![limit("a", 2)]));
+        assert_eq!(cleaned(vec![limit("a b", 1)], Some(1)), None);
+        assert_eq!(cleaned(vec![limit("a", 1)], None), None, "of no moment");
+        let many = (0..40).map(|at| limit(&format!("w{at}"), 1)).collect();
+        assert_eq!(cleaned(many, Some(1)).map(|limits| limits.len()), Some(MAX_RATE_LIMITS));
     }
 
     proptest! {

@@ -9,12 +9,12 @@ use modash_proto::v1::{
     CompletenessResponse, DeleteMarkRequest, DeleteMarkResponse, DeleteViewRequest,
     DeleteViewResponse, Dimension, ErrorBreakdownRequest, ErrorBreakdownResponse, ListMarksRequest,
     ListMarksResponse, ListNamesRequest, ListNamesResponse, ListViewsRequest, ListViewsResponse,
-    ModelBreakdownRequest, ModelBreakdownResponse, Operation, Outcome, RecentRequestsRequest,
-    RecentRequestsResponse, SaveViewRequest, SaveViewResponse, SessionRequest, SessionResponse,
-    SessionsRequest, SessionsResponse, SetNameRequest, SetNameResponse, SubscribeRequest,
-    ThroughputTimeseriesRequest, ThroughputTimeseriesResponse, UsageSummaryRequest,
-    UsageSummaryResponse, UsageTimeseriesRequest, UsageTimeseriesResponse,
-    analytics_service_server::AnalyticsService,
+    ModelBreakdownRequest, ModelBreakdownResponse, Operation, Outcome, RateLimitsRequest,
+    RateLimitsResponse, RecentRequestsRequest, RecentRequestsResponse, SaveViewRequest,
+    SaveViewResponse, SessionRequest, SessionResponse, SessionsRequest, SessionsResponse,
+    SetNameRequest, SetNameResponse, SubscribeRequest, ThroughputTimeseriesRequest,
+    ThroughputTimeseriesResponse, UsageSummaryRequest, UsageSummaryResponse,
+    UsageTimeseriesRequest, UsageTimeseriesResponse, analytics_service_server::AnalyticsService,
 };
 use modash_runtime::Shares;
 use tokio::time::Instant;
@@ -43,6 +43,7 @@ mod marks;
 mod model_breakdown;
 mod names;
 mod percentiles;
+mod rate_limits;
 mod recent_requests;
 mod sessions;
 mod subscribe;
@@ -221,6 +222,14 @@ impl AnalyticsService for Queries {
             self.answer_error_breakdown(request, scope)
         })
         .await
+    }
+
+    async fn rate_limits(
+        &self,
+        request: Request<RateLimitsRequest>,
+    ) -> Result<Response<RateLimitsResponse>, Status> {
+        self.answer("RateLimits", request, |request, scope| self.answer_rate_limits(request, scope))
+            .await
     }
 
     async fn list_views(

@@ -38,6 +38,7 @@ mod owners;
 mod partitions;
 mod quarantine;
 mod reads;
+mod rate_limits;
 mod rebuild;
 mod recent_requests;
 mod repeats;
@@ -66,6 +67,7 @@ pub(crate) use names::{MAX_NAMES, NameRow};
 pub(crate) use owners::Claim;
 pub(crate) use partitions::Misplaced;
 pub(crate) use quarantine::Refused;
+pub(crate) use rate_limits::LimitSums;
 pub use rebuild::Rebuilt;
 pub(crate) use rebuild::Which;
 pub(crate) use recent_requests::{Page, Position};
@@ -167,6 +169,7 @@ impl Store {
         let kept_since = self.partitions.kept_since(now);
         self.forget_runs(kept_since).await?;
         self.forget_sessions(kept_since).await?;
+        self.forget_rate_limits(kept_since).await?;
         self.forget_owners(kept_since).await
     }
 
@@ -261,6 +264,7 @@ impl Store {
         if !changes.is_empty() {
             rollups::add_changes(connection, &changes).await?;
         }
+        rate_limits::add_changes(connection, new.iter().map(|(row, _)| *row)).await?;
         sessions::add_changes(connection, new).await?;
         Ok(inserted)
     }
@@ -274,6 +278,7 @@ impl Store {
             for table in [
                 include_str!("store/queries/vacuum_rollup_changes.sql"),
                 include_str!("store/queries/vacuum_session_changes.sql"),
+                include_str!("store/queries/vacuum_rate_limit_changes.sql"),
             ] {
                 sqlx::query(table).execute(&self.write).await?;
             }

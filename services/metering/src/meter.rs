@@ -219,6 +219,10 @@ impl Meter {
         };
         let (dialect, operation) = (self.dialect(), self.operation());
         let mut none = Record::default();
+        let rate_limits = self
+            .response
+            .as_mut()
+            .and_then(|response| response.tap.reader.headers.rate_limits.take());
         let record = match &mut self.response {
             Some(response) => &mut response.tap.reader.record,
             None => &mut none,
@@ -261,6 +265,7 @@ impl Meter {
             speed_source: rates.source,
             realtime: if verdict.socket { session.responses } else { Vec::new() },
             first_token_offset: record.clock.offset,
+            rate_limits: rate_limits.and_then(|found| found.finish()),
         }
     }
 }

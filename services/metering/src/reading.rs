@@ -6,6 +6,7 @@ use std::time::Duration;
 use modash_histogram::Histogram;
 
 use crate::dialect::{Dialect, Operation};
+use crate::rate_limit::RateLimits;
 
 /// What one exchange reported.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +62,8 @@ pub struct Reading {
     pub realtime: Vec<RealtimeResponse>,
     /// Decoded bytes up to the end of the first content event.
     pub first_token_offset: Option<u64>,
+    /// What the response head states about rate limits.
+    pub rate_limits: Option<RateLimits>,
 }
 
 /// Counts of one exchange; `None` is unknown.

@@ -75,6 +75,7 @@ pub(crate) struct Headers {
     pub(crate) model: Option<String>,
     pub(crate) tier: Option<String>,
     pub(crate) error_type: Option<String>,
+    pub(crate) rate_limits: Option<Box<crate::rate_limit::Found>>,
 }
 
 /// Paths that every shape begins with: errors come alike everywhere.
@@ -229,6 +230,7 @@ impl Headers {
 
     /// Takes what a line says, if anything.
     pub(crate) fn take(&mut self, (name, value): crate::head::HeaderLine<'_>) {
+        crate::rate_limit::take(&mut self.rate_limits, (name, value));
         // Few have any of these.
         let is = |lower: &str| name.eq_ignore_ascii_case(lower.as_bytes());
         if !matches!(name.first(), Some(b'x' | b'X' | b'o' | b'O' | b'n' | b'N')) {

@@ -160,6 +160,27 @@ fn a_small_exchange_allocates_for_what_it_keeps_only() {
 }
 
 #[test]
+fn headers_that_state_no_rate_limit_cost_no_allocation() {
+    let uri = "/v1/chat/completions".parse().unwrap();
+    let mut few = HeaderMap::new();
+    few.insert("content-type", HeaderValue::from_static("application/json"));
+    let mut many = few.clone();
+    for name in [
+        "x-request-id",
+        "x-codex-plan-type",
+        "anthropic-organization-id",
+        "age",
+        "x-ratelimit-used",
+    ] {
+        many.insert(name, HeaderValue::from_static("1"));
+    }
+    small_exchange(&uri, &few);
+    let (with_few, _) = measured(|| small_exchange(&uri, &few));
+    let (with_many, _) = measured(|| small_exchange(&uri, &many));
+    assert_eq!(with_few, with_many);
+}
+
+#[test]
 fn a_meter_of_an_open_stream_is_small() {
     // The tables of a dialect are made once in a process.
     drop(meter("/v1/chat/completions", "text/event-stream"));

@@ -13,6 +13,7 @@ mod cost;
 mod directory;
 mod followers;
 mod glance;
+pub(crate) mod headroom;
 mod interrupted;
 mod journal;
 mod keeper;

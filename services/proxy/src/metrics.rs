@@ -13,6 +13,7 @@ use crate::{
     counters::Counters,
     emit::{
         Emitter, Shared, SpoolStats,
+        headroom::{self, HeadroomMetrics},
         tally::{self, TallyMetrics},
     },
 };
@@ -172,6 +173,7 @@ pub(crate) fn add(
     metrics.add_process("proxy", telemetry);
     metrics.add(&REFUSED_HANDSHAKES, refused);
     metrics.add_collector(Box::new(TallyMetrics(emitter.followers().tally.clone())));
+    metrics.add_collector(Box::new(HeadroomMetrics(emitter.followers().headroom.clone())));
     let (cores, emitter) = (Arc::<[_]>::from(cores), emitter.clone());
     metrics.add_table(&ROWS, move || Now {
         cores: cores.clone(),
@@ -184,5 +186,6 @@ pub(crate) fn add(
 /// What is said of every metric of the proxy.
 pub(crate) fn descriptions() -> Vec<Description> {
     let rows = ROWS.iter().map(|row| row.about).chain([REFUSED_HANDSHAKES]);
-    rows.chain(tally::descriptions().iter().copied()).collect()
+    let others = tally::descriptions().iter().chain(headroom::descriptions());
+    rows.chain(others.copied()).collect()
 }

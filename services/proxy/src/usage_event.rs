@@ -2,6 +2,7 @@
 //! from a running one to its live form, on the delivery thread.
 
 mod fields;
+mod rate_limits;
 #[cfg(test)]
 mod tests;
 
@@ -86,6 +87,7 @@ impl EventMaker {
         fields.number(50, source as u64);
         if let Some(reading) = reading {
             write_tokens(&reading.tokens, &mut fields);
+            fields.message(65, rate_limits::of(exchange, finished).as_ref());
         }
         fields.duration(70, finished.connect);
         fields.duration(71, finished.upstream_head);

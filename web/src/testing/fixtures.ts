@@ -203,6 +203,7 @@ export const event = (change: Partial<UsageEvent> = {}): UsageEvent => ({
   searchUnits: null,
   billedAudio: null,
   upstreamCostUsd: null,
+  rateLimits: null,
   connect: 1,
   upstreamHead: 280,
   upstreamSent: null,

@@ -4,7 +4,7 @@
 use modash_access::Role;
 
 /// Every method by its path.
-const METHODS: [(&str, Role); 25] = [
+const METHODS: [(&str, Role); 26] = [
     ("/modash.v1.AnalyticsService/UsageSummary", Role::Read),
     ("/modash.v1.AnalyticsService/UsageTimeseries", Role::Read),
     ("/modash.v1.AnalyticsService/ThroughputTimeseries", Role::Read),
@@ -15,6 +15,7 @@ const METHODS: [(&str, Role); 25] = [
     ("/modash.v1.AnalyticsService/Session", Role::Read),
     ("/modash.v1.AnalyticsService/Completeness", Role::Read),
     ("/modash.v1.AnalyticsService/ErrorBreakdown", Role::Read),
+    ("/modash.v1.AnalyticsService/RateLimits", Role::Read),
     ("/modash.v1.AnalyticsService/ListViews", Role::Read),
     ("/modash.v1.AnalyticsService/SaveView", Role::Admin),
     ("/modash.v1.AnalyticsService/DeleteView", Role::Admin),

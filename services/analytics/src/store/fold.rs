@@ -9,6 +9,7 @@ use super::{
     Error,
     activity::{Activity, Noted},
     copy::CopyRows,
+    rate_limits,
     rollups::{BothSets, COLUMNS, Levels, decode, encode, horizons, minutes, widen},
     sessions,
 };
@@ -36,7 +37,12 @@ impl Levels {
         if !ours {
             return Ok(0);
         }
-        let moved = sessions::fold(&mut transaction).await?;
+        let mut moved = sessions::fold(&mut transaction).await?;
+        let (limits, dropped) = rate_limits::fold(&mut transaction).await?;
+        moved += limits;
+        if dropped > 0 {
+            tracing::warn!(changes = dropped, "too many rate limits; new ones are left out");
+        }
         let (changes, mut rollups) = take_changes(&mut transaction).await?;
         if changes == 0 {
             if moved > 0 {

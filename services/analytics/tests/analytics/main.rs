@@ -24,6 +24,7 @@ mod outage;
 mod owners;
 mod prices;
 mod random;
+mod rate_limits;
 
 mod recent_requests;
 mod rollups;

@@ -15,7 +15,7 @@ pub(crate) enum Direction {
 }
 
 /// Limits of arguments as JSON schema, which the contract has in its comments only.
-const LIMITS: [(&str, &str); 40] = [
+const LIMITS: [(&str, &str); 41] = [
     ("AddMarkRequest.link", r#"{ "maxLength": 500 }"#),
     ("AddMarkRequest.text", r#"{ "minLength": 1, "maxLength": 200 }"#),
     ("DeleteMarkRequest.mark_id", r#"{ "format": "uuid" }"#),
@@ -51,6 +51,7 @@ const LIMITS: [(&str, &str); 40] = [
     ("Filter.users", r#"{ "maxItems": 100 }"#),
     ("GroupBy.tag", r#"{ "minLength": 1, "maxLength": 64 }"#),
     ("ModelBreakdownRequest.limit", r#"{ "maximum": 1000 }"#),
+    ("RateLimitsRequest.limit", r#"{ "maximum": 1000 }"#),
     ("RecentRequestsRequest.page", r#"{ "minimum": 1 }"#),
     ("RecentRequestsRequest.page_size", r#"{ "minimum": 1, "maximum": 100 }"#),
     ("SaveViewRequest.name", r#"{ "minLength": 1, "maxLength": 80 }"#),

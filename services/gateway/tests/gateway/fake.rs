@@ -340,6 +340,13 @@ impl AnalyticsService for Service {
             .await
     }
 
+    async fn rate_limits(
+        &self,
+        request: Request<v1::RateLimitsRequest>,
+    ) -> Result<Response<v1::RateLimitsResponse>, Status> {
+        self.0.answer("RateLimits", request, |_| Ok(v1::RateLimitsResponse::default())).await
+    }
+
     async fn list_views(
         &self,
         request: Request<v1::ListViewsRequest>,

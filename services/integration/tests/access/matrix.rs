@@ -65,6 +65,7 @@ fn rows() -> BTreeMap<&'static str, Row> {
         // It counts the requests of all.
         ("AnalyticsService/Completeness", Row { scoped: false, ..empty() }),
         ("AnalyticsService/ErrorBreakdown", empty()),
+        ("AnalyticsService/RateLimits", empty()),
         ("AnalyticsService/ListViews", empty()),
         ("AnalyticsService/ListNames", empty()),
         (

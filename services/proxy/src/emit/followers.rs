@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{access_log::AccessLog, otlp::Otlp, tally::Tally};
+use super::{access_log::AccessLog, glance::Glance, headroom::Headroom, otlp::Otlp, tally::Tally};
 use crate::usage_event::EncodedEvent;
 
 /// Those who get each event once, when it is read from its journal.
@@ -11,6 +11,8 @@ use crate::usage_event::EncodedEvent;
 pub(crate) struct Followers {
     /// Distributions for `/metrics`.
     pub(crate) tally: Arc<Tally>,
+    /// What is left of rate limits, for `/metrics`.
+    pub(crate) headroom: Arc<Headroom>,
     /// `None`: off.
     pub(crate) access_log: Option<Arc<AccessLog>>,
     /// Spans and metrics by OTLP; `None`: off.
@@ -20,7 +22,8 @@ pub(crate) struct Followers {
 impl Followers {
     /// Shows events of requests that ended.
     pub(super) fn see<'e>(&self, events: impl Iterator<Item = &'e EncodedEvent> + Clone) {
-        self.tally.add(events.clone());
+        let glances = events.clone().filter_map(|event| Glance::read(event));
+        self.tally.add(glances.inspect(|glance| self.headroom.add(glance)));
         if let Some(log) = &self.access_log {
             events.clone().for_each(|event| log.add(event));
         }

@@ -23,6 +23,8 @@ pub(crate) struct Glance<'e> {
     pub(crate) trace_id: Option<&'e str>,
     /// The request is sampled if it has one.
     pub(crate) span_id: Option<u64>,
+    /// An encoded `RateLimits`.
+    pub(crate) rate_limits: Option<&'e [u8]>,
 }
 
 impl<'e> Glance<'e> {
@@ -42,6 +44,7 @@ impl<'e> Glance<'e> {
                 (35, Field::Number(outcome)) => glance.outcome = outcome,
                 (51, Field::Number(tokens)) => glance.prompt_tokens = Some(tokens),
                 (54, Field::Number(tokens)) => glance.completion_tokens = Some(tokens),
+                (65, Field::Bytes(limits)) => glance.rate_limits = Some(limits),
                 (70, Field::Bytes(time)) => glance.connect = Some(micros(time)?),
                 (72, Field::Bytes(time)) => glance.first_token = Some(micros(time)?),
                 (74, Field::Bytes(time)) => glance.duration = Some(micros(time)?),
@@ -163,6 +166,7 @@ mod tests {
             duration: Some(61_000_000),
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
             span_id: Some(u64::MAX - 7),
+            rate_limits: None,
         };
         assert_eq!(glance, expected);
         assert_eq!(glance.overhead(), Some(50));

@@ -19,7 +19,6 @@ use prometheus_client::{
 };
 
 use super::glance::Glance;
-use crate::usage_event::EncodedEvent;
 
 /// Limit of models with a label of their own.
 const MOST_MODELS: usize = 100;
@@ -95,13 +94,9 @@ struct Series {
 
 impl Tally {
     /// Adds the events of requests that ended.
-    pub(super) fn add<'e>(&self, events: impl Iterator<Item = &'e EncodedEvent>) {
+    pub(super) fn add<'e>(&self, events: impl Iterator<Item = Glance<'e>>) {
         let mut inner = self.inner();
-        for event in events {
-            if let Some(glance) = Glance::read(event) {
-                inner.add(&glance);
-            }
-        }
+        events.for_each(|event| inner.add(&event));
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -245,6 +240,7 @@ impl Collector for TallyMetrics {
 
 #[cfg(test)]
 mod tests {
+    use crate::usage_event::EncodedEvent;
     use modash_proto::{duration_from_micros, v1::UsageEvent};
     use modash_runtime::Metrics;
     use prost::Message as _;
@@ -272,7 +268,7 @@ mod tests {
         let tally = Arc::new(Tally::default());
         let events: Vec<EncodedEvent> =
             events.into_iter().map(|event| event.encode_to_vec().into()).collect();
-        tally.add(events.iter());
+        tally.add(events.iter().filter_map(|event| Glance::read(event)));
         let metrics = Metrics::default();
         metrics.add_collector(Box::new(TallyMetrics(tally)));
         metrics.text()

@@ -58,6 +58,7 @@ fn message(exchange: &Exchange, finished: &Finished) -> UsageEvent {
         event.error_type = reading.error_type;
         event.book_once = reading.book_once;
         event.usage_source = usage_source(reading.source).into();
+        event.rate_limits = rate_limits::of(exchange, finished);
         event.prompt_tokens = tokens.prompt;
         event.cached_prompt_tokens = tokens.cached_prompt;
         event.cache_write_tokens = tokens.cache_write;
@@ -149,6 +150,25 @@ fn reading(texts: Vec<Option<String>>, counts: &[Option<u64>], flag: bool) -> Re
         speed_source: flag.then_some(metering::SpeedSource::Measured),
         realtime: Vec::new(),
         first_token_offset: None,
+        rate_limits: flag.then(|| metering::RateLimits {
+            limits: counts[..3]
+                .iter()
+                .zip([
+                    metering::RateLimitKind::Requests,
+                    metering::RateLimitKind::Plan,
+                    metering::RateLimitKind::Other,
+                ])
+                .map(|(count, kind)| metering::RateLimit {
+                    kind,
+                    window: "5h".to_owned(),
+                    limit: Some(500),
+                    remaining: count.map(|count| count % 500),
+                    used: number(count.map(|count| count % 9)),
+                    resets: Some(metering::When::After(Duration::from_millis(1_500))),
+                })
+                .collect(),
+            retry_after: seconds(counts[3]).map(metering::When::At),
+        }),
     }
 }
 

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modash/v1/usage_event.proto.
  */
 export const file_modash_v1_usage_event: GenFile = /*@__PURE__*/
-  fileDesc("Chttb2Rhc2gvdjEvdXNhZ2VfZXZlbnQucHJvdG8SCW1vZGFzaC52MSK/EgoKVXNhZ2VFdmVudBIQCghldmVudF9pZBgBIAEoCRISCgpyZXBsaWNhX2lkGAIgASgJEi4KCnN0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHVwc3RyZWFtGAogASgJEg8KB2RpYWxlY3QYCyABKAkSJwoJb3BlcmF0aW9uGAwgASgOMhQubW9kYXNoLnYxLk9wZXJhdGlvbhIOCgZtZXRob2QYDSABKAkSDAoEcGF0aBgOIAEoCRIcCg9tb2RlbF9yZXF1ZXN0ZWQYDyABKAlIAIgBARIOCgZzdHJlYW0YECABKAgSHgoRdXNlcl9hZ2VudF9mYW1pbHkYESABKAlIAYgBARIXCgpjbGllbnRfa2V5GBIgASgJSAKIAQESEQoEdXNlchgTIAEoCUgDiAEBEhQKB3Nlc3Npb24YFCABKAlIBIgBARItCgR0YWdzGBUgAygLMh8ubW9kYXNoLnYxLlVzYWdlRXZlbnQuVGFnc0VudHJ5EhUKCHRyYWNlX2lkGBYgASgJSAWIAQESFAoHc3Bhbl9pZBgXIAEoBkgGiAEBEhsKDnBhcmVudF9zcGFuX2lkGBggASgGSAeIAQESEwoGc3RhdHVzGB4gASgNSAiIAQESEgoFbW9kZWwYHyABKAlICYgBARIYCgtyZXNwb25zZV9pZBggIAEoCUgKiAEBEhoKDWZpbmlzaF9yZWFzb24YISABKAlIC4gBARIZCgxzZXJ2aWNlX3RpZXIYIiABKAlIDIgBARIjCgdvdXRjb21lGCMgASgOMhIubW9kYXNoLnYxLk91dGNvbWUSFwoKZXJyb3JfdHlwZRgkIAEoCUgNiAEBEhEKCWJvb2tfb25jZRglIAEoCBIsCgx1c2FnZV9zb3VyY2UYMiABKA4yFi5tb2Rhc2gudjEuVXNhZ2VTb3VyY2USGgoNcHJvbXB0X3Rva2VucxgzIAEoBEgOiAEBEiEKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGDQgASgESA+IAQESHwoSY2FjaGVfd3JpdGVfdG9rZW5zGDUgASgESBCIAQESHgoRY29tcGxldGlvbl90b2tlbnMYNiABKARIEYgBARIdChByZWFzb25pbmdfdG9rZW5zGDcgASgESBKIAQESIAoTYXVkaW9fcHJvbXB0X3Rva2Vucxg4IAEoBEgTiAEBEiQKF2F1ZGlvX2NvbXBsZXRpb25fdG9rZW5zGDkgASgESBSIAQESGQoMdG90YWxfdG9rZW5zGDogASgESBWIAQESIQoUYmlsbGVkX3Byb21wdF90b2tlbnMYOyABKARIFogBARIlChhiaWxsZWRfY29tcGxldGlvbl90b2tlbnMYPCABKARIF4gBARIZCgxzZWFyY2hfdW5pdHMYPSABKAFIGIgBARIvCgxiaWxsZWRfYXVkaW8YPiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoRdXBzdHJlYW1fY29zdF91c2QYPyABKAFIGYgBARIiChVjYWNoZV93cml0ZV8xaF90b2tlbnMYQCABKARIGogBARIqCgdjb25uZWN0GEYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDXVwc3RyZWFtX2hlYWQYRyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLZmlyc3RfdG9rZW4YSCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKbGFzdF90b2tlbhhJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIrCghkdXJhdGlvbhhKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCg5jb250ZW50X2V2ZW50cxhLIAEoBBIrCgp0b2tlbl9nYXBzGEwgASgLMhcubW9kYXNoLnYxLkxvZ0hpc3RvZ3JhbRImChlwcmVmaWxsX3Rva2Vuc19wZXJfc2Vjb25kGE0gASgBSBuIAQESJQoYZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kGE4gASgBSByIAQESLAoMc3BlZWRfc291cmNlGE8gASgOMhYubW9kYXNoLnYxLlNwZWVkU291cmNlEjAKDXVwc3RyZWFtX3NlbnQYUCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNcmVxdWVzdF9ieXRlcxhaIAEoBBIWCg5yZXNwb25zZV9ieXRlcxhbIAEoBBIkCgRjb3N0GGQgASgLMhYubW9kYXNoLnYxLlJlcXVlc3RDb3N0GisKCVRhZ3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQhIKEF9tb2RlbF9yZXF1ZXN0ZWRCFAoSX3VzZXJfYWdlbnRfZmFtaWx5Qg0KC19jbGllbnRfa2V5QgcKBV91c2VyQgoKCF9zZXNzaW9uQgsKCV90cmFjZV9pZEIKCghfc3Bhbl9pZEIRCg9fcGFyZW50X3NwYW5faWRCCQoHX3N0YXR1c0IICgZfbW9kZWxCDgoMX3Jlc3BvbnNlX2lkQhAKDl9maW5pc2hfcmVhc29uQg8KDV9zZXJ2aWNlX3RpZXJCDQoLX2Vycm9yX3R5cGVCEAoOX3Byb21wdF90b2tlbnNCFwoVX2NhY2hlZF9wcm9tcHRfdG9rZW5zQhUKE19jYWNoZV93cml0ZV90b2tlbnNCFAoSX2NvbXBsZXRpb25fdG9rZW5zQhMKEV9yZWFzb25pbmdfdG9rZW5zQhYKFF9hdWRpb19wcm9tcHRfdG9rZW5zQhoKGF9hdWRpb19jb21wbGV0aW9uX3Rva2Vuc0IPCg1fdG90YWxfdG9rZW5zQhcKFV9iaWxsZWRfcHJvbXB0X3Rva2Vuc0IbChlfYmlsbGVkX2NvbXBsZXRpb25fdG9rZW5zQg8KDV9zZWFyY2hfdW5pdHNCFAoSX3Vwc3RyZWFtX2Nvc3RfdXNkQhgKFl9jYWNoZV93cml0ZV8xaF90b2tlbnNCHAoaX3ByZWZpbGxfdG9rZW5zX3Blcl9zZWNvbmRCGwoZX2RlY29kZV90b2tlbnNfcGVyX3NlY29uZCLoAQoLUmVxdWVzdENvc3QSJQoGc291cmNlGAEgASgOMhUubW9kYXNoLnYxLkNvc3RTb3VyY2USFQoIbmFub191c2QYAiABKARIAIgBARIiChVjYWNoZV9zYXZpbmdfbmFub191c2QYAyABKBJIAYgBARIVCghwcm92aWRlchgEIAEoCUgCiAEBEhoKDXByaWNlX3ZlcnNpb24YBSABKAlIA4gBAUILCglfbmFub191c2RCGAoWX2NhY2hlX3NhdmluZ19uYW5vX3VzZEILCglfcHJvdmlkZXJCEAoOX3ByaWNlX3ZlcnNpb24iLwoMTG9nSGlzdG9ncmFtEg8KB2luZGV4ZXMYASADKA0SDgoGY291bnRzGAIgAygEIuADCgtMaXZlUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRISCgpyZXBsaWNhX2lkGAIgASgJEi4KCnN0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBXBoYXNlGAQgASgOMhcubW9kYXNoLnYxLlJlcXVlc3RQaGFzZRIQCgh1cHN0cmVhbRgFIAEoCRIPCgdkaWFsZWN0GAYgASgJEicKCW9wZXJhdGlvbhgHIAEoDjIULm1vZGFzaC52MS5PcGVyYXRpb24SEgoFbW9kZWwYCCABKAlIAIgBARIOCgZzdHJlYW0YCSABKAgSFwoKY2xpZW50X2tleRgKIAEoCUgBiAEBEhEKBHVzZXIYCyABKAlIAogBARIyCg5maXJzdF90b2tlbl9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOY29udGVudF9ldmVudHMYDSABKAQSFgoOcmVzcG9uc2VfYnl0ZXMYDiABKAQSIwoHb3V0Y29tZRgPIAEoDjISLm1vZGFzaC52MS5PdXRjb21lEgwKBHBhdGgYECABKAlCCAoGX21vZGVsQg0KC19jbGllbnRfa2V5QgcKBV91c2VyKqcBCgpDb3N0U291cmNlEhsKF0NPU1RfU09VUkNFX1VOU1BFQ0lGSUVEEAASGAoUQ09TVF9TT1VSQ0VfVVBTVFJFQU0QARIVChFDT1NUX1NPVVJDRV9UQUJMRRACEhkKFUNPU1RfU09VUkNFX0VTVElNQVRFRBADEhcKE0NPU1RfU09VUkNFX1VOS05PV04QBBIXChNDT1NUX1NPVVJDRV9OT1RfRFVFEAUqxwIKCU9wZXJhdGlvbhIZChVPUEVSQVRJT05fVU5TUEVDSUZJRUQQABISCg5PUEVSQVRJT05fQ0hBVBABEhgKFE9QRVJBVElPTl9DT01QTEVUSU9OEAISFwoTT1BFUkFUSU9OX0VNQkVERElORxADEhQKEE9QRVJBVElPTl9SRVJBTksQBBIYChRPUEVSQVRJT05fTU9ERVJBVElPThAFEhsKF09QRVJBVElPTl9UUkFOU0NSSVBUSU9OEAYSFAoQT1BFUkFUSU9OX1NQRUVDSBAHEhMKD09QRVJBVElPTl9JTUFHRRAIEhYKEk9QRVJBVElPTl9SRUFMVElNRRAJEhoKFk9QRVJBVElPTl9DT1VOVF9UT0tFTlMQChITCg9PUEVSQVRJT05fT1RIRVIQCxIXChNPUEVSQVRJT05fUkVUUklFVkFMEAwqggIKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEg4KCk9VVENPTUVfT0sQARIWChJPVVRDT01FX0hUVFBfRVJST1IQAhIYChRPVVRDT01FX1NUUkVBTV9FUlJPUhADEhEKDU9VVENPTUVfRU1QVFkQBBIVChFPVVRDT01FX1RSVU5DQVRFRBAFEhkKFU9VVENPTUVfQ0xJRU5UX0NMT1NFRBAGEiAKHE9VVENPTUVfVVBTVFJFQU1fVU5SRUFDSEFCTEUQBxIcChhPVVRDT01FX1VQU1RSRUFNX1RJTUVPVVQQCBIXChNPVVRDT01FX0lOVEVSUlVQVEVEEAkq3AEKC1VzYWdlU291cmNlEhwKGFVTQUdFX1NPVVJDRV9VTlNQRUNJRklFRBAAEhkKFVVTQUdFX1NPVVJDRV9VUFNUUkVBTRABEiEKHVVTQUdFX1NPVVJDRV9VUFNUUkVBTV9QQVJUSUFMEAISGgoWVVNBR0VfU09VUkNFX0VTVElNQVRFRBADEh0KGVVTQUdFX1NPVVJDRV9OT1RfUkVQT1JURUQQBBIcChhVU0FHRV9TT1VSQ0VfVU5QQVJTRUFCTEUQBRIYChRVU0FHRV9TT1VSQ0VfTk9UX0RVRRAGKmEKC1NwZWVkU291cmNlEhwKGFNQRUVEX1NPVVJDRV9VTlNQRUNJRklFRBAAEhkKFVNQRUVEX1NPVVJDRV9VUFNUUkVBTRABEhkKFVNQRUVEX1NPVVJDRV9NRUFTVVJFRBACKpwBCgxSZXF1ZXN0UGhhc2USHQoZUkVRVUVTVF9QSEFTRV9VTlNQRUNJRklFRBAAEhwKGFJFUVVFU1RfUEhBU0VfQ09OTkVDVElORxABEhkKFVJFUVVFU1RfUEhBU0VfV0FJVElORxACEhsKF1JFUVVFU1RfUEhBU0VfU1RSRUFNSU5HEAMSFwoTUkVRVUVTVF9QSEFTRV9FTkRFRBAEYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Chttb2Rhc2gvdjEvdXNhZ2VfZXZlbnQucHJvdG8SCW1vZGFzaC52MSLrEgoKVXNhZ2VFdmVudBIQCghldmVudF9pZBgBIAEoCRISCgpyZXBsaWNhX2lkGAIgASgJEi4KCnN0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHVwc3RyZWFtGAogASgJEg8KB2RpYWxlY3QYCyABKAkSJwoJb3BlcmF0aW9uGAwgASgOMhQubW9kYXNoLnYxLk9wZXJhdGlvbhIOCgZtZXRob2QYDSABKAkSDAoEcGF0aBgOIAEoCRIcCg9tb2RlbF9yZXF1ZXN0ZWQYDyABKAlIAIgBARIOCgZzdHJlYW0YECABKAgSHgoRdXNlcl9hZ2VudF9mYW1pbHkYESABKAlIAYgBARIXCgpjbGllbnRfa2V5GBIgASgJSAKIAQESEQoEdXNlchgTIAEoCUgDiAEBEhQKB3Nlc3Npb24YFCABKAlIBIgBARItCgR0YWdzGBUgAygLMh8ubW9kYXNoLnYxLlVzYWdlRXZlbnQuVGFnc0VudHJ5EhUKCHRyYWNlX2lkGBYgASgJSAWIAQESFAoHc3Bhbl9pZBgXIAEoBkgGiAEBEhsKDnBhcmVudF9zcGFuX2lkGBggASgGSAeIAQESEwoGc3RhdHVzGB4gASgNSAiIAQESEgoFbW9kZWwYHyABKAlICYgBARIYCgtyZXNwb25zZV9pZBggIAEoCUgKiAEBEhoKDWZpbmlzaF9yZWFzb24YISABKAlIC4gBARIZCgxzZXJ2aWNlX3RpZXIYIiABKAlIDIgBARIjCgdvdXRjb21lGCMgASgOMhIubW9kYXNoLnYxLk91dGNvbWUSFwoKZXJyb3JfdHlwZRgkIAEoCUgNiAEBEhEKCWJvb2tfb25jZRglIAEoCBIsCgx1c2FnZV9zb3VyY2UYMiABKA4yFi5tb2Rhc2gudjEuVXNhZ2VTb3VyY2USGgoNcHJvbXB0X3Rva2VucxgzIAEoBEgOiAEBEiEKFGNhY2hlZF9wcm9tcHRfdG9rZW5zGDQgASgESA+IAQESHwoSY2FjaGVfd3JpdGVfdG9rZW5zGDUgASgESBCIAQESHgoRY29tcGxldGlvbl90b2tlbnMYNiABKARIEYgBARIdChByZWFzb25pbmdfdG9rZW5zGDcgASgESBKIAQESIAoTYXVkaW9fcHJvbXB0X3Rva2Vucxg4IAEoBEgTiAEBEiQKF2F1ZGlvX2NvbXBsZXRpb25fdG9rZW5zGDkgASgESBSIAQESGQoMdG90YWxfdG9rZW5zGDogASgESBWIAQESIQoUYmlsbGVkX3Byb21wdF90b2tlbnMYOyABKARIFogBARIlChhiaWxsZWRfY29tcGxldGlvbl90b2tlbnMYPCABKARIF4gBARIZCgxzZWFyY2hfdW5pdHMYPSABKAFIGIgBARIvCgxiaWxsZWRfYXVkaW8YPiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoRdXBzdHJlYW1fY29zdF91c2QYPyABKAFIGYgBARIiChVjYWNoZV93cml0ZV8xaF90b2tlbnMYQCABKARIGogBARIqCgtyYXRlX2xpbWl0cxhBIAEoCzIVLm1vZGFzaC52MS5SYXRlTGltaXRzEioKB2Nvbm5lY3QYRiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoNdXBzdHJlYW1faGVhZBhHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIuCgtmaXJzdF90b2tlbhhIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhItCgpsYXN0X3Rva2VuGEkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEisKCGR1cmF0aW9uGEogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDmNvbnRlbnRfZXZlbnRzGEsgASgEEisKCnRva2VuX2dhcHMYTCABKAsyFy5tb2Rhc2gudjEuTG9nSGlzdG9ncmFtEiYKGXByZWZpbGxfdG9rZW5zX3Blcl9zZWNvbmQYTSABKAFIG4gBARIlChhkZWNvZGVfdG9rZW5zX3Blcl9zZWNvbmQYTiABKAFIHIgBARIsCgxzcGVlZF9zb3VyY2UYTyABKA4yFi5tb2Rhc2gudjEuU3BlZWRTb3VyY2USMAoNdXBzdHJlYW1fc2VudBhQIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1yZXF1ZXN0X2J5dGVzGFogASgEEhYKDnJlc3BvbnNlX2J5dGVzGFsgASgEEiQKBGNvc3QYZCABKAsyFi5tb2Rhc2gudjEuUmVxdWVzdENvc3QaKwoJVGFnc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCEgoQX21vZGVsX3JlcXVlc3RlZEIUChJfdXNlcl9hZ2VudF9mYW1pbHlCDQoLX2NsaWVudF9rZXlCBwoFX3VzZXJCCgoIX3Nlc3Npb25CCwoJX3RyYWNlX2lkQgoKCF9zcGFuX2lkQhEKD19wYXJlbnRfc3Bhbl9pZEIJCgdfc3RhdHVzQggKBl9tb2RlbEIOCgxfcmVzcG9uc2VfaWRCEAoOX2ZpbmlzaF9yZWFzb25CDwoNX3NlcnZpY2VfdGllckINCgtfZXJyb3JfdHlwZUIQCg5fcHJvbXB0X3Rva2Vuc0IXChVfY2FjaGVkX3Byb21wdF90b2tlbnNCFQoTX2NhY2hlX3dyaXRlX3Rva2Vuc0IUChJfY29tcGxldGlvbl90b2tlbnNCEwoRX3JlYXNvbmluZ190b2tlbnNCFgoUX2F1ZGlvX3Byb21wdF90b2tlbnNCGgoYX2F1ZGlvX2NvbXBsZXRpb25fdG9rZW5zQg8KDV90b3RhbF90b2tlbnNCFwoVX2JpbGxlZF9wcm9tcHRfdG9rZW5zQhsKGV9iaWxsZWRfY29tcGxldGlvbl90b2tlbnNCDwoNX3NlYXJjaF91bml0c0IUChJfdXBzdHJlYW1fY29zdF91c2RCGAoWX2NhY2hlX3dyaXRlXzFoX3Rva2Vuc0IcChpfcHJlZmlsbF90b2tlbnNfcGVyX3NlY29uZEIbChlfZGVjb2RlX3Rva2Vuc19wZXJfc2Vjb25kIpMBCgpSYXRlTGltaXRzEiQKBmxpbWl0cxgBIAMoCzIULm1vZGFzaC52MS5SYXRlTGltaXQSLgoLcmV0cnlfYWZ0ZXIYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoLb2JzZXJ2ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIt4BCglSYXRlTGltaXQSJgoEa2luZBgBIAEoDjIYLm1vZGFzaC52MS5SYXRlTGltaXRLaW5kEg4KBndpbmRvdxgCIAEoCRISCgVsaW1pdBgDIAEoBEgAiAEBEhYKCXJlbWFpbmluZxgEIAEoBEgBiAEBEhcKCnVzZWRfc2hhcmUYBSABKAFIAogBARItCglyZXNldHNfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQggKBl9saW1pdEIMCgpfcmVtYWluaW5nQg0KC191c2VkX3NoYXJlIugBCgtSZXF1ZXN0Q29zdBIlCgZzb3VyY2UYASABKA4yFS5tb2Rhc2gudjEuQ29zdFNvdXJjZRIVCghuYW5vX3VzZBgCIAEoBEgAiAEBEiIKFWNhY2hlX3NhdmluZ19uYW5vX3VzZBgDIAEoEkgBiAEBEhUKCHByb3ZpZGVyGAQgASgJSAKIAQESGgoNcHJpY2VfdmVyc2lvbhgFIAEoCUgDiAEBQgsKCV9uYW5vX3VzZEIYChZfY2FjaGVfc2F2aW5nX25hbm9fdXNkQgsKCV9wcm92aWRlckIQCg5fcHJpY2VfdmVyc2lvbiIvCgxMb2dIaXN0b2dyYW0SDwoHaW5kZXhlcxgBIAMoDRIOCgZjb3VudHMYAiADKAQi4AMKC0xpdmVSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEhIKCnJlcGxpY2FfaWQYAiABKAkSLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoFcGhhc2UYBCABKA4yFy5tb2Rhc2gudjEuUmVxdWVzdFBoYXNlEhAKCHVwc3RyZWFtGAUgASgJEg8KB2RpYWxlY3QYBiABKAkSJwoJb3BlcmF0aW9uGAcgASgOMhQubW9kYXNoLnYxLk9wZXJhdGlvbhISCgVtb2RlbBgIIAEoCUgAiAEBEg4KBnN0cmVhbRgJIAEoCBIXCgpjbGllbnRfa2V5GAogASgJSAGIAQESEQoEdXNlchgLIAEoCUgCiAEBEjIKDmZpcnN0X3Rva2VuX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5jb250ZW50X2V2ZW50cxgNIAEoBBIWCg5yZXNwb25zZV9ieXRlcxgOIAEoBBIjCgdvdXRjb21lGA8gASgOMhIubW9kYXNoLnYxLk91dGNvbWUSDAoEcGF0aBgQIAEoCUIICgZfbW9kZWxCDQoLX2NsaWVudF9rZXlCBwoFX3VzZXIq5AEKDVJhdGVMaW1pdEtpbmQSHwobUkFURV9MSU1JVF9LSU5EX1VOU1BFQ0lGSUVEEAASHAoYUkFURV9MSU1JVF9LSU5EX1JFUVVFU1RTEAESGgoWUkFURV9MSU1JVF9LSU5EX1RPS0VOUxACEiAKHFJBVEVfTElNSVRfS0lORF9JTlBVVF9UT0tFTlMQAxIhCh1SQVRFX0xJTUlUX0tJTkRfT1VUUFVUX1RPS0VOUxAEEhgKFFJBVEVfTElNSVRfS0lORF9QTEFOEAUSGQoVUkFURV9MSU1JVF9LSU5EX09USEVSEAYqpwEKCkNvc3RTb3VyY2USGwoXQ09TVF9TT1VSQ0VfVU5TUEVDSUZJRUQQABIYChRDT1NUX1NPVVJDRV9VUFNUUkVBTRABEhUKEUNPU1RfU09VUkNFX1RBQkxFEAISGQoVQ09TVF9TT1VSQ0VfRVNUSU1BVEVEEAMSFwoTQ09TVF9TT1VSQ0VfVU5LTk9XThAEEhcKE0NPU1RfU09VUkNFX05PVF9EVUUQBSrHAgoJT3BlcmF0aW9uEhkKFU9QRVJBVElPTl9VTlNQRUNJRklFRBAAEhIKDk9QRVJBVElPTl9DSEFUEAESGAoUT1BFUkFUSU9OX0NPTVBMRVRJT04QAhIXChNPUEVSQVRJT05fRU1CRURESU5HEAMSFAoQT1BFUkFUSU9OX1JFUkFOSxAEEhgKFE9QRVJBVElPTl9NT0RFUkFUSU9OEAUSGwoXT1BFUkFUSU9OX1RSQU5TQ1JJUFRJT04QBhIUChBPUEVSQVRJT05fU1BFRUNIEAcSEwoPT1BFUkFUSU9OX0lNQUdFEAgSFgoST1BFUkFUSU9OX1JFQUxUSU1FEAkSGgoWT1BFUkFUSU9OX0NPVU5UX1RPS0VOUxAKEhMKD09QRVJBVElPTl9PVEhFUhALEhcKE09QRVJBVElPTl9SRVRSSUVWQUwQDCqCAgoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASDgoKT1VUQ09NRV9PSxABEhYKEk9VVENPTUVfSFRUUF9FUlJPUhACEhgKFE9VVENPTUVfU1RSRUFNX0VSUk9SEAMSEQoNT1VUQ09NRV9FTVBUWRAEEhUKEU9VVENPTUVfVFJVTkNBVEVEEAUSGQoVT1VUQ09NRV9DTElFTlRfQ0xPU0VEEAYSIAocT1VUQ09NRV9VUFNUUkVBTV9VTlJFQUNIQUJMRRAHEhwKGE9VVENPTUVfVVBTVFJFQU1fVElNRU9VVBAIEhcKE09VVENPTUVfSU5URVJSVVBURUQQCSrcAQoLVXNhZ2VTb3VyY2USHAoYVVNBR0VfU09VUkNFX1VOU1BFQ0lGSUVEEAASGQoVVVNBR0VfU09VUkNFX1VQU1RSRUFNEAESIQodVVNBR0VfU09VUkNFX1VQU1RSRUFNX1BBUlRJQUwQAhIaChZVU0FHRV9TT1VSQ0VfRVNUSU1BVEVEEAMSHQoZVVNBR0VfU09VUkNFX05PVF9SRVBPUlRFRBAEEhwKGFVTQUdFX1NPVVJDRV9VTlBBUlNFQUJMRRAFEhgKFFVTQUdFX1NPVVJDRV9OT1RfRFVFEAYqYQoLU3BlZWRTb3VyY2USHAoYU1BFRURfU09VUkNFX1VOU1BFQ0lGSUVEEAASGQoVU1BFRURfU09VUkNFX1VQU1RSRUFNEAESGQoVU1BFRURfU09VUkNFX01FQVNVUkVEEAIqnAEKDFJlcXVlc3RQaGFzZRIdChlSRVFVRVNUX1BIQVNFX1VOU1BFQ0lGSUVEEAASHAoYUkVRVUVTVF9QSEFTRV9DT05ORUNUSU5HEAESGQoVUkVRVUVTVF9QSEFTRV9XQUlUSU5HEAISGwoXUkVRVUVTVF9QSEFTRV9TVFJFQU1JTkcQAxIXChNSRVFVRVNUX1BIQVNFX0VOREVEEARiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One finished request. An optional field that is absent is unknown, which is
@@ -332,6 +332,14 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
   cacheWrite1hTokens?: bigint | undefined;
 
   /**
+   * What the response head states about rate limits. Absent: nothing. Analytics keeps
+   * it by upstream and key, not by request.
+   *
+   * @generated from field: modash.v1.RateLimits rate_limits = 65;
+   */
+  rateLimits?: RateLimits | undefined;
+
+  /**
    * Until a new connection to the upstream was established. Absent: never, or a
    * connection was reused.
    *
@@ -443,6 +451,99 @@ export const UsageEventSchema: GenMessage<UsageEvent> = /*@__PURE__*/
   messageDesc(file_modash_v1_usage_event, 0);
 
 /**
+ * What a response head states about rate limits (docs/rate-limits.md).
+ *
+ * @generated from message modash.v1.RateLimits
+ */
+export type RateLimits = Message<"modash.v1.RateLimits"> & {
+  /**
+   * At most 16, each kind and window once.
+   *
+   * @generated from field: repeated modash.v1.RateLimit limits = 1;
+   */
+  limits: RateLimit[];
+
+  /**
+   * How long to wait before trying again, from observed_at. Absent: not stated.
+   *
+   * @generated from field: google.protobuf.Duration retry_after = 2;
+   */
+  retryAfter?: Duration | undefined;
+
+  /**
+   * When the response head arrived.
+   *
+   * @generated from field: google.protobuf.Timestamp observed_at = 3;
+   */
+  observedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message modash.v1.RateLimits.
+ * Use `create(RateLimitsSchema)` to create a new message.
+ */
+export const RateLimitsSchema: GenMessage<RateLimits> = /*@__PURE__*/
+  messageDesc(file_modash_v1_usage_event, 1);
+
+/**
+ * One rate limit, as stated at one moment.
+ *
+ * @generated from message modash.v1.RateLimit
+ */
+export type RateLimit = Message<"modash.v1.RateLimit"> & {
+  /**
+   * What it counts.
+   *
+   * @generated from field: modash.v1.RateLimitKind kind = 1;
+   */
+  kind: RateLimitKind;
+
+  /**
+   * Which of several limits of this kind, as the header names it: its window ("minute",
+   * "day", "5h", "7d") or its pool ("project", "priority", "7d_opus"). At most 32
+   * bytes of a-z, 0-9, "_" and "-". Empty: it names none.
+   *
+   * @generated from field: string window = 2;
+   */
+  window: string;
+
+  /**
+   * How many are allowed in a window. Absent: not stated.
+   *
+   * @generated from field: optional uint64 limit = 3;
+   */
+  limit?: bigint | undefined;
+
+  /**
+   * How many are left. Absent: not stated.
+   *
+   * @generated from field: optional uint64 remaining = 4;
+   */
+  remaining?: bigint | undefined;
+
+  /**
+   * Share that is used, of a PLAN: from 0; above 1 beyond what the plan includes.
+   *
+   * @generated from field: optional double used_share = 5;
+   */
+  usedShare?: number | undefined;
+
+  /**
+   * When the limit is full again. Absent: not stated.
+   *
+   * @generated from field: google.protobuf.Timestamp resets_at = 6;
+   */
+  resetsAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message modash.v1.RateLimit.
+ * Use `create(RateLimitSchema)` to create a new message.
+ */
+export const RateLimitSchema: GenMessage<RateLimit> = /*@__PURE__*/
+  messageDesc(file_modash_v1_usage_event, 2);
+
+/**
  * What one request cost.
  *
  * @generated from message modash.v1.RequestCost
@@ -492,7 +593,7 @@ export type RequestCost = Message<"modash.v1.RequestCost"> & {
  * Use `create(RequestCostSchema)` to create a new message.
  */
 export const RequestCostSchema: GenMessage<RequestCost> = /*@__PURE__*/
-  messageDesc(file_modash_v1_usage_event, 1);
+  messageDesc(file_modash_v1_usage_event, 3);
 
 /**
  * A sparse logarithmic histogram. Bucket i counts the values v with
@@ -522,7 +623,7 @@ export type LogHistogram = Message<"modash.v1.LogHistogram"> & {
  * Use `create(LogHistogramSchema)` to create a new message.
  */
 export const LogHistogramSchema: GenMessage<LogHistogram> = /*@__PURE__*/
-  messageDesc(file_modash_v1_usage_event, 2);
+  messageDesc(file_modash_v1_usage_event, 4);
 
 /**
  * A request that is running now.
@@ -648,7 +749,70 @@ export type LiveRequest = Message<"modash.v1.LiveRequest"> & {
  * Use `create(LiveRequestSchema)` to create a new message.
  */
 export const LiveRequestSchema: GenMessage<LiveRequest> = /*@__PURE__*/
-  messageDesc(file_modash_v1_usage_event, 3);
+  messageDesc(file_modash_v1_usage_event, 5);
+
+/**
+ * What a rate limit counts.
+ *
+ * @generated from enum modash.v1.RateLimitKind
+ */
+export enum RateLimitKind {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: RATE_LIMIT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Requests.
+   *
+   * @generated from enum value: RATE_LIMIT_KIND_REQUESTS = 1;
+   */
+  REQUESTS = 1,
+
+  /**
+   * Tokens, or input and output together.
+   *
+   * @generated from enum value: RATE_LIMIT_KIND_TOKENS = 2;
+   */
+  TOKENS = 2,
+
+  /**
+   * Input tokens.
+   *
+   * @generated from enum value: RATE_LIMIT_KIND_INPUT_TOKENS = 3;
+   */
+  INPUT_TOKENS = 3,
+
+  /**
+   * Output tokens.
+   *
+   * @generated from enum value: RATE_LIMIT_KIND_OUTPUT_TOKENS = 4;
+   */
+  OUTPUT_TOKENS = 4,
+
+  /**
+   * What a subscription allows (Claude, ChatGPT), of which only the used share is
+   * stated.
+   *
+   * @generated from enum value: RATE_LIMIT_KIND_PLAN = 5;
+   */
+  PLAN = 5,
+
+  /**
+   * Something else, named by the window.
+   *
+   * @generated from enum value: RATE_LIMIT_KIND_OTHER = 6;
+   */
+  OTHER = 6,
+}
+
+/**
+ * Describes the enum modash.v1.RateLimitKind.
+ */
+export const RateLimitKindSchema: GenEnum<RateLimitKind> = /*@__PURE__*/
+  enumDesc(file_modash_v1_usage_event, 0);
 
 /**
  * Where the cost of a request comes from.
@@ -703,7 +867,7 @@ export enum CostSource {
  * Describes the enum modash.v1.CostSource.
  */
 export const CostSourceSchema: GenEnum<CostSource> = /*@__PURE__*/
-  enumDesc(file_modash_v1_usage_event, 0);
+  enumDesc(file_modash_v1_usage_event, 1);
 
 /**
  * What a request asked for.
@@ -810,7 +974,7 @@ export enum Operation {
  * Describes the enum modash.v1.Operation.
  */
 export const OperationSchema: GenEnum<Operation> = /*@__PURE__*/
-  enumDesc(file_modash_v1_usage_event, 1);
+  enumDesc(file_modash_v1_usage_event, 2);
 
 /**
  * How a request ended.
@@ -894,7 +1058,7 @@ export enum Outcome {
  * Describes the enum modash.v1.Outcome.
  */
 export const OutcomeSchema: GenEnum<Outcome> = /*@__PURE__*/
-  enumDesc(file_modash_v1_usage_event, 2);
+  enumDesc(file_modash_v1_usage_event, 3);
 
 /**
  * Where token counts come from.
@@ -957,7 +1121,7 @@ export enum UsageSource {
  * Describes the enum modash.v1.UsageSource.
  */
 export const UsageSourceSchema: GenEnum<UsageSource> = /*@__PURE__*/
-  enumDesc(file_modash_v1_usage_event, 3);
+  enumDesc(file_modash_v1_usage_event, 4);
 
 /**
  * Where prefill and decode rates come from.
@@ -991,7 +1155,7 @@ export enum SpeedSource {
  * Describes the enum modash.v1.SpeedSource.
  */
 export const SpeedSourceSchema: GenEnum<SpeedSource> = /*@__PURE__*/
-  enumDesc(file_modash_v1_usage_event, 4);
+  enumDesc(file_modash_v1_usage_event, 5);
 
 /**
  * Phase of a running request.
@@ -1039,5 +1203,5 @@ export enum RequestPhase {
  * Describes the enum modash.v1.RequestPhase.
  */
 export const RequestPhaseSchema: GenEnum<RequestPhase> = /*@__PURE__*/
-  enumDesc(file_modash_v1_usage_event, 5);
+  enumDesc(file_modash_v1_usage_event, 6);
 
