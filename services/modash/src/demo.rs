@@ -24,7 +24,8 @@ pub(crate) struct SimulatedServer {
 
 /// Starts the simulated server on a free port.
 pub(crate) async fn start_server(shutdown: Shutdown) -> Result<SimulatedServer, Error> {
-    let simulator = Simulator::bind(SimulatorConfig::default()).await?;
+    let config = SimulatorConfig { rate_limits: true, ..SimulatorConfig::default() };
+    let simulator = Simulator::bind(config).await?;
     Ok(SimulatedServer { url: simulator.url(), task: tokio::spawn(simulator.run(shutdown)) })
 }
 

@@ -95,6 +95,10 @@ struct ServeArgs {
     /// once (for benchmarks)
     #[arg(long)]
     prebuilt: bool,
+
+    /// State rate limits in the headers of answers
+    #[arg(long)]
+    rate_limits: bool,
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +162,7 @@ fn serve(args: &ServeArgs, process: Option<ProcessConfig>, mut mistakes: Mistake
             burst: args.burst,
         },
         prebuilt: args.prebuilt,
+        rate_limits: args.rate_limits,
         ..defaults
     };
     start(process, &mistakes, |context| async move {

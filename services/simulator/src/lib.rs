@@ -15,6 +15,7 @@ mod answer;
 mod body;
 mod cli;
 mod dialect;
+mod limits;
 mod load;
 mod server;
 mod stats;

@@ -25,6 +25,7 @@ use crate::{
     answer::{Answer, Prebuilt},
     body::{AnswerBody, time_before_head},
     dialect::{Dialect, list},
+    limits::Limits,
     stats::{Stats, Tally},
     transcript::Transcript,
     turn::{Given, Pace},
@@ -50,6 +51,8 @@ pub struct SimulatorConfig {
     /// Header by whose value a completed response is remembered, for tests that
     /// compare one by one; `None`: they are only counted.
     pub label: Option<HeaderName>,
+    /// State rate limits in the headers of answers.
+    pub rate_limits: bool,
 }
 
 impl Default for SimulatorConfig {
@@ -72,6 +75,7 @@ impl Default for SimulatorConfig {
             .to_vec(),
             prebuilt: false,
             label: None,
+            rate_limits: false,
         }
     }
 }
@@ -90,6 +94,7 @@ struct Server {
     stats: Stats,
     prebuilt: Prebuilt,
     requests: AtomicU64,
+    limits: Limits,
 }
 
 /// A simulator that could not start.
@@ -117,6 +122,7 @@ impl Simulator {
             stats: Stats::default(),
             prebuilt: Prebuilt::default(),
             requests: AtomicU64::new(0),
+            limits: Limits::default(),
         };
         Ok(Self { listener, address, server: Arc::new(server) })
     }
@@ -257,6 +263,11 @@ impl Server {
         let mut response = Response::new(body);
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers.clone();
+        if self.config.rate_limits {
+            let tokens = answer.told.as_ref().map(|told| told.tokens()).unwrap_or_default();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.limits.add(dialect, &head.headers, tokens, now, response.headers_mut());
+        }
         Ok(response)
     }
 

@@ -129,6 +129,13 @@ pub(crate) struct Told {
     totals: ModelTotals,
 }
 
+impl Told {
+    /// Input and output tokens.
+    pub(crate) fn tokens(&self) -> (u64, u64) {
+        (self.totals.prompt_tokens, self.totals.completion_tokens)
+    }
+}
+
 impl From<&Turn> for Told {
     fn from(turn: &Turn) -> Self {
         let mut totals = ModelTotals { responses: 1, ..ModelTotals::default() };

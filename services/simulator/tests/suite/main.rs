@@ -5,5 +5,6 @@
 mod common;
 mod dialects;
 mod faults;
+mod limits;
 mod load;
 mod traffic;
