@@ -357,6 +357,34 @@ CREATE INDEX sessions_last ON sessions (series_id, last_started_at);
 CREATE TABLE session_changes (LIKE sessions);
 ALTER TABLE session_changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
+-- Responses of the Responses API by a hash of upstream and id, each with the session
+-- that requests which follow it belong to. Written by the one process that folds.
+CREATE TABLE response_links (
+    response_key uuid        NOT NULL PRIMARY KEY,
+    session      text        NOT NULL,
+    started_at   timestamptz NOT NULL,
+    event_id     uuid        NOT NULL,
+    -- The response before its chain, as long as that did not come.
+    waits_for    uuid,
+    -- The request has that session, by its own name or by its chain.
+    joined       boolean     NOT NULL
+);
+
+CREATE INDEX response_links_waits_for ON response_links (waits_for) WHERE waits_for IS NOT NULL;
+CREATE INDEX response_links_started_at ON response_links (started_at);
+
+-- What was committed of such responses and is not yet there.
+CREATE TABLE response_notes (
+    response_key uuid        NOT NULL,
+    response_id  text        NOT NULL,
+    previous_key uuid,
+    previous_id  text,
+    session      text,
+    started_at   timestamptz NOT NULL,
+    event_id     uuid        NOT NULL
+);
+ALTER TABLE response_notes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+
 -- ---- rate limits of upstreams
 
 -- The limits that responses stated, for each upstream and client key ('' for none).

@@ -74,6 +74,7 @@ impl UsageEvent {
             (&mut self.session, 128),
             (&mut self.model, 256),
             (&mut self.response_id, 128),
+            (&mut self.previous_response_id, 128),
             (&mut self.finish_reason, 64),
             (&mut self.service_tier, 64),
             (&mut self.error_type, 128),
@@ -205,7 +206,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_event_is_storable_whatever_its_texts(
-            texts in prop::collection::vec(".{0,600}", 15),
+            texts in prop::collection::vec(".{0,600}", 16),
             (trace_id, span_id) in ("[0-9a-fA-F]{0,33}|0{32}", 0..3_u64),
             tags in prop::collection::hash_map(".{0,200}", ".{0,200}", 0..40),
         ) {

@@ -134,7 +134,7 @@ impl UsageEvent {
         SpeedSource::try_from(self.speed_source).unwrap_or_default()
     }
 
-    fn texts(&self) -> [(&'static str, &str, usize); 15] {
+    fn texts(&self) -> [(&'static str, &str, usize); 16] {
         fn text(value: &Option<String>) -> &str {
             value.as_deref().unwrap_or_default()
         }
@@ -150,6 +150,7 @@ impl UsageEvent {
             ("session", text(&self.session), 128),
             ("model", text(&self.model), 256),
             ("response_id", text(&self.response_id), 128),
+            ("previous_response_id", text(&self.previous_response_id), 128),
             ("finish_reason", text(&self.finish_reason), 64),
             ("service_tier", text(&self.service_tier), 64),
             ("error_type", text(&self.error_type), 128),

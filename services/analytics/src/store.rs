@@ -17,6 +17,7 @@ mod activity;
 mod bookings;
 mod bulk;
 mod cache;
+mod chains;
 mod columns;
 mod completeness;
 mod concurrency;
@@ -170,6 +171,7 @@ impl Store {
         self.forget_runs(kept_since).await?;
         self.forget_sessions(kept_since).await?;
         self.forget_rate_limits(kept_since).await?;
+        self.forget_response_links(kept_since).await?;
         self.forget_owners(kept_since).await
     }
 
@@ -264,6 +266,7 @@ impl Store {
         if !changes.is_empty() {
             rollups::add_changes(connection, &changes).await?;
         }
+        chains::add_notes(connection, new.iter().map(|(row, _)| *row)).await?;
         rate_limits::add_changes(connection, new.iter().map(|(row, _)| *row)).await?;
         sessions::add_changes(connection, new).await?;
         Ok(inserted)
@@ -279,6 +282,7 @@ impl Store {
                 include_str!("store/queries/vacuum_rollup_changes.sql"),
                 include_str!("store/queries/vacuum_session_changes.sql"),
                 include_str!("store/queries/vacuum_rate_limit_changes.sql"),
+                include_str!("store/queries/vacuum_response_notes.sql"),
             ] {
                 sqlx::query(table).execute(&self.write).await?;
             }

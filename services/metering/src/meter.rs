@@ -219,6 +219,8 @@ impl Meter {
         };
         let (dialect, operation) = (self.dialect(), self.operation());
         let mut none = Record::default();
+        let mut previous_response_id = None;
+        keep_last(&mut previous_response_id, self.request.previous_response(), 128);
         let rate_limits = self
             .response
             .as_mut()
@@ -265,6 +267,7 @@ impl Meter {
             speed_source: rates.source,
             realtime: if verdict.socket { session.responses } else { Vec::new() },
             first_token_offset: record.clock.offset,
+            previous_response_id,
             rate_limits: rate_limits.and_then(|found| found.finish()),
         }
     }

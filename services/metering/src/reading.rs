@@ -62,6 +62,9 @@ pub struct Reading {
     pub realtime: Vec<RealtimeResponse>,
     /// Decoded bytes up to the end of the first content event.
     pub first_token_offset: Option<u64>,
+    /// Id of the response that this one follows, as the request names it. At most 128
+    /// bytes.
+    pub previous_response_id: Option<String>,
     /// What the response head states about rate limits.
     pub rate_limits: Option<RateLimits>,
 }

@@ -24,6 +24,8 @@ crate::wire::rows! { ROWS from 0, {
     SESSION = value("session_id metadata.session_id litellm_session_id client_metadata.session_id request.session_id conversation_id");
     CONVERSATION = value("conversation");
     CONVERSATION_ID = value("conversation.id");
+    // The Responses API, Gemini's Interactions.
+    PREVIOUS = value("previous_response_id previous_interaction_id");
     PROMPT = fold("prompt[]", fold_prompt);
     PROMPTS = value("prompt.~count");
 } }
@@ -121,6 +123,12 @@ impl Request {
     pub(crate) fn session(&self) -> Option<&[u8]> {
         let Body::Json(json) = &self.body else { return None };
         [SESSION, CONVERSATION_ID, CONVERSATION].iter().find_map(|slot| json.slots.text(*slot))
+    }
+
+    /// Id of the response that the answer follows.
+    pub(crate) fn previous_response(&self) -> Option<&[u8]> {
+        let Body::Json(json) = &self.body else { return None };
+        json.slots.text(PREVIOUS)
     }
 
     /// Whether a stream is asked for, as far as the body was read.

@@ -127,3 +127,21 @@ fn a_header_names_the_model_where_the_body_only_repeats_the_request() {
     assert_eq!(with("", ("ngrok-aig-model", "gpt-5.2")), "gpt-5.2");
     assert_eq!(with("m-2026-01-01", ("openai-model", "m")), "m-2026-01-01");
 }
+
+#[test]
+fn a_response_names_the_one_before_it_and_its_conversation() {
+    let follows = ask(r#"{"input": "Go on", "previous_response_id": "resp_68a1"}"#);
+    assert_eq!(follows.previous_response_id.as_deref(), Some("resp_68a1"));
+    assert_eq!(follows.session, None);
+    let follows = ask(r#"{"previous_interaction_id": "int_1"}"#);
+    assert_eq!(follows.previous_response_id.as_deref(), Some("int_1"));
+    for first in [r#"{"input": "Hi"}"#, r#"{"previous_response_id": null}"#, r#"{"previous"#] {
+        assert_eq!(ask(first).previous_response_id, None, "{first}");
+    }
+    let long = format!(r#"{{"previous_response_id": "{}"}}"#, "r".repeat(500));
+    assert_eq!(ask(&long).previous_response_id.map(|id| id.len()), Some(128));
+    for conversation in [r#""conv_1""#, r#"{"id": "conv_1"}"#] {
+        let body = format!(r#"{{"conversation": {conversation}}}"#);
+        assert_eq!(ask(&body).session.as_deref(), Some("conv_1"), "{body}");
+    }
+}

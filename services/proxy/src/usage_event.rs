@@ -88,6 +88,7 @@ impl EventMaker {
         if let Some(reading) = reading {
             write_tokens(&reading.tokens, &mut fields);
             fields.message(65, rate_limits::of(exchange, finished).as_ref());
+            fields.optional_text(66, reading.previous_response_id.as_deref(), 128);
         }
         fields.duration(70, finished.connect);
         fields.duration(71, finished.upstream_head);

@@ -204,6 +204,7 @@ export const event = (change: Partial<UsageEvent> = {}): UsageEvent => ({
   billedAudio: null,
   upstreamCostUsd: null,
   rateLimits: null,
+  previousResponseId: null,
   connect: 1,
   upstreamHead: 280,
   upstreamSent: null,

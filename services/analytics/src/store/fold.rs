@@ -8,6 +8,7 @@ use sqlx::{PgConnection, PgPool, Row as _};
 use super::{
     Error,
     activity::{Activity, Noted},
+    chains,
     copy::CopyRows,
     rate_limits,
     rollups::{BothSets, COLUMNS, Levels, decode, encode, horizons, minutes, widen},
@@ -37,6 +38,8 @@ impl Levels {
         if !ours {
             return Ok(0);
         }
+        // What it adds to sessions is moved at once.
+        let joined = chains::fold(&mut transaction).await?;
         let mut moved = sessions::fold(&mut transaction).await?;
         let (limits, dropped) = rate_limits::fold(&mut transaction).await?;
         moved += limits;
@@ -45,7 +48,7 @@ impl Levels {
         }
         let (changes, mut rollups) = take_changes(&mut transaction).await?;
         if changes == 0 {
-            if moved > 0 {
+            if moved > 0 || joined > 0 {
                 transaction.commit().await?;
             }
             return Ok(0);

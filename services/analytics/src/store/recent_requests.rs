@@ -76,8 +76,9 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
     let status: Option<i16> = row.try_get("status")?;
     let gaps: Option<&[u8]> = row.try_get("token_gaps")?;
     Ok(UsageEvent {
-        // Kept by upstream and key.
+        // Kept by upstream and key, and by chain.
         rate_limits: None,
+        previous_response_id: None,
         event_id: row.try_get::<Uuid, _>("event_id")?.to_string(),
         replica_id: text("replica_id", "kind_replica_id")?.unwrap_or_default(),
         started_at: Some(timestamp_from_micros(started_at.timestamp_micros())),

@@ -28,7 +28,7 @@ const CHANGES: i64 = 100_000;
 const ALL_SERIES: i64 = 0;
 
 /// Outcomes that are no failures.
-const NOT_FAILED: [i16; 2] = [Outcome::Ok as i16, Outcome::ClientClosed as i16];
+pub(super) const NOT_FAILED: [i16; 2] = [Outcome::Ok as i16, Outcome::ClientClosed as i16];
 
 /// What requests of a session in one series add up to; times in microseconds.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ pub(crate) struct SessionPage {
 }
 
 /// The first 64 bits of SHA-256. Part of the storage format.
-fn id_of(session: &str) -> i64 {
+pub(super) fn id_of(session: &str) -> i64 {
     let digest = Sha256::digest(session.as_bytes());
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);

@@ -7,6 +7,7 @@ mod bad_input;
 mod bookings;
 mod cancelled;
 mod cardinality;
+mod chains;
 mod cluster;
 mod completeness;
 mod costs;

@@ -58,6 +58,7 @@ fn message(exchange: &Exchange, finished: &Finished) -> UsageEvent {
         event.error_type = reading.error_type;
         event.book_once = reading.book_once;
         event.usage_source = usage_source(reading.source).into();
+        event.previous_response_id = reading.previous_response_id;
         event.rate_limits = rate_limits::of(exchange, finished);
         event.prompt_tokens = tokens.prompt;
         event.cached_prompt_tokens = tokens.cached_prompt;
@@ -92,7 +93,7 @@ fn message(exchange: &Exchange, finished: &Finished) -> UsageEvent {
 }
 
 fn texts() -> impl Strategy<Value = Vec<Option<String>>> {
-    prop::collection::vec(prop::option::of(".{0,300}"), 8)
+    prop::collection::vec(prop::option::of(".{0,300}"), 9)
 }
 
 fn counts() -> impl Strategy<Value = Vec<Option<u64>>> {
@@ -150,6 +151,7 @@ fn reading(texts: Vec<Option<String>>, counts: &[Option<u64>], flag: bool) -> Re
         speed_source: flag.then_some(metering::SpeedSource::Measured),
         realtime: Vec::new(),
         first_token_offset: None,
+        previous_response_id: text(),
         rate_limits: flag.then(|| metering::RateLimits {
             limits: counts[..3]
                 .iter()
