@@ -290,8 +290,8 @@ impl Found {
 /// `5h`, `7d`: the window of `primary`; `5h_<pool>` of `<pool>-primary`.
 fn of_minutes(window: &str, minutes: u64) -> String {
     let length = match minutes {
-        _ if minutes % 1_440 == 0 => format!("{}d", minutes / 1_440),
-        _ if minutes % 60 == 0 => format!("{}h", minutes / 60),
+        _ if minutes.is_multiple_of(1_440) => format!("{}d", minutes / 1_440),
+        _ if minutes.is_multiple_of(60) => format!("{}h", minutes / 60),
         _ => format!("{minutes}m"),
     };
     let mut window = match window.rsplit_once('-') {

@@ -51,8 +51,10 @@ fn lines(headers: &[(&str, &str)]) -> Vec<String> {
     })
 }
 
-/// Each with its source.
-const PROVIDERS: &[(&str, &[(&str, &str)], &[&str])] = &[
+/// A provider with its source, its headers, and what is read.
+type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+
+const PROVIDERS: &[Case] = &[
     (
         "OpenAI: platform.openai.com/docs/guides/rate-limits, with a limit of the project",
         &[

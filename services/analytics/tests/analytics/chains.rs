@@ -78,7 +78,7 @@ async fn a_chain_is_one_session_however_its_requests_arrive() {
         // All of it again, as after a lost acknowledgement.
         analytics.store(chain.to_vec()).await;
         joined(&analytics).await;
-        assert_eq!(sessions(&analytics).await, [sum.clone()]);
+        assert_eq!(sessions(&analytics).await, std::slice::from_ref(&sum));
         let expected = ["resp_1", "resp_2", "resp_3", "resp_4"].map(str::to_owned).to_vec();
         assert_eq!(responses(&analytics, "resp_1").await, [expected.clone(), expected]);
         assert_eq!(responses(&analytics, "resp_2").await, [Vec::<String>::new(), Vec::new()]);
