@@ -389,9 +389,9 @@ ALTER TABLE response_notes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_v
 
 -- The limits that responses stated, for each upstream and client key ('' for none).
 -- Kind: the number of the contract; 0 stands for refusals, whatever limit they are of.
--- Only the one process that folds changes adds rows, up to a limit.
+-- Only the one process that folds changes adds rows, up to a limit, so it numbers them.
 CREATE TABLE rate_limits (
-    limit_id    integer  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    limit_id    integer  PRIMARY KEY,
     upstream    text     NOT NULL,
     client_key  text     NOT NULL,
     kind        smallint NOT NULL,

@@ -365,8 +365,8 @@ async fn limits_beyond_the_most_are_left_out() {
     let analytics = TestAnalytics::start().await;
     let mut connection = analytics.connection().await;
     sqlx::query(
-        "INSERT INTO rate_limits (upstream, client_key, kind, window_name)
-         SELECT 'full', n::text, 1, '' FROM generate_series(1, 9999) AS n",
+        "INSERT INTO rate_limits (limit_id, upstream, client_key, kind, window_name)
+         SELECT n, 'full', n::text, 1, '' FROM generate_series(1, 9999) AS n",
     )
     .execute(&mut connection)
     .await

@@ -7,15 +7,20 @@ WITH taken AS (
     RETURNING *
 ),
 made AS (
-    INSERT INTO rate_limits (upstream, client_key, kind, window_name)
-    SELECT DISTINCT upstream, client_key, kind, window_name
-    FROM taken t
-    WHERE NOT EXISTS (
-        SELECT FROM rate_limits l
-        WHERE l.upstream = t.upstream AND l.client_key = t.client_key
-          AND l.kind = t.kind AND l.window_name = t.window_name)
-    ORDER BY upstream, client_key, kind, window_name
-    LIMIT greatest($2::bigint - (SELECT count(*) FROM rate_limits), 0)
+    INSERT INTO rate_limits (limit_id, upstream, client_key, kind, window_name)
+    SELECT (SELECT coalesce(max(limit_id), 0) FROM rate_limits) + place,
+           upstream, client_key, kind, window_name
+    FROM (
+        SELECT upstream, client_key, kind, window_name,
+               row_number() OVER (ORDER BY upstream, client_key, kind, window_name) AS place
+        FROM taken t
+        WHERE NOT EXISTS (
+            SELECT FROM rate_limits l
+            WHERE l.upstream = t.upstream AND l.client_key = t.client_key
+              AND l.kind = t.kind AND l.window_name = t.window_name)
+        GROUP BY upstream, client_key, kind, window_name
+    ) AS fresh
+    WHERE place <= $2::bigint - (SELECT count(*) FROM rate_limits)
     RETURNING *
 ),
 named AS (
