@@ -481,6 +481,44 @@ const PROCEDURES = {
     table.sort((a, b) => b.requests - a.requests);
     return { rows: table.slice(0, payload.limit || 100), total: table.length, failedRequests: rows.length };
   },
+  RateLimits(payload) {
+    const now = Date.now();
+    const limit = (upstream, clientKey, kind, window, limit, headroom, resets) => ({
+      upstream,
+      clientKey,
+      kind: `RATE_LIMIT_KIND_${kind}`,
+      window,
+      lastSeenAt: now - 4_000,
+      limit,
+      remaining: limit === null ? null : Math.round(limit * headroom),
+      headroom,
+      resetsAt: now + resets * 1_000,
+      lowestHeadroom: headroom / 2,
+      lowestRemaining: limit === null ? null : Math.round((limit * headroom) / 2),
+      lowestAt: now - 900_000,
+      sparkline: Array.from({ length: 24 }, (_, at) =>
+        at < 6 ? null : headroom * (0.75 + Math.cos(at) / 4),
+      ),
+    });
+    const asked = payload.filter?.upstreams ?? [];
+    const mine = ({ upstream }) => asked.length === 0 || asked.includes(upstream);
+    const rows = [
+      limit("claude", "9f2c51d07ab3e846", "PLAN", "5h", null, 0.07, 4_380),
+      limit("openai", "27aa90c6f1d85b34", "TOKENS", "", 2_000_000, 0.22, 12),
+      limit("claude", "9f2c51d07ab3e846", "PLAN", "7d", null, 0.58, 259_200),
+      limit("openai", "27aa90c6f1d85b34", "REQUESTS", "", 10_000, 0.93, 1),
+    ].filter(mine);
+    const refusals = [
+      {
+        upstream: "claude",
+        clientKey: "9f2c51d07ab3e846",
+        requests: 14,
+        lastSeenAt: now - 500_000,
+        retryAt: now - 400_000,
+      },
+    ].filter(mine);
+    return { rows, total: rows.length, refusals };
+  },
   ListViews: () => ({ views: [...views.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) }),
   SaveView({ name, path }) {
     const view = { name, path, savedAt: Date.now() };

@@ -17,6 +17,7 @@ type Enums =
   | [usage.CostSource, `COST_SOURCE_${keyof typeof usage.CostSource}`]
   | [usage.Operation, `OPERATION_${keyof typeof usage.Operation}`]
   | [usage.Outcome, `OUTCOME_${keyof typeof usage.Outcome}`]
+  | [usage.RateLimitKind, `RATE_LIMIT_KIND_${keyof typeof usage.RateLimitKind}`]
   | [usage.RequestPhase, `REQUEST_PHASE_${keyof typeof usage.RequestPhase}`]
   | [usage.SpeedSource, `SPEED_SOURCE_${keyof typeof usage.SpeedSource}`]
   | [usage.UsageSource, `USAGE_SOURCE_${keyof typeof usage.UsageSource}`];
@@ -104,6 +105,7 @@ export interface Procedures {
   RecentRequests: [RpcInput<analytics.RecentRequestsRequest>, Rpc<analytics.RecentRequestsResponse>];
   Completeness: [RpcInput<analytics.CompletenessRequest>, Rpc<analytics.CompletenessResponse>];
   ErrorBreakdown: [RpcInput<analytics.ErrorBreakdownRequest>, Rpc<analytics.ErrorBreakdownResponse>];
+  RateLimits: [RpcInput<analytics.RateLimitsRequest>, Rpc<analytics.RateLimitsResponse>];
   ListViews: [RpcInput<analytics.ListViewsRequest>, Rpc<analytics.ListViewsResponse>];
   SaveView: [RpcInput<analytics.SaveViewRequest>, Rpc<analytics.SaveViewResponse>];
   DeleteView: [RpcInput<analytics.DeleteViewRequest>, Rpc<analytics.DeleteViewResponse>];
@@ -127,6 +129,8 @@ export type Cost = Rpc<query.Cost>;
 export type RequestCost = Rpc<usage.RequestCost>;
 export type ErrorRow = Rpc<analytics.ErrorRow>;
 export type NamedKind = Rpc<analytics.GivenName>["kind"];
+export type RateLimitRow = Rpc<analytics.RateLimitRow>;
+export type RefusalRow = Rpc<analytics.RefusalRow>;
 export type Mark = Rpc<analytics.Mark>;
 export type ReplicaCompleteness = Rpc<analytics.ReplicaCompleteness>;
 export type UsageEvent = Rpc<usage.UsageEvent>;

@@ -1,4 +1,5 @@
 // How fast: two speeds, the waits, the load, what caches saved, and when it is busy.
+import { RateLimits } from "../../features/rate-limits/rate-limits.tsx";
 import { PromptScatter } from "../../features/recent-requests/prompt-scatter.tsx";
 import { ThroughputCharts } from "../../features/throughput-timeseries/throughput-charts.tsx";
 import { HeatMap } from "../../features/usage-heat-map/heat-map.tsx";
@@ -16,6 +17,7 @@ export default function Throughput() {
         <PromptScatter onOpen={openRequest} />
         <HeatMap />
       </ThroughputCharts>
+      <RateLimits />
     </div>
   );
 }
