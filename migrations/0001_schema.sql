@@ -529,3 +529,67 @@ CREATE TABLE marks (
     text      text        NOT NULL,
     link      text
 );
+
+-- ---- budgets
+
+-- How much requests may use in a period, and how much they have used.
+CREATE TABLE budgets (
+    budget_id          uuid        NOT NULL PRIMARY KEY,
+    name               text        NOT NULL UNIQUE,
+    -- Which requests count, an encoded modash.v1.Filter.
+    filter             bytea       NOT NULL,
+    -- Number of the period of the calendar in the contract, or 0 where a window of
+    -- so many seconds rolls.
+    calendar           smallint    NOT NULL,
+    rolling_seconds    bigint      NOT NULL,
+    time_zone          text        NOT NULL,
+    -- 1: total tokens, 2: billionths of a US dollar.
+    unit               smallint    NOT NULL,
+    amount             bigint      NOT NULL,
+    -- Percentages at which notices are made, ascending.
+    shares             integer[]   NOT NULL,
+    webhook_url        text,
+    webhook_secret     bytea,
+    -- When it is to be computed next.
+    due_at             timestamptz NOT NULL,
+    -- When a replica began to compute it. Another one may if that is long ago.
+    claimed_at         timestamptz,
+    -- What was computed last.
+    computed_at        timestamptz,
+    period_start       timestamptz,
+    period_end         timestamptz,
+    spent              bigint      NOT NULL DEFAULT 0,
+    unknown_requests   bigint      NOT NULL DEFAULT 0,
+    estimated_requests bigint      NOT NULL DEFAULT 0,
+    projected          bigint,
+    problem            text        NOT NULL DEFAULT ''
+);
+
+-- That a budget reached a share. The newest 50 of a budget are kept, and those that
+-- are still to be sent.
+CREATE TABLE budget_notices (
+    notice_id       uuid        NOT NULL PRIMARY KEY,
+    budget_id       uuid        NOT NULL,
+    share           integer     NOT NULL,
+    reached_at      timestamptz NOT NULL,
+    period_start    timestamptz NOT NULL,
+    period_end      timestamptz NOT NULL,
+    spent           bigint      NOT NULL,
+    -- While it is in force, no other notice of this share is made: until the period
+    -- ends, or much less is used than the share.
+    in_force        boolean     NOT NULL,
+    -- Number in the contract.
+    delivery        smallint    NOT NULL,
+    attempts        integer     NOT NULL DEFAULT 0,
+    delivered_at    timestamptz,
+    -- When to send it; in the future while a replica sends it.
+    next_attempt_at timestamptz,
+    last_error      text        NOT NULL DEFAULT '',
+    -- What is sent.
+    body            text        NOT NULL
+);
+
+-- However many replicas see that a share is reached, there is one notice.
+CREATE UNIQUE INDEX budget_notices_in_force ON budget_notices (budget_id, share) WHERE in_force;
+CREATE INDEX budget_notices_newest ON budget_notices (budget_id, reached_at);
+CREATE INDEX budget_notices_due ON budget_notices (next_attempt_at) WHERE next_attempt_at IS NOT NULL;

@@ -4,9 +4,10 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "modash/v1/usage_event.proto",
     "modash/v1/query.proto",
+    "modash/v1/budget.proto",
     "modash/v1/ingest_service.proto",
     "modash/v1/analytics_service.proto",
 ];

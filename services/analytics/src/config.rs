@@ -6,7 +6,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use clap::Args;
 use modash_access::Access;
 use modash_runtime::{
-    Checked, Count, Hosts, ListenerLimits, ListenerTlsFiles, Mistakes, Origins, Seconds, redact,
+    Checked, ClientTlsFiles, Count, Hosts, ListenerLimits, ListenerTlsFiles, Mistakes, Origins,
+    Seconds, redact,
 };
 use sqlx::postgres::PgConnectOptions;
 
@@ -104,6 +105,15 @@ pub struct AnalyticsSettings {
     #[arg(long, env = "MODASH_ANALYTICS_QUERY_ROWS", default_value = "3000000")]
     analytics_query_rows: Checked<u32>,
 
+    /// How often each budget is computed (docs/budgets.md)
+    #[arg(long, env = "MODASH_ANALYTICS_BUDGET_INTERVAL_SECONDS", default_value = "10")]
+    analytics_budget_interval_seconds: Checked<Seconds>,
+
+    /// File of certificate authorities (PEM) that webhooks of budgets may use, beside
+    /// those of the system; read again when it changes
+    #[arg(long, env = "MODASH_ANALYTICS_WEBHOOK_CA_FILE")]
+    analytics_webhook_ca_file: Option<PathBuf>,
+
     /// Prices of your own in TOML, above the built-in ones; read again when the file
     /// changes (docs/prices.md)
     #[arg(long, env = "MODASH_PRICES_FILE", global = true)]
@@ -173,6 +183,10 @@ pub struct AnalyticsConfig {
     /// Most queries of one caller that run at once. `None`: as many as there are
     /// connections, and with tokens half of them.
     pub queries_per_caller: Option<usize>,
+    /// How often each budget is computed.
+    pub budget_interval: Duration,
+    /// Whom webhooks of budgets have their certificates from, beside the system's.
+    pub webhook_tls: ClientTlsFiles,
 }
 
 impl AnalyticsConfig {
@@ -301,6 +315,9 @@ impl AnalyticsSettings {
             "MODASH_ANALYTICS_QUERIES_PER_CALLER",
             mistakes,
         );
+        let budget_interval = self
+            .analytics_budget_interval_seconds
+            .check("MODASH_ANALYTICS_BUDGET_INTERVAL_SECONDS", mistakes);
         let prices = match self.prices_file {
             Some(path) => Prices::from_file(path)
                 .map_err(|error| mistakes.add("MODASH_PRICES_FILE", error))
@@ -337,6 +354,11 @@ impl AnalyticsSettings {
             query_rows: query_rows?,
             query_connections: query_connections?,
             queries_per_caller: queries_per_caller?.map(|count| count.0),
+            budget_interval: budget_interval?.0,
+            webhook_tls: ClientTlsFiles {
+                authorities: self.analytics_webhook_ca_file,
+                ..ClientTlsFiles::default()
+            },
         })
     }
 }

@@ -2,6 +2,7 @@
 //! much there is, apply the retention, write it to a file. Commands of `modash`
 //! and of `modash-analytics` alike.
 
+mod budgets;
 mod error;
 mod export;
 mod generate;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use clap::Subcommand;
 use modash_runtime::{Mistakes, ServiceContext};
 
+pub use budgets::{BudgetsCommand, Per, SetBudget};
 pub use error::DataError;
 pub use export::{ExportFormat, ExportOptions};
 pub use generate::{GenerateOptions, Method};

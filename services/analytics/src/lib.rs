@@ -10,7 +10,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use modash_runtime::{
-    Admin, BindError, BoundedListener, ConnectionCount, Description, Hold, ListenerTls,
+    Admin, BindError, BoundedListener, ClientTls, ConnectionCount, Description, Hold, ListenerTls,
     ServiceContext, TlsFileError, warn_if_exposed,
 };
 use tokio::{net::TcpListener, task::JoinError, time::Instant};
@@ -18,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 mod around;
 mod browser;
+mod budget;
 mod config;
 pub mod data;
 mod deadline;
@@ -47,6 +48,7 @@ pub use server::ServeError;
 pub use store::{Error as StoreError, PrepareError, Rebuilt};
 
 use browser::Browsers;
+use budget::Budgets;
 use error::LimitedLog;
 use ingest::{Committer, Ingest, Reports, queue};
 use live::{Cluster, Live};
@@ -131,6 +133,8 @@ pub struct Analytics {
     admin_listener: TcpListener,
     address: SocketAddr,
     admin_address: SocketAddr,
+    /// Towards webhooks.
+    webhook_tls: ClientTls,
 }
 
 impl Analytics {
@@ -152,6 +156,11 @@ impl Analytics {
             BoundedListener::bind("analytics", "MODASH_ANALYTICS_LISTEN", config.listen, limits)
                 .await?
                 .with_tls(tls);
+        let webhook_tls = ClientTls::new(
+            "the certificate authorities of webhooks",
+            tls::WEBHOOK_TLS,
+            config.webhook_tls.clone(),
+        )?;
         let admin_listener = modash_runtime::bind(
             "analytics admin",
             "MODASH_ANALYTICS_ADMIN_LISTEN",
@@ -163,7 +172,15 @@ impl Analytics {
         if config.access.is_open() {
             warn_if_exposed("analytics", address);
         }
-        Ok(Self { config, database_url, listener, admin_listener, address, admin_address })
+        Ok(Self {
+            config,
+            database_url,
+            listener,
+            admin_listener,
+            address,
+            admin_address,
+            webhook_tls,
+        })
     }
 
     /// Where gRPC and grpc-web are served.
@@ -223,9 +240,17 @@ impl Analytics {
             ingest_metrics,
             shutdown.clone(),
         );
+        let budgets = Arc::new(Budgets::new(
+            Arc::clone(&store),
+            &context.metrics,
+            self.webhook_tls,
+            self.config.budget_interval,
+            self.config.query_timeout,
+        ));
         let queries = Queries::new(
             Arc::clone(&store),
             Arc::clone(&live),
+            Arc::clone(&budgets),
             QueryMetrics::register(&context.metrics),
             Callers::new(self.config.queries_of_caller()),
             self.config.query_timeout,
@@ -234,6 +259,7 @@ impl Analytics {
         let committing: Vec<_> =
             (0..WRITERS).map(|_| spawn(committer.clone().run(writers.clone()))).collect();
         let upkeep = spawn(upkeep(Arc::clone(&store), Arc::clone(&live)));
+        let budgets = spawn(budgets.run());
         let reporting = spawn(Arc::clone(&reports).run(Arc::clone(&store)));
         let cluster = spawn(Cluster::new(Arc::clone(&store), Arc::clone(&live)).run());
         let stop_listening = CancellationToken::new();
@@ -274,7 +300,7 @@ impl Analytics {
         stop_listening.cancel();
         let served = shutdown.finish_within(LISTENER_SHARE, "analytics listener", serving).await;
         // They hold connections.
-        drop((upkeep, cluster, reporting));
+        drop((upkeep, budgets, cluster, reporting));
         shutdown.finish("reports of proxies", reports.write(&store)).await;
         shutdown.finish("database connections", store.close()).await;
         drop(admin);

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use modash_access::{AccessSettings, TokenCommand};
 use modash_analytics::{
     Analytics, AnalyticsConfig, AnalyticsSettings,
-    data::{DataCommand, NamesCommand, PricesCommand, RollupsCommand},
+    data::{BudgetsCommand, DataCommand, NamesCommand, PricesCommand, RollupsCommand},
 };
 use modash_runtime::{Mistakes, ProcessConfig, ProcessSettings};
 
@@ -43,6 +43,9 @@ enum Command {
     /// Names of client keys, users and values of tags
     #[command(subcommand)]
     Names(NamesCommand),
+    /// How much may be used in a period
+    #[command(subcommand)]
+    Budgets(BudgetsCommand),
     /// What requests cost: check, show, import and apply prices
     #[command(subcommand)]
     Prices(PricesCommand),
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
             command @ (Command::Data(_)
             | Command::Rollups(_)
             | Command::Names(_)
+            | Command::Budgets(_)
             | Command::Prices(_)),
         ) => (settings.process.quiet(), Some(command)),
         command => (settings.process, command),
@@ -110,6 +114,9 @@ fn main() -> ExitCode {
             modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }
         Some(Command::Names(command)) => {
+            modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
+        }
+        Some(Command::Budgets(command)) => {
             modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }
         Some(Command::Prices(command)) => {

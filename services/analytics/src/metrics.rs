@@ -13,8 +13,10 @@ use tonic::Code;
 
 use crate::{filter::Filter, ingest::Queue, live::Live, store::Store};
 
+mod budgets;
 mod replicas;
 
+pub(crate) use budgets::BudgetMetrics;
 pub(crate) use replicas::ReplicaCounts;
 
 type By<const LABELS: usize, M> = Family<[(&'static str, &'static str); LABELS], M>;
@@ -149,6 +151,7 @@ pub(crate) fn descriptions() -> Vec<Description> {
     let tables = [
         IngestMetrics::DESCRIPTIONS,
         QueryMetrics::DESCRIPTIONS,
+        BudgetMetrics::DESCRIPTIONS,
         &CONNECTIONS,
         &[REFUSED_HANDSHAKES],
     ];

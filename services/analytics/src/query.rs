@@ -6,11 +6,13 @@ use std::{future::Future, sync::Arc, time::Duration};
 use modash_access::{CallerId, Scope};
 use modash_proto::v1::{
     AddMarkRequest, AddMarkResponse, BreakdownRequest, BreakdownResponse, CompletenessRequest,
-    CompletenessResponse, DeleteMarkRequest, DeleteMarkResponse, DeleteViewRequest,
-    DeleteViewResponse, Dimension, ErrorBreakdownRequest, ErrorBreakdownResponse, ListMarksRequest,
+    CompletenessResponse, DeleteBudgetRequest, DeleteBudgetResponse, DeleteMarkRequest,
+    DeleteMarkResponse, DeleteViewRequest, DeleteViewResponse, Dimension, ErrorBreakdownRequest,
+    ErrorBreakdownResponse, ListBudgetsRequest, ListBudgetsResponse, ListMarksRequest,
     ListMarksResponse, ListNamesRequest, ListNamesResponse, ListViewsRequest, ListViewsResponse,
     ModelBreakdownRequest, ModelBreakdownResponse, Operation, Outcome, RateLimitsRequest,
-    RateLimitsResponse, RecentRequestsRequest, RecentRequestsResponse, SaveViewRequest,
+    RateLimitsResponse, RecentRequestsRequest, RecentRequestsResponse, SaveBudgetRequest,
+    SaveBudgetResponse, SaveViewRequest,
     SaveViewResponse, SessionRequest, SessionResponse, SessionsRequest, SessionsResponse,
     SetNameRequest, SetNameResponse, SubscribeRequest, ThroughputTimeseriesRequest,
     ThroughputTimeseriesResponse, UsageSummaryRequest, UsageSummaryResponse,
@@ -22,6 +24,7 @@ use tonic::{Code, Request, Response, Status};
 use tracing::Instrument as _;
 
 use crate::{
+    budget::Budgets,
     deadline,
     error::{Failure, LimitedLog},
     gate,
@@ -33,6 +36,7 @@ use crate::{
 
 mod arguments;
 mod breakdown;
+mod budgets;
 mod callers;
 mod completeness;
 mod cost;
@@ -53,6 +57,7 @@ mod usage_timeseries;
 mod views;
 
 pub(crate) use callers::Callers;
+pub(crate) use grid::midnight;
 pub(crate) use subscribe::EncodedSubscribe;
 
 /// Answers questions.
@@ -60,6 +65,7 @@ pub(crate) use subscribe::EncodedSubscribe;
 pub(crate) struct Queries {
     store: Arc<Store>,
     live: Arc<Live>,
+    budgets: Arc<Budgets>,
     metrics: QueryMetrics,
     callers: Callers,
     /// Places of subscriptions.
@@ -72,12 +78,13 @@ impl Queries {
     pub(crate) fn new(
         store: Arc<Store>,
         live: Arc<Live>,
+        budgets: Arc<Budgets>,
         metrics: QueryMetrics,
         callers: Callers,
         timeout: Duration,
     ) -> Self {
         let (subscriptions, log) = (Shares::new(MAX_SUBSCRIPTIONS), LimitedLog::default());
-        Self { store, live, metrics, callers, subscriptions, timeout, log }
+        Self { store, live, budgets, metrics, callers, subscriptions, timeout, log }
     }
 
     /// Runs the work of a call, with what the caller sees, within its deadline; counts
@@ -286,6 +293,27 @@ impl AnalyticsService for Queries {
         request: Request<DeleteMarkRequest>,
     ) -> Result<Response<DeleteMarkResponse>, Status> {
         self.answer("DeleteMark", request, |request, _| self.answer_delete_mark(request)).await
+    }
+
+    async fn list_budgets(
+        &self,
+        request: Request<ListBudgetsRequest>,
+    ) -> Result<Response<ListBudgetsResponse>, Status> {
+        self.answer("ListBudgets", request, |_, scope| self.answer_list_budgets(scope)).await
+    }
+
+    async fn save_budget(
+        &self,
+        request: Request<SaveBudgetRequest>,
+    ) -> Result<Response<SaveBudgetResponse>, Status> {
+        self.answer("SaveBudget", request, |request, _| self.answer_save_budget(request)).await
+    }
+
+    async fn delete_budget(
+        &self,
+        request: Request<DeleteBudgetRequest>,
+    ) -> Result<Response<DeleteBudgetResponse>, Status> {
+        self.answer("DeleteBudget", request, |request, _| self.answer_delete_budget(request)).await
     }
 
     type SubscribeStream = subscribe::Decoded;

@@ -15,6 +15,7 @@ use traced::Traced as _;
 
 mod activity;
 mod bookings;
+mod budgets;
 mod bulk;
 mod cache;
 mod chains;
@@ -54,6 +55,9 @@ mod snapshot;
 mod traced;
 mod views;
 
+pub(crate) use budgets::{
+    BudgetRow, Computed, DueNotice, MAX_BUDGETS, NewBudget, NewNotice, NoticeRow, Saved, Secret,
+};
 pub(crate) use completeness::{Report, Run, RunRow};
 pub use connect::PrepareError;
 pub(crate) use connect::WRITE_TIMEOUT;
@@ -81,8 +85,9 @@ pub(crate) use snapshot::{Cells, Depth, Snapshot};
 pub(crate) use views::{MAX_VIEWS, ViewRow};
 
 /// Connections for writing: one for each writer, one that listens, one that
-/// moves changes into rollups, three for upkeep and rebuilding, one to spare.
-const WRITE_CONNECTIONS: u32 = 8;
+/// moves changes into rollups, three for upkeep and rebuilding, one for budgets, one to
+/// spare.
+const WRITE_CONNECTIONS: u32 = 9;
 
 /// The database of analytics.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Settings of TLS with clients.
+//! Settings of TLS with clients and with webhooks.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,10 @@ pub(crate) const LISTENER_TLS: TlsSettings = TlsSettings {
     key: "MODASH_ANALYTICS_TLS_KEY_FILE",
     authorities: "MODASH_ANALYTICS_TLS_CLIENT_CA_FILE",
 };
+
+/// Only the authorities can be set.
+pub(crate) const WEBHOOK_TLS: TlsSettings =
+    TlsSettings { certificate: "", key: "", authorities: "MODASH_ANALYTICS_WEBHOOK_CA_FILE" };
 
 /// Settings as given by flags and environment.
 #[derive(Debug, Clone, Args)]

@@ -81,6 +81,8 @@ const RESERVED: [(&str, &[&str]); 6] = [
         &[
             "modash-gateway",
             "modash-proxy",
+            // Sends webhooks.
+            "modash-analytics",
             "modash-simulator",
             "modash-bench",
             "modash-telemetry",

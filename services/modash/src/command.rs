@@ -5,7 +5,7 @@ use clap::Subcommand;
 use modash_access::TokenCommand;
 use modash_analytics::{
     AnalyticsConfig,
-    data::{DataCommand, NamesCommand, PricesCommand, RollupsCommand},
+    data::{BudgetsCommand, DataCommand, NamesCommand, PricesCommand, RollupsCommand},
 };
 use modash_runtime::{Mistakes, ServiceContext};
 
@@ -26,6 +26,9 @@ pub enum Command {
     /// Names of client keys, users and values of tags
     #[command(subcommand)]
     Names(NamesCommand),
+    /// How much may be used in a period
+    #[command(subcommand)]
+    Budgets(BudgetsCommand),
     /// What requests cost: check, show, import and apply prices
     #[command(subcommand)]
     Prices(PricesCommand),
@@ -97,6 +100,7 @@ impl Command {
                 Self::Data(command) => command.run(analytics, context).await,
                 Self::Rollups(command) => command.run(analytics, context).await,
                 Self::Names(command) => command.run(analytics, context).await,
+                Self::Budgets(command) => command.run(analytics, context).await,
                 Self::Prices(command) => command.run(analytics, context).await,
                 // Done in `cli`: they need other settings.
                 _ => Ok(()),

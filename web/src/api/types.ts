@@ -3,6 +3,7 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type * as analytics from "../gen/modash/v1/analytics_service_pb.ts";
+import type * as budget from "../gen/modash/v1/budget_pb.ts";
 import type * as query from "../gen/modash/v1/query_pb.ts";
 import type * as usage from "../gen/modash/v1/usage_event_pb.ts";
 
@@ -13,6 +14,8 @@ type Enums =
   | [analytics.ModelOrder, `MODEL_ORDER_${keyof typeof analytics.ModelOrder}`]
   | [analytics.SessionOrder, `SESSION_ORDER_${keyof typeof analytics.SessionOrder}`]
   | [analytics.NamedKind, `NAMED_KIND_${keyof typeof analytics.NamedKind}`]
+  | [budget.CalendarPeriod, `CALENDAR_PERIOD_${keyof typeof budget.CalendarPeriod}`]
+  | [budget.NoticeDelivery, `NOTICE_DELIVERY_${keyof typeof budget.NoticeDelivery}`]
   | [query.Dimension, `DIMENSION_${keyof typeof query.Dimension}`]
   | [usage.CostSource, `COST_SOURCE_${keyof typeof usage.CostSource}`]
   | [usage.Operation, `OPERATION_${keyof typeof usage.Operation}`]
@@ -90,6 +93,19 @@ export type RpcInput<T> = T extends (infer Item)[]
         ? { [K in Fields<T>]?: RpcInput<Exclude<T[K], undefined>> }
         : Rpc<T>;
 
+/** A budget in an answer of /rpc: of each oneof one field is not null. */
+export type Budget = Omit<Rpc<budget.Budget>, "period" | "amount"> & {
+  calendar: EnumName<budget.CalendarPeriod> | null;
+  rolling: number | null;
+  tokens: number | null;
+  nanoUsd: number | null;
+};
+
+/** A budget in a request of /rpc. */
+type BudgetInput = Omit<RpcInput<budget.SaveBudgetRequest>, "period" | "amount"> & {
+  [K in "calendar" | "rolling" | "tokens" | "nanoUsd"]?: Budget[K];
+};
+
 /** Procedure names with what they take and give. */
 export interface Procedures {
   UsageSummary: [RpcInput<analytics.UsageSummaryRequest>, Rpc<analytics.UsageSummaryResponse>];
@@ -111,6 +127,9 @@ export interface Procedures {
   DeleteView: [RpcInput<analytics.DeleteViewRequest>, Rpc<analytics.DeleteViewResponse>];
   ListNames: [RpcInput<analytics.ListNamesRequest>, Rpc<analytics.ListNamesResponse>];
   SetName: [RpcInput<analytics.SetNameRequest>, Rpc<analytics.SetNameResponse>];
+  ListBudgets: [RpcInput<budget.ListBudgetsRequest>, { budgets: Budget[] }];
+  SaveBudget: [BudgetInput, { budget: Budget | null }];
+  DeleteBudget: [RpcInput<budget.DeleteBudgetRequest>, Rpc<budget.DeleteBudgetResponse>];
   ListMarks: [RpcInput<analytics.ListMarksRequest>, Rpc<analytics.ListMarksResponse>];
   AddMark: [RpcInput<analytics.AddMarkRequest>, Rpc<analytics.AddMarkResponse>];
   DeleteMark: [RpcInput<analytics.DeleteMarkRequest>, Rpc<analytics.DeleteMarkResponse>];

@@ -41,6 +41,9 @@ pub enum DataError {
     /// A name is refused.
     #[error("{0}")]
     Name(String),
+    /// A budget is refused.
+    #[error("{0}")]
+    Refused(String),
     /// A file could not be read.
     #[error("cannot read {file}: {problem}")]
     Read {

@@ -4,7 +4,7 @@
 use modash_access::Role;
 
 /// Every method by its path.
-const METHODS: [(&str, Role); 26] = [
+const METHODS: [(&str, Role); 29] = [
     ("/modash.v1.AnalyticsService/UsageSummary", Role::Read),
     ("/modash.v1.AnalyticsService/UsageTimeseries", Role::Read),
     ("/modash.v1.AnalyticsService/ThroughputTimeseries", Role::Read),
@@ -24,6 +24,9 @@ const METHODS: [(&str, Role); 26] = [
     ("/modash.v1.AnalyticsService/ListMarks", Role::Read),
     ("/modash.v1.AnalyticsService/AddMark", Role::Admin),
     ("/modash.v1.AnalyticsService/DeleteMark", Role::Admin),
+    ("/modash.v1.AnalyticsService/ListBudgets", Role::Read),
+    ("/modash.v1.AnalyticsService/SaveBudget", Role::Admin),
+    ("/modash.v1.AnalyticsService/DeleteBudget", Role::Admin),
     ("/modash.v1.AnalyticsService/Subscribe", Role::Read),
     ("/modash.v1.IngestService/StreamUsage", Role::Ingest),
     ("/grpc.health.v1.Health/Check", Role::Read),

@@ -156,7 +156,7 @@ fn width_for(range: TimeRange) -> u32 {
 /// The first moment of a day. Where clocks are put forward at midnight the day
 /// begins later; where they are put back over it, the first of two midnights
 /// counts.
-fn midnight(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+pub(crate) fn midnight(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let local = day.and_time(chrono::NaiveTime::MIN);
     match zone.from_local_datetime(&local) {
         LocalResult::Single(start) => start.to_utc(),

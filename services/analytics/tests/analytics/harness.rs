@@ -67,6 +67,8 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
         query_rows: 3_000_000,
         query_connections: 4,
         queries_per_caller: None,
+        budget_interval: Duration::from_secs(10),
+        webhook_tls: Default::default(),
     }
 }
 

@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod bookings;
+mod budgets;
 mod cancelled;
 mod cardinality;
 mod chains;

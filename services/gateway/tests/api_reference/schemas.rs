@@ -15,12 +15,14 @@ pub(crate) enum Direction {
 }
 
 /// Limits of arguments as JSON schema, which the contract has in its comments only.
-const LIMITS: [(&str, &str); 41] = [
+const LIMITS: [(&str, &str); 48] = [
     ("AddMarkRequest.link", r#"{ "maxLength": 500 }"#),
     ("AddMarkRequest.text", r#"{ "minLength": 1, "maxLength": 200 }"#),
     ("DeleteMarkRequest.mark_id", r#"{ "format": "uuid" }"#),
     ("DeleteViewRequest.name", r#"{ "minLength": 1, "maxLength": 80 }"#),
     ("ErrorBreakdownRequest.limit", r#"{ "maximum": 1000 }"#),
+    ("Budget.shares", r#"{ "maxItems": 10 }"#),
+    ("DeleteBudgetRequest.budget_id", r#"{ "format": "uuid" }"#),
     ("Exclusion.client_keys", r#"{ "maxItems": 100 }"#),
     ("Exclusion.dialects", r#"{ "maxItems": 100 }"#),
     ("Exclusion.models", r#"{ "maxItems": 100 }"#),
@@ -54,6 +56,14 @@ const LIMITS: [(&str, &str); 41] = [
     ("RateLimitsRequest.limit", r#"{ "maximum": 1000 }"#),
     ("RecentRequestsRequest.page", r#"{ "minimum": 1 }"#),
     ("RecentRequestsRequest.page_size", r#"{ "minimum": 1, "maximum": 100 }"#),
+    ("ListBudgetsResponse.budgets", r#"{ "maxItems": 100 }"#),
+    ("SaveBudgetRequest.name", r#"{ "minLength": 1, "maxLength": 100 }"#),
+    (
+        "SaveBudgetRequest.shares",
+        r#"{ "maxItems": 10, "items": { "type": "integer", "minimum": 1, "maximum": 1000 } }"#,
+    ),
+    ("SaveBudgetRequest.webhook_secret", r#"{ "pattern": "^(whsec_[A-Za-z0-9+/]+={0,2})?$" }"#),
+    ("SaveBudgetRequest.webhook_url", r#"{ "maxLength": 2000 }"#),
     ("SaveViewRequest.name", r#"{ "minLength": 1, "maxLength": 80 }"#),
     ("SaveViewRequest.path", r#"{ "minLength": 1, "maxLength": 4000, "pattern": "^/" }"#),
     ("ThroughputTimeseriesRequest.bucket_seconds", r#"{ "maximum": 604800 }"#),
@@ -63,13 +73,15 @@ const LIMITS: [(&str, &str); 41] = [
 ];
 
 /// Arguments without a default.
-const REQUIRED: [&str; 11] = [
+const REQUIRED: [&str; 13] = [
     "AddMarkRequest.text",
     "BreakdownRequest.group_by",
+    "DeleteBudgetRequest.budget_id",
     "DeleteMarkRequest.mark_id",
     "DeleteViewRequest.name",
     "RecentRequestsRequest.page",
     "RecentRequestsRequest.page_size",
+    "SaveBudgetRequest.name",
     "SaveViewRequest.name",
     "SaveViewRequest.path",
     "SessionRequest.session",
@@ -106,12 +118,18 @@ impl<'a> Schemas<'a> {
 
     /// A reference to the schema of a message, which is made if it is new.
     pub(crate) fn message(&mut self, message: &MessageDescriptor, direction: Direction) -> Value {
-        let name = message.name().to_owned();
+        let mut name = message.name().to_owned();
+        let same_in_both = message.fields().all(|field| field.supports_presence());
+        let before = self.directions.get(&name).copied().unwrap_or(direction);
+        if before != direction && !same_in_both {
+            name.push_str(match direction {
+                Direction::Request => "InRequest",
+                Direction::Answer => "InAnswer",
+            });
+        }
         let reference = json!({ "$ref": format!("#/components/schemas/{name}") });
         // Before its fields, because a message can contain itself.
-        if let Some(before) = self.directions.insert(name.clone(), direction) {
-            let same_in_both = message.fields().all(|field| field.supports_presence());
-            assert!(before == direction || same_in_both, "{name} has two forms: name it twice");
+        if self.directions.insert(name.clone(), direction).is_some() {
             return reference;
         }
         let mut properties = BTreeMap::new();
@@ -132,11 +150,17 @@ impl<'a> Schemas<'a> {
         if !required.is_empty() {
             schema["required"] = json!(required);
         }
+        let mut at_most_one = Vec::new();
         for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {
             let names: Vec<_> = oneof.fields().map(|field| field.json_name().to_owned()).collect();
             let set = names.iter().map(|name| (name, json!({ "not": { "type": "null" } })));
             let set: BTreeMap<_, _> = set.collect();
-            schema["not"] = json!({ "required": names, "properties": set });
+            at_most_one.push(json!({ "not": { "required": names, "properties": set } }));
+        }
+        match at_most_one.as_slice() {
+            [] => {}
+            [only] => schema["not"] = only["not"].clone(),
+            _ => schema["allOf"] = json!(at_most_one),
         }
         self.found.insert(name, schema);
         reference

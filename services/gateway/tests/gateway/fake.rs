@@ -368,6 +368,27 @@ impl AnalyticsService for Service {
         self.0.answer("SetName", request, |_| Ok(v1::SetNameResponse::default())).await
     }
 
+    async fn list_budgets(
+        &self,
+        request: Request<v1::ListBudgetsRequest>,
+    ) -> Result<Response<v1::ListBudgetsResponse>, Status> {
+        self.0.answer("ListBudgets", request, |_| Ok(v1::ListBudgetsResponse::default())).await
+    }
+
+    async fn save_budget(
+        &self,
+        request: Request<v1::SaveBudgetRequest>,
+    ) -> Result<Response<v1::SaveBudgetResponse>, Status> {
+        self.0.answer("SaveBudget", request, |_| Ok(v1::SaveBudgetResponse::default())).await
+    }
+
+    async fn delete_budget(
+        &self,
+        request: Request<v1::DeleteBudgetRequest>,
+    ) -> Result<Response<v1::DeleteBudgetResponse>, Status> {
+        self.0.answer("DeleteBudget", request, |_| Ok(v1::DeleteBudgetResponse::default())).await
+    }
+
     async fn save_view(
         &self,
         request: Request<v1::SaveViewRequest>,

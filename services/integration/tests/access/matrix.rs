@@ -52,6 +52,13 @@ fn rows() -> BTreeMap<&'static str, Row> {
     let id = v1::DeleteMarkRequest { mark_id: ID.into() };
     let kind = v1::NamedKind::User.into();
     let name_of = v1::SetNameRequest { kind, id: "a".into(), name: "b".into() };
+    let budget = v1::SaveBudgetRequest {
+        name: "a".into(),
+        period: Some(v1::save_budget_request::Period::Calendar(v1::CalendarPeriod::Day.into())),
+        amount: Some(v1::save_budget_request::Amount::Tokens(1)),
+        ..Default::default()
+    };
+    let budget_id = v1::DeleteBudgetRequest { budget_id: ID.into() };
     let session = v1::SessionRequest { session: "a".into(), ..Default::default() };
     BTreeMap::from([
         ("AnalyticsService/UsageSummary", empty()),
@@ -80,6 +87,18 @@ fn rows() -> BTreeMap<&'static str, Row> {
             admin(view.encode_to_vec(), json!({ "name": "a", "path": "/" })),
         ),
         ("AnalyticsService/DeleteView", admin(name.encode_to_vec(), json!({ "name": "a" }))),
+        ("AnalyticsService/ListBudgets", empty()),
+        (
+            "AnalyticsService/SaveBudget",
+            admin(
+                budget.encode_to_vec(),
+                json!({ "name": "a", "calendar": "CALENDAR_PERIOD_DAY", "tokens": 1 }),
+            ),
+        ),
+        (
+            "AnalyticsService/DeleteBudget",
+            admin(budget_id.encode_to_vec(), json!({ "budgetId": ID })),
+        ),
         ("AnalyticsService/ListMarks", empty()),
         ("AnalyticsService/AddMark", admin(mark.encode_to_vec(), json!({ "text": "a" }))),
         ("AnalyticsService/DeleteMark", admin(id.encode_to_vec(), json!({ "markId": ID }))),

@@ -1,0 +1,2 @@
+-- Deletes a budget.
+DELETE FROM budgets WHERE budget_id = $1

@@ -1,0 +1,2 @@
+-- Budgets by name, $1 at most.
+SELECT * FROM budgets ORDER BY name LIMIT $1::bigint
