@@ -40,6 +40,7 @@ events.sort((a, b) => a.startedAt - b.startedAt);
 // ---- what was saved ----
 
 const views = new Map();
+const budgets = new Map();
 const marks = [
   {
     markId: crypto.randomUUID(),
@@ -534,6 +535,41 @@ const PROCEDURES = {
     if (Buffer.byteLength(name) > 80) throw new Error("name must have 1 to 80 bytes");
     if (name) named(kind, id, name);
     else names.delete(`${kind} ${id}`);
+    return {};
+  },
+  ListBudgets: () => ({ budgets: [...budgets.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) }),
+  SaveBudget(payload) {
+    const budgetId = payload.budgetId || crypto.randomUUID();
+    const amount = payload.nanoUsd ?? payload.tokens;
+    const spent = budgets.get(budgetId)?.state.spent ?? 0;
+    const budget = {
+      budgetId,
+      name: payload.name,
+      filter: payload.filter ?? null,
+      calendar: payload.calendar ?? null,
+      rolling: payload.rolling ?? null,
+      timeZone: payload.timeZone || "UTC",
+      tokens: payload.tokens ?? null,
+      nanoUsd: payload.nanoUsd ?? null,
+      shares: payload.shares?.length ? payload.shares : [50, 80, 100],
+      webhookOrigin: payload.webhookUrl ? new URL(payload.webhookUrl).origin : "",
+      state: {
+        computedAt: Date.now(),
+        period: { start: began, end: began + 30 * 86_400_000 },
+        spent,
+        unknownRequests: 0,
+        estimatedRequests: 0,
+        spentRatio: spent / amount,
+        projected: null,
+        problem: "",
+      },
+      notices: [],
+    };
+    budgets.set(budgetId, budget);
+    return { budget };
+  },
+  DeleteBudget({ budgetId }) {
+    budgets.delete(budgetId);
     return {};
   },
   ListMarks(payload) {

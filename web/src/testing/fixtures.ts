@@ -2,6 +2,7 @@
 import type {
   Answer,
   BreakdownRow,
+  Budget,
   Cost,
   LiveRequest,
   ModelRow,
@@ -270,5 +271,65 @@ export const sessionRow = (change: Partial<SessionRow> = {}): SessionRow => ({
   cost: cost({ unknownRequests: 3 }),
   modelTime: 90_000,
   models: ["qwen3-8b"],
+  ...change,
+});
+
+/** $40 of $100 in November in Berlin, half of which has passed. */
+export const budget = (change: Partial<Budget> = {}): Budget => ({
+  budgetId: "a",
+  name: "team",
+  filter: { ...NO_FILTER, models: ["m"], exclude: { ...NO_EXCLUSION, users: ["u"] } },
+  calendar: "CALENDAR_PERIOD_MONTH",
+  rolling: null,
+  timeZone: "Europe/Berlin",
+  tokens: null,
+  nanoUsd: 100e9,
+  shares: [50, 80],
+  webhookOrigin: "",
+  state: {
+    computedAt: NOON,
+    period: { start: Date.UTC(2026, 9, 31, 23), end: Date.UTC(2026, 10, 30, 23) },
+    spent: 40e9,
+    unknownRequests: 0,
+    estimatedRequests: 0,
+    spentRatio: 0.4,
+    projected: 80e9,
+    problem: "",
+  },
+  notices: [],
+  ...change,
+});
+
+const NO_EXCLUSION = {
+  models: [],
+  upstreams: [],
+  dialects: [],
+  operations: [],
+  outcomes: [],
+  clientKeys: [],
+  users: [],
+  sessions: [],
+  tags: {},
+};
+const NO_FILTER = {
+  ...NO_EXCLUSION,
+  stream: null,
+  traceIds: [],
+  minPromptTokens: null,
+  maxPromptTokens: null,
+};
+
+/** One that is still to be delivered. */
+export const budgetNotice = (change: Partial<Budget["notices"][number]> = {}): Budget["notices"][number] => ({
+  noticeId: "n",
+  share: 50,
+  reachedAt: NOON,
+  period: { start: NOON, end: NOON + 1 },
+  spent: 50e9,
+  delivery: "NOTICE_DELIVERY_PENDING",
+  attempts: 3,
+  deliveredAt: null,
+  nextAttemptAt: NOON + 60_000,
+  lastError: "status 500",
   ...change,
 });
