@@ -48,16 +48,15 @@ const MAX_URL_BYTES: usize = 2_000;
 const SECRET_PREFIX: &str = "whsec_";
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
+/// Why an id is refused.
+const NO_BUDGET: &str = "must be the id of a budget, or empty";
+
 /// Checks a budget, and notes all that is wrong with it.
 pub(crate) fn check(request: SaveBudgetRequest, violations: &mut Violations) -> NewBudget {
-    let is_known = !request.budget_id.is_empty();
-    let budget_id = if is_known {
-        let id = Uuid::try_parse(&request.budget_id);
-        let id = id.map_err(|_| "must be the id of a budget, or empty for a new one");
+    let budget_id = Some(&request.budget_id).filter(|id| !id.is_empty()).map(|id| {
+        let id = Uuid::try_parse(id).map_err(|_| NO_BUDGET);
         violations.check("budget_id", id).unwrap_or_default()
-    } else {
-        Uuid::now_v7()
-    };
+    });
     check_text("name", &request.name, MAX_NAME_BYTES, violations);
     let filter = request.filter.unwrap_or_default();
     let bytes = filter.encode_to_vec();
@@ -85,7 +84,6 @@ pub(crate) fn check(request: SaveBudgetRequest, violations: &mut Violations) -> 
     }
     NewBudget {
         budget_id,
-        is_known,
         name: request.name,
         filter: bytes,
         calendar,
@@ -108,7 +106,7 @@ pub(crate) fn saved(saved: Saved) -> Result<Box<BudgetRow>, Status> {
             let text = format!("{MAX_BUDGETS} budgets are saved, which is the most: delete one");
             return Err(Reason::TooManyKept.status(text));
         }
-        Saved::Unknown => ("budget_id", "must be the id of a budget, or empty for a new one"),
+        Saved::Unknown => ("budget_id", NO_BUDGET),
         Saved::NameTaken => ("name", "must not be the name of another budget"),
         Saved::NoSecret => ("webhook_secret", "must be given with the first webhook"),
     };

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     AnalyticsConfig, Error,
     budget::{self as budgets, Budgets},
-    store::{BudgetRow, Store},
+    store::Store,
     tls::WEBHOOK_TLS,
 };
 
@@ -189,7 +189,7 @@ fn cells(budget: &Budget) -> [String; 8] {
         shown(of),
         format!("{}{}", "#".repeat(filled), ".".repeat(BAR - filled)),
         format!("{at_least}{:.0} %", state.spent_ratio * 100.0),
-        state.projected.map_or_else(|| "-".to_owned(), shown),
+        state.projected.map_or_else(|| "-".to_owned(), |end| format!("{at_least}{}", shown(end))),
         open.count().to_string(),
     ]
 }
@@ -199,7 +199,6 @@ async fn set(
     config: &AnalyticsConfig,
     set: SetBudget,
 ) -> Result<(), DataError> {
-    let before = find(store, &set.name).await?;
     let secret = match &set.webhook_secret_file {
         None => String::new(),
         Some(path) => std::fs::read_to_string(path).map_err(|error| DataError::Read {
@@ -207,11 +206,7 @@ async fn set(
             problem: error.to_string(),
         })?,
     };
-    let request = SaveBudgetRequest {
-        budget_id: before.map(|row| row.budget_id.to_string()).unwrap_or_default(),
-        webhook_secret: secret.trim().to_owned(),
-        ..request(set)
-    };
+    let request = SaveBudgetRequest { webhook_secret: secret.trim().to_owned(), ..request(set) };
     let mut violations = Violations::default();
     let budget = budgets::check(request, &mut violations);
     let refused = |status: tonic::Status| DataError::Refused(status.message().to_owned());
@@ -262,14 +257,11 @@ fn request(set: SetBudget) -> SaveBudgetRequest {
 }
 
 async fn delete(store: &Store, name: &str) -> Result<(), DataError> {
-    match find(store, name).await? {
+    let row = store.budgets().await?.into_iter().find(|row| row.name == name);
+    match row {
         Some(row) => Ok(store.delete_budget(row.budget_id).await?),
         None => Err(DataError::Refused(format!("there is no budget {name:?}"))),
     }
-}
-
-async fn find(store: &Store, name: &str) -> Result<Option<BudgetRow>, DataError> {
-    Ok(store.budgets().await?.into_iter().find(|row| row.name == name))
 }
 
 fn tag(text: &str) -> Result<(String, String), &'static str> {

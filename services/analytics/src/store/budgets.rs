@@ -47,9 +47,8 @@ pub(crate) struct BudgetRow {
 
 /// A budget to be saved.
 pub(crate) struct NewBudget {
-    pub(crate) budget_id: Uuid,
-    /// Whether there is one with this id.
-    pub(crate) is_known: bool,
+    /// `None`: that of the one with this name, or a new one.
+    pub(crate) budget_id: Option<Uuid>,
     pub(crate) name: String,
     pub(crate) filter: Vec<u8>,
     pub(crate) calendar: i16,
@@ -161,16 +160,18 @@ impl Store {
     /// Saves a budget.
     pub(crate) async fn save_budget(&self, budget: &NewBudget) -> Result<Saved, Error> {
         let mut transaction = self.writer()?.begin().traced("begin").await?;
-        let before: Option<(Option<String>, Option<Secret>)> =
+        let before: Option<(Uuid, Option<String>, Option<Secret>)> =
             sqlx::query_as(include_str!("queries/budget_webhook.sql"))
                 .bind(budget.budget_id)
+                .bind(Some(&budget.name).filter(|_| budget.budget_id.is_none()))
                 .fetch_optional(&mut *transaction)
                 .traced("budget_webhook")
                 .await?;
-        if before.is_none() && budget.is_known {
+        if before.is_none() && budget.budget_id.is_some() {
             return Ok(Saved::Unknown);
         }
-        let (url_before, secret_before) = before.unwrap_or_default();
+        let (budget_id, url_before, secret_before) =
+            before.unwrap_or_else(|| (Uuid::now_v7(), None, None));
         let url = match &budget.webhook_url {
             None => url_before,
             Some(url) => Some(url.clone()).filter(|url| !url.is_empty()),
@@ -181,7 +182,7 @@ impl Store {
         }
         if url.is_none() {
             sqlx::query(include_str!("queries/drop_budget_webhook.sql"))
-                .bind(budget.budget_id)
+                .bind(budget_id)
                 .bind(NoticeDelivery::GivenUp as i16)
                 .bind("the budget has no webhook any more")
                 .execute(&mut *transaction)
@@ -189,7 +190,7 @@ impl Store {
                 .await?;
         }
         let saved = sqlx::query_as(include_str!("queries/save_budget.sql"))
-            .bind(budget.budget_id)
+            .bind(budget_id)
             .bind(&budget.name)
             .bind(&budget.filter)
             .bind(budget.calendar)

@@ -165,6 +165,9 @@ async fn a_budget_is_saved_changed_and_deleted() {
     let other = save(&mut client, hourly("all", 5)).await.unwrap();
     assert_eq!((other.time_zone.as_str(), &other.shares[..]), ("UTC", &[50, 80, 100][..]));
     assert_eq!(budgets(&mut client).await, [other.clone(), saved.clone()]);
+    // Who gets no answer can save again.
+    let again = save(&mut client, request.clone()).await.unwrap();
+    assert_eq!(again.budget_id, saved.budget_id);
     let id = saved.budget_id.clone();
     let changed = SaveBudgetRequest { budget_id: id.clone(), name: "a".into(), ..request };
     let changed = save(&mut client, changed).await.unwrap();
@@ -219,10 +222,12 @@ async fn what_is_no_budget_is_refused() {
     }
     assert_eq!(budgets(&mut client).await, []);
     save(&mut client, good()).await.unwrap();
-    assert_eq!(violated(&save(&mut client, good()).await.unwrap_err()), ["name"]);
+    let other = save(&mut client, daily("budget 1", 1)).await.unwrap();
+    let renamed = SaveBudgetRequest { budget_id: other.budget_id, ..good() };
+    assert_eq!(violated(&save(&mut client, renamed).await.unwrap_err()), ["name"]);
     let refused = client.delete_budget(DeleteBudgetRequest { budget_id: "x".into() }).await;
     assert_eq!(violated(&refused.unwrap_err()), ["budget_id"]);
-    for number in 1..100 {
+    for number in 2..100 {
         save(&mut client, daily(&format!("budget {number}"), 1)).await.unwrap();
     }
     let status = save(&mut client, daily("one more", 1)).await.unwrap_err();

@@ -27,6 +27,7 @@ test("an unknown amount is a lower bound, and a notice that was not delivered sa
   show(<Budgets />);
   const item = await screen.findByRole("region", { name: "team" });
   expect(item).toHaveTextContent("≥ $40.00 of $100 · ≥ 40 %");
+  expect(item).toHaveTextContent("≥ $80.00 projected by");
   expect(item).toHaveTextContent("1,234 requests of unknown amount");
   expect(
     within(item)

@@ -72,6 +72,7 @@ function Used({ budget, children }: { budget: Budget; children: ReactNode }) {
       </p>
       {projected == null ? null : (
         <p className="muted">
+          {mark}
           {shown(projected)} projected by {dateTime(period?.end, timeZone)}
         </p>
       )}

@@ -189,8 +189,9 @@ export type BudgetState = Message<"modash.v1.BudgetState"> & {
 
   /**
    * `spent` at the end of the period if the rest of it is as the part that passed:
-   * `spent` divided by the share of the period that passed. Absent: the window rolls,
-   * or less than a hundredth of the period passed.
+   * `spent` divided by the share of the period that passed. A lower bound where
+   * `spent` is one. Absent: the window rolls, or less than a hundredth of the period
+   * passed.
    *
    * @generated from field: optional uint64 projected = 7;
    */
@@ -338,7 +339,7 @@ export const ListBudgetsResponseSchema: GenMessage<ListBudgetsResponse> = /*@__P
  */
 export type SaveBudgetRequest = Message<"modash.v1.SaveBudgetRequest"> & {
   /**
-   * Which budget to change. Empty: a new one.
+   * Which budget to change. Empty: the one of this name, or a new one.
    *
    * @generated from field: string budget_id = 1;
    */
