@@ -563,7 +563,7 @@ CREATE TABLE budgets (
     estimated_requests bigint      NOT NULL DEFAULT 0,
     projected          bigint,
     problem            text        NOT NULL DEFAULT ''
-);
+) WITH (fillfactor = 50);
 
 -- That a budget reached a share. The newest 50 of a budget are kept, and those that
 -- are still to be sent.

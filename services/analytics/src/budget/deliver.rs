@@ -76,8 +76,11 @@ impl Budgets {
     }
 }
 
+/// Whether a notice is not to be sent any more. It is sent once, however old it is: perhaps
+/// no analytics was running.
 fn is_too_late(notice: &DueNotice) -> bool {
-    notice.attempts > MOST_ATTEMPTS || notice.age_seconds > LONGEST.as_secs_f64()
+    let old = notice.age_seconds > LONGEST.as_secs_f64() && notice.attempts > 1;
+    notice.attempts > MOST_ATTEMPTS || old
 }
 
 /// What is to be done after an attempt; `random` is from 0 to 1.
@@ -105,16 +108,19 @@ mod tests {
 
     use super::*;
 
-    fn after(attempts: i32, age_seconds: f64, refused: Refused, random: f64) -> Option<Duration> {
-        let notice = DueNotice {
+    fn notice(attempts: i32, age_seconds: f64) -> DueNotice {
+        DueNotice {
             notice_id: Uuid::nil(),
             attempts,
             body: String::new(),
             webhook_url: None,
             webhook_secret: None,
             age_seconds,
-        };
-        let next = next(&notice, Err(refused), random);
+        }
+    }
+
+    fn after(attempts: i32, age_seconds: f64, refused: Refused, random: f64) -> Option<Duration> {
+        let next = next(&notice(attempts, age_seconds), Err(refused), random);
         assert_eq!(next.again_in.is_none(), next.delivery == NoticeDelivery::GivenUp);
         next.again_in
     }
@@ -140,6 +146,15 @@ mod tests {
         let all: f64 =
             (1..20).map(|at| after(at, 0.0, refused(), 1.0).unwrap().as_secs_f64()).sum();
         assert!(all < 86_400.0, "all attempts fit into a day: {all}");
+    }
+
+    #[test]
+    fn an_old_notice_is_sent_once() {
+        let day_old = 86_401.0;
+        let late = [(1, day_old), (2, day_old), (20, 0.0), (21, 0.0)];
+        let late = late.map(|(attempts, age)| is_too_late(&notice(attempts, age)));
+        assert_eq!(late, [false, true, false, true]);
+        assert_eq!(after(1, day_old, refused(), 0.0), None);
     }
 
     #[test]

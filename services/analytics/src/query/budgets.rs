@@ -37,9 +37,10 @@ impl Queries {
         tracing::info!(budget = row.name, webhook = budget::origin(&row), "budget saved");
         // So that the answer says how much is used already.
         self.budgets.compute(&row).await?;
-        let (rows, notices) = (self.store.budgets().await?, self.store.budget_notices().await?);
-        let now = rows.iter().find(|other| other.budget_id == row.budget_id).unwrap_or(&row);
-        Ok(SaveBudgetResponse { budget: Some(budget::tell(now, &notices)) })
+        // Perhaps somebody has deleted it since.
+        let now = self.store.written_budget(row.budget_id).await?;
+        let (row, notices) = now.unwrap_or_else(|| (*row, Vec::new()));
+        Ok(SaveBudgetResponse { budget: Some(budget::tell(&row, &notices)) })
     }
 
     pub(super) async fn answer_delete_budget(

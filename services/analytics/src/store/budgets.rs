@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use modash_proto::{TimeRange, v1::NoticeDelivery};
-use sqlx::{FromRow, types::Uuid};
+use sqlx::{FromRow, PgPool, types::Uuid};
 
 use super::{Depth, Error, Grouping, Store, traced::Traced as _};
 use crate::{
@@ -147,14 +147,23 @@ impl Store {
     /// All budgets, ordered by name.
     pub(crate) async fn budgets(&self) -> Result<Vec<BudgetRow>, Error> {
         let budgets = sqlx::query_as(include_str!("queries/list_budgets.sql")).bind(MAX_BUDGETS);
-        budgets.fetch_all(self.writer()?).traced("list_budgets").await.map_err(Error::from)
+        budgets.fetch_all(self.reader()?).traced("list_budgets").await.map_err(Error::from)
     }
 
     /// The newest notices of all budgets, newest first.
     pub(crate) async fn budget_notices(&self) -> Result<Vec<NoticeRow>, Error> {
-        let notices = sqlx::query_as(include_str!("queries/list_budget_notices.sql"));
-        let notices = notices.bind(TOLD_NOTICES).fetch_all(self.writer()?);
-        notices.traced("list_budget_notices").await.map_err(Error::from)
+        newest_notices(self.reader()?, None).await
+    }
+
+    /// A budget with its newest notices, as it was just written.
+    pub(crate) async fn written_budget(
+        &self,
+        budget_id: Uuid,
+    ) -> Result<Option<(BudgetRow, Vec<NoticeRow>)>, Error> {
+        let row = sqlx::query_as(include_str!("queries/read_budget.sql")).bind(budget_id);
+        let row = row.fetch_optional(self.writer()?).traced("read_budget").await?;
+        let notices = newest_notices(self.writer()?, Some(budget_id)).await?;
+        Ok(row.map(|row| (row, notices)))
     }
 
     /// Saves a budget.
@@ -362,4 +371,10 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+async fn newest_notices(pool: &PgPool, of: Option<Uuid>) -> Result<Vec<NoticeRow>, Error> {
+    let notices = sqlx::query_as(include_str!("queries/list_budget_notices.sql"));
+    let notices = notices.bind(TOLD_NOTICES).bind(of).fetch_all(pool);
+    notices.traced("list_budget_notices").await.map_err(Error::from)
 }

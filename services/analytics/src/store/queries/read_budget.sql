@@ -1,0 +1,2 @@
+-- One budget.
+SELECT * FROM budgets WHERE budget_id = $1
