@@ -193,6 +193,31 @@ export async function checkSessions({ open, step, folder, send }) {
     await page.close();
   });
 
+  await step("a budget is saved from the filter of the page, changed and deleted", async () => {
+    await begin();
+    const page = await open("/breakdown?tag=team%3De2e");
+    await page.getByRole("button", { name: "Add a budget" }).click();
+    const form = page.getByRole("form", { name: "Budget" });
+    await form.getByLabel("Name").fill("e2e budget");
+    await form.getByLabel("Amount").fill("1000");
+    await form.getByLabel("Unit").selectOption("tokens");
+    await form.getByLabel("Period").selectOption({ label: "per day" });
+    assert.deepEqual(await axeFaults(page), []);
+    await form.getByRole("button", { name: "Save" }).click();
+    const budget = page.getByRole("region", { name: "e2e budget" });
+    await budget.getByText(/ of 1,000 tokens · /).waitFor();
+    await budget.getByText("tags: team=e2e").waitFor();
+    assert.deepEqual(await axeFaults(page), []);
+    await budget.getByRole("button", { name: "Edit e2e budget" }).click();
+    await form.getByLabel("Amount").fill("2000");
+    await form.getByRole("button", { name: "Save" }).click();
+    await budget.getByText(/ of 2,000 tokens · /).waitFor();
+    await budget.getByRole("button", { name: "Edit e2e budget" }).click();
+    await form.getByRole("button", { name: "Delete" }).click();
+    await budget.waitFor({ state: "detached" });
+    await page.close();
+  });
+
   await step("the cost over time is shown, or it is said how to set a price", async () => {
     const page = await open("/?metric=cost");
     const chart = page.getByRole("region", { name: "Cost over time" });
