@@ -12,11 +12,11 @@ use modash_proto::v1::{
     ListMarksResponse, ListNamesRequest, ListNamesResponse, ListViewsRequest, ListViewsResponse,
     ModelBreakdownRequest, ModelBreakdownResponse, Operation, Outcome, RateLimitsRequest,
     RateLimitsResponse, RecentRequestsRequest, RecentRequestsResponse, SaveBudgetRequest,
-    SaveBudgetResponse, SaveViewRequest,
-    SaveViewResponse, SessionRequest, SessionResponse, SessionsRequest, SessionsResponse,
-    SetNameRequest, SetNameResponse, SubscribeRequest, ThroughputTimeseriesRequest,
-    ThroughputTimeseriesResponse, UsageSummaryRequest, UsageSummaryResponse,
-    UsageTimeseriesRequest, UsageTimeseriesResponse, analytics_service_server::AnalyticsService,
+    SaveBudgetResponse, SaveViewRequest, SaveViewResponse, SessionRequest, SessionResponse,
+    SessionsRequest, SessionsResponse, SetNameRequest, SetNameResponse, SubscribeRequest,
+    ThroughputTimeseriesRequest, ThroughputTimeseriesResponse, UsageSummaryRequest,
+    UsageSummaryResponse, UsageTimeseriesRequest, UsageTimeseriesResponse,
+    analytics_service_server::AnalyticsService,
 };
 use modash_runtime::Shares;
 use tokio::time::Instant;

@@ -4,9 +4,15 @@ use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use modash_proto::{TimeRange, v1::NoticeDelivery};
-use sqlx::{FromRow, PgPool, types::Uuid};
+use sqlx::{
+    Decode, Encode, PgPool, Postgres,
+    encode::IsNull,
+    error::BoxDynError,
+    postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef},
+    types::Uuid,
+};
 
-use super::{Depth, Error, Grouping, Store, traced::Traced as _};
+use super::{Depth, Error, Grouping, Store, row::from_row, traced::Traced as _};
 use crate::{
     filter::Filter,
     rollup::{Measures, Sums},
@@ -22,7 +28,7 @@ const TOLD_NOTICES: i64 = 10;
 const KEPT_NOTICES: i64 = 50;
 
 /// A budget as it is kept, with what was computed last. `problem` says why that is old.
-#[derive(Clone, FromRow)]
+#[derive(Clone)]
 pub(crate) struct BudgetRow {
     pub(crate) budget_id: Uuid,
     pub(crate) name: String,
@@ -44,6 +50,28 @@ pub(crate) struct BudgetRow {
     pub(crate) projected: Option<i64>,
     pub(crate) problem: String,
 }
+
+from_row!(BudgetRow {
+    budget_id,
+    name,
+    filter,
+    calendar,
+    rolling_seconds,
+    time_zone,
+    unit,
+    amount,
+    shares,
+    webhook_url,
+    claimed_at,
+    computed_at,
+    period_start,
+    period_end,
+    spent,
+    unknown_requests,
+    estimated_requests,
+    projected,
+    problem
+});
 
 /// A budget to be saved.
 pub(crate) struct NewBudget {
@@ -78,9 +106,26 @@ pub(crate) enum Saved {
 }
 
 /// A secret, which no log shows.
-#[derive(Clone, sqlx::Type)]
-#[sqlx(transparent)]
+#[derive(Clone)]
 pub(crate) struct Secret(pub(crate) Vec<u8>);
+
+impl sqlx::Type<Postgres> for Secret {
+    fn type_info() -> PgTypeInfo {
+        <Vec<u8> as sqlx::Type<Postgres>>::type_info()
+    }
+}
+
+impl Decode<'_, Postgres> for Secret {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        <Vec<u8> as Decode<Postgres>>::decode(value).map(Self)
+    }
+}
+
+impl Encode<'_, Postgres> for Secret {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Encode::<Postgres>::encode_by_ref(&self.0, buffer)
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,7 +160,7 @@ pub(crate) struct NewNotice {
 }
 
 /// A notice as it is told.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct NoticeRow {
     pub(crate) notice_id: Uuid,
     pub(crate) budget_id: Uuid,
@@ -131,8 +176,23 @@ pub(crate) struct NoticeRow {
     pub(crate) last_error: String,
 }
 
+from_row!(NoticeRow {
+    notice_id,
+    budget_id,
+    share,
+    reached_at,
+    period_start,
+    period_end,
+    spent,
+    delivery,
+    attempts,
+    delivered_at,
+    next_attempt_at,
+    last_error
+});
+
 /// A notice that this replica is to send.
-#[derive(Clone, FromRow)]
+#[derive(Clone)]
 pub(crate) struct DueNotice {
     pub(crate) notice_id: Uuid,
     /// This attempt included.
@@ -142,6 +202,8 @@ pub(crate) struct DueNotice {
     pub(crate) webhook_secret: Option<Secret>,
     pub(crate) age_seconds: f64,
 }
+
+from_row!(DueNotice { notice_id, attempts, body, webhook_url, webhook_secret, age_seconds });
 
 impl Store {
     /// All budgets, ordered by name.

@@ -9,11 +9,12 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use modash_proto::v1::{CostSource, Operation, UsageEvent};
 use sha2::{Digest as _, Sha256};
-use sqlx::{FromRow, PgConnection, types::Uuid};
+use sqlx::{PgConnection, types::Uuid};
 
 use super::{
     Error, Row, Store,
     copy::CopyRows,
+    row::from_row,
     sessions::{self, NOT_FAILED},
     traced::Traced as _,
 };
@@ -28,7 +29,7 @@ const NOTES: i64 = 10_000;
 const RESPONSES: [&str; 2] = ["openai-responses", "gemini-interactions"];
 
 /// A request of a chain, or one that may begin one.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 struct Note {
     response_key: Uuid,
     /// Id of the response; empty: there was none.
@@ -41,8 +42,18 @@ struct Note {
     event_id: Uuid,
 }
 
+from_row!(Note {
+    response_key,
+    response_id,
+    previous_key,
+    previous_id,
+    session,
+    started_at,
+    event_id
+});
+
 /// A request that is known.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Link {
     response_key: Uuid,
     /// The session that those who follow it belong to.
@@ -54,6 +65,8 @@ struct Link {
     /// Its request has this session.
     joined: bool,
 }
+
+from_row!(Link { response_key, session, started_at, event_id, waits_for, joined });
 
 /// Names a response of an upstream.
 fn response_key(upstream: &str, response_id: &str) -> Uuid {

@@ -8,10 +8,10 @@ use modash_proto::{
     TimeRange, micros_from_duration, micros_from_timestamp,
     v1::{RateLimit, UsageEvent},
 };
-use sqlx::{FromRow, PgConnection};
+use sqlx::PgConnection;
 
 use super::{
-    Error, Row, Snapshot, Store, columns::count, copy::CopyRows, rollups::minutes,
+    Error, Row, Snapshot, Store, columns::count, copy::CopyRows, rollups::minutes, row::from_row,
     traced::Traced as _,
 };
 use crate::filter::Filter;
@@ -63,7 +63,7 @@ struct Lowest {
 }
 
 /// A limit in a range.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct LimitSums {
     pub(crate) upstream: String,
     pub(crate) client_key: String,
@@ -86,6 +86,26 @@ pub(crate) struct LimitSums {
     /// Rows that were read, the same in each row.
     read: i64,
 }
+
+from_row!(LimitSums {
+    upstream,
+    client_key,
+    kind,
+    window_name,
+    seen_at,
+    resets_at,
+    allowed,
+    remaining,
+    headroom,
+    lowest_at,
+    lowest_remaining,
+    lowest_headroom,
+    refused,
+    parts,
+    headrooms,
+    total,
+    read
+});
 
 impl LimitSums {
     /// Whether it stands for refusals.
