@@ -215,7 +215,8 @@ async fn check_text_format(target: SocketAddr) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_prometheus_finds_every_metric_and_the_right_values() {
     let database = TestDatabase::create().await;
-    let simulator = Simulator::bind(SimulatorConfig::default()).await.unwrap();
+    let simulator =
+        Simulator::bind(SimulatorConfig { rate_limits: true, ..Default::default() }).await.unwrap();
     let upstream = simulator.url();
     tokio::spawn(simulator.run(Shutdown::new(Duration::from_secs(1))));
     let services = Services::start(&database.url(), &upstream).await;
@@ -231,6 +232,10 @@ async fn a_real_prometheus_finds_every_metric_and_the_right_values() {
         assert_eq!(chat(&services.proxy_url, true, "m").await, 200);
         assert_eq!(chat(&services.proxy_url, false, "m").await, 200);
     }
+    let refused = [("x-simulate-status", "429")];
+    let url = format!("{}/v1/chat/completions", services.proxy_url);
+    let body = json!({ "model": "refused", "messages": [{ "role": "user", "content": "one" }] });
+    assert_eq!(post_json(&url, &refused, &body).await.unwrap().status, 429);
     // Counted under a reason: an event that no database takes is hard to make here, and
     // there is no TLS, so these families stay empty.
     let never_shown = [
@@ -241,7 +246,15 @@ async fn a_real_prometheus_finds_every_metric_and_the_right_values() {
     ];
     eventually(PATIENCE, || async {
         let summary = rpc_value(&services.gateway_url, "UsageSummary", &json!({})).await?;
-        if summary["requests"] == 6 { Ok(()) } else { Err(summary.to_string()) }
+        if summary["requests"] == 7 { Ok(()) } else { Err(summary.to_string()) }
+    })
+    .await;
+    let budget = json!({ "name": "all", "tokens": 1, "calendar": "CALENDAR_PERIOD_MONTH" });
+    rpc_value(&services.gateway_url, "SaveBudget", &budget).await.unwrap();
+    eventually(PATIENCE, || async {
+        let page = get(&format!("http://{}/metrics", targets[2])).await?;
+        let page = String::from_utf8_lossy(&page.body).into_owned();
+        if page.contains("modash_budget_notices") { Ok(()) } else { Err(page) }
     })
     .await;
 
@@ -283,8 +296,8 @@ async fn a_real_prometheus_finds_every_metric_and_the_right_values() {
         (format!("modash_proxy_time_to_first_token_seconds_count{all}"), 3.0),
         (format!("modash_proxy_overhead_seconds_count{all}"), 6.0),
         (r#"modash_proxy_request_tokens_sum{model="m",type="output"}"#.to_owned(), 24.0),
-        ("modash_proxy_requests_finished_total".to_owned(), 6.0),
-        ("sum(modash_analytics_ingest_committed_events_total)".to_owned(), 6.0),
+        ("modash_proxy_requests_finished_total".to_owned(), 7.0),
+        ("sum(modash_analytics_ingest_committed_events_total)".to_owned(), 7.0),
         ("count(modash_build_info)".to_owned(), 3.0),
     ] {
         assert_eq!(prometheus.value(&expression).await, Ok(expected), "{expression}");
