@@ -29,7 +29,10 @@ impl Export {
         &'a mut self,
         selection: &'a Selection,
     ) -> impl Stream<Item = Result<UsageEvent, Error>> + Send + Unpin + 'a {
-        let statement = selection.clone().into_query(include_str!("queries/requests_in_order.sql"));
+        let statement = selection
+            .clone()
+            .into_query(include_str!("queries/requests_in_order.sql"))
+            .persistent(false);
         // All of them.
         let rows = statement.bind(None::<i64>).bind(0_i64).fetch(&mut *self.transaction);
         Box::pin(rows.map(|row| Ok(event(&row?)?)))

@@ -45,6 +45,8 @@ impl Snapshot<'_> {
         let rows = selection
             .clone()
             .into_query(include_str!("queries/recent_requests.sql"))
+            // All columns of a table are others once a newer binary has added some.
+            .persistent(false)
             .bind(page.limit)
             .bind(page.offset)
             .bind(page.after.map(|after| after.started_at))

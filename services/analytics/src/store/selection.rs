@@ -107,14 +107,12 @@ impl Selection {
             .bind(self.max_prompt_tokens)
     }
 
-    /// The same without a row type, and with values of its own. It is prepared each time:
-    /// rows with all columns of a table have others once a newer binary has added some.
+    /// The same without a row type, and with values of its own.
     pub(super) fn into_query(
         self,
         statement: &'static str,
     ) -> Query<'static, Postgres, PgArguments> {
         sqlx::query(statement)
-            .persistent(false)
             .bind(self.start)
             .bind(self.end)
             .bind(self.series)

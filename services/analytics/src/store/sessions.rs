@@ -251,6 +251,7 @@ impl Snapshot<'_> {
         let rows = selection
             .clone()
             .into_query(include_str!("queries/requests_in_order.sql"))
+            .persistent(false)
             .bind(limit)
             .bind(offset)
             .fetch_all(&mut *self.transaction)
