@@ -209,12 +209,12 @@ impl Store {
     /// All budgets, ordered by name.
     pub(crate) async fn budgets(&self) -> Result<Vec<BudgetRow>, Error> {
         let budgets = sqlx::query_as(include_str!("queries/list_budgets.sql")).bind(MAX_BUDGETS);
-        budgets.fetch_all(self.reader()?).traced("list_budgets").await.map_err(Error::from)
+        budgets.fetch_all(self.primary_reader()?).traced("list_budgets").await.map_err(Error::from)
     }
 
     /// The newest notices of all budgets, newest first.
     pub(crate) async fn budget_notices(&self) -> Result<Vec<NoticeRow>, Error> {
-        newest_notices(self.reader()?, None).await
+        newest_notices(self.primary_reader()?, None).await
     }
 
     /// A budget with its newest notices, as it was just written.
