@@ -20,7 +20,7 @@ mod workload;
 use std::sync::Arc;
 
 use clap::Subcommand;
-use modash_runtime::{Mistakes, ServiceContext};
+use modash_runtime::{Boxed, Mistakes, ServiceContext};
 
 pub use budgets::{BudgetsCommand, Per, SetBudget};
 pub use error::DataError;
@@ -68,19 +68,21 @@ impl DataCommand {
     ///
     /// # Errors
     /// If there is no database, it cannot be used, or a stop was asked for.
-    pub async fn run(
+    pub fn run(
         self,
         config: AnalyticsConfig,
         context: ServiceContext,
-    ) -> Result<(), DataError> {
-        with_store(&config, context, async |store| match &self {
-            Self::Generate(options) => generate::run(store, &config, options).await,
-            Self::Size(options) => size::run(store, options).await,
-            Self::Retention(options) => retention::run(store, options).await,
-            Self::Export(options) => export::run(store, options).await,
-            Self::Quarantine(options) => quarantine::run(store, options).await,
+    ) -> Boxed<'static, Result<(), DataError>> {
+        Box::pin(async move {
+            with_store(&config, context, async |store| match &self {
+                Self::Generate(options) => generate::run(store, &config, options).await,
+                Self::Size(options) => size::run(store, options).await,
+                Self::Retention(options) => retention::run(store, options).await,
+                Self::Export(options) => export::run(store, options).await,
+                Self::Quarantine(options) => quarantine::run(store, options).await,
+            })
+            .await
         })
-        .await
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is to be known of a database before it is used: for `modash doctor`.
 
 use chrono::TimeDelta;
+use modash_runtime::Boxed;
 
 use crate::{config::DatabaseUrl, store};
 
@@ -69,8 +70,8 @@ pub enum Migrations {
 }
 
 /// Looks at a database; changes nothing.
-pub async fn inspect(url: &DatabaseUrl) -> Inspected {
-    store::inspect(url).await
+pub fn inspect(url: &DatabaseUrl) -> Boxed<'_, Inspected> {
+    Box::pin(store::inspect(url))
 }
 
 /// What to do about a schema that cannot be upgraded.

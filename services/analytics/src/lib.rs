@@ -10,8 +10,8 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use modash_runtime::{
-    Admin, BindError, BoundedListener, ClientTls, ConnectionCount, Description, Hold, ListenerTls,
-    ServiceContext, TlsFileError, warn_if_exposed,
+    Admin, BindError, BoundedListener, Boxed, ClientTls, ConnectionCount, Description, Hold,
+    ListenerTls, ServiceContext, TlsFileError, warn_if_exposed,
 };
 use tokio::{net::TcpListener, task::JoinError, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -143,43 +143,49 @@ impl Analytics {
     /// # Errors
     /// If a listener cannot be bound, a file of TLS is no good, or the configuration has
     /// no database.
-    pub async fn bind(config: AnalyticsConfig) -> Result<Self, Error> {
-        let database_url = config.database_url.clone().ok_or(Error::NoDatabaseUrl)?;
-        let limits = config.limits.clone();
-        let tls = config.tls.clone();
-        let tls = tls
-            .map(|files| {
-                ListenerTls::new("the certificates of analytics", tls::LISTENER_TLS, files)
+    pub fn bind(config: AnalyticsConfig) -> Boxed<'static, Result<Self, Error>> {
+        Box::pin(async move {
+            let database_url = config.database_url.clone().ok_or(Error::NoDatabaseUrl)?;
+            let limits = config.limits.clone();
+            let tls = config.tls.clone();
+            let tls = tls
+                .map(|files| {
+                    ListenerTls::new("the certificates of analytics", tls::LISTENER_TLS, files)
+                })
+                .transpose()?;
+            let listener = BoundedListener::bind(
+                "analytics",
+                "MODASH_ANALYTICS_LISTEN",
+                config.listen,
+                limits,
+            )
+            .await?
+            .with_tls(tls);
+            let webhook_tls = ClientTls::new(
+                "the certificate authorities of webhooks",
+                tls::WEBHOOK_TLS,
+                config.webhook_tls.clone(),
+            )?;
+            let admin_listener = modash_runtime::bind(
+                "analytics admin",
+                "MODASH_ANALYTICS_ADMIN_LISTEN",
+                config.admin_listen,
+            )
+            .await?;
+            let address = listener.address();
+            let admin_address = admin_listener.local_addr().map_err(Error::Listener)?;
+            if config.access.is_open() {
+                warn_if_exposed("analytics", address);
+            }
+            Ok(Self {
+                config,
+                database_url,
+                listener,
+                admin_listener,
+                address,
+                admin_address,
+                webhook_tls,
             })
-            .transpose()?;
-        let listener =
-            BoundedListener::bind("analytics", "MODASH_ANALYTICS_LISTEN", config.listen, limits)
-                .await?
-                .with_tls(tls);
-        let webhook_tls = ClientTls::new(
-            "the certificate authorities of webhooks",
-            tls::WEBHOOK_TLS,
-            config.webhook_tls.clone(),
-        )?;
-        let admin_listener = modash_runtime::bind(
-            "analytics admin",
-            "MODASH_ANALYTICS_ADMIN_LISTEN",
-            config.admin_listen,
-        )
-        .await?;
-        let address = listener.address();
-        let admin_address = admin_listener.local_addr().map_err(Error::Listener)?;
-        if config.access.is_open() {
-            warn_if_exposed("analytics", address);
-        }
-        Ok(Self {
-            config,
-            database_url,
-            listener,
-            admin_listener,
-            address,
-            admin_address,
-            webhook_tls,
         })
     }
 
@@ -202,9 +208,9 @@ impl Analytics {
     ///
     /// # Errors
     /// If the database is not ready in time, or a server fails.
-    pub fn run(self, context: ServiceContext) -> impl Future<Output = Result<(), Error>> + Send {
+    pub fn run(self, context: ServiceContext) -> Boxed<'static, Result<(), Error>> {
         let hold = context.readiness.hold("database");
-        self.serve(context, hold)
+        Box::pin(self.serve(context, hold))
     }
 
     async fn serve(self, context: ServiceContext, hold: Hold) -> Result<(), Error> {
@@ -334,12 +340,14 @@ fn served_early(served: Result<Result<(), ServeError>, JoinError>) -> Result<(),
 ///
 /// # Errors
 /// If the database is not ready in time, or a migration fails.
-pub async fn migrate(config: AnalyticsConfig) -> Result<(), Error> {
-    let url = config.database_url.clone().ok_or(Error::NoDatabaseUrl)?;
-    let store = Store::new(url.clone(), &config);
-    prepare(&store, &url, config.database_wait).await?;
-    store.close().await;
-    Ok(())
+pub fn migrate(config: AnalyticsConfig) -> Boxed<'static, Result<(), Error>> {
+    Box::pin(async move {
+        let url = config.database_url.clone().ok_or(Error::NoDatabaseUrl)?;
+        let store = Store::new(url.clone(), &config);
+        prepare(&store, &url, config.database_wait).await?;
+        store.close().await;
+        Ok(())
+    })
 }
 
 /// Waits for the database and brings it up to date.

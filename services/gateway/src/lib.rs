@@ -34,7 +34,7 @@ mod view;
 use std::{net::SocketAddr, sync::Arc};
 
 use modash_runtime::{
-    Admin, BoundedListener, ConnectionCount, Description, ListenerTls, ServiceContext, bind,
+    Admin, BoundedListener, Boxed, ConnectionCount, Description, ListenerTls, ServiceContext, bind,
     warn_if_exposed,
 };
 use tokio::{net::TcpListener, task::JoinSet};
@@ -73,22 +73,24 @@ impl Gateway {
     /// # Errors
     /// If an address is taken, not permitted or not of this machine, or a file of TLS is
     /// no good.
-    pub async fn bind(config: GatewayConfig) -> Result<Self, Error> {
-        let limits = config.limits.clone();
-        let tls = config.tls.clone();
-        let tls = tls
-            .map(|files| {
-                ListenerTls::new("the certificates of the gateway", tls::LISTENER_TLS, files)
-            })
-            .transpose()?;
-        let listener =
-            BoundedListener::bind("gateway", "MODASH_GATEWAY_LISTEN", config.listen, limits)
-                .await?
-                .with_tls(tls);
-        let admin_listener =
-            bind("gateway admin", "MODASH_GATEWAY_ADMIN_LISTEN", config.admin_listen).await?;
-        let (address, admin_address) = (listener.address(), admin_listener.local_addr()?);
-        Ok(Self { config, listener, admin_listener, address, admin_address })
+    pub fn bind(config: GatewayConfig) -> Boxed<'static, Result<Self, Error>> {
+        Box::pin(async move {
+            let limits = config.limits.clone();
+            let tls = config.tls.clone();
+            let tls = tls
+                .map(|files| {
+                    ListenerTls::new("the certificates of the gateway", tls::LISTENER_TLS, files)
+                })
+                .transpose()?;
+            let listener =
+                BoundedListener::bind("gateway", "MODASH_GATEWAY_LISTEN", config.listen, limits)
+                    .await?
+                    .with_tls(tls);
+            let admin_listener =
+                bind("gateway admin", "MODASH_GATEWAY_ADMIN_LISTEN", config.admin_listen).await?;
+            let (address, admin_address) = (listener.address(), admin_listener.local_addr()?);
+            Ok(Self { config, listener, admin_listener, address, admin_address })
+        })
     }
 
     /// The page names this port of a proxy, and where that forwards to: in one process both
@@ -114,7 +116,11 @@ impl Gateway {
     ///
     /// # Errors
     /// If the connection to analytics cannot be prepared.
-    pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
+    pub fn run(self, context: ServiceContext) -> Boxed<'static, Result<(), Error>> {
+        Box::pin(self.serve(context))
+    }
+
+    async fn serve(self, context: ServiceContext) -> Result<(), Error> {
         let ServiceContext { shutdown, readiness, metrics, telemetry } = context;
         let ready = readiness.hold("gateway");
         if self.config.access.is_open() {

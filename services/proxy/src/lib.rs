@@ -32,8 +32,8 @@ mod vital;
 use std::{collections::HashMap, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use modash_runtime::{
-    Admin, BindError, ClientTls, Description, GrpcTls, ListenerTls, ServiceContext, Shutdown, bind,
-    warn_if_exposed,
+    Admin, BindError, Boxed, ClientTls, Description, GrpcTls, ListenerTls, ServiceContext,
+    Shutdown, bind, warn_if_exposed,
 };
 use tokio::{net::TcpListener, sync::mpsc::Sender};
 
@@ -120,26 +120,28 @@ impl Proxy {
     ///
     /// # Errors
     /// If a port is taken, no upstream is configured, or TLS cannot be set up.
-    pub async fn bind(config: ProxyConfig) -> Result<Self, Error> {
-        let upstream = config.upstream.clone().ok_or(Error::NoUpstream)?;
-        let files = config.upstream_config.tls.clone();
-        let tls = ClientTls::new("the certificates for upstreams", UPSTREAM_PEER.files, files)?;
-        let over_tls = config.analytics.iter().any(|url| url.scheme() == "https");
-        let files = over_tls.then(|| config.analytics_tls.clone());
-        let analytics_tls = files
-            .map(|files| GrpcTls::new("the certificates for analytics", &ANALYTICS_PEER, files))
-            .transpose()?;
-        let admission = Admission::new(&config.clients, config.threads)?;
-        let share_port = config.clients.share_port;
-        let admin = bind_admin(config.admin_listen, share_port).await?;
-        // Last: with a shared port clients come from now on.
-        let sockets = if cfg!(target_os = "linux") { config.threads } else { 1 };
-        let port = Port::bind(config.listen, sockets, share_port)
-            .map_err(|error| BindError::new("proxy", "PORT", config.listen, &error))?;
-        tracing::info!(address = %port.address(), purpose = "proxy", %upstream,
-            connections = admission.connections(), tls = admission.speaks_tls(), "listening");
-        warn_if_exposed("proxy", port.address());
-        Ok(Self { config, upstream, tls, analytics_tls, admission, port, admin })
+    pub fn bind(config: ProxyConfig) -> Boxed<'static, Result<Self, Error>> {
+        Box::pin(async move {
+            let upstream = config.upstream.clone().ok_or(Error::NoUpstream)?;
+            let files = config.upstream_config.tls.clone();
+            let tls = ClientTls::new("the certificates for upstreams", UPSTREAM_PEER.files, files)?;
+            let over_tls = config.analytics.iter().any(|url| url.scheme() == "https");
+            let files = over_tls.then(|| config.analytics_tls.clone());
+            let analytics_tls = files
+                .map(|files| GrpcTls::new("the certificates for analytics", &ANALYTICS_PEER, files))
+                .transpose()?;
+            let admission = Admission::new(&config.clients, config.threads)?;
+            let share_port = config.clients.share_port;
+            let admin = bind_admin(config.admin_listen, share_port).await?;
+            // Last: with a shared port clients come from now on.
+            let sockets = if cfg!(target_os = "linux") { config.threads } else { 1 };
+            let port = Port::bind(config.listen, sockets, share_port)
+                .map_err(|error| BindError::new("proxy", "PORT", config.listen, &error))?;
+            tracing::info!(address = %port.address(), purpose = "proxy", %upstream,
+                connections = admission.connections(), tls = admission.speaks_tls(), "listening");
+            warn_if_exposed("proxy", port.address());
+            Ok(Self { config, upstream, tls, analytics_tls, admission, port, admin })
+        })
     }
 
     /// Where applications reach it.
@@ -160,7 +162,11 @@ impl Proxy {
     /// # Errors
     /// If a thread cannot be started, or one of them dies. Then the others stop in
     /// the same order.
-    pub async fn run(self, context: ServiceContext) -> Result<(), Error> {
+    pub fn run(self, context: ServiceContext) -> Boxed<'static, Result<(), Error>> {
+        Box::pin(self.serve(context))
+    }
+
+    async fn serve(self, context: ServiceContext) -> Result<(), Error> {
         let config = self.config;
         let log = config.spool_directory.as_deref().map(|spools| LogConfig {
             directory: directory_of(spools, &config.replica_id),

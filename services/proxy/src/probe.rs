@@ -8,7 +8,7 @@ mod trial;
 
 use std::time::Duration;
 
-use modash_runtime::{ClientTls, TlsFileError};
+use modash_runtime::{Boxed, ClientTls, TlsFileError};
 
 use crate::settings::{BaseUrl, UPSTREAM_PEER, UpstreamConfig};
 use exchange::{Answer, Caller};
@@ -123,11 +123,12 @@ impl Probe {
     /// If it cannot be reached any more.
     pub async fn try_model(&mut self, kind: ServerKind, model: &str) -> Result<Trial, Unreached> {
         let path = self.base.base_path().to_owned();
-        trial::run(&mut self.caller, &path, kind, model).await
+        let trial: Boxed<'_, _> = Box::pin(trial::run(&mut self.caller, &path, kind, model));
+        trial.await
     }
 
-    async fn get(&mut self, path: &str) -> Result<Answer, Unreached> {
-        self.caller.call("GET", path, String::new(), ANSWER_WITHIN).await
+    fn get<'a>(&'a mut self, path: &'a str) -> Boxed<'a, Result<Answer, Unreached>> {
+        Box::pin(self.caller.call("GET", path, String::new(), ANSWER_WITHIN))
     }
 
     /// Whether it is somebody's service, which is not asked what only programs on one's

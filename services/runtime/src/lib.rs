@@ -8,6 +8,7 @@
 
 mod activity;
 mod admin;
+mod boxed;
 mod file_limit;
 mod hosts;
 mod listen;
@@ -25,6 +26,7 @@ mod watched_files;
 
 pub use activity::ClientAddress;
 pub use admin::{Admin, NotAdmitted, Scrapers};
+pub use boxed::Boxed;
 pub use file_limit::{FileShare, raise_file_limit, reserved_files};
 pub use hosts::{Caller, HANDED_ON, Hosts, Origins, SESSION_COOKIE, caller, may_be_rebound};
 pub use listen::{BindError, bind, warn_if_exposed};

@@ -18,7 +18,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use modash_runtime::Shutdown;
+use modash_runtime::{Boxed, Shutdown};
 use tokio::{net::TcpListener, net::TcpStream, task::JoinSet};
 
 use crate::{
@@ -147,7 +147,11 @@ impl Simulator {
 
     /// Serves until a stop is asked for, then lets running responses end within
     /// the grace period. Dropping the future cuts all connections.
-    pub async fn run(self, shutdown: Shutdown) {
+    pub fn run(self, shutdown: Shutdown) -> Boxed<'static, ()> {
+        Box::pin(self.serve(shutdown))
+    }
+
+    async fn serve(self, shutdown: Shutdown) {
         let mut connections = JoinSet::new();
         let graceful = GracefulShutdown::new();
         loop {

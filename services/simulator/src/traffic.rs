@@ -8,7 +8,7 @@ mod mishap;
 
 use std::{f64::consts::PI, sync::Arc, time::Duration};
 
-use modash_runtime::Shutdown;
+use modash_runtime::{Boxed, Shutdown};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{sync::Semaphore, task::JoinSet};
 use url::Url;
@@ -92,7 +92,11 @@ impl Traffic {
     }
 
     /// Sends requests until a stop is asked for; running ones are then given up.
-    pub async fn run(self, shutdown: Shutdown) {
+    pub fn run(self, shutdown: Shutdown) -> Boxed<'static, ()> {
+        Box::pin(self.send(shutdown))
+    }
+
+    async fn send(self, shutdown: Shutdown) {
         let mut random = match self.config.seed {
             Some(seed) => StdRng::seed_from_u64(seed),
             None => StdRng::from_os_rng(),

@@ -11,7 +11,7 @@ use modash_proto::{
         save_budget_request,
     },
 };
-use modash_runtime::{ClientTls, Metrics, ServiceContext};
+use modash_runtime::{Boxed, ClientTls, Metrics, ServiceContext};
 
 use super::{
     DataError,
@@ -119,23 +119,25 @@ impl BudgetsCommand {
     ///
     /// # Errors
     /// If there is no database, it cannot be used, or the budget is refused.
-    pub async fn run(
+    pub fn run(
         self,
         config: AnalyticsConfig,
         context: ServiceContext,
-    ) -> Result<(), DataError> {
-        super::with_store(&config, context, async |store| {
-            if !store.has_tables().await? {
-                return Err(DataError::Empty);
-            }
-            store.migrate().await.map_err(|error| DataError::Schema(error.detail()))?;
-            match self {
-                Self::List => list(store).await,
-                Self::Set(budget) => set(store, &config, *budget).await,
-                Self::Delete { name } => delete(store, &name).await,
-            }
+    ) -> Boxed<'static, Result<(), DataError>> {
+        Box::pin(async move {
+            super::with_store(&config, context, async |store| {
+                if !store.has_tables().await? {
+                    return Err(DataError::Empty);
+                }
+                store.migrate().await.map_err(|error| DataError::Schema(error.detail()))?;
+                match self {
+                    Self::List => list(store).await,
+                    Self::Set(budget) => set(store, &config, *budget).await,
+                    Self::Delete { name } => delete(store, &name).await,
+                }
+            })
+            .await
         })
-        .await
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use clap::{Subcommand, ValueEnum};
 use modash_proto::{Violations, v1::NamedKind};
-use modash_runtime::ServiceContext;
+use modash_runtime::{Boxed, ServiceContext};
 
 use super::{DataError, table::table};
 use crate::{
@@ -61,23 +61,25 @@ impl NamesCommand {
     ///
     /// # Errors
     /// If there is no database, it cannot be used, or the name is refused.
-    pub async fn run(
+    pub fn run(
         self,
         config: AnalyticsConfig,
         context: ServiceContext,
-    ) -> Result<(), DataError> {
-        super::with_store(&config, context, async |store| {
-            if !store.has_tables().await? {
-                return Err(DataError::Empty);
-            }
-            store.migrate().await.map_err(|error| DataError::Schema(error.detail()))?;
-            match &self {
-                Self::List => list(store).await,
-                Self::Set { kind, id, name } => set(store, *kind, id, name).await,
-                Self::Delete { kind, id } => set(store, *kind, id, "").await,
-            }
+    ) -> Boxed<'static, Result<(), DataError>> {
+        Box::pin(async move {
+            super::with_store(&config, context, async |store| {
+                if !store.has_tables().await? {
+                    return Err(DataError::Empty);
+                }
+                store.migrate().await.map_err(|error| DataError::Schema(error.detail()))?;
+                match &self {
+                    Self::List => list(store).await,
+                    Self::Set { kind, id, name } => set(store, *kind, id, name).await,
+                    Self::Delete { kind, id } => set(store, *kind, id, "").await,
+                }
+            })
+            .await
         })
-        .await
     }
 }
 

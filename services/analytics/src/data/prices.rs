@@ -9,7 +9,7 @@ use futures_util::TryStreamExt as _;
 use modash_access::Scope;
 use modash_prices::{Entry, PriceList, Wanted, provider_of};
 use modash_proto::{TimeRange, Violations, v1::UsageEvent};
-use modash_runtime::{Mistakes, ServiceContext};
+use modash_runtime::{Boxed, Mistakes, ServiceContext};
 
 use super::{
     DataError, Progress, moment, rollups,
@@ -86,25 +86,27 @@ impl PricesCommand {
     /// # Errors
     /// If there is no database, it cannot be used, or a stop was asked for: requests that
     /// have their new costs keep them.
-    pub async fn run(
+    pub fn run(
         self,
         config: AnalyticsConfig,
         context: ServiceContext,
-    ) -> Result<(), DataError> {
-        if !self.needs_database() {
-            return self.print(&config);
-        }
-        let prices = config.prices.now();
-        super::with_store(&config, context, async |store| {
-            if !store.has_tables().await? {
-                return Err(DataError::Empty);
+    ) -> Boxed<'static, Result<(), DataError>> {
+        Box::pin(async move {
+            if !self.needs_database() {
+                return self.print(&config);
             }
-            match self {
-                Self::Apply { from, to } => apply(store, &prices, from, to).await,
-                _ => review(store, &prices).await,
-            }
+            let prices = config.prices.now();
+            super::with_store(&config, context, async |store| {
+                if !store.has_tables().await? {
+                    return Err(DataError::Empty);
+                }
+                match self {
+                    Self::Apply { from, to } => apply(store, &prices, from, to).await,
+                    _ => review(store, &prices).await,
+                }
+            })
+            .await
         })
-        .await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
-use modash_runtime::{Mistakes, ServiceContext};
+use modash_runtime::{Boxed, Mistakes, ServiceContext};
 
 use super::{DataError, Progress, moment};
 use crate::{
@@ -38,22 +38,24 @@ impl RollupsCommand {
     /// # Errors
     /// If there is no database, it cannot be used, or a stop was asked for: days
     /// that are done stay done.
-    pub async fn run(
+    pub fn run(
         self,
         config: AnalyticsConfig,
         context: ServiceContext,
-    ) -> Result<(), DataError> {
-        let Self::Rebuild { from, to } = self;
-        super::with_store(&config, context, async |store| {
-            if !store.has_tables().await? {
-                return Err(DataError::Empty);
-            }
-            store.migrate().await.map_err(|error| DataError::Schema(error.detail()))?;
-            // After an upgrade, what was never summed up comes first.
-            store.backfill_rollups().await?;
-            rebuild(store, from, to).await
+    ) -> Boxed<'static, Result<(), DataError>> {
+        Box::pin(async move {
+            let Self::Rebuild { from, to } = self;
+            super::with_store(&config, context, async |store| {
+                if !store.has_tables().await? {
+                    return Err(DataError::Empty);
+                }
+                store.migrate().await.map_err(|error| DataError::Schema(error.detail()))?;
+                // After an upgrade, what was never summed up comes first.
+                store.backfill_rollups().await?;
+                rebuild(store, from, to).await
+            })
+            .await
         })
-        .await
     }
 }
 
