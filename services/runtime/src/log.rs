@@ -9,7 +9,7 @@ use std::{io::IsTerminal as _, str::FromStr};
 
 use modash_telemetry::{Telemetry, span_layer};
 use tracing::Metadata;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, fmt::format, prelude::*};
+use tracing_subscriber::{Layer, Registry, filter::Targets, fmt, fmt::format, prelude::*};
 
 use json::OtelJson;
 use limit::Limited;
@@ -52,7 +52,7 @@ impl LogFormat {
 /// second call changes nothing.
 pub(crate) fn start(
     service: &str,
-    filter: EnvFilter,
+    filter: Targets,
     form: LogFormat,
     telemetry: Option<&Telemetry>,
 ) {

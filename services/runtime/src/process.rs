@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use modash_telemetry::{Environment, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::{Checked, LogFormat, Metrics, Mistakes, Readiness, Seconds, Shutdown, log, settings};
 
@@ -51,7 +51,7 @@ impl ProcessSettings {
     /// only, unless told otherwise, and exports no telemetry.
     #[must_use]
     pub fn quiet(mut self) -> Self {
-        self.log.get_or_insert_with(|| Checked::from(LogFilter("warn".to_owned())));
+        self.log.get_or_insert_with(|| Checked::from(LogFilter::of(LevelFilter::WARN)));
         self.exports = false;
         self
     }
@@ -61,7 +61,7 @@ impl ProcessSettings {
         let log = Checked::check_optional(self.log, "MODASH_LOG", mistakes);
         let log_format = self.log_format.check("MODASH_LOG_FORMAT", mistakes);
         let grace_period = self.grace_period_seconds.check("MODASH_GRACE_PERIOD_SECONDS", mistakes);
-        let log = log?.unwrap_or_else(|| LogFilter("info".to_owned()));
+        let log = log?.unwrap_or_else(|| LogFilter::of(LevelFilter::INFO));
         let (log_format, grace_period) = (log_format?, grace_period?.0);
         Some(ProcessConfig { log, log_format, grace_period, exports: self.exports })
     }
@@ -69,13 +69,19 @@ impl ProcessSettings {
 
 /// A valid filter for log lines.
 #[derive(Debug, Clone)]
-struct LogFilter(String);
+struct LogFilter(Targets);
+
+impl LogFilter {
+    fn of(least: LevelFilter) -> Self {
+        Self(Targets::new().with_default(least))
+    }
+}
 
 impl FromStr for LogFilter {
-    type Err = tracing_subscriber::filter::ParseError;
+    type Err = <Targets as FromStr>::Err;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse::<EnvFilter>().map(|_| Self(text.to_owned()))
+        text.parse().map(Self)
     }
 }
 
@@ -129,7 +135,7 @@ where
         Ok(telemetry) => telemetry.flatten(),
         Err(error) => return fail(program, &error.to_string()),
     };
-    log::start(program, EnvFilter::new(log.0), log_format, telemetry.as_ref());
+    log::start(program, log.0, log_format, telemetry.as_ref());
     let settings = settings::effective();
     tracing::info!(program, version = env!("CARGO_PKG_VERSION"), settings, "starting");
     telemetry.iter().for_each(Telemetry::announce);
