@@ -7,7 +7,7 @@
 -- Dictionary of dimension sets. The id is a hash of the set, computed by the
 -- writer, so that replicas agree without a sequence. Cube 0 has all dimensions; in
 -- the narrow ones all but one are left out: 1 everything, 2 model, 3 upstream,
--- 4 client key, 5 user, 6 tags. A column that a cube leaves out has the empty value
+-- 4 client key, 5 user, 6 tags; 7 model and upstream, for errors only. A column that a cube leaves out has the empty value
 -- of its type.
 CREATE TABLE series (
     series_id         bigint   PRIMARY KEY,
@@ -118,10 +118,8 @@ CREATE INDEX requests_trace ON requests (trace_id) WHERE trace_id IS NOT NULL;
 CREATE INDEX requests_long ON requests (started_at)
     WHERE duration_us > 600000000;
 
--- The errors of a range are grouped from this index alone, without a look at the
--- rows: failures are few and lie far apart.
+-- Failures are few and lie far apart.
 CREATE INDEX requests_failed ON requests (started_at)
-    INCLUDE (series_id, outcome, error_type)
     WHERE outcome NOT IN (1, 6); -- OK, CLIENT_CLOSED
 
 -- The day before which partitions of a table were dropped. They are never made
@@ -201,14 +199,17 @@ CREATE INDEX booked_responses_booked_at ON booked_responses (booked_at);
 
 -- A row holds what belongs to one series in one bucket, by outcome, as bytes.
 -- Bucket: minutes since 1970, UTC. Level: seconds of a bucket (60, 900, 3600,
--- 21600 or 86400), negative for full dimension sets, which are kept apart from
+-- 21600, 86400 or 604800), negative for full dimension sets, which are kept apart from
 -- the narrow ones: there are many more of them, and they are kept for less long.
+-- Errors: failed requests by the type of their error, of full sets and of cube 7,
+-- from hours on.
 CREATE TABLE rollups (
     series_id  bigint  NOT NULL,
     bucket     integer NOT NULL,
     level      integer NOT NULL,
     sums       bytea   NOT NULL,
     histograms bytea,
+    errors     bytea,
     PRIMARY KEY (series_id, bucket, level)
 ) PARTITION BY LIST (level);
 
@@ -223,7 +224,7 @@ DECLARE
     of_level integer;
 BEGIN
     FOREACH of_level IN ARRAY ARRAY[
-        60, 900, 3600, 21600, 86400, -60, -900, -3600, -21600, -86400]
+        60, 900, 3600, 21600, 86400, 604800, -60, -900, -3600, -21600, -86400]
     LOOP
         EXECUTE format(
             'CREATE TABLE %I PARTITION OF rollups FOR VALUES IN (%s) PARTITION BY RANGE (bucket)',
@@ -247,7 +248,7 @@ CREATE TABLE rollup_levels (
 
 INSERT INTO rollup_levels (level, complete_from)
 SELECT level, timestamptz '0001-01-01 00:00:00+00'
-FROM unnest(ARRAY[60, 900, 3600, 21600, 86400, -60, -900, -3600, -21600, -86400]) AS level;
+FROM unnest(ARRAY[60, 900, 3600, 21600, 86400, 604800, -60, -900, -3600, -21600, -86400]) AS level;
 
 -- Makes the partition of rollups of a level from one day to another, unless it is
 -- there.
@@ -303,6 +304,14 @@ $$;
 CREATE INDEX rollups_3600_sums ON rollups_3600 (series_id, bucket) INCLUDE (level, sums);
 CREATE INDEX rollups_21600_sums ON rollups_21600 (series_id, bucket) INCLUDE (level, sums);
 CREATE INDEX rollups_86400_sums ON rollups_86400 (series_id, bucket) INCLUDE (level, sums);
+CREATE INDEX rollups_604800_sums ON rollups_604800 (series_id, bucket) INCLUDE (level, sums);
+
+-- Small numbers of client keys: sums of errors name those that failed. By the series
+-- of the client key (cube 4); numbered when one fails first.
+CREATE TABLE client_key_numbers (
+    series_id bigint  PRIMARY KEY,
+    number    integer NOT NULL
+);
 
 -- Which models, upstreams, client keys and users matter most, so that an answer
 -- about the largest of very many reads those only. docs/storage.md says how they
@@ -351,7 +360,17 @@ CREATE TABLE sessions (
     PRIMARY KEY (session_id, series_id)
 );
 
-CREATE INDEX sessions_last ON sessions (series_id, last_started_at);
+CREATE INDEX sessions_last ON sessions (series_id, last_started_at) INCLUDE (first_started_at);
+
+-- Each order of a list of all sessions, so that a page is read along it.
+CREATE INDEX sessions_by_requests ON sessions (requests DESC, last_started_at DESC)
+    WHERE series_id = 0;
+CREATE INDEX sessions_by_tokens ON sessions (total_tokens DESC, last_started_at DESC)
+    WHERE series_id = 0;
+CREATE INDEX sessions_by_cost ON sessions (cost_nano_usd DESC, last_started_at DESC)
+    WHERE series_id = 0;
+CREATE INDEX sessions_by_duration ON sessions (duration_us DESC, last_started_at DESC)
+    WHERE series_id = 0;
 
 -- What was committed and is not yet in `sessions`, as rollup_changes.
 CREATE TABLE session_changes (LIKE sessions);

@@ -2,13 +2,15 @@
 //! time (`level`), and which of them answer a range (`cover`). Knows no database.
 
 mod cover;
+mod errors;
 mod level;
 mod measures;
 mod packed;
 mod row;
 
 pub(crate) use cover::{Cover, Horizon, Segment, Source};
-pub(crate) use level::{LEVELS, Level, Sets};
+pub(crate) use errors::{ErrorSums, Errors, Failure, unpack_errors};
+pub(crate) use level::{DAY, LEVELS, Level, Sets, WEEK};
 pub(crate) use measures::{
     CostSums, Key, Measures, RATE_PARTS, Rollups, Sample, Sums, Token, add_by, add_by_minute,
 };

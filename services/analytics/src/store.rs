@@ -19,6 +19,7 @@ mod budgets;
 mod bulk;
 mod cache;
 mod chains;
+mod client_keys;
 mod columns;
 mod completeness;
 mod concurrency;
@@ -54,6 +55,7 @@ mod size;
 mod snapshot;
 mod traced;
 mod views;
+mod weeks;
 
 pub(crate) use budgets::{
     BudgetRow, Computed, DueNotice, MAX_BUDGETS, NewBudget, NewNotice, NoticeRow, Saved, Secret,
@@ -64,7 +66,7 @@ pub(crate) use connect::WRITE_TIMEOUT;
 pub(crate) use costs::PricedModel;
 pub(crate) use dimensions::calls_no_model;
 pub use error::Error;
-pub(crate) use errors::ErrorGroup;
+pub(crate) use errors::{ErrorGroup, ErrorGroups};
 pub(crate) use insert_requests::Row;
 pub(crate) use inspect::inspect;
 pub(crate) use marks::MarkRow;

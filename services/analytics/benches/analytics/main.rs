@@ -18,6 +18,7 @@
 mod data_set;
 mod ingest;
 mod plot;
+mod processors;
 mod queries;
 mod report;
 mod settings;

@@ -17,6 +17,7 @@ use tonic::transport::Channel;
 use crate::{
     Result,
     data_set::{DataSet, Running},
+    processors,
 };
 
 /// Questions before those that count.
@@ -54,10 +55,14 @@ pub(crate) async fn measure(data: &DataSet, rounds: usize) -> Result<Vec<Timing>
     let mut timings = Vec::new();
     for (name, make) in questions(&model, &key) {
         let mut times = Vec::with_capacity(rounds);
+        let mut processors = None;
         for round in 0..WARM_UP + rounds {
             // No two ranges are alike, as those of a page that is open are not.
             let until = data.until - TimeDelta::seconds(17 * i64::try_from(round)?);
             let ask = make(until);
+            if round == WARM_UP {
+                processors = processors::spent();
+            }
             let begun = Instant::now();
             send(&mut client, ask).await.map_err(|status| format!("{name}: {status}"))?;
             if round >= WARM_UP {
@@ -65,7 +70,12 @@ pub(crate) async fn measure(data: &DataSet, rounds: usize) -> Result<Vec<Timing>
             }
         }
         let timing = timing(name, times);
-        eprintln!("{:<52} p50 {:8.1} ms  p95 {:8.1} ms", timing.name, timing.p50, timing.p95);
+        let spent = processors::spent().zip(processors).map(|(after, before)| after - before);
+        let each = spent.map_or(0.0, |spent| spent.as_secs_f64() * 1e3 / rounds as f64);
+        eprintln!(
+            "{:<52} p50 {:8.1} ms  p95 {:8.1} ms  processors {each:8.1} ms",
+            timing.name, timing.p50, timing.p95
+        );
         timings.push(timing);
     }
     analytics.stop().await?;
@@ -158,6 +168,7 @@ fn questions(model: &str, key: &str) -> Vec<(&'static str, Make)> {
     add("Breakdown, 90 days by key", groups(90, By::Dimension(Dimension::ClientKey.into())));
     add("Breakdown, 90 days by tag", groups(90, By::Tag("team".to_owned())));
     add("ErrorBreakdown, 7 days", errors(7));
+    add("ErrorBreakdown, 90 days", errors(90));
     add("Sessions, 24 h", sessions(1, SessionOrder::LastSeen));
     add("Sessions, 7 days", sessions(7, SessionOrder::LastSeen));
     add("Sessions, 7 days by cost", sessions(7, SessionOrder::Cost));

@@ -7,7 +7,10 @@ use modash_proto::{
 };
 
 use super::{Queries, arguments::Arguments};
-use crate::{error::Failure, store::ErrorGroup};
+use crate::{
+    error::Failure,
+    store::{ErrorGroup, ErrorGroups},
+};
 
 impl Queries {
     pub(super) async fn answer_error_breakdown(
@@ -20,29 +23,27 @@ impl Queries {
         let (range, filter, ()) = arguments.finish(Some(()))?;
         let mut snapshot = self.store.snapshot().await?;
         let selection = snapshot.select(range, &filter).await?;
-        let groups = snapshot.error_breakdown(&selection, limit).await?;
-        let (total, failed_requests) =
-            groups.first().map_or((0, 0), |group| (group.groups, group.failed_requests));
+        let found = snapshot.error_breakdown(&selection, &filter, limit).await?;
+        let ErrorGroups { rows, total, failed_requests } = found;
         Ok(ErrorBreakdownResponse {
-            rows: groups.into_iter().map(row).collect(),
-            total: total.cast_unsigned(),
+            rows: rows.into_iter().map(|group| row(group, failed_requests)).collect(),
+            total: total as u64,
             failed_requests: failed_requests.cast_unsigned(),
         })
     }
 }
 
-fn row(group: ErrorGroup) -> ErrorRow {
-    let moment = |at: chrono::DateTime<chrono::Utc>| timestamp_from_micros(at.timestamp_micros());
+fn row(group: ErrorGroup, failed_requests: i64) -> ErrorRow {
     ErrorRow {
         outcome: group.outcome.into(),
         error_type: group.error_type,
         model: group.model,
         upstream: group.upstream,
         requests: group.requests.cast_unsigned(),
-        share: group.requests as f64 / group.failed_requests.max(1) as f64,
-        first_started_at: Some(moment(group.first_started_at)),
-        last_started_at: Some(moment(group.last_started_at)),
-        client_keys: group.client_keys.cast_unsigned(),
-        sample_event_id: group.event_id.to_string(),
+        share: group.requests as f64 / failed_requests.max(1) as f64,
+        first_started_at: Some(timestamp_from_micros(group.first_started_us)),
+        last_started_at: Some(timestamp_from_micros(group.last_started_us)),
+        client_keys: group.client_keys as u64,
+        sample_event_id: group.event_id.map(|id| id.to_string()).unwrap_or_default(),
     }
 }

@@ -39,8 +39,9 @@ impl Queries {
         let limit = i64::from(page_size);
         let offset = limit * (i64::from(page) - 1);
         let order = order as i16;
-        let rows = snapshot.sessions(&selection, SessionPage { order, limit, offset }).await?;
-        let total = rows.first().map_or(0, |row| row.sessions.cast_unsigned());
+        let page_of = SessionPage { order, limit, offset };
+        let (rows, total) = snapshot.sessions(&selection, page_of).await?;
+        let total = total.cast_unsigned();
         Ok(SessionsResponse { rows: rows.into_iter().map(row).collect(), total, page, page_size })
     }
 
@@ -64,7 +65,8 @@ impl Queries {
         let mut snapshot = self.store.snapshot().await?;
         let selection = snapshot.select(range, &filter).await?;
         let first = SessionPage { order: 0, limit: 1, offset: 0 };
-        let Some(sums) = snapshot.sessions(&selection, first).await?.into_iter().next() else {
+        let (found, _) = snapshot.sessions(&selection, first).await?;
+        let Some(sums) = found.into_iter().next() else {
             return Ok(SessionResponse { page, page_size, ..SessionResponse::default() });
         };
         // Only the days in which it ran are looked at.

@@ -52,6 +52,16 @@ impl Horizon {
             .unwrap_or(at)
     }
 
+    /// The same for errors, which only some levels have.
+    pub(crate) fn of_errors(mut self) -> Self {
+        for (level, from) in LEVELS.into_iter().zip(&mut self.complete_from) {
+            if !level.has_errors() {
+                *from = DateTime::<Utc>::MAX_UTC;
+            }
+        }
+        self
+    }
+
     /// The finest level that is complete since a moment.
     pub(crate) fn finest_since(&self, at: DateTime<Utc>) -> Option<Level> {
         let mut levels = LEVELS.iter().zip(self.complete_from);
@@ -142,7 +152,7 @@ mod tests {
 
     fn always() -> Horizon {
         let ever = at("0001-01-01T00:00:00Z");
-        Horizon { complete_from: [ever; 5], requests_from: ever }
+        Horizon { complete_from: [ever; LEVELS.len()], requests_from: ever }
     }
 
     fn shown(cover: &Cover) -> Vec<String> {

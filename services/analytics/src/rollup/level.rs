@@ -11,14 +11,22 @@ pub(crate) struct Level {
 }
 
 /// All levels, the finest first. Quarter hours are the smallest step between
-/// time zones; six hours are the largest that fit well into days of any zone.
-pub(crate) const LEVELS: [Level; 5] = [
+/// time zones; six hours are the largest that fit well into days of any zone. Weeks
+/// begin on Thursdays, as the days since 1970 do, and make totals of months cheap.
+pub(crate) const LEVELS: [Level; 6] = [
     Level { width: 60 },
     Level { width: 900 },
     Level { width: 3_600 },
     Level { width: 21_600 },
-    Level { width: 86_400 },
+    DAY,
+    WEEK,
 ];
+
+/// The widest level that is summed up from requests.
+pub(crate) const DAY: Level = Level { width: 86_400 };
+
+/// The sum of its days; of narrow sets only.
+pub(crate) const WEEK: Level = Level { width: 604_800 };
 
 /// Which dimension sets: rollups of both are kept apart from each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +40,14 @@ pub(crate) enum Sets {
 impl Sets {
     /// Both.
     pub(crate) const ALL: [Self; 2] = [Self::Narrow, Self::Full];
+
+    /// The levels that they have rollups of, the first ones of [`LEVELS`].
+    pub(crate) fn levels(self) -> &'static [Level] {
+        match self {
+            Self::Narrow => &LEVELS,
+            Self::Full => &LEVELS[..LEVELS.len() - 1],
+        }
+    }
 }
 
 impl Level {
@@ -41,6 +57,11 @@ impl Level {
             Sets::Narrow => self.width,
             Sets::Full => -self.width,
         }
+    }
+
+    /// Whether rows of it have errors: requests tell those of a part of an hour.
+    pub(crate) fn has_errors(self) -> bool {
+        self.width >= 3_600
     }
 
     /// Length of a bucket.
@@ -59,7 +80,7 @@ impl Level {
     /// Start of the first bucket that begins at a moment or after it.
     pub(crate) fn ceil(self, at: DateTime<Utc>) -> DateTime<Utc> {
         let floor = self.floor(at);
-        if floor == at { at } else { floor + self.length() }
+        if floor == at { at } else { floor.checked_add_signed(self.length()).unwrap_or(at) }
     }
 
     /// First day of the partition of a bucket, and the first one after it: a day

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use modash_histogram::{Histogram, bucket_of};
 use modash_proto::v1::{CostSource, Outcome, UsageSource};
 
-use super::{LEVELS, Level, packed};
+use super::{Errors, Failure, LEVELS, Level, packed};
 
 /// Longest time for which a request counts as running.
 const LONGEST: i64 = 86_400_000_000;
@@ -48,6 +48,8 @@ pub(crate) struct Sample<'a> {
     pub(crate) prefill_rate: Option<f64>,
     /// Packed buckets.
     pub(crate) token_gaps: Option<&'a [u8]>,
+    /// Of failed requests, where they are summed up.
+    pub(crate) failure: Option<Failure<'a>>,
 }
 
 /// A sum and how many requests had the value.
@@ -174,7 +176,7 @@ impl Sums {
     }
 }
 
-/// Sums and distributions.
+/// Sums, distributions and errors.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Measures {
     pub(crate) sums: Sums,
@@ -183,6 +185,7 @@ pub(crate) struct Measures {
     pub(crate) decode_rate: Histogram,
     pub(crate) prefill_rate: Histogram,
     pub(crate) token_gaps: Histogram,
+    pub(crate) errors: Errors,
 }
 
 impl Measures {
@@ -198,12 +201,20 @@ impl Measures {
         record(|all| &mut all.first_token_us, sample.first_token_us.map(|value| value as f64));
         record(|all| &mut all.decode_rate, sample.decode_rate.map(|rate| rate * RATE_PARTS));
         record(|all| &mut all.prefill_rate, sample.prefill_rate.map(|rate| rate * RATE_PARTS));
+        if let Some(failure) = &sample.failure {
+            self.errors.count(sample.started_at.timestamp_micros(), failure);
+        }
         for (bucket, count) in packed::unpack_buckets(sample.token_gaps.unwrap_or_default()) {
             self.token_gaps.add(bucket, count);
         }
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
+        self.merge_without_errors(other);
+        self.errors.merge(&other.errors);
+    }
+
+    pub(crate) fn merge_without_errors(&mut self, other: &Self) {
         self.sums.merge(&other.sums);
         for (histogram, other) in self.histograms_mut().into_iter().zip(other.histograms()) {
             histogram.merge(other);

@@ -1,5 +1,5 @@
 //! Rows of rollups as bytes: the sums of one series in one bucket for each outcome
-//! that occurred, and their histograms apart from them. Such bytes may stand one
+//! that occurred, and apart from them their histograms and errors. Such bytes may stand one
 //! after the other, so the database puts rows together without reading them; the part
 //! of each outcome therefore begins with the version of the format. Part of the storage
 //! format.
@@ -7,6 +7,7 @@
 use modash_histogram::{BUCKETS, Histogram};
 
 use super::{
+    errors::{push_errors, unpack_by_outcome},
     measures::{Measures, Sum, Sums},
     packed::{pull, pull_list, push, push_list},
 };
@@ -15,7 +16,7 @@ use super::{
 const VERSION: u64 = 1;
 
 /// From where moments are counted, in microseconds since 1970: 2020.
-const EPOCH_US: i64 = 1_577_836_800_000_000;
+pub(super) const EPOCH_US: i64 = 1_577_836_800_000_000;
 
 /// Histograms of a row.
 const HISTOGRAMS: usize = 5;
@@ -49,30 +50,42 @@ pub enum PackedError {
     Damaged,
 }
 
-/// A row: sums, and histograms unless all are empty.
+/// A row: sums, histograms and errors, as far as there are any.
 #[derive(Debug, Default)]
 pub(crate) struct PackedRow {
     pub(crate) sums: Vec<u8>,
     pub(crate) histograms: Vec<u8>,
+    pub(crate) errors: Vec<u8>,
 }
 
 impl PackedRow {
-    /// Adds what belongs to another outcome.
-    pub(crate) fn push(&mut self, outcome: i16, measures: &Measures) {
-        push_sums(&mut self.sums, outcome, &measures.sums);
+    /// Adds what belongs to another outcome, its errors only `with_errors`.
+    pub(crate) fn push(&mut self, outcome: i16, measures: &Measures, with_errors: bool) {
+        // Narrow sets of errors have nothing else.
+        if measures.errors.is_empty() || measures.sums != Sums::default() {
+            push_sums(&mut self.sums, outcome, &measures.sums);
+        }
         if measures.histograms().iter().any(|histogram| !histogram.is_empty()) {
-            push(&mut self.histograms, VERSION);
-            push(&mut self.histograms, outcome.cast_unsigned().into());
+            push_version(&mut self.histograms, outcome);
             for histogram in measures.histograms() {
                 push_list(&mut self.histograms, histogram);
             }
         }
+        if with_errors && !measures.errors.is_empty() {
+            push_errors(&mut self.errors, outcome, &measures.errors);
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sums.is_empty() && self.histograms.is_empty() && self.errors.is_empty()
     }
 
     /// Empties it for the next row.
     pub(crate) fn clear(&mut self) {
         self.sums.clear();
         self.histograms.clear();
+        self.errors.clear();
     }
 }
 
@@ -94,8 +107,7 @@ fn push_sums(bytes: &mut Vec<u8>, outcome: i16, sums: &Sums) {
     mark(UNKNOWN_COST, cost.unknown != 0);
     mark(CACHE_SAVING, cost.cache_saving != 0);
     mark(ESTIMATED_COST, cost.estimated != 0);
-    push(bytes, VERSION);
-    push(bytes, outcome.cast_unsigned().into());
+    push_version(bytes, outcome);
     push(bytes, fields);
     push(bytes, sums.requests.cast_unsigned());
     if let Some(last) = sums.last_started_us {
@@ -132,8 +144,14 @@ fn unzigzag(number: i64) -> i64 {
     (number.cast_unsigned() >> 1).cast_signed() ^ -(number & 1)
 }
 
+/// Begins the part of an outcome.
+pub(super) fn push_version(bytes: &mut Vec<u8>, outcome: i16) {
+    push(bytes, VERSION);
+    push(bytes, outcome.cast_unsigned().into());
+}
+
 /// Takes the version of the next part; `None` at the end.
-fn pull_version(bytes: &mut &[u8]) -> Option<Result<(), PackedError>> {
+pub(super) fn pull_version(bytes: &mut &[u8]) -> Option<Result<(), PackedError>> {
     if bytes.is_empty() {
         return None;
     }
@@ -203,6 +221,7 @@ pub(crate) fn unpack_sums(
 pub(crate) fn unpack_row(
     sums: &[u8],
     mut histograms: &[u8],
+    errors: &[u8],
 ) -> Result<Vec<(i16, Measures)>, PackedError> {
     let measures = |(outcome, sums)| (outcome, Measures { sums, ..Measures::default() });
     let mut cells: Vec<(i16, Measures)> =
@@ -217,10 +236,17 @@ pub(crate) fn unpack_row(
                 .ok_or(PackedError::Damaged)?;
         }
     }
+    unpack_by_outcome(errors, |outcome, add| {
+        let at = cells.iter().position(|(other, _)| *other == outcome).unwrap_or_else(|| {
+            cells.push((outcome, Measures::default()));
+            cells.len() - 1
+        });
+        add(&mut cells[at].1.errors);
+    })?;
     Ok(cells)
 }
 
-fn pull_outcome(bytes: &mut &[u8]) -> Option<i16> {
+pub(super) fn pull_outcome(bytes: &mut &[u8]) -> Option<i16> {
     u16::try_from(pull(bytes)?).ok().map(u16::cast_signed)
 }
 
@@ -335,11 +361,11 @@ mod tests {
             let mut row = PackedRow::default();
             let mut expected = Vec::new();
             for (outcome, mut measures) in cells {
-                row.push(outcome, &measures);
+                row.push(outcome, &measures, true);
                 measures.sums.count_outcome(outcome, measures.sums.requests);
                 expected.push((outcome, measures));
             }
-            prop_assert_eq!(unpack_row(&row.sums, &row.histograms), Ok(expected));
+            prop_assert_eq!(unpack_row(&row.sums, &row.histograms, &row.errors), Ok(expected));
         }
 
         #[test]
@@ -349,7 +375,7 @@ mod tests {
             let mut bytes = PackedRow::default();
             let mut expected = Measures::default();
             for (outcome, measures) in &rows {
-                bytes.push(*outcome, measures);
+                bytes.push(*outcome, measures, true);
                 if *outcome != 3 {
                     expected.merge(&Measures { sums: Sums::default(), ..measures.clone() });
                 }
@@ -361,7 +387,7 @@ mod tests {
 
         #[test]
         fn bytes_that_are_no_row_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = unpack_row(&bytes, &bytes);
+            let _ = unpack_row(&bytes, &bytes, &bytes);
             let _ = unpack_histograms(&bytes, |_| Some(0));
         }
     }
@@ -372,11 +398,11 @@ mod tests {
         measures.sums.requests = 7;
         measures.duration_us.add(3, 7);
         let mut row = PackedRow::default();
-        row.push(1, &measures);
+        row.push(1, &measures, true);
         let newer = |bytes: &[u8]| [&[2], &bytes[1..]].concat();
         let (sums, histograms) = (newer(&row.sums), newer(&row.histograms));
-        assert_eq!(unpack_row(&sums, &row.histograms), Err(PackedError::Newer(2)));
-        assert_eq!(unpack_row(&row.sums, &histograms), Err(PackedError::Newer(2)));
+        assert_eq!(unpack_row(&sums, &row.histograms, &[]), Err(PackedError::Newer(2)));
+        assert_eq!(unpack_row(&row.sums, &histograms, &[]), Err(PackedError::Newer(2)));
         assert_eq!(unpack_histograms(&histograms, |_| Some(0)).err(), Some(PackedError::Newer(2)));
         // Behind a row that can be read, too.
         let both: Vec<_> = unpack_sums(&[row.sums.clone(), sums].concat()).collect();

@@ -31,11 +31,24 @@ pub(crate) enum Cube {
     User = 5,
     /// All tags.
     Tags = 6,
+    /// Model and upstream, for the sums of errors only.
+    Errors = 7,
 }
 
 /// The cubes beside the full one.
-pub(super) const NARROW: [Cube; 6] =
-    [Cube::Total, Cube::Model, Cube::Upstream, Cube::ClientKey, Cube::User, Cube::Tags];
+pub(super) const NARROW: [Cube; 7] = [
+    Cube::Total,
+    Cube::Model,
+    Cube::Upstream,
+    Cube::ClientKey,
+    Cube::User,
+    Cube::Tags,
+    Cube::Errors,
+];
+
+/// Places of client keys and errors in [`NARROW`].
+pub(super) const CLIENT_KEY: usize = 3;
+pub(super) const ERRORS: usize = 6;
 
 /// The series of the cubes beside the full one, in the order of [`NARROW`].
 pub(super) type NarrowIds = [i64; NARROW.len()];
@@ -99,7 +112,15 @@ impl<'a> Dimensions<'a> {
             Cube::ClientKey => Dimensions { client_key: self.client_key, ..nothing },
             Cube::User => Dimensions { user_name: self.user_name, ..nothing },
             Cube::Tags => Dimensions { tags: self.tags, ..nothing },
+            Cube::Errors => Dimensions {
+                upstream: self.upstream,
+                ..self.narrowed(Cube::Model).in_cube(cube)
+            },
         }
+    }
+
+    fn in_cube(self, cube: Cube) -> Self {
+        Dimensions { cube, ..self }
     }
 
     /// The set that stands for it beyond the limit of series: what callers can
@@ -163,6 +184,14 @@ impl<'a> Dimensions<'a> {
 /// files, probes.
 pub(crate) fn calls_no_model(operation: i32) -> bool {
     [Operation::Other, Operation::Retrieval].iter().any(|free| *free as i32 == operation)
+}
+
+/// The id of the narrow series of a client key, unless another set has the same hash.
+pub(super) fn id_of_client_key(client_key: &str) -> i64 {
+    let event = UsageEvent { client_key: Some(client_key.to_owned()), ..UsageEvent::default() };
+    let mut canonical = Vec::new();
+    Dimensions::from(&event).narrowed(Cube::ClientKey).canonical(&mut canonical);
+    id_of(&canonical, 0)
 }
 
 /// The id of a set: the first 64 bits of SHA-256. Part of the storage format.

@@ -8,13 +8,13 @@ use sqlx::{PgConnection, PgPool, Row as _};
 use super::{
     Error,
     activity::{Activity, Noted},
-    chains,
+    chains, client_keys,
     copy::CopyRows,
     rate_limits,
     rollups::{BothSets, COLUMNS, Levels, decode, encode, horizons, minutes, widen},
     sessions,
 };
-use crate::rollup::{LEVELS, Rollups, Sets};
+use crate::rollup::{Level, Rollups, Sets};
 
 /// Changes that are moved in one transaction: some 30 MB at a time.
 const CHANGES: i64 = 100_000;
@@ -53,6 +53,7 @@ impl Levels {
             }
             return Ok(0);
         }
+        client_keys::number(pool, &mut rollups.narrow).await?;
         let mut activity = Activity::default();
         activity.add(&rollups.narrow);
         activity.note(&mut transaction, Noted::New).await?;
@@ -61,14 +62,14 @@ impl Levels {
         let mut rows = Rows::new(changes);
         for sets in Sets::ALL {
             let mut rollups = std::mem::take(rollups.of_mut(sets));
-            let levels = LEVELS.into_iter().zip(horizons.of(sets).complete_from);
+            let levels = sets.levels().iter().copied().zip(horizons.of(sets).complete_from);
             let mut levels = levels.peekable();
             while let Some((level, complete_from)) = levels.next() {
                 // Made now, since adding takes what it is made of.
                 let wider = levels.peek().map(|(wider, _)| widen(&rollups, *wider));
                 rollups.retain(|key, _| key.bucket >= complete_from);
                 made.extend(self.ensure(&mut transaction, level, sets, &rollups).await?);
-                rows.add(&mut transaction, level.number(sets), rollups).await?;
+                rows.add(&mut transaction, level, sets, rollups).await?;
                 rollups = wider.unwrap_or_default();
             }
         }
@@ -105,14 +106,15 @@ impl Rows {
         Self { new: CopyRows::new(COLUMNS, changes), merged: CopyRows::new(COLUMNS, changes) }
     }
 
-    /// Adds rollups of the level with this number, together with what the database
-    /// has under their keys.
+    /// Adds rollups of a level, together with what the database has under their keys.
     async fn add(
         &mut self,
         connection: &mut PgConnection,
-        number: i32,
+        level: Level,
+        sets: Sets,
         mut rollups: Rollups,
     ) -> Result<(), Error> {
+        let (number, with_errors) = (level.number(sets), level.has_errors());
         let mut keys: Vec<_> =
             rollups.keys().map(|key| (key.series_id, minutes(key.bucket))).collect();
         keys.sort_unstable();
@@ -139,8 +141,8 @@ impl Rows {
         let (merged, new) = rollups
             .into_iter()
             .partition(|(key, _)| keys_there.contains(&(key.series_id, minutes(key.bucket))));
-        encode(&mut self.merged, &merged, number);
-        encode(&mut self.new, &new, number);
+        encode(&mut self.merged, &merged, number, with_errors);
+        encode(&mut self.new, &new, number, with_errors);
         Ok(())
     }
 

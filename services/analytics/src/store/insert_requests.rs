@@ -13,12 +13,13 @@ use super::{
         self, COLUMNS, code, cost, cost_source, count, encode, micros, number, pack_histogram,
     },
     copy::CopyRows,
-    dimensions::{Dimensions, NarrowIds},
+    dimensions::{CLIENT_KEY, Dimensions, ERRORS, NarrowIds},
     rollups::BothSets,
     series::SeriesIds,
+    sessions::NOT_FAILED,
     traced::Traced as _,
 };
-use crate::rollup::{Key, Rollups, Sample, add_by_minute};
+use crate::rollup::{Failure, Key, Rollups, Sample, add_by_minute};
 
 /// A request that can be stored, as far as its fields tell.
 #[derive(Debug, Clone)]
@@ -143,6 +144,10 @@ pub(super) fn roll_up<'a>(rows: impl IntoIterator<Item = (&'a Row, &'a Shared)>)
             decode_rate: number(event.decode_tokens_per_second),
             prefill_rate: number(event.prefill_tokens_per_second),
             token_gaps: Some(&gaps),
+            failure: (!NOT_FAILED.contains(&code(event.outcome))).then(|| Failure {
+                error_type: event.error_type.as_deref(),
+                event_id: row.id.as_u128(),
+            }),
         };
         add_by_minute(&mut full, series.full, &sample);
         narrow.insert(series.full, series.narrow);
@@ -154,8 +159,15 @@ pub(super) fn roll_up<'a>(rows: impl IntoIterator<Item = (&'a Row, &'a Shared)>)
 pub(super) fn narrowed(full: &Rollups, narrow: &HashMap<i64, NarrowIds>) -> Rollups {
     let mut rollups = Rollups::with_capacity(full.len());
     for (key, measures) in full {
-        for series_id in narrow.get(&key.series_id).into_iter().flatten() {
-            rollups.entry(Key { series_id: *series_id, ..*key }).or_default().merge(measures);
+        let Some(narrow) = narrow.get(&key.series_id) else { continue };
+        for series_id in &narrow[..ERRORS] {
+            let key = Key { series_id: *series_id, ..*key };
+            rollups.entry(key).or_default().merge_without_errors(measures);
+        }
+        if !measures.errors.is_empty() {
+            let key = Key { series_id: narrow[ERRORS], ..*key };
+            let errors = &mut rollups.entry(key).or_default().errors;
+            errors.merge_of_key(&measures.errors, narrow[CLIENT_KEY]);
         }
     }
     rollups

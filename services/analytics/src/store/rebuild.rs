@@ -7,22 +7,30 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures_util::{TryStreamExt as _, future::try_join_all};
-use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
+use sqlx::{
+    PgConnection, Row as _, postgres::PgRow,
+    types::{Json, Uuid},
+};
 
 use super::{
     Error, Store,
     activity::{Activity, Noted},
+    client_keys,
     dimensions::{Cube, Dimensions, NarrowIds},
     insert_requests::narrowed,
     rollups::{self, BothSets, Horizons, Partition},
     sessions,
+    weeks::Weeks,
 };
-use crate::rollup::{Key, LEVELS, Rollups, Sample, Sets, add_by, unpack_sums};
+use crate::rollup::{
+    DAY, Failure, Key, LEVELS, Level, Rollups, Sample, Sets, WEEK, add_by, unpack_sums,
+};
 
 /// How much is read before it is written.
 const STEP: TimeDelta = TimeDelta::hours(1);
 
-const DAY: TimeDelta = TimeDelta::days(1);
+/// The levels that are summed up from requests, the first ones of [`LEVELS`].
+const FROM_REQUESTS: [Level; 5] = [LEVELS[0], LEVELS[1], LEVELS[2], LEVELS[3], DAY];
 
 /// Days that are summed up at the same time: the database reads one while the
 /// other is added up.
@@ -34,10 +42,10 @@ type Narrow = HashMap<i64, NarrowIds>;
 /// A part of a rebuild: a day that has requests, and what follows it up to the
 /// next such day.
 #[derive(Debug, Clone, Copy)]
-struct Part {
+pub(super) struct Part {
     day: NaiveDate,
-    start: DateTime<Utc>,
-    end: DateTime<Utc>,
+    pub(super) start: DateTime<Utc>,
+    pub(super) end: DateTime<Utc>,
 }
 
 /// Which days of a range are rebuilt.
@@ -76,12 +84,12 @@ impl Store {
             let end = match days.get(at + 1) {
                 Some(next) => rollups::midnight(*next),
                 // What is newer than all requests is complete as it is.
-                None => LEVELS[LEVELS.len() - 1].ceil(to).max(start + DAY),
+                None => DAY.ceil(to).max(start + DAY.length()),
             };
             Part { day: *day, start, end }
         });
         let wanted: Vec<Part> =
-            parts.filter(|part| part.start < to && part.start + DAY > from).collect();
+            parts.filter(|part| part.start < to && part.start + DAY.length() > from).collect();
         for parts in wanted.chunks(AT_A_TIME) {
             let requests = self.rebuild(parts, which).await?;
             for (part, requests) in parts.iter().zip(requests) {
@@ -104,9 +112,9 @@ impl Store {
         let horizons = rollups::horizons(&mut *self.write.acquire().await?).await?;
         let now = Utc::now();
         let lacking = Sets::ALL.into_iter().flat_map(|sets| {
-            let levels = LEVELS.into_iter().zip(horizons.of(sets).complete_from);
+            let levels = sets.levels().iter().zip(horizons.of(sets).complete_from);
             levels.filter(move |(level, from)| {
-                *from > level.ceil(oldest.max(self.levels.kept_from(*level, sets, now)))
+                *from > level.ceil(oldest.max(self.levels.kept_from(**level, sets, now)))
             })
         });
         let Some(to) = lacking.map(|(_, from)| from).max() else { return Ok(()) };
@@ -121,11 +129,10 @@ impl Store {
     /// rollups, and rebuilds a day where they differ: a process of an older
     /// version writes requests only. Gives the days.
     pub(crate) async fn repair_rollups(&self, now: DateTime<Utc>) -> Result<Vec<NaiveDate>, Error> {
-        let day = LEVELS[LEVELS.len() - 1];
         let total = self.series.total(&self.write).await?;
         let mut repaired = Vec::new();
-        for start in [day.floor(now), day.floor(now) - day.length()] {
-            let end = start + day.length();
+        for start in [DAY.floor(now), DAY.floor(now) - DAY.length()] {
+            let end = start + DAY.length();
             let (requests, sums): (Option<i64>, Option<Vec<u8>>) =
                 sqlx::query_as(include_str!("queries/compare_day.sql"))
                     .bind(start)
@@ -171,7 +178,7 @@ impl Store {
             let mut lacks = which == Which::All;
             for sets in Sets::ALL {
                 let complete_from = &mut after.of_mut(sets).complete_from;
-                for (level, from) in LEVELS.into_iter().zip(complete_from) {
+                for (level, from) in FROM_REQUESTS.into_iter().zip(complete_from) {
                     let kept_from = part.start.max(self.levels.kept_from(level, sets, now));
                     if (part.start..=part.end).contains(&*from) && kept_from < *from {
                         *from = kept_from;
@@ -181,9 +188,14 @@ impl Store {
             }
             lacking.push(lacks);
         }
+        let weeks = Weeks::of(parts, &before.narrow);
+        if lacking.contains(&true) {
+            weeks.put_aside(&self.write).await?;
+        }
         for (part, _) in parts.iter().zip(&lacking).filter(|(_, lacks)| **lacks) {
             self.make_partitions(part.start, &after).await?;
         }
+        let days_change = lacking.contains(&true);
         let rebuilding = parts.iter().zip(lacking).map(async |(part, lacks)| {
             if lacks { self.rebuild_part(part, &after).await } else { Ok(Default::default()) }
         });
@@ -194,7 +206,7 @@ impl Store {
             activity.merge(active);
         }
         activity.note(&mut lock, Noted::Again).await?;
-        for (level, sets) in rollups::all_levels() {
+        for (level, sets) in from_requests() {
             let place = LEVELS.iter().position(|other| *other == level).unwrap_or_default();
             let from = after.of(sets).complete_from[place];
             if from != before.of(sets).complete_from[place] {
@@ -205,6 +217,10 @@ impl Store {
                     .await?;
             }
         }
+        if days_change || weeks.are_lacking(&after.narrow) {
+            let kept_from = self.levels.kept_from(WEEK, Sets::Narrow, now);
+            weeks.sum_up(&self.write, &self.levels, &after.narrow, kept_from).await?;
+        }
         lock.commit().await?;
         Ok(requests)
     }
@@ -213,9 +229,9 @@ impl Store {
     /// each other.
     async fn make_partitions(&self, day: DateTime<Utc>, after: &Horizons) -> Result<(), Error> {
         let mut connection = self.write.acquire().await?;
-        for (level, sets) in rollups::all_levels() {
+        for (level, sets) in from_requests() {
             let place = LEVELS.iter().position(|other| *other == level).unwrap_or_default();
-            if after.of(sets).complete_from[place] < day + DAY {
+            if after.of(sets).complete_from[place] < day + DAY.length() {
                 let key = Key { series_id: 0, bucket: level.floor(day), outcome: 0 };
                 let rollups = Rollups::from([(key, Default::default())]);
                 let made = self.levels.ensure(&mut connection, level, sets, &rollups).await?;
@@ -266,18 +282,18 @@ impl Store {
         let mut activity = Activity::default();
         let mut made = HashSet::new();
         // Of the wider levels only what is not written yet is in memory.
-        let mut open: Vec<BothSets> = LEVELS.map(|_| BothSets::default()).into();
+        let mut open = FROM_REQUESTS.map(|_| BothSets::default());
         // Levels that are not kept for this time are not summed up either.
         let kept = |place: &usize| {
             Sets::ALL.iter().any(|sets| horizons.of(*sets).complete_from[*place] < end)
         };
-        let finest = (0..LEVELS.len()).find(kept).unwrap_or(LEVELS.len() - 1);
+        let finest = (0..open.len()).find(kept).unwrap_or(open.len() - 1);
         let mut at = start;
         while at < end {
             // A range that reaches into the future is one step from tomorrow on.
             let step =
                 if at > Utc::now() + TimeDelta::days(2) { end } else { (at + STEP).min(end) };
-            let from = if at == start { start - DAY } else { at };
+            let from = if at == start { start - DAY.length() } else { at };
             let mut rows = sqlx::query(include_str!("queries/requests_to_sum_up.sql"))
                 .bind(from)
                 .bind(step)
@@ -285,7 +301,8 @@ impl Store {
                 .fetch(&mut *connection);
             let full = &mut open[finest].full;
             while let Some(row) = rows.try_next().await? {
-                let (series_id, sample) = sample(&row)?;
+                let (series_id, mut sample) = sample(&row)?;
+                sample.failure = failure(&row)?;
                 requests += u64::from(sample.started_at >= start);
                 add_by(LEVELS[finest], full, series_id, &sample);
             }
@@ -294,8 +311,9 @@ impl Store {
             at = step;
             let finished = take_finished(full, finest, at);
             let mut finer = BothSets { narrow: narrowed(&finished, narrow), full: finished };
+            client_keys::number(&self.write, &mut finer.narrow).await?;
             activity.add(&finer.narrow);
-            for (place, level) in LEVELS.into_iter().enumerate().skip(finest) {
+            for (place, level) in FROM_REQUESTS.into_iter().enumerate().skip(finest) {
                 for sets in Sets::ALL {
                     if place > finest {
                         // Finer levels fit into steps; wider ones are added up first.
@@ -309,7 +327,7 @@ impl Store {
                     let from = horizons.of(sets).complete_from[place];
                     let written = rollups::since(finer.of_mut(sets), from);
                     made.extend(self.levels.ensure(connection, level, sets, &written).await?);
-                    rollups::add_to_level(connection, level.number(sets), &written).await?;
+                    rollups::add_to_level(connection, level, sets, &written).await?;
                 }
             }
         }
@@ -335,6 +353,11 @@ impl Store {
     }
 }
 
+/// The levels that are summed up from requests, of both kinds of sets.
+fn from_requests() -> impl Iterator<Item = (Level, Sets)> {
+    rollups::all_levels().filter(|(level, _)| FROM_REQUESTS.contains(level))
+}
+
 /// Takes away the buckets of a level that end by a moment.
 fn take_finished(open: &mut Rollups, place: usize, by: DateTime<Utc>) -> Rollups {
     let length = LEVELS[place].length();
@@ -357,6 +380,13 @@ fn dimensions<'a>(
         user_agent_family: row.try_get("user_agent_family")?,
         tags,
     })
+}
+
+/// What is kept of a failed request, from a row of those that are summed up.
+fn failure(row: &PgRow) -> Result<Option<Failure<'_>>, sqlx::Error> {
+    let event_id: Option<Uuid> = row.try_get(20)?;
+    let error_type = row.try_get(21)?;
+    Ok(event_id.map(|event_id| Failure { error_type, event_id: event_id.as_u128() }))
 }
 
 /// A row of the columns that measures need, with its series.
@@ -384,6 +414,7 @@ pub(super) fn sample(row: &PgRow) -> Result<(i64, Sample<'_>), sqlx::Error> {
         decode_rate: row.try_get(16)?,
         prefill_rate: row.try_get(17)?,
         token_gaps: row.try_get(18)?,
+        failure: None,
     };
     Ok((series_id, sample))
 }

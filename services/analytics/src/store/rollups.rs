@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Columns of a row.
-pub(super) const COLUMNS: i16 = 5;
+pub(super) const COLUMNS: i16 = 6;
 
 /// Bytes of sums from which on a row would not fit into an index (2,700).
 const LONGEST_SUMS: usize = 2_400;
@@ -97,11 +97,13 @@ pub(super) fn moment(minutes: i32) -> DateTime<Utc> {
     DateTime::from_timestamp(i64::from(minutes) * 60, 0).unwrap_or_default()
 }
 
-/// A row: series, bucket, sums, histograms in columns `at` to `at + 3`.
+/// A row: series, bucket, sums, histograms, errors in columns `at` to `at + 4`.
 pub(super) fn decode(row: &PgRow, at: usize) -> Result<Vec<(Key, Measures)>, Error> {
     let (series_id, bucket) = (row.try_get(at)?, moment(row.try_get(at + 1)?));
     let histograms: Option<&[u8]> = row.try_get(at + 3)?;
-    let cells = unpack_row(row.try_get(at + 2)?, histograms.unwrap_or_default())?.into_iter();
+    let errors: Option<&[u8]> = row.try_get(at + 4)?;
+    let (histograms, errors) = (histograms.unwrap_or_default(), errors.unwrap_or_default());
+    let cells = unpack_row(row.try_get(at + 2)?, histograms, errors)?.into_iter();
     let keyed = cells.map(|(outcome, all)| (Key { series_id, bucket, outcome }, all));
     Ok(keyed.collect())
 }
@@ -109,9 +111,9 @@ pub(super) fn decode(row: &PgRow, at: usize) -> Result<Vec<(Key, Measures)>, Err
 /// Packs the cells of one row. An entry of an index has room for the outcomes of
 /// the contract, whatever their sums; should a newer one have so many more that a
 /// row is too long, those count as unspecified in it.
-fn pack(row: &mut PackedRow, cells: &[(&Key, &Measures)]) {
+fn pack(row: &mut PackedRow, cells: &[(&Key, &Measures)], with_errors: bool) {
     row.clear();
-    cells.iter().for_each(|(key, measures)| row.push(key.outcome, measures));
+    cells.iter().for_each(|(key, measures)| row.push(key.outcome, measures, with_errors));
     if row.sums.len() <= LONGEST_SUMS {
         return;
     }
@@ -121,24 +123,28 @@ fn pack(row: &mut PackedRow, cells: &[(&Key, &Measures)]) {
         known.entry(outcome).or_default().merge(measures);
     }
     row.clear();
-    known.iter().for_each(|(outcome, measures)| row.push(*outcome, measures));
+    known.iter().for_each(|(outcome, measures)| row.push(*outcome, measures, with_errors));
 }
 
-/// Adds rows in the order of their keys.
-pub(super) fn encode(copy: &mut CopyRows, rollups: &Rollups, number: i32) {
+/// Adds rows in the order of their keys, their errors only `with_errors`.
+pub(super) fn encode(copy: &mut CopyRows, rollups: &Rollups, number: i32, with_errors: bool) {
     let mut sorted: Vec<_> = rollups.iter().collect();
     sorted.sort_unstable_by_key(|(key, _)| **key);
     let mut packed = PackedRow::default();
     let same_row =
         |a: &(&Key, _), b: &(&Key, _)| (a.0.series_id, a.0.bucket) == (b.0.series_id, b.0.bucket);
     for cells in sorted.chunk_by(same_row) {
-        pack(&mut packed, cells);
+        pack(&mut packed, cells, with_errors);
+        if packed.is_empty() {
+            continue;
+        }
         copy.row()
             .bigint(Some(cells[0].0.series_id))
             .integer(minutes(cells[0].0.bucket))
             .integer(number)
             .bytea(Some(&packed.sums))
-            .bytea(Some(packed.histograms.as_slice()).filter(|bytes| !bytes.is_empty()));
+            .bytea(Some(packed.histograms.as_slice()).filter(|bytes| !bytes.is_empty()))
+            .bytea(Some(packed.errors.as_slice()).filter(|bytes| !bytes.is_empty()));
     }
 }
 
@@ -149,7 +155,7 @@ pub(super) async fn add_changes(
 ) -> Result<(), Error> {
     let mut copy = CopyRows::new(COLUMNS, changes.narrow.len() + changes.full.len());
     for (sets, rollups) in changes.each() {
-        encode(&mut copy, rollups, LEVELS[0].number(sets));
+        encode(&mut copy, rollups, LEVELS[0].number(sets), true);
     }
     copy.send(connection, include_str!("queries/copy_rollup_changes.sql"))
         .traced("copy_rollup_changes")
@@ -267,7 +273,7 @@ impl Levels {
 
 /// Every level of both kinds of sets.
 pub(super) fn all_levels() -> impl Iterator<Item = (Level, Sets)> {
-    Sets::ALL.into_iter().flat_map(|sets| LEVELS.map(|level| (level, sets)))
+    Sets::ALL.into_iter().flat_map(|sets| sets.levels().iter().map(move |level| (*level, sets)))
 }
 
 /// The rollups from a moment on.
@@ -285,17 +291,18 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds rollups of the level with this number where there are none.
+/// Adds rollups of a level where there are none.
 pub(super) async fn add_to_level(
     connection: &mut PgConnection,
-    number: i32,
+    level: Level,
+    sets: Sets,
     rollups: &Rollups,
 ) -> Result<(), Error> {
     if rollups.is_empty() {
         return Ok(());
     }
     let mut copy = CopyRows::new(COLUMNS, rollups.len());
-    encode(&mut copy, rollups, number);
+    encode(&mut copy, rollups, level.number(sets), level.has_errors());
     copy.send(connection, include_str!("queries/copy_rollups.sql")).await
 }
 
@@ -323,11 +330,11 @@ mod tests {
         let keys: Vec<Key> = (0..300).map(key).collect();
         let cells: Vec<_> = keys.iter().map(|key| (key, &measures)).collect();
         let mut row = PackedRow::default();
-        pack(&mut row, &cells);
+        pack(&mut row, &cells, true);
         assert!(row.sums.len() <= LONGEST_SUMS, "{}", row.sums.len());
         let requests: i64 = unpack_sums(&row.sums).map(|part| part.unwrap().1.requests).sum();
         assert_eq!(requests, 600);
-        pack(&mut row, &cells[42..43]);
+        pack(&mut row, &cells[42..43], true);
         assert_eq!(unpack_sums(&row.sums).next().unwrap().unwrap().0, 42);
     }
 }

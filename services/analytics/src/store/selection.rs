@@ -292,6 +292,28 @@ impl Snapshot<'_> {
         Ok(found.max(active.cast_unsigned()))
     }
 
+    /// The series whose errors are summed up: those of models and upstreams, unless the
+    /// filter asks for more; then the full ones of the selection.
+    pub(super) async fn error_series(
+        &mut self,
+        filter: &Filter,
+        selection: &Selection,
+    ) -> Result<(Sets, Vec<i64>), Error> {
+        let out = &filter.exclude;
+        let narrow = filter.client_keys.is_none()
+            && out.client_keys.is_none()
+            && filter.users.is_none()
+            && out.users.is_none()
+            && filter.tags.is_none()
+            && out.tags.is_none()
+            && !has_unsummed(filter);
+        if let Some(series) = selection.series.as_ref().filter(|_| !narrow) {
+            return Ok((Sets::Full, series.clone()));
+        }
+        let found = self.matching_series(filter, Cube::Errors, &Grouping::None, None).await?;
+        Ok((Sets::Narrow, found.into_iter().map(|(id, _)| id).collect()))
+    }
+
     async fn matching_series(
         &mut self,
         filter: &Filter,
@@ -337,6 +359,16 @@ fn may_be_partial(filter: &Filter, grouping: &Grouping) -> bool {
     of_series && !filter.has_dimensions() && !filter.reads_requests()
 }
 
+/// Whether a filter asks for a dimension that no narrow cube has.
+fn has_unsummed(filter: &Filter) -> bool {
+    let out = &filter.exclude;
+    filter.dialects.is_some()
+        || filter.operations.is_some()
+        || filter.stream.is_some()
+        || out.dialects.is_some()
+        || out.operations.is_some()
+}
+
 /// The narrowest cube that has all dimensions that are asked for.
 fn cube_for(filter: &Filter, grouping: &Grouping) -> Cube {
     let grouped = |dimension| *grouping == Grouping::Dimension(dimension);
@@ -353,11 +385,7 @@ fn cube_for(filter: &Filter, grouping: &Grouping) -> Cube {
         (Cube::User, user || grouped(Dimension::User)),
         (Cube::Tags, tags || matches!(grouping, Grouping::Tag(_))),
     ];
-    let others = filter.dialects.is_some()
-        || filter.operations.is_some()
-        || filter.stream.is_some()
-        || out.dialects.is_some()
-        || out.operations.is_some()
+    let others = has_unsummed(filter)
         || [Dimension::Operation, Dimension::UserAgent, Dimension::Dialect]
             .into_iter()
             .any(grouped);

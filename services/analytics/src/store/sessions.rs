@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use modash_proto::v1::{CostSource, Outcome, UsageEvent};
 use sha2::{Digest as _, Sha256};
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, FromRow as _, PgConnection, PgPool, Row as _};
 
 use super::{
     Error, Row, Selection, Snapshot, Store,
@@ -60,8 +60,6 @@ pub(crate) struct SessionSums {
     pub(crate) estimated_costs: i64,
     pub(crate) duration_us: i64,
     pub(crate) models: Option<Vec<String>>,
-    /// Sessions there are, the same in each row.
-    pub(crate) sessions: i64,
 }
 
 from_row!(SessionSums {
@@ -81,9 +79,12 @@ from_row!(SessionSums {
     unknown_costs,
     estimated_costs,
     duration_us,
-    models,
-    sessions
+    models
 });
+
+/// Sessions that are read and sorted rather than looked for along the index of an order,
+/// which may have many of other ranges before them.
+const FEW: i64 = 5_000;
 
 /// Which part of a list.
 #[derive(Debug, Clone, Copy)]
@@ -220,14 +221,51 @@ impl Store {
 }
 
 impl Snapshot<'_> {
-    /// The sessions that a selection is about, as far as series and sessions tell.
+    /// The sessions that a selection is about, as far as series and sessions tell, and how
+    /// many there are.
     pub(crate) async fn sessions(
         &mut self,
         selection: &Selection,
         page: SessionPage,
-    ) -> Result<Vec<SessionSums>, Error> {
+    ) -> Result<(Vec<SessionSums>, i64), Error> {
+        match (&selection.series, &selection.sessions) {
+            (None, None) => self.largest_sessions(selection, page).await,
+            _ => self.sessions_of_series(selection, page).await,
+        }
+    }
+
+    /// Those of all series: each has one row, and each order an index.
+    async fn largest_sessions(
+        &mut self,
+        selection: &Selection,
+        page: SessionPage,
+    ) -> Result<(Vec<SessionSums>, i64), Error> {
+        let total: i64 = sqlx::query_scalar(include_str!("queries/count_sessions.sql"))
+            .bind(selection.start)
+            .bind(selection.end)
+            .fetch_one(&mut *self.transaction)
+            .traced("count_sessions")
+            .await?;
+        let order = page.order.max(1);
+        let rows = sqlx::query_as(include_str!("queries/sessions_in_order.sql"))
+            .bind(selection.start)
+            .bind(selection.end)
+            .bind(if total <= FEW { -order } else { order })
+            .bind(page.limit)
+            .bind(page.offset)
+            .fetch_all(&mut *self.transaction)
+            .traced("sessions_in_order")
+            .await?;
+        Ok((rows, total))
+    }
+
+    async fn sessions_of_series(
+        &mut self,
+        selection: &Selection,
+        page: SessionPage,
+    ) -> Result<(Vec<SessionSums>, i64), Error> {
         let all = vec![ALL_SERIES];
-        Ok(sqlx::query_as(include_str!("queries/sessions.sql"))
+        let rows = sqlx::query(include_str!("queries/sessions_of_series.sql"))
             .bind(selection.start)
             .bind(selection.end)
             .bind(selection.series.as_ref().unwrap_or(&all))
@@ -236,8 +274,11 @@ impl Snapshot<'_> {
             .bind(page.limit)
             .bind(page.offset)
             .fetch_all(&mut *self.transaction)
-            .traced("sessions")
-            .await?)
+            .traced("sessions_of_series")
+            .await?;
+        let total = rows.first().map(|row| row.try_get("sessions")).transpose()?;
+        let rows = rows.iter().map(SessionSums::from_row).collect::<Result<_, _>>()?;
+        Ok((rows, total.unwrap_or(0)))
     }
 
     /// The requests of a selection, oldest first.

@@ -79,8 +79,9 @@ impl Store {
                 (3_600, true) => ("by hour, all sets", "MODASH_ANALYTICS_ROLLUP_DAYS"),
                 (21_600, false) => ("by six hours", "MODASH_ANALYTICS_ROLLUP_DAYS"),
                 (21_600, true) => ("by six hours, all sets", "MODASH_ANALYTICS_ROLLUP_DAYS"),
-                (_, false) => ("by day", "MODASH_ANALYTICS_ROLLUP_DAYS"),
-                (_, true) => ("by day, all sets", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+                (86_400, false) => ("by day", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+                (86_400, true) => ("by day, all sets", "MODASH_ANALYTICS_ROLLUP_DAYS"),
+                (_, _) => ("by week", "MODASH_ANALYTICS_ROLLUP_DAYS"),
             };
             Kept {
                 what,

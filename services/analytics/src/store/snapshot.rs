@@ -44,7 +44,7 @@ pub(crate) enum Depth {
 /// One state of the database, for all statements of an answer.
 pub(crate) struct Snapshot<'a> {
     pub(super) transaction: Transaction<'a, Postgres>,
-    horizons: Horizons,
+    pub(super) horizons: Horizons,
     edges: Edges,
     pub(super) rows_left: i64,
 }
@@ -77,8 +77,8 @@ impl Snapshot<'_> {
         most: i64,
     ) -> Option<Level> {
         let finest = self.horizons.of(members.sets).finest_since(start)?;
-        LEVELS
-            .into_iter()
+        let levels = members.sets.levels().iter().copied();
+        levels
             .filter(|level| *level >= finest)
             .find(|level| (end - start).num_seconds() / i64::from(level.width) <= most)
     }
@@ -282,7 +282,7 @@ impl Snapshot<'_> {
     }
 }
 
-fn segment_of(segments: &[Segment], at: DateTime<Utc>) -> Option<&Segment> {
+pub(super) fn segment_of(segments: &[Segment], at: DateTime<Utc>) -> Option<&Segment> {
     let after = segments.partition_point(|segment| segment.start <= at);
     segments.get(after.checked_sub(1)?).filter(|segment| at < segment.end)
 }

@@ -9,6 +9,8 @@ use chrono::{Days, Utc};
 use modash_test_support::TestDatabase;
 use sqlx::{Connection as _, PgConnection};
 
+use crate::sums::{ErrorLines, errors_of_rollups};
+
 /// A small workload of the three days before today.
 const SMALL: [&str; 7] =
     ["data", "generate", "--rows=3000", "--days=3", "--models=8", "--keys=10", "--until"];
@@ -74,10 +76,15 @@ async fn both_ways_to_generate_leave_the_same_rows_and_rollups() {
     assert_eq!(requests(&copied).await, expected);
     let series = "SELECT s::text FROM series s ORDER BY series_id";
     assert_eq!(rows(&copied, series).await, rows(&ingested, series).await);
-    let rollups = "SELECT r::text FROM rollups r ORDER BY level, bucket, series_id";
+    let rollups = "SELECT (series_id, bucket, level, sums, histograms)::text
+                   FROM rollups ORDER BY level, bucket, series_id";
     let expected = rows(&ingested, rollups).await;
     assert!(expected.len() > 3000, "{}", expected.len());
     assert!(rows(&copied, rollups).await == expected, "the rollups differ");
+    // Client keys have other numbers.
+    let of_errors = errors(&ingested).await;
+    assert!(of_errors.len() > 100, "{}", of_errors.len());
+    assert!(errors(&copied).await == of_errors, "the errors differ");
     let sessions = "SELECT s::text FROM sessions s ORDER BY session_id, series_id";
     let of_ingest = rows(&ingested, sessions).await;
     assert!(of_ingest.len() > 100, "{}", of_ingest.len());
@@ -87,11 +94,23 @@ async fn both_ways_to_generate_leave_the_same_rows_and_rollups() {
     let repair = ["rollups", "rebuild", "--from=2020-01-01", "--to", &until];
     succeeds(&ingested, &repair).await;
     assert!(rows(&ingested, rollups).await == expected, "a rebuild changed the rollups");
+    assert!(errors(&ingested).await == of_errors, "a rebuild changed the errors");
     let spoil = "WITH gone AS (DELETE FROM rollups WHERE series_id % 2 = 0 RETURNING 1)
                  SELECT count(*)::text FROM gone";
     assert_ne!(rows(&copied, spoil).await, ["0"]);
     succeeds(&copied, &repair).await;
     assert!(rows(&copied, rollups).await == expected, "a rebuild did not mend the rollups");
+    assert!(errors(&copied).await == of_errors, "a rebuild did not mend the errors");
+}
+
+/// The errors in the rollups of each width.
+async fn errors(database: &TestDatabase) -> Vec<(i64, ErrorLines)> {
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let mut lines = Vec::new();
+    for width in [3_600, 21_600, 86_400, 604_800] {
+        lines.push((width, errors_of_rollups(&mut connection, width).await));
+    }
+    lines
 }
 
 #[tokio::test]

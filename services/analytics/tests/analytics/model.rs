@@ -16,10 +16,11 @@ use modash_proto::{
         group_by::By,
     },
 };
+use modash_test_support::eventually;
 
 use crate::{
     costs::{self, PricesFile},
-    harness::{TestAnalytics, assert_near, at, config},
+    harness::{PATIENCE, TestAnalytics, assert_near, at, config},
     random::Random,
 };
 
@@ -394,7 +395,7 @@ fn step(range: &TimeRange, filter: Option<&Filter>, starts: &[i64], width: u32) 
         return None;
     }
     let seconds = (range.end - range.start).num_seconds();
-    let steps = [60, 900, 3_600, 21_600, 86_400];
+    let steps = [60, 900, 3_600, 21_600, 86_400, 604_800];
     Some(steps.into_iter().find(|step| seconds / step <= 2_500).unwrap() * 1_000_000)
 }
 
@@ -797,14 +798,39 @@ async fn model_breakdown_is_that_of_the_model() {
     }
 }
 
+/// Waits until all changes are in the rollups.
+async fn folded(analytics: &TestAnalytics) {
+    eventually(PATIENCE, || async {
+        let waiting = "SELECT count(*) FROM rollup_changes";
+        let connection = &mut analytics.connection().await;
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(connection).await.unwrap() == 0
+    })
+    .await;
+}
+
 /// What tells errors apart.
 type ErrorKey = (i32, Option<String>, String, String);
 
 #[tokio::test]
 async fn error_breakdown_is_that_of_the_model() {
-    let (analytics, events, mut random) = prepared(6).await;
+    let (analytics, mut events, mut random) = prepared(6).await;
     let mut client = analytics.client().await;
-    for _ in 0..QUESTIONS {
+    for question in 0..QUESTIONS {
+        match question {
+            // Some in the rollups and some that wait, of the same errors.
+            10 => {
+                folded(&analytics).await;
+                let more: Vec<UsageEvent> = (0..200).map(|_| random.event()).collect();
+                analytics.store(more.clone()).await;
+                events.extend(more);
+            }
+            20 => {
+                let url = analytics.database.url();
+                let (from, to) = (at("2025-10-01T00:00:00Z"), at("2025-12-01T00:00:00Z"));
+                rebuild_rollups(config(&url), from, to, |_| {}).await.unwrap();
+            }
+            _ => {}
+        }
         let request = ErrorBreakdownRequest {
             range: Some(random.range()),
             filter: random.filter(),

@@ -133,6 +133,7 @@ async fn the_schema_keeps_the_rules_of_citus() {
         ("rollup_changes", "series_id"),
         // reference tables
         ("series", "series_id"),
+        ("client_key_numbers", "series_id"),
         ("kinds", "kind_id"),
         ("rollup_levels", "level"),
         ("dropped_days", "subject"),

@@ -1,7 +1,7 @@
 //! The sums of stored requests in SQL, and those that the rollups say, read a
 //! second time in the plainest way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{PgConnection, Row as _};
 
@@ -133,6 +133,120 @@ pub(crate) async fn of_requests(connection: &mut PgConnection, width: i64) -> Li
     let line = |row: &sqlx::postgres::PgRow| {
         let line: Vec<i64> = row.get(3);
         ((row.get(0), row.get(1), row.get(2)), line.try_into().unwrap())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Failed requests, start of the first in microseconds, start and id of the newest, and
+/// client keys (of series of models and upstreams only).
+pub(crate) type ErrorLine = (i64, i64, (i64, u128), BTreeSet<String>);
+
+/// Lines by series, bucket in minutes, outcome, and type of error.
+pub(crate) type ErrorLines = BTreeMap<(i64, i64, i64, Option<String>), ErrorLine>;
+
+/// Takes the errors of an outcome from the front of packed errors, with client keys as
+/// the numbers that they have there.
+fn unpack_errors(bytes: &mut &[u8]) -> (i64, Vec<(Option<String>, ErrorLine, Vec<i64>)>) {
+    assert_eq!(number(bytes), 1, "version");
+    let (outcome, types) = (number(bytes), number(bytes));
+    let lines = (0..types).map(|_| {
+        let error_type = (number(bytes) - 1).try_into().ok().map(|length: usize| {
+            let (text, rest) = bytes.split_at(length);
+            *bytes = rest;
+            String::from_utf8(text.to_vec()).unwrap()
+        });
+        let (requests, first) = (number(bytes), EPOCH + number(bytes));
+        let last = first + number(bytes);
+        let (event_id, rest) = bytes.split_first_chunk().unwrap();
+        *bytes = rest;
+        let newest = (last, u128::from_le_bytes(*event_id));
+        let mut key = 0_i64;
+        let keys = (0..number(bytes)).map(|_| {
+            key = key.wrapping_add(number(bytes));
+            key
+        });
+        let keys = keys.collect();
+        (error_type, (requests, first, newest, BTreeSet::new()), keys)
+    });
+    (outcome, lines.collect())
+}
+
+/// What the rollups of a width say of errors, changes that are not in them included.
+pub(crate) async fn errors_of_rollups(connection: &mut PgConnection, width: i64) -> ErrorLines {
+    let names: Vec<(i64, Option<i64>, String)> = sqlx::query_as(
+        "SELECT series_id, number::bigint, client_key
+         FROM series LEFT JOIN client_key_numbers USING (series_id)
+         WHERE cube = 4 AND client_key IS NOT NULL",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .unwrap();
+    let rows = sqlx::query(
+        "SELECT series_id, bucket, errors, false FROM rollups
+         WHERE abs(level) = $1 AND errors IS NOT NULL
+         UNION ALL SELECT series_id, bucket, errors, true FROM rollup_changes
+         WHERE errors IS NOT NULL",
+    )
+    .bind(width)
+    .fetch_all(connection)
+    .await
+    .unwrap();
+    let mut lines = ErrorLines::new();
+    for row in rows {
+        let (series, bucket, waits): (i64, i32, bool) = (row.get(0), row.get(1), row.get(3));
+        let minutes = width / 60;
+        let bucket = i64::from(bucket).div_euclid(minutes) * minutes;
+        let mut bytes: &[u8] = row.get(2);
+        while !bytes.is_empty() {
+            let (outcome, found) = unpack_errors(&mut bytes);
+            for (error_type, line, keys) in found {
+                let key = (series, bucket, outcome, error_type);
+                let sums = lines.entry(key).or_insert_with(|| (0, line.1, line.2, BTreeSet::new()));
+                sums.0 += line.0;
+                sums.1 = sums.1.min(line.1);
+                sums.2 = sums.2.max(line.2);
+                // Changes have ids, rollups numbers; requests without a client key an id only.
+                sums.3.extend(keys.iter().filter_map(|key| {
+                    let is = |(id, number, _): &&(i64, Option<i64>, String)| {
+                        if waits { id == key } else { *number == Some(*key) }
+                    };
+                    names.iter().find(is).map(|(.., name)| name.clone())
+                }));
+            }
+        }
+    }
+    lines
+}
+
+/// The same from the rows.
+pub(crate) async fn errors_of_requests(connection: &mut PgConnection, width: i64) -> ErrorLines {
+    let rows = sqlx::query(
+        "SELECT n.series_id,
+                (floor(extract(epoch FROM started_at) / $1) * $1 / 60)::bigint,
+                outcome::bigint, error_type, count(*),
+                (extract(epoch FROM min(started_at)) * 1000000)::bigint,
+                (extract(epoch FROM max(started_at)) * 1000000)::bigint,
+                (array_agg(event_id ORDER BY started_at DESC, event_id DESC))[1],
+                coalesce(array_agg(DISTINCT s.client_key)
+                         FILTER (WHERE n.cube = 7 AND s.client_key IS NOT NULL), '{}')
+         FROM requests r
+         JOIN series s USING (series_id)
+         JOIN series n ON n.series_id = s.series_id
+             OR n.cube = 7 AND n.model IS NOT DISTINCT FROM s.model AND n.upstream = s.upstream
+                AND n.operation = CASE WHEN s.model IS NULL AND s.operation IN (11, 12)
+                                  THEN 11 ELSE 0 END
+         WHERE outcome NOT IN (1, 6)
+         GROUP BY 1, 2, 3, 4",
+    )
+    .bind(width)
+    .fetch_all(connection)
+    .await
+    .unwrap();
+    let line = |row: &sqlx::postgres::PgRow| {
+        let newest = (row.get(6), row.get::<sqlx::types::Uuid, _>(7).as_u128());
+        let keys: Vec<String> = row.get(8);
+        let line = (row.get(4), row.get(5), newest, keys.into_iter().collect());
+        ((row.get(0), row.get(1), row.get(2), row.get(3)), line)
     };
     rows.iter().map(line).collect()
 }

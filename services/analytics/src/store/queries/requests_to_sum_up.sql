@@ -6,7 +6,10 @@ SELECT r.series_id, r.started_at, r.outcome, r.usage_source, r.prompt_tokens,
        r.cost_nano_usd, r.cache_saving_nano_usd, r.cost_source,
        r.duration_us, r.first_token_us, r.decode_tokens_per_second,
        r.prefill_tokens_per_second, r.token_gaps,
-       s.generating
+       s.generating,
+       -- of failed ones
+       CASE WHEN r.outcome NOT IN (1, 6) THEN r.event_id END,
+       CASE WHEN r.outcome NOT IN (1, 6) THEN r.error_type END
 FROM requests r
 JOIN series s ON s.series_id = r.series_id
 WHERE r.started_at >= $1 AND r.started_at < $2
