@@ -20,7 +20,7 @@ use crate::{
     error::Failure,
     filter::Filter,
     rollup::{LEVELS, Measures, Sums, Token},
-    store::{Depth, Grouping, Members, Selection, Snapshot},
+    store::{Cells, Depth, Grouping},
 };
 
 /// Parts of the range in a sparkline.
@@ -81,8 +81,8 @@ impl Queries {
         let selection = snapshot.select(range, &filter).await?;
         let mut members = snapshot.members(&filter, &grouping).await?;
         // Histograms are most of the bytes: with many groups, read them only for those
-        // that are shown.
-        let few = members.groups() <= limit && !members.reads_requests();
+        // that are shown. A second look at nearly all would cost more than they do.
+        let few = members.groups() <= 2 * limit && !members.reads_requests();
         let depth = if few { Depth::Distributions } else { Depth::Sums };
         let size = |all: &Measures| (Rank::new(&all.sums, order), all.sums.requests);
         let mut groups =
@@ -97,17 +97,21 @@ impl Queries {
             groups = groups::by_size(&mut snapshot, &selection, &mut members, depth, size).await?;
             groups.retain(|group| numbers.contains(&group.number));
         }
-        let mut rows = rows(&mut snapshot, &selection, &mut members, range, &groups).await?;
-        let mut other = None;
-        if total > rows.len() as u64 || members.may_leave_some_out() {
+        let parts = parts(range);
+        let (cells, all) = if total > groups.len() as u64 || members.may_leave_some_out() {
             let mut all = snapshot.members(&filter, &Grouping::None).await?;
-            let size = |all: &Measures| all.sums.requests;
-            let sum =
-                groups::by_size(&mut snapshot, &selection, &mut all, Depth::Sums, size).await?;
-            let sum = self::rows(&mut snapshot, &selection, &mut all, range, &sum).await?;
-            let rest = sum.into_iter().next().map(|sum| without(sum, &rows));
-            other = rest.filter(|rest| rest.requests > 0);
-        }
+            let depth = Depth::Sums;
+            let (cells, all) = snapshot
+                .cells_and_all(&selection, &mut members, &mut all, &parts, depth)
+                .await?;
+            (cells, Some(all))
+        } else {
+            let cells = snapshot.cells(&selection, &mut members, &parts, Depth::Sums).await?;
+            (cells, None)
+        };
+        let mut rows = rows(cells, &groups);
+        let rest = all.map(|all| without(row_of_all(all), &rows));
+        let mut other = rest.filter(|rest| rest.requests > 0);
         let all_requests: u64 = rows.iter().chain(&other).map(|row| row.requests).sum();
         for row in rows.iter_mut().chain(&mut other) {
             row.share = share(row.requests, all_requests);
@@ -117,14 +121,7 @@ impl Queries {
 }
 
 /// The rows of groups, without their shares.
-async fn rows(
-    snapshot: &mut Snapshot<'_>,
-    selection: &Selection,
-    members: &mut Members,
-    range: TimeRange,
-    groups: &[Group],
-) -> Result<Vec<BreakdownRow>, Failure> {
-    let cells = snapshot.cells(selection, members, &parts(range), Depth::Sums).await?;
+fn rows(cells: Cells, groups: &[Group]) -> Vec<BreakdownRow> {
     let mut sparklines: HashMap<i32, Vec<u64>> = HashMap::new();
     for ((part, group), measures) in cells {
         let line = sparklines.entry(group).or_insert_with(|| vec![0; SPARKLINE_PARTS]);
@@ -136,7 +133,20 @@ async fn rows(
         let sparkline = sparklines.remove(&group.number);
         response(group, sparkline.unwrap_or_else(|| vec![0; SPARKLINE_PARTS]))
     };
-    Ok(groups.iter().map(row).collect())
+    groups.iter().map(row).collect()
+}
+
+/// The row of all requests, by parts of the range.
+fn row_of_all(parts: HashMap<i32, Measures>) -> BreakdownRow {
+    let mut all = Group::default();
+    let mut sparkline = vec![0; SPARKLINE_PARTS];
+    for (part, measures) in parts {
+        if let Some(slot) = usize::try_from(part).ok().and_then(|part| sparkline.get_mut(part)) {
+            *slot += measures.sums.requests.cast_unsigned();
+        }
+        all.measures.merge(&measures);
+    }
+    response(&all, sparkline)
 }
 
 /// The row of all requests minus those in `rows`.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A group and its sums over the whole range.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) number: i32,
     /// Its value as the statements have it.

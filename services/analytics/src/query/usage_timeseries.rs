@@ -52,7 +52,15 @@ impl Queries {
             }
         }
         let bounds = grid.bounds(range);
-        let cells = snapshot.cells(&selection, &mut members, &bounds, Depth::Sums).await?;
+        let (cells, all) = if columns.other.is_some() && !members.tells_all() {
+            let mut all = snapshot.members(&filter, &Grouping::None).await?;
+            snapshot
+                .cells_and_all(&selection, &mut members, &mut all, &bounds, Depth::Sums)
+                .await?
+        } else {
+            let cells = snapshot.cells(&selection, &mut members, &bounds, Depth::Sums).await?;
+            (cells, Default::default())
+        };
         let (mut own, mut rest) = (Vec::new(), Vec::new());
         for ((bucket, group), measures) in cells {
             let known = columns.places.contains_key(&group);
@@ -70,9 +78,7 @@ impl Queries {
                 });
             } else {
                 // What belongs to no group with a series is all without those.
-                let mut all = snapshot.members(&filter, &Grouping::None).await?;
-                let cells = snapshot.cells(&selection, &mut all, &bounds, Depth::Sums).await?;
-                for ((bucket, _), measures) in cells {
+                for (bucket, measures) in all {
                     add(&mut columns.series[other], bucket, &measures.sums);
                 }
                 for (bucket, _, sums) in &own {

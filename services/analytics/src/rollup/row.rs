@@ -255,17 +255,22 @@ pub(super) fn pull_outcome(bytes: &mut &[u8]) -> Option<i16> {
 struct Tally {
     group: i32,
     counts: Box<[[u64; BUCKETS as usize]; HISTOGRAMS]>,
+    /// First and last bucket of each that may hold something.
+    reach: [(u32, u32); HISTOGRAMS],
 }
 
 impl Tally {
     fn new(group: i32) -> Self {
-        Self { group, counts: Box::new([[0; BUCKETS as usize]; HISTOGRAMS]) }
+        let counts = Box::new([[0; BUCKETS as usize]; HISTOGRAMS]);
+        Self { group, counts, reach: [(BUCKETS, 0); HISTOGRAMS] }
     }
 
     fn histograms(&self) -> [Histogram; HISTOGRAMS] {
         // By reference: moved, they would be copied with all that is zero.
         std::array::from_fn(|place| {
-            Histogram::from_buckets((0..).zip(self.counts[place].iter().copied()))
+            let (first, last) = self.reach[place];
+            let counts = &self.counts[place];
+            Histogram::from_buckets((first..=last).map(|bucket| (bucket, counts[bucket as usize])))
         })
     }
 }
@@ -292,8 +297,12 @@ pub(crate) fn unpack_histograms(
         for place in 0..HISTOGRAMS {
             let read = match tally {
                 Some(at) => {
-                    let counts = &mut tallies[at].counts[place];
+                    let tally = &mut tallies[at];
+                    let (first, last) = &mut tally.reach[place];
+                    let counts = &mut tally.counts[place];
                     pull_list(&mut bytes, |bucket, count| {
+                        *first = bucket.min(*first);
+                        *last = bucket.max(*last);
                         let sum = &mut counts[bucket as usize];
                         *sum = sum.saturating_add(count);
                     })

@@ -26,6 +26,9 @@ const LARGEST: i64 = 500;
 /// Groups that single requests may have in one answer.
 pub(super) const MOST_KEYS: usize = 100_000;
 
+/// Stands for all groups together, where they are summed up beside each other.
+pub(super) const ALL_GROUPS: i32 = i32::MAX;
+
 /// Requests of a range that pass a filter. The first ten parameters of every
 /// statement that reads requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +69,8 @@ pub(crate) struct Members {
     partial: bool,
     /// There may be requests that belong to no group: they call no model.
     pub(super) ungrouped: bool,
+    /// From this place on, series are those of [`ALL_GROUPS`].
+    all_from: Option<usize>,
 }
 
 impl Selection {
@@ -164,6 +169,35 @@ impl Members {
         self.by_outcome
     }
 
+    /// Adds the series of all groups together, unless sums of both cannot be read at once;
+    /// gives whether it did.
+    pub(super) fn add_all(&mut self, all: &Self) -> bool {
+        let own: HashSet<i64> = self.series.iter().copied().collect();
+        let apart = self.sets == all.sets
+            && !self.reads_requests()
+            && !self.by_outcome
+            && !all.series.iter().any(|series| own.contains(series));
+        if apart {
+            self.all_from = Some(self.series.len());
+            self.series.extend_from_slice(&all.series);
+            self.groups.resize(self.series.len(), ALL_GROUPS);
+        }
+        apart
+    }
+
+    /// Takes them away again.
+    pub(super) fn remove_all(&mut self) {
+        if let Some(from) = self.all_from.take() {
+            self.series.truncate(from);
+            self.groups.truncate(from);
+        }
+    }
+
+    /// Whether all groups are summed up together, too.
+    pub(super) fn has_all(&self) -> bool {
+        self.all_from.is_some()
+    }
+
     /// Only these groups.
     pub(crate) fn only(&self, groups: &[i32]) -> Self {
         if self.by_outcome {
@@ -257,6 +291,7 @@ impl Snapshot<'_> {
             only: None,
             partial: false,
             ungrouped,
+            all_from: None,
         };
         for (id, key) in found {
             if let Some(group) = key.and_then(|key| members.group_of(&key)) {

@@ -13,7 +13,7 @@ use super::{
     edges::{Edges, Kept},
     rebuild::sample,
     rollups::{self, Horizons, minutes},
-    selection::{MOST_KEYS, Members},
+    selection::{ALL_GROUPS, MOST_KEYS, Members},
     traced::Traced as _,
 };
 use crate::filter::Filter;
@@ -112,6 +112,32 @@ impl Snapshot<'_> {
             self.add_requests(&mut cells, selection, members, near, depth).await?;
         }
         Ok(cells)
+    }
+
+    /// The same, and beside them those of `all`, the groups together, by bucket only. They
+    /// are read at once if they can be.
+    pub(crate) async fn cells_and_all(
+        &mut self,
+        selection: &Selection,
+        members: &mut Members,
+        all: &mut Members,
+        bounds: &[DateTime<Utc>],
+        depth: Depth,
+    ) -> Result<(Cells, HashMap<i32, Measures>), Error> {
+        let at_once = members.add_all(all);
+        let cells = self.cells(selection, members, bounds, depth).await;
+        members.remove_all();
+        let mut cells = cells?;
+        let of_all = if at_once {
+            cells.extract_if(|(_, group), _| *group == ALL_GROUPS).collect()
+        } else {
+            self.cells(selection, all, bounds, depth).await?
+        };
+        let mut by_place: HashMap<i32, Measures> = HashMap::new();
+        for ((place, _), measures) in of_all {
+            by_place.entry(place).or_default().merge(&measures);
+        }
+        Ok((cells, by_place))
     }
 
     /// Measures between neighbouring bounds, without groups.
@@ -309,7 +335,8 @@ fn add_request(
     if members.groups() > MOST_KEYS && members.reads_requests() {
         return Err(Error::TooManyRows);
     }
-    if let Some(group) = group {
+    let all = members.has_all().then_some(ALL_GROUPS);
+    for group in group.into_iter().chain(all) {
         cells.entry((segment.place, group)).or_default().add(&sample);
     }
     Ok(())

@@ -83,7 +83,7 @@ async fn both_ways_to_generate_leave_the_same_rows_and_rollups() {
     assert!(rows(&copied, rollups).await == expected, "the rollups differ");
     // Client keys have other numbers.
     let of_errors = errors(&ingested).await;
-    assert!(of_errors.len() > 100, "{}", of_errors.len());
+    assert!(of_errors.iter().all(|(_, lines)| !lines.is_empty()));
     assert!(errors(&copied).await == of_errors, "the errors differ");
     let sessions = "SELECT s::text FROM sessions s ORDER BY session_id, series_id";
     let of_ingest = rows(&ingested, sessions).await;

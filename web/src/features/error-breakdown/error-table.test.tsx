@@ -22,7 +22,7 @@ const row = (change: Partial<ErrorRow> = {}): ErrorRow => ({
 });
 
 test("a row says how often and whom, leads to its requests, and opens one of them", async () => {
-  const other = row({ outcome: "OUTCOME_UPSTREAM_TIMEOUT", errorType: null, model: "", requests: 10 });
+  const other = row({ outcome: "OUTCOME_UPSTREAM_TIMEOUT", errorType: null, model: "", requests: 10, sampleEventId: "" });
   fakeGateway({ ErrorBreakdown: () => ({ rows: [row(), other], total: 7, failedRequests: 40 }) });
   const open = vi.fn();
   show(<ErrorTable onOpen={open} />, "/requests?from=-1h");
@@ -37,6 +37,8 @@ test("a row says how often and whom, leads to its requests, and opens one of the
     "href",
     "/requests?from=-1h&status=upstream_timeout&upstream=default",
   );
+  // The retention dropped its requests.
+  expect(second.queryByRole("button")).toBeNull();
   expect(screen.getByText("the 50 largest of 7 kinds")).toBeVisible();
   await userEvent.click(first.getByRole("button", { name: /^Open the newest/ }));
   expect(open).toHaveBeenCalledWith({ eventId: row().sampleEventId });

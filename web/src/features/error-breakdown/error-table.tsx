@@ -144,14 +144,16 @@ function Table({ rows, onOpen }: { rows: ErrorRow[]; onOpen: (event: { eventId: 
                 {ago(row.lastStartedAt, now, view.zone)}
               </td>
               <td className="number">
-                <button
-                  type="button"
-                  className={styles.open}
-                  aria-label={`Open the newest request with ${kind(row)}`}
-                  onClick={() => onOpen({ eventId: row.sampleEventId })}
-                >
-                  Open
-                </button>
+                {row.sampleEventId && (
+                  <button
+                    type="button"
+                    className={styles.open}
+                    aria-label={`Open the newest request with ${kind(row)}`}
+                    onClick={() => onOpen({ eventId: row.sampleEventId })}
+                  >
+                    Open
+                  </button>
+                )}
               </td>
             </tr>
           ))}

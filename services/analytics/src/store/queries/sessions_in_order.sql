@@ -21,47 +21,47 @@ WITH changed AS MATERIALIZED (
     WHERE series_id = 0
     GROUP BY session_id
 ),
--- Of the others, enough by each order; only the branch of $3 is run.
+-- Of the others, enough by each order; only the branch of $3 is run. NOT IN is hashed.
 largest AS (
     (SELECT session_id
-     FROM sessions s
+     FROM sessions
      WHERE $3::smallint = 1 AND series_id = 0 AND last_started_at >= $1 AND first_started_at < $2
-       AND NOT EXISTS (SELECT FROM changed c WHERE c.session_id = s.session_id)
+       AND session_id NOT IN (SELECT session_id FROM changed)
      ORDER BY last_started_at DESC, session_id
      LIMIT $4::bigint + $5::bigint)
     UNION ALL
     (SELECT session_id
-     FROM sessions s
+     FROM sessions
      WHERE $3 = 2 AND series_id = 0 AND last_started_at >= $1 AND first_started_at < $2
-       AND NOT EXISTS (SELECT FROM changed c WHERE c.session_id = s.session_id)
+       AND session_id NOT IN (SELECT session_id FROM changed)
      ORDER BY requests DESC, last_started_at DESC, session_id
      LIMIT $4 + $5)
     UNION ALL
     (SELECT session_id
-     FROM sessions s
+     FROM sessions
      WHERE $3 = 3 AND series_id = 0 AND last_started_at >= $1 AND first_started_at < $2
-       AND NOT EXISTS (SELECT FROM changed c WHERE c.session_id = s.session_id)
+       AND session_id NOT IN (SELECT session_id FROM changed)
      ORDER BY total_tokens DESC, last_started_at DESC, session_id
      LIMIT $4 + $5)
     UNION ALL
     (SELECT session_id
-     FROM sessions s
+     FROM sessions
      WHERE $3 = 4 AND series_id = 0 AND last_started_at >= $1 AND first_started_at < $2
-       AND NOT EXISTS (SELECT FROM changed c WHERE c.session_id = s.session_id)
+       AND session_id NOT IN (SELECT session_id FROM changed)
      ORDER BY cost_nano_usd DESC, last_started_at DESC, session_id
      LIMIT $4 + $5)
     UNION ALL
     (SELECT session_id
-     FROM sessions s
+     FROM sessions
      WHERE $3 = 5 AND series_id = 0 AND last_started_at >= $1 AND first_started_at < $2
-       AND NOT EXISTS (SELECT FROM changed c WHERE c.session_id = s.session_id)
+       AND session_id NOT IN (SELECT session_id FROM changed)
      ORDER BY duration_us DESC, last_started_at DESC, session_id
      LIMIT $4 + $5)
     UNION ALL
     (SELECT session_id
-     FROM sessions s
+     FROM sessions
      WHERE $3 < 0 AND series_id = 0 AND last_started_at >= $1 AND first_started_at < $2
-       AND NOT EXISTS (SELECT FROM changed c WHERE c.session_id = s.session_id)
+       AND session_id NOT IN (SELECT session_id FROM changed)
      ORDER BY CASE $3
                   WHEN -2 THEN requests
                   WHEN -3 THEN total_tokens

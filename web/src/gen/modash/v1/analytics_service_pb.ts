@@ -1831,7 +1831,7 @@ export type ErrorRow = Message<"modash.v1.ErrorRow"> & {
   clientKeys: bigint;
 
   /**
-   * Id of the newest one, as an example.
+   * Id of the newest one, as an example; empty if the retention dropped it.
    *
    * @generated from field: string sample_event_id = 10;
    */
