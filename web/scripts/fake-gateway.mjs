@@ -552,7 +552,10 @@ const PROCEDURES = {
       tokens: payload.tokens ?? null,
       nanoUsd: payload.nanoUsd ?? null,
       shares: payload.shares?.length ? payload.shares : [50, 80, 100],
-      webhookOrigin: payload.webhookUrl ? new URL(payload.webhookUrl).origin : "",
+      webhookOrigin:
+        payload.webhookUrl === undefined
+          ? (budgets.get(budgetId)?.webhookOrigin ?? "")
+          : payload.webhookUrl && new URL(payload.webhookUrl).origin,
       state: {
         computedAt: Date.now(),
         period: { start: began, end: began + 30 * 86_400_000 },
