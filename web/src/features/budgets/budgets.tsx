@@ -62,7 +62,7 @@ function Used({ budget, children }: { budget: Budget; children: ReactNode }) {
         {about}
       </p>
       {budget.webhookOrigin ? (
-        <p className="muted cut">
+        <p className="muted cut" title={budget.webhookOrigin}>
           Notices at {budget.shares.join(", ")} % go to {budget.webhookOrigin}
         </p>
       ) : null}
