@@ -62,6 +62,12 @@ CREATE TABLE requests (
     reasoning_tokens             bigint,
     audio_prompt_tokens          bigint,
     audio_completion_tokens      bigint,
+    cached_audio_prompt_tokens   bigint,
+    image_prompt_tokens          bigint,
+    cached_image_prompt_tokens   bigint,
+    image_completion_tokens      bigint,
+    images                       bigint,
+    characters                   bigint,
     total_tokens                 bigint,
     billed_prompt_tokens         bigint,
     billed_completion_tokens     bigint,
@@ -88,6 +94,9 @@ CREATE TABLE requests (
     speed_source                 smallint    NOT NULL,
     status                       smallint,
     cost_source                  smallint    NOT NULL,
+    -- Bits of the columns cached_audio_prompt_tokens, image_prompt_tokens,
+    -- cached_image_prompt_tokens, image_completion_tokens that are 0, and NULL there.
+    zero_parts                   smallint,
     -- `uuid` is the type of 16 bytes that has no header; a trace id is none.
     trace_id                     uuid,
     replica_id                   text,

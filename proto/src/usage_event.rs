@@ -158,7 +158,7 @@ impl UsageEvent {
         ]
     }
 
-    fn counts(&self) -> [(&'static str, Option<u64>, u64); 14] {
+    fn counts(&self) -> [(&'static str, Option<u64>, u64); 20] {
         [
             ("prompt_tokens", self.prompt_tokens, MAX_TOKENS),
             ("cached_prompt_tokens", self.cached_prompt_tokens, MAX_TOKENS),
@@ -168,6 +168,12 @@ impl UsageEvent {
             ("reasoning_tokens", self.reasoning_tokens, MAX_TOKENS),
             ("audio_prompt_tokens", self.audio_prompt_tokens, MAX_TOKENS),
             ("audio_completion_tokens", self.audio_completion_tokens, MAX_TOKENS),
+            ("cached_audio_prompt_tokens", self.cached_audio_prompt_tokens, MAX_TOKENS),
+            ("image_prompt_tokens", self.image_prompt_tokens, MAX_TOKENS),
+            ("cached_image_prompt_tokens", self.cached_image_prompt_tokens, MAX_TOKENS),
+            ("image_completion_tokens", self.image_completion_tokens, MAX_TOKENS),
+            ("images", self.images, MAX_TOKENS),
+            ("characters", self.characters, MAX_TOKENS),
             ("total_tokens", self.total_tokens, 2 * MAX_TOKENS),
             ("billed_prompt_tokens", self.billed_prompt_tokens, MAX_TOKENS),
             ("billed_completion_tokens", self.billed_completion_tokens, MAX_TOKENS),

@@ -56,7 +56,7 @@ impl Meter {
             dialect,
             route,
             purpose: Purpose::of(head.method, &target, lines.upgrade, dialect),
-            request: Request::new(&lines, &limits),
+            request: Request::new(&lines, dialect == Dialect::OpenAiAudioSpeech, &limits),
             response: None,
             model_requested,
             who: Who::default(),
@@ -218,6 +218,8 @@ impl Meter {
             None => Verdict::without_response(broken),
         };
         let (dialect, operation) = (self.dialect(), self.operation());
+        let with_body = |response: &Response| response.status.is_success() && !response.is_empty();
+        let answered = self.response.as_ref().is_some_and(with_body);
         let mut none = Record::default();
         let mut previous_response_id = None;
         keep_last(&mut previous_response_id, self.request.previous_response(), 128);
@@ -230,6 +232,10 @@ impl Meter {
             None => &mut none,
         };
         let book_once = verdict.settle(self.purpose, operation, record);
+        if answered && self.purpose == Purpose::Call && verdict.outcome == Outcome::Complete {
+            verdict.tokens.images = record.images;
+            verdict.tokens.characters = self.request.characters();
+        }
         // A body that repeats the requested model does not know of a fallback.
         if record.model.is_none() || record.model == self.model_requested {
             record.model = verdict.model.take().or_else(|| record.model.take());

@@ -88,6 +88,14 @@ pub struct Tokens {
     pub audio_prompt: Option<u64>,
     /// Audio part of the output.
     pub audio_completion: Option<u64>,
+    /// Audio part of what was read from a cache.
+    pub cached_audio_prompt: Option<u64>,
+    /// Image part of the prompt.
+    pub image_prompt: Option<u64>,
+    /// Image part of what was read from a cache.
+    pub cached_image_prompt: Option<u64>,
+    /// Image part of the output.
+    pub image_completion: Option<u64>,
     /// Prompt and completion, else the total that was reported.
     pub total: Option<u64>,
     /// Input that is billed, where it is reported apart.
@@ -100,6 +108,10 @@ pub struct Tokens {
     pub billed_audio: Option<Duration>,
     /// Cost in US dollars that the upstream reported.
     pub upstream_cost_usd: Option<f64>,
+    /// Images that a whole answer of the images API holds.
+    pub images: Option<u64>,
+    /// Unicode characters of the text that was spoken, of a whole answer of the speech API.
+    pub characters: Option<u64>,
 }
 
 /// One response of a realtime session.

@@ -74,6 +74,8 @@ pub(crate) struct Record {
     pub(crate) by_choice: bool,
     /// The answer has Gemini's own shape.
     pub(crate) gemini: bool,
+    /// Images that were made, where the answer holds them.
+    pub(crate) images: Option<u64>,
     /// Prompts of the request, if it has several.
     pub(crate) prompts: usize,
     /// Hash of the id of the generation.

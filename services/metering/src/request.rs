@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use crate::decode::Decoder;
 use crate::head::{BodyLines, text};
-use crate::json::{Scanner, Shape, Slots, Value};
+use crate::json::{Keep, Row, Scanner, Shape, Slots, Value};
 use crate::limits::Limits;
 use crate::request::multipart::Multipart;
 use crate::target::Ask;
@@ -31,6 +31,11 @@ crate::wire::rows! { ROWS from 0, {
 } }
 
 static SHAPE: LazyLock<Shape> = LazyLock::new(|| Shape::new(ROWS));
+
+/// Text to speech: what is spoken is counted, and in no other request.
+static SPEECH: LazyLock<Shape> = LazyLock::new(|| Shape::new(ROWS.iter().chain(&[SPOKEN_ROW])));
+const SPOKEN_ROW: Row = Row { path: "input", keep: Keep::Characters, fold: None };
+const SPOKEN: usize = ROWS.len();
 
 /// An element of a list of prompts; a list of numbers is one prompt in tokens.
 fn fold_prompt(slots: &mut Slots, _: u64) {
@@ -56,6 +61,7 @@ enum Body {
 
 #[derive(Debug)]
 struct Json {
+    shape: &'static Shape,
     scanner: Scanner,
     slots: Slots,
     /// Something other than a byte order mark was read.
@@ -63,13 +69,16 @@ struct Json {
 }
 
 impl Request {
-    pub(crate) fn new(lines: &BodyLines<'_>, limits: &Limits) -> Self {
+    /// `speech`: the request is for speech.
+    pub(crate) fn new(lines: &BodyLines<'_>, speech: bool, limits: &Limits) -> Self {
         let decoder = Decoder::new(lines.codings.iter().copied(), limits);
+        let shape: &'static Shape = if speech { &SPEECH } else { &SHAPE };
         let body = match lines.kind.and_then(text).and_then(multipart::boundary) {
             Some(boundary) => Body::Form(Box::new(Multipart::new(boundary, limits))),
             None => Body::Json(Box::new(Json {
+                shape,
                 scanner: Scanner::new(limits),
-                slots: Slots::new(SHAPE.slots()),
+                slots: Slots::new(shape.slots()),
                 begun: false,
             })),
         };
@@ -120,6 +129,15 @@ impl Request {
         json.slots.count(PROMPTS).and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
     }
 
+    /// Characters of the text that is to be spoken, once all of the body was read.
+    pub(crate) fn characters(&self) -> Option<u64> {
+        let Body::Json(json) = &self.body else { return None };
+        match json.slots.get(SPOKEN)? {
+            Value::Length(characters) if self.is_conclusive() => Some(characters),
+            _ => None,
+        }
+    }
+
     pub(crate) fn session(&self) -> Option<&[u8]> {
         let Body::Json(json) = &self.body else { return None };
         [SESSION, CONVERSATION_ID, CONVERSATION].iter().find_map(|slot| json.slots.text(*slot))
@@ -166,13 +184,13 @@ impl Body {
     fn push(&mut self, bytes: &[u8]) {
         match self {
             Self::Json(json) => {
-                let Json { scanner, slots, begun } = &mut **json;
+                let Json { shape, scanner, slots, begun } = &mut **json;
                 let mut bytes = bytes;
                 if !*begun {
                     bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
                     *begun = !bytes.is_empty();
                 }
-                if scanner.feed(bytes, &SHAPE, slots).is_err() {
+                if scanner.feed(bytes, shape, slots).is_err() {
                     *self = Self::Unreadable;
                 }
             }

@@ -34,6 +34,12 @@ pub(crate) enum Count {
     Reasoning,
     AudioPrompt,
     AudioCompletion,
+    /// Audio part of what came from a cache.
+    CachedAudio,
+    ImagePrompt,
+    /// Image part of what came from a cache.
+    CachedImage,
+    ImageCompletion,
     Total,
     BilledPrompt,
     BilledCompletion,
@@ -52,9 +58,22 @@ impl Count {
         Self::Reasoning,
         Self::AudioPrompt,
         Self::AudioCompletion,
+        Self::CachedAudio,
+        Self::ImagePrompt,
+        Self::CachedImage,
+        Self::ImageCompletion,
         Self::Total,
         Self::BilledPrompt,
         Self::BilledCompletion,
+    ];
+
+    /// Parts of which a missing one is unknown, not none, each with its whole: they are
+    /// one statement.
+    const PARTS: [(Self, Self); 4] = [
+        (Self::CachedAudio, Self::Cached),
+        (Self::ImagePrompt, Self::Prompt),
+        (Self::CachedImage, Self::Cached),
+        (Self::ImageCompletion, Self::Completion),
     ];
 }
 
@@ -90,6 +109,12 @@ pub(crate) struct Usage {
     counts: [u64; COUNTS],
     amounts: [f64; AMOUNTS],
 }
+
+/// Bits of the parts of which a missing one is unknown.
+const PARTED: u32 = 1 << Count::CachedAudio as u32
+    | 1 << Count::ImagePrompt as u32
+    | 1 << Count::CachedImage as u32
+    | 1 << Count::ImageCompletion as u32;
 
 /// Bits of counts.
 const COUNTED: u32 = (1 << COUNTS) - 1;
@@ -169,6 +194,21 @@ impl Usage {
         let decode = rate(Amount::DecodeRate)
             .or_else(|| per(self.get(Count::Completion), Amount::DecodeTime));
         (prefill, decode)
+    }
+}
+
+/// The sum of a part over two answers, each with its whole. A part is unknown where one
+/// answer has a whole and does not state it.
+pub(crate) fn sum_parts(
+    (one, whole): (Option<u64>, Option<u64>),
+    (other, other_whole): (Option<u64>, Option<u64>),
+) -> Option<u64> {
+    let nothing = |whole: Option<u64>| whole.is_none_or(|whole| whole == 0);
+    match (one, other) {
+        (None, part) if nothing(whole) => part,
+        (part, None) if nothing(other_whole) => part,
+        (None, _) | (_, None) => None,
+        (one, other) => sum(one, other),
     }
 }
 

@@ -31,7 +31,12 @@ pub(crate) struct Total {
 pub(crate) fn total(rates: &Rates, request: &Request<'_>) -> Result<Total, Reason> {
     let mut sum = Sum { rates, total: 0, saving: 0, left_out: None };
     let usage = match request.counts {
-        Counts::NotReported => Usage::default(),
+        // These are seen in the request and the answer, not reported.
+        Counts::NotReported => Usage {
+            images: request.usage.images,
+            characters: request.usage.characters,
+            ..Usage::default()
+        },
         _ => request.usage,
     };
     let partial = matches!(request.counts, Counts::Estimated | Counts::LowerBound);
@@ -272,8 +277,12 @@ impl Sum<'_> {
             self.rates.given(Dimension::Request).or(Some(Amount::ZERO)),
             UNIT,
         )?;
-        self.counted(Image, usage.images.map(|count| u128::from(count) * UNIT))?;
-        self.counted(Character, usage.characters.map(|count| u128::from(count) * UNIT))?;
+        // Counted whether or not they are what is billed: most models that draw or speak
+        // are billed by tokens.
+        for (dimension, count) in [(Image, usage.images), (Character, usage.characters)] {
+            let count = count.filter(|_| self.rates.has(dimension));
+            self.counted(dimension, count.map(|count| u128::from(count) * UNIT))?;
+        }
         let units = usage.search_units.map(millionths).transpose()?;
         self.counted(SearchUnit, units.map(|millionths| millionths * (UNIT / 1_000_000)))?;
         self.counted(

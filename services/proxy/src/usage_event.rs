@@ -105,6 +105,14 @@ impl EventMaker {
         fields.duration(80, finished.sent_at);
         fields.number(90, exchange.progress.request_bytes.load(Ordering::Relaxed));
         fields.number(91, exchange.progress.response_bytes.load(Ordering::Relaxed));
+        if let Some(tokens) = reading.map(|reading| &reading.tokens) {
+            fields.optional(110, tokens.cached_audio_prompt);
+            fields.optional(111, tokens.image_prompt);
+            fields.optional(112, tokens.cached_image_prompt);
+            fields.optional(113, tokens.image_completion);
+            fields.optional(114, tokens.images);
+            fields.optional(115, tokens.characters);
+        }
     }
 
     /// What the live view shows of an exchange now.

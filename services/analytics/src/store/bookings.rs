@@ -69,6 +69,12 @@ fn clear(event: &mut UsageEvent) {
     event.reasoning_tokens = None;
     event.audio_prompt_tokens = None;
     event.audio_completion_tokens = None;
+    event.cached_audio_prompt_tokens = None;
+    event.image_prompt_tokens = None;
+    event.cached_image_prompt_tokens = None;
+    event.image_completion_tokens = None;
+    event.images = None;
+    event.characters = None;
     event.total_tokens = None;
     event.billed_prompt_tokens = None;
     event.billed_completion_tokens = None;

@@ -72,6 +72,12 @@ columns! { |row, shared, event, own|
     reasoning_tokens: bigint(count(event.reasoning_tokens)),
     audio_prompt_tokens: bigint(count(event.audio_prompt_tokens)),
     audio_completion_tokens: bigint(count(event.audio_completion_tokens)),
+    cached_audio_prompt_tokens: bigint(positive(event.cached_audio_prompt_tokens)),
+    image_prompt_tokens: bigint(positive(event.image_prompt_tokens)),
+    cached_image_prompt_tokens: bigint(positive(event.cached_image_prompt_tokens)),
+    image_completion_tokens: bigint(positive(event.image_completion_tokens)),
+    images: bigint(count(event.images)),
+    characters: bigint(count(event.characters)),
     total_tokens: bigint(count(event.total_tokens)),
     billed_prompt_tokens: bigint(count(event.billed_prompt_tokens)),
     billed_completion_tokens: bigint(count(event.billed_completion_tokens)),
@@ -98,6 +104,7 @@ columns! { |row, shared, event, own|
     speed_source: smallint(Some(code(event.speed_source))),
     status: smallint(event.status.and_then(|status| i16::try_from(status).ok())),
     cost_source: smallint(Some(cost_source(event))),
+    zero_parts: smallint(zero_parts(event)),
     trace_id: uuid(event.trace_id.as_deref().and_then(|id| Uuid::try_parse(id).ok())),
     replica_id: text(own(Some(event.replica_id.as_str()))),
     method: text(own(Some(event.method.as_str()))),
@@ -116,6 +123,23 @@ columns! { |row, shared, event, own|
 /// The contract's limit for counts is that of `bigint`.
 pub(super) fn count(value: Option<u64>) -> Option<i64> {
     value.and_then(|value| i64::try_from(value).ok())
+}
+
+fn positive(value: Option<u64>) -> Option<i64> {
+    count(value).filter(|value| *value > 0)
+}
+
+/// Which parts are known to be 0, one bit each: nearly all requests have no images, and
+/// many say so.
+fn zero_parts(event: &UsageEvent) -> Option<i16> {
+    let parts = [
+        event.cached_audio_prompt_tokens,
+        event.image_prompt_tokens,
+        event.cached_image_prompt_tokens,
+        event.image_completion_tokens,
+    ];
+    let bits = (0..).zip(parts).filter(|(_, part)| *part == Some(0)).map(|(at, _)| 1 << at).sum();
+    (bits != 0).then_some(bits)
 }
 
 pub(super) fn micros(value: Option<&prost_types::Duration>) -> Option<i64> {

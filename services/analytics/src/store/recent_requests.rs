@@ -73,6 +73,11 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
             None => row.try_get(of_kind),
         }
     };
+    let zero_parts: i16 = row.try_get::<Option<_>, _>("zero_parts")?.unwrap_or_default();
+    // A part of 0 is a bit in place of a number.
+    let part = |column: &str, bit: u8| -> Result<Option<u64>, sqlx::Error> {
+        Ok(count(column)?.or((zero_parts >> bit & 1 != 0).then_some(0)))
+    };
     let started_at: DateTime<Utc> = row.try_get("started_at")?;
     let tags: Json<HashMap<String, String>> = row.try_get("tags")?;
     let status: Option<i16> = row.try_get("status")?;
@@ -117,6 +122,12 @@ pub(super) fn event(row: &PgRow) -> Result<UsageEvent, sqlx::Error> {
         reasoning_tokens: count("reasoning_tokens")?,
         audio_prompt_tokens: count("audio_prompt_tokens")?,
         audio_completion_tokens: count("audio_completion_tokens")?,
+        cached_audio_prompt_tokens: part("cached_audio_prompt_tokens", 0)?,
+        image_prompt_tokens: part("image_prompt_tokens", 1)?,
+        cached_image_prompt_tokens: part("cached_image_prompt_tokens", 2)?,
+        image_completion_tokens: part("image_completion_tokens", 3)?,
+        images: count("images")?,
+        characters: count("characters")?,
         total_tokens: count("total_tokens")?,
         billed_prompt_tokens: count("billed_prompt_tokens")?,
         billed_completion_tokens: count("billed_completion_tokens")?,

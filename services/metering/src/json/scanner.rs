@@ -11,6 +11,7 @@ mod whole;
 
 use crate::echo::Marks;
 use crate::json::scanner::digits::Digits;
+use crate::json::scanner::strings::characters;
 pub(crate) use crate::json::scanner::strings::cut;
 use crate::json::scanner::whole::{kept_number, whole_number, whole_string};
 use crate::json::shape::{DEAD, Keep, Place, ROOT, Shape};
@@ -57,6 +58,7 @@ enum Use {
     Key,
     Keep,
     Length,
+    Characters,
     Skip,
 }
 
@@ -79,7 +81,7 @@ pub(crate) struct Scanner {
     frames: Vec<Frame>,
     /// A key, string or number that did not lie in one piece as it is.
     scratch: Vec<u8>,
-    /// Bytes of the string so far.
+    /// Bytes of the string so far; characters, if those are counted.
     length: u64,
     /// First half of a surrogate pair.
     surrogate: Option<u16>,
@@ -259,6 +261,9 @@ impl Scanner {
                             self.marks.text = Some(at + 1..end - 1);
                             slots.set(slot, Value::Length(length as u64));
                         }
+                        Some((slot, Keep::Characters)) => {
+                            slots.set(slot, Value::Length(characters(text)));
+                        }
                     }
                     self.value_end(shape, slots);
                     return Ok(Token::Whole(end));
@@ -267,6 +272,7 @@ impl Scanner {
                     None | Some((_, Keep::Members)) => Use::Skip,
                     Some((_, Keep::Value)) => Use::Keep,
                     Some((_, Keep::Length)) => Use::Length,
+                    Some((_, Keep::Characters)) => Use::Characters,
                 });
                 Ok(Token::Begun(at + 1))
             }

@@ -20,6 +20,8 @@ pub(crate) enum Keep {
     Value,
     /// Of strings, only their length. For generated text, which is never held.
     Length,
+    /// Of strings, only the number of their Unicode characters.
+    Characters,
     /// Of an object, the members whose paths begin with `@`.
     Members,
 }

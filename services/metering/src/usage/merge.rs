@@ -1,7 +1,7 @@
 //! How the counts of several events become one set.
 
 use crate::reading::Tokens;
-use crate::usage::{COUNTS, Count, Usage, sum};
+use crate::usage::{COUNTS, Count, PARTED, Usage, sum, sum_parts};
 
 impl Usage {
     /// Takes a later set of the same response. Per count, a later number replaces
@@ -28,6 +28,9 @@ impl Usage {
             Some(_) if later_cache > 0 || !self.cache_apart => self.take_input(later),
             Some(_) => {}
         }
+        if self.known & PARTED != 0 {
+            self.forget_parts(later);
+        }
         let mut bits = later.known;
         while bits != 0 {
             let bit = bits.trailing_zeros() as usize;
@@ -43,6 +46,16 @@ impl Usage {
         }
         self.known |= later.known;
         self.reasoning_apart |= later.reasoning_apart;
+    }
+
+    /// Forgets the parts of wholes that a later set states anew, and without them.
+    fn forget_parts(&mut self, later: &Self) {
+        for (part, whole) in Count::PARTS {
+            let anew = later.known(whole) > 0 && later.get(whole) != self.get(whole);
+            if anew && later.get(part).is_none() {
+                self.set(part, None);
+            }
+        }
     }
 
     /// All of the prompt, wherever it came from.
@@ -65,16 +78,27 @@ impl Usage {
     pub(crate) fn join(&mut self, other: &Self) {
         let parts = [Count::Completion, Count::Reasoning, Count::AudioCompletion];
         let sums = parts.map(|kind| sum(self.get(kind), other.get(kind)));
+        let images = self.sum_parts(other, Count::ImageCompletion, Count::Completion);
         self.merge(other);
         for (kind, sum) in parts.into_iter().zip(sums) {
             self.set(kind, sum);
         }
+        self.set(Count::ImageCompletion, images);
+    }
+
+    fn sum_parts(&self, other: &Self, part: Count, whole: Count) -> Option<u64> {
+        let of = |usage: &Self| (usage.get(part), usage.get(whole));
+        sum_parts(of(self), of(other))
     }
 
     /// Adds a set of counts of another answer.
     pub(crate) fn add(&mut self, other: &Self) {
+        let parts = Count::PARTS.map(|(part, whole)| (part, self.sum_parts(other, part, whole)));
         for kind in Count::ALL {
             self.set(kind, sum(self.get(kind), other.get(kind)));
+        }
+        for (part, sum) in parts {
+            self.set(part, sum);
         }
         self.cache_apart |= other.cache_apart;
         self.reasoning_apart |= other.reasoning_apart;
@@ -93,6 +117,18 @@ impl Usage {
 impl Tokens {
     /// Adds the counts of another answer.
     pub(crate) fn add(&mut self, other: &Self) {
+        // Before their wholes are added up.
+        let cached = (self.cached_prompt, other.cached_prompt);
+        let prompt = (self.prompt, other.prompt);
+        let completion = (self.completion, other.completion);
+        for (old, new, (whole, new_whole)) in [
+            (&mut self.cached_audio_prompt, other.cached_audio_prompt, cached),
+            (&mut self.image_prompt, other.image_prompt, prompt),
+            (&mut self.cached_image_prompt, other.cached_image_prompt, cached),
+            (&mut self.image_completion, other.image_completion, completion),
+        ] {
+            *old = sum_parts((*old, whole), (new, new_whole));
+        }
         for (old, new) in [
             (&mut self.prompt, other.prompt),
             (&mut self.cached_prompt, other.cached_prompt),

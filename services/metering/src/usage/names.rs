@@ -2,7 +2,7 @@
 //! copy each other's APIs, and mix them.
 
 use crate::json::{Slot, Slots};
-use crate::usage::{Amount, Count, Usage};
+use crate::usage::{Amount, Count, PARTED, Usage, sum};
 use crate::wire::{COMMON, fold, value};
 
 crate::wire::rows! { NAMES from COMMON.len(), {
@@ -63,6 +63,31 @@ crate::wire::rows! { NAMES from COMMON.len(), {
     AUDIO_COMPLETION = value("\
         @completion_tokens_details.audio_tokens @output_tokens_details.audio_tokens \
         @output_token_details.audio_tokens");
+    CACHED_AUDIO = value("\
+        @prompt_tokens_details.cached_tokens_details.audio_tokens \
+        @input_tokens_details.cached_tokens_details.audio_tokens \
+        @input_token_details.cached_tokens_details.audio_tokens");
+    IMAGE_PROMPT = value("\
+        @prompt_tokens_details.image_tokens @input_tokens_details.image_tokens \
+        @input_token_details.image_tokens");
+    CACHED_IMAGE = value("\
+        @prompt_tokens_details.cached_tokens_details.image_tokens \
+        @input_tokens_details.cached_tokens_details.image_tokens \
+        @input_token_details.cached_tokens_details.image_tokens");
+    IMAGE_COMPLETION = value("\
+        @completion_tokens_details.image_tokens @output_tokens_details.image_tokens \
+        @output_token_details.image_tokens");
+    // Text is what is left; it tells whether anything else is.
+    TEXT_PROMPT = value("\
+        @prompt_tokens_details.text_tokens @input_tokens_details.text_tokens \
+        @input_token_details.text_tokens");
+    CACHED_TEXT = value("\
+        @prompt_tokens_details.cached_tokens_details.text_tokens \
+        @input_tokens_details.cached_tokens_details.text_tokens \
+        @input_token_details.cached_tokens_details.text_tokens");
+    TEXT_COMPLETION = value("\
+        @completion_tokens_details.text_tokens @output_tokens_details.text_tokens \
+        @output_token_details.text_tokens");
     PROMPT_DETAIL = fold("\
         @promptTokensDetails[] @promptTokenDetails[] @prompt_tokens_details[] \
         @input_tokens_by_modality[]", fold_prompt_detail);
@@ -75,6 +100,30 @@ crate::wire::rows! { NAMES from COMMON.len(), {
     PROMPT_AUDIO = value("\
         @promptTokensDetails.~audio @promptTokenDetails.~audio \
         @prompt_tokens_details.~audio @input_tokens_by_modality.~audio");
+    PROMPT_IMAGE = value("\
+        @promptTokensDetails.~image @promptTokenDetails.~image \
+        @prompt_tokens_details.~image @input_tokens_by_modality.~image");
+    PROMPT_LISTED = value("\
+        @promptTokensDetails.~listed @promptTokenDetails.~listed \
+        @prompt_tokens_details.~listed @input_tokens_by_modality.~listed");
+    CACHE_DETAIL = fold("\
+        @cacheTokensDetails[] @cache_tokens_details[] @cached_tokens_by_modality[]",
+        fold_cache_detail);
+    CACHE_KIND = value("\
+        @cacheTokensDetails[].modality @cache_tokens_details[].modality \
+        @cached_tokens_by_modality[].modality");
+    CACHE_COUNT = value("\
+        @cacheTokensDetails[].tokenCount @cache_tokens_details[].token_count \
+        @cached_tokens_by_modality[].tokens");
+    CACHE_AUDIO = value("\
+        @cacheTokensDetails.~audio @cache_tokens_details.~audio \
+        @cached_tokens_by_modality.~audio");
+    CACHE_IMAGE = value("\
+        @cacheTokensDetails.~image @cache_tokens_details.~image \
+        @cached_tokens_by_modality.~image");
+    CACHE_LISTED = value("\
+        @cacheTokensDetails.~listed @cache_tokens_details.~listed \
+        @cached_tokens_by_modality.~listed");
     OUTPUT_DETAIL = fold("\
         @candidatesTokensDetails[] @responseTokensDetails[] @candidates_tokens_details[] \
         @output_tokens_by_modality[]", fold_output_detail);
@@ -87,6 +136,12 @@ crate::wire::rows! { NAMES from COMMON.len(), {
     OUTPUT_AUDIO = value("\
         @candidatesTokensDetails.~audio @responseTokensDetails.~audio \
         @candidates_tokens_details.~audio @output_tokens_by_modality.~audio");
+    OUTPUT_IMAGE = value("\
+        @candidatesTokensDetails.~image @responseTokensDetails.~image \
+        @candidates_tokens_details.~image @output_tokens_by_modality.~image");
+    OUTPUT_LISTED = value("\
+        @candidatesTokensDetails.~listed @responseTokensDetails.~listed \
+        @candidates_tokens_details.~listed @output_tokens_by_modality.~listed");
     BILLED_INPUT = value("@billed_units.input_tokens");
     BILLED_OUTPUT = value("@billed_units.output_tokens");
     SEARCHES = value("@billed_units.search_units");
@@ -130,18 +185,25 @@ fn fold_step(slots: &mut Slots, _: u64) {
 }
 
 fn fold_prompt_detail(slots: &mut Slots, _: u64) {
-    fold_detail(slots, PROMPT_KIND, PROMPT_COUNT, PROMPT_AUDIO);
+    fold_detail(slots, PROMPT_KIND, PROMPT_COUNT, [PROMPT_AUDIO, PROMPT_IMAGE, PROMPT_LISTED]);
+}
+
+fn fold_cache_detail(slots: &mut Slots, _: u64) {
+    fold_detail(slots, CACHE_KIND, CACHE_COUNT, [CACHE_AUDIO, CACHE_IMAGE, CACHE_LISTED]);
 }
 
 fn fold_output_detail(slots: &mut Slots, _: u64) {
-    fold_detail(slots, OUTPUT_KIND, OUTPUT_COUNT, OUTPUT_AUDIO);
+    fold_detail(slots, OUTPUT_KIND, OUTPUT_COUNT, [OUTPUT_AUDIO, OUTPUT_IMAGE, OUTPUT_LISTED]);
 }
 
-fn fold_detail(slots: &mut Slots, kind: Slot, part: Slot, audio: Slot) {
-    let is_audio = slots.bytes(kind).is_some_and(|kind| kind.eq_ignore_ascii_case(b"AUDIO"));
-    if let Some(count) = slots.count(part).filter(|_| is_audio) {
-        slots.add(audio, count);
+fn fold_detail(slots: &mut Slots, kind: Slot, part: Slot, [audio, image, listed]: [Slot; 3]) {
+    let Some(count) = slots.count(part) else { return };
+    let is = |name: &[u8]| slots.bytes(kind).is_some_and(|kind| kind.eq_ignore_ascii_case(name));
+    let (is_audio, is_image) = (is(b"AUDIO"), is(b"IMAGE"));
+    if is_audio || is_image {
+        slots.add(if is_audio { audio } else { image }, count);
     }
+    slots.add(listed, count);
 }
 
 /// An object at a place has ended: takes what its members say.
@@ -166,14 +228,44 @@ fn gathered(slots: &Slots) -> Usage {
     }
     if usage.get(Count::CacheWrite).is_none() {
         let (short, long) = (slots.count(WRITE_SHORT), slots.count(WRITE_LONG));
-        usage.set(Count::CacheWrite, crate::usage::sum(short, long));
+        usage.set(Count::CacheWrite, sum(short, long));
     }
+    part_of_nothing(slots, &mut usage);
     usage.reasoning_apart = slots.count(THOUGHTS).is_some();
     usage.cache_apart = has_cache_apart(slots, &usage);
     if slots.present(SEARCHES, FIRST_TIME).next().is_some() {
         amounts(slots, &mut usage);
     }
     usage
+}
+
+/// Where the parts that are named make up their whole, the others are none of it; else
+/// those are unknown. What tools put into a prompt is in none of its parts.
+fn part_of_nothing(slots: &Slots, usage: &mut Usage) {
+    use Count::{
+        AudioCompletion, AudioPrompt, Cached, CachedAudio, CachedImage, Completion,
+        ImageCompletion, ImagePrompt, Prompt,
+    };
+    for (whole, [text, listed], parts) in [
+        (Prompt, [TEXT_PROMPT, PROMPT_LISTED], [AudioPrompt, ImagePrompt]),
+        (Cached, [CACHED_TEXT, CACHE_LISTED], [CachedAudio, CachedImage]),
+        (Completion, [TEXT_COMPLETION, OUTPUT_LISTED], [AudioCompletion, ImageCompletion]),
+    ] {
+        let parted = || parts.iter().map(|part| usage.get(*part));
+        let named = slots
+            .count(listed)
+            .or_else(|| parted().fold(slots.count(text), |named, part| sum(named, part)));
+        if named.is_some() && named == usage.get(whole) {
+            for part in parts.into_iter().filter(|part| PARTED >> *part as u32 & 1 != 0) {
+                if usage.get(part).is_none() {
+                    usage.set(part, Some(0));
+                }
+            }
+        }
+    }
+    if usage.known(Count::ToolPrompt) > 0 {
+        usage.set(ImagePrompt, None);
+    }
 }
 
 /// What a name counts. Of several names for one kind the first with a positive
@@ -190,6 +282,10 @@ fn kind(name: Slot) -> Option<Count> {
         TOOLS => Count::ToolPrompt,
         AUDIO_PROMPT | PROMPT_AUDIO => Count::AudioPrompt,
         AUDIO_COMPLETION | OUTPUT_AUDIO => Count::AudioCompletion,
+        CACHED_AUDIO | CACHE_AUDIO => Count::CachedAudio,
+        IMAGE_PROMPT | PROMPT_IMAGE => Count::ImagePrompt,
+        CACHED_IMAGE | CACHE_IMAGE => Count::CachedImage,
+        IMAGE_COMPLETION | OUTPUT_IMAGE => Count::ImageCompletion,
         BILLED_INPUT => Count::BilledPrompt,
         BILLED_OUTPUT => Count::BilledCompletion,
         _ => return None,

@@ -43,6 +43,10 @@ pub(crate) fn totals(usage: &Usage, gemini: impl Fn() -> bool) -> Tokens {
         reasoning: get(Count::Reasoning),
         audio_prompt: get(Count::AudioPrompt),
         audio_completion: get(Count::AudioCompletion),
+        cached_audio_prompt: get(Count::CachedAudio),
+        image_prompt: get(Count::ImagePrompt),
+        cached_image_prompt: get(Count::CachedImage),
+        image_completion: get(Count::ImageCompletion),
         total: None,
         billed_prompt: get(Count::BilledPrompt),
         billed_completion: get(Count::BilledCompletion),
@@ -51,6 +55,8 @@ pub(crate) fn totals(usage: &Usage, gemini: impl Fn() -> bool) -> Tokens {
             .amount(Amount::Audio)
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         upstream_cost_usd: usage.amount(Amount::Cost),
+        images: None,
+        characters: None,
     };
     tokens.completion = completion(usage, tokens.prompt, gemini);
     tokens.total = total(&tokens, get(Count::Total));
@@ -93,6 +99,9 @@ fn completion(usage: &Usage, prompt: Option<u64>, gemini: impl Fn() -> bool) -> 
 fn fill(tokens: &mut Tokens, spare: &Tokens) {
     let silent = tokens.cached_prompt.is_none() && tokens.cache_write.is_none();
     if tokens.prompt.is_none() || (silent && spare.prompt >= tokens.prompt) {
+        if spare.prompt > tokens.prompt {
+            tokens.image_prompt = spare.image_prompt;
+        }
         tokens.prompt = spare.prompt.or(tokens.prompt);
         tokens.cached_prompt = spare.cached_prompt.or(tokens.cached_prompt);
         tokens.cache_write = spare.cache_write.or(tokens.cache_write);
@@ -118,11 +127,15 @@ fn forget_zeros(tokens: &mut Tokens) {
     let positive = |count: &u64| *count > 0;
     tokens.completion = tokens.completion.filter(positive);
     tokens.reasoning = tokens.reasoning.filter(positive);
+    tokens.image_completion = tokens.image_completion.filter(positive);
     tokens.total = tokens.total.filter(positive);
     if tokens.prompt.is_none_or(|prompt| prompt == 0) {
         tokens.prompt = None;
         tokens.cached_prompt = tokens.cached_prompt.filter(positive);
         tokens.cache_write = tokens.cache_write.filter(positive);
         tokens.cache_write_1h = tokens.cache_write_1h.filter(positive);
+        tokens.cached_audio_prompt = tokens.cached_audio_prompt.filter(positive);
+        tokens.image_prompt = tokens.image_prompt.filter(positive);
+        tokens.cached_image_prompt = tokens.cached_image_prompt.filter(positive);
     }
 }

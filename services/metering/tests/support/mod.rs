@@ -206,6 +206,12 @@ fn token_fields(tokens: &Tokens) -> Value {
         "search_units": tokens.search_units,
         "duration_seconds": tokens.billed_audio.map(|time| time.as_secs_f64()),
         "upstream_cost_usd": tokens.upstream_cost_usd,
+        "cached_audio_prompt_tokens": tokens.cached_audio_prompt,
+        "image_prompt_tokens": tokens.image_prompt,
+        "cached_image_prompt_tokens": tokens.cached_image_prompt,
+        "image_completion_tokens": tokens.image_completion,
+        "images": tokens.images,
+        "characters": tokens.characters,
     })
 }
 
@@ -323,18 +329,34 @@ pub(crate) fn document(path: &'static str, body: impl Into<Vec<u8>>) -> Exchange
 }
 
 impl Exchange {
-    pub(crate) fn meter(&self) -> Meter {
-        let headers = HeaderMap::new();
+    /// A meter that knows the head of the request.
+    pub(crate) fn unread(&self) -> Meter {
         let uri = self.path.parse().unwrap();
-        let mut meter = Meter::new(&Method::POST, &uri, &headers, Limits::default());
+        Meter::new(&Method::POST, &uri, &HeaderMap::new(), Limits::default())
+    }
+
+    pub(crate) fn meter(&self) -> Meter {
+        let mut meter = self.unread();
         meter.request_data(&self.request);
+        self.head(&mut meter);
+        meter
+    }
+
+    /// The request has ended, and the head of the response came.
+    fn head(&self, meter: &mut Meter) {
         meter.request_end();
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             headers.append(*name, HeaderValue::from_static(value));
         }
         meter.response_head(StatusCode::from_u16(self.status).unwrap(), &headers);
-        meter
+    }
+
+    /// The reading after a request that was read already.
+    pub(crate) fn answer(&self, mut meter: Meter) -> Reading {
+        self.head(&mut meter);
+        meter.response_data(&self.body, Duration::from_millis(100));
+        meter.finish(self.end, Duration::from_millis(200))
     }
 
     /// The reading; the same in one piece and byte by byte.

@@ -68,6 +68,12 @@ fn message(exchange: &Exchange, finished: &Finished) -> UsageEvent {
         event.reasoning_tokens = tokens.reasoning;
         event.audio_prompt_tokens = tokens.audio_prompt;
         event.audio_completion_tokens = tokens.audio_completion;
+        event.cached_audio_prompt_tokens = tokens.cached_audio_prompt;
+        event.image_prompt_tokens = tokens.image_prompt;
+        event.cached_image_prompt_tokens = tokens.cached_image_prompt;
+        event.image_completion_tokens = tokens.image_completion;
+        event.images = tokens.images;
+        event.characters = tokens.characters;
         event.total_tokens = tokens.total;
         event.billed_prompt_tokens = tokens.billed_prompt;
         event.billed_completion_tokens = tokens.billed_completion;
@@ -127,6 +133,12 @@ fn reading(texts: Vec<Option<String>>, counts: &[Option<u64>], flag: bool) -> Re
             reasoning: count(),
             audio_prompt: count(),
             audio_completion: count(),
+            cached_audio_prompt: count(),
+            image_prompt: count(),
+            cached_image_prompt: count(),
+            image_completion: count(),
+            images: count(),
+            characters: count(),
             total: count(),
             billed_prompt: count(),
             billed_completion: count(),

@@ -163,6 +163,24 @@ test("a request is found by its id alone", async () => {
   expect(gateway.asked[0]?.payload).toMatchObject({ range: { start: NOON - 20, end: NOON + 20 } });
 });
 
+test("images, audio and spoken characters of a request are told, where there are any", async () => {
+  const wanted = event({
+    imagePromptTokens: 258,
+    imageCompletionTokens: 1_290,
+    audioPromptTokens: 0,
+    images: 2,
+    characters: 1_200,
+  });
+  fakeGateway({ RecentRequests: () => page([wanted]) });
+  show(<RequestDrawer id={wanted.eventId} onClose={() => {}} />, `/requests/${wanted.eventId}`);
+  const tokens = (await screen.findByText("Characters spoken")).closest("section");
+  expect(tokens).toHaveTextContent("of which images258");
+  expect(tokens).toHaveTextContent("of which images1,290");
+  expect(tokens).toHaveTextContent("Images made2");
+  expect(tokens).toHaveTextContent("Characters spoken1,200");
+  expect(tokens).not.toHaveTextContent("audio");
+});
+
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 test("a request leads to its trace, and to the others of it", async () => {

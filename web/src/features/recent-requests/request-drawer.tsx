@@ -73,9 +73,15 @@ function Details({ event }: { event: UsageEvent }) {
           ["Prompt", exact(event.promptTokens)],
           ["of which cached", exact(event.cachedPromptTokens)],
           ["of which written to the cache", exact(event.cacheWriteTokens)],
+          ...some("of which audio", event.audioPromptTokens),
+          ...some("of which images", event.imagePromptTokens),
           ["Completion", exact(event.completionTokens)],
           ["of which reasoning", exact(event.reasoningTokens)],
+          ...some("of which audio", event.audioCompletionTokens),
+          ...some("of which images", event.imageCompletionTokens),
           ["Total", exact(event.totalTokens)],
+          ...some("Images made", event.images),
+          ...some("Characters spoken", event.characters),
           ["Usage", source.text],
         ]}
         note={source.meaning}
@@ -169,6 +175,9 @@ function Facts({ title, facts, note }: { title: string; facts: Fact[]; note?: st
     </section>
   );
 }
+
+/** What few requests have. */
+const some = (name: string, value: number | null): Fact[] => (value ? [[name, exact(value)]] : []);
 
 const withUnit = (value: number | null): string => (value === null ? UNKNOWN : `${rate(value)} tok/s`);
 

@@ -2,6 +2,7 @@
 //! space but single blanks: almost everything that servers write.
 
 use crate::echo::Marks;
+use crate::json::scanner::strings::characters;
 use crate::json::scanner::whole::{whole_integer, whole_string};
 use crate::json::scanner::{Frame, Malformed, Scanner, State, cut};
 use crate::json::shape::{DEAD, Keep, Node, Shape};
@@ -107,6 +108,9 @@ fn member(
                 Some((slot, Keep::Length)) => {
                     marks.text = Some(text);
                     slots.set(slot, Value::Length(length as u64));
+                }
+                Some((slot, Keep::Characters)) => {
+                    slots.set(slot, Value::Length(characters(&bytes[text])));
                 }
             }
             return Some(end);

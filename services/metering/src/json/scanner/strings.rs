@@ -30,7 +30,7 @@ impl Scanner {
         at += run;
         match bytes.get(at) {
             Some(b'"') => {
-                if self.scratch.is_empty() && self.length == 0 {
+                if self.scratch.is_empty() && self.length == 0 && kind != Use::Characters {
                     self.length = run as u64;
                     self.string_end(kind, text, shape, slots);
                 } else {
@@ -60,12 +60,15 @@ impl Scanner {
             return;
         }
         self.surrogate = None;
-        self.length += text.len() as u64;
+        self.length += match kind {
+            Use::Characters => characters(text),
+            _ => text.len() as u64,
+        };
         let room = match kind {
             // One byte more than the limit tells that it was passed.
             Use::Key => self.key_bytes + 1,
             Use::Keep => self.value_bytes + 1,
-            Use::Length | Use::Skip => return,
+            Use::Length | Use::Characters | Use::Skip => return,
         };
         let room = room.saturating_sub(self.scratch.len()).min(text.len());
         self.scratch.extend_from_slice(&text[..room]);
@@ -89,7 +92,7 @@ impl Scanner {
                     slots.set_text(slot, cut(text, self.value_bytes));
                 }
             }
-            Use::Length => {
+            Use::Length | Use::Characters => {
                 if let Some((slot, _)) = shape.node(self.place).slot {
                     slots.set(slot, Value::Length(self.length));
                 }
@@ -147,7 +150,8 @@ impl Scanner {
         let pair = self.surrogate.filter(|_| (0xdc00..0xe000).contains(&unit));
         let character = match pair {
             Some(first) => {
-                self.length -= 3;
+                // U+FFFD, which stands for the first half.
+                self.length -= if kind == Use::Characters { 1 } else { 3 };
                 if self.scratch.ends_with("\u{fffd}".as_bytes()) {
                     self.scratch.truncate(self.scratch.len() - 3);
                 }
@@ -161,6 +165,12 @@ impl Scanner {
         self.hold(kind, text.as_bytes());
         self.surrogate = (0xd800..0xdc00).contains(&unit).then_some(unit);
     }
+}
+
+/// Unicode characters of UTF-8, which may be cut anywhere: a character counts where its
+/// first byte is.
+pub(super) fn characters(text: &[u8]) -> u64 {
+    text.iter().filter(|byte| **byte & 0xc0 != 0x80).count() as u64
 }
 
 /// The part of a string that fits, cut before a character that does not.
