@@ -245,6 +245,11 @@ impl Meter {
         if let Some(calibration) = &self.calibration {
             calibrate(calibration, model.unwrap_or(""), operation, record, &mut verdict);
         }
+        let rate_limits = rate_limits.and_then(|found| found.finish());
+        let rate_limits = match record.rate_limits.take() {
+            Some(stated) => Some(stated.finish(rate_limits)),
+            None => rate_limits,
+        };
         let session = record.session.take().unwrap_or_default();
         let first = session.responses.first().and_then(|response| response.response_id.clone());
         Reading {
@@ -274,7 +279,7 @@ impl Meter {
             realtime: if verdict.socket { session.responses } else { Vec::new() },
             first_token_offset: record.clock.offset,
             previous_response_id,
-            rate_limits: rate_limits.and_then(|found| found.finish()),
+            rate_limits,
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Rate limits that a response head states: what is left of them and when they reset,
+//! Rate limits that a response head, or a message, states: what is left of them and when they reset,
 //! under the names of each provider (docs/rate-limits.md). A value that cannot be read is
 //! absent, never a guess.
 
 mod list;
+pub(crate) mod message;
 mod time;
 
 use std::borrow::Cow;
@@ -39,7 +40,7 @@ pub enum RateLimitKind {
 /// A moment, as a header states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// After the response head.
+    /// After the response head, or the message.
     After(Duration),
     /// Since 1970.
     At(Duration),
@@ -64,13 +65,16 @@ pub struct RateLimit {
     pub resets: Option<When>,
 }
 
-/// What a response head states about limits.
+/// What a response head, or the messages after it, state about limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateLimits {
     /// At most 16 limits, each kind and window once.
     pub limits: Vec<RateLimit>,
     /// When to try again.
     pub retry_after: Option<When>,
+    /// When the last message came that stated any, since the request head arrived. `None`:
+    /// only the response head did.
+    pub at: Option<Duration>,
 }
 
 /// What the lines of a head have stated so far.
@@ -283,7 +287,8 @@ impl Found {
             }
         }
         let retry_after = self.retry_after_ms.or(self.retry_after);
-        (!limits.is_empty() || retry_after.is_some()).then_some(RateLimits { limits, retry_after })
+        let any = !limits.is_empty() || retry_after.is_some();
+        any.then_some(RateLimits { limits, retry_after, at: None })
     }
 }
 
@@ -321,9 +326,17 @@ fn count(text: &str) -> Option<u64> {
     if let Some(negative) = text.strip_prefix('-') {
         return number(negative).map(|_| 0);
     }
-    let count = number(text)?;
-    // Whole: a fraction of a token is none.
+    whole(number(text)?)
+}
+
+/// A count of no fraction: a part of a token is none.
+fn whole(count: f64) -> Option<u64> {
     (count <= LARGEST as f64).then_some(count as u64)
+}
+
+/// A share that is written as a percentage.
+fn percent(percent: f64) -> Option<f64> {
+    (percent <= 10_000.0).then_some(percent / 100.0)
 }
 
 /// A share of a whole, or a percentage.

@@ -170,6 +170,9 @@ impl Reader {
             self.record.clock.content(self.record.content, at, offset);
             self.record.content_bytes = self.record.content_bytes.saturating_add(visible + hidden);
         }
+        if let Some(stated) = &mut self.record.rate_limits {
+            stated.settle(at);
+        }
         let Some(session) = &mut self.record.session else { return };
         session.open |= visible + hidden > 0;
         if self.record.terminal || self.list {

@@ -65,7 +65,7 @@ pub struct Reading {
     /// Id of the response that this one follows, as the request names it. At most 128
     /// bytes.
     pub previous_response_id: Option<String>,
-    /// What the response head states about rate limits.
+    /// What the response head, or the messages after it, state about rate limits.
     pub rate_limits: Option<RateLimits>,
 }
 

@@ -74,6 +74,8 @@ pub(crate) struct Record {
     pub(crate) by_choice: bool,
     /// The answer has Gemini's own shape.
     pub(crate) gemini: bool,
+    /// What its messages state about rate limits.
+    pub(crate) rate_limits: Option<Box<crate::rate_limit::message::Stated>>,
     /// Images that were made, where the answer holds them.
     pub(crate) images: Option<u64>,
     /// Prompts of the request, if it has several.

@@ -3,12 +3,14 @@
 
 use crate::dialect::Operation;
 use crate::dialects::{anthropic, cohere, gemini, openai};
-use crate::json::Slots;
+use crate::json::{Slot, Slots};
+use crate::rate_limit::RateLimitKind;
+use crate::rate_limit::message::{self, Counts, Window};
 use crate::record::Record;
 use crate::target::{Ask, Route, Target};
 use crate::usage;
 use crate::wire::{
-    CODE, Event, Framing, OBJECT, STATUS, TYPE, Wire, length, note_error, note_usage, value,
+    CODE, Event, Framing, OBJECT, STATUS, TYPE, Wire, fold, length, note_error, note_usage, value,
 };
 
 crate::wire::shape! { SHAPE ROWS
@@ -33,7 +35,46 @@ after openai::ROWS, anthropic::ROWS, gemini::ROWS, cohere::ROWS {
     HEARING_MODEL = value("session.audio.input.transcription.model session.input_audio_transcription.model");
     DETAIL_REASON = value("response.status_details.reason");
     DETAIL_ERROR = value("response.status_details.error.type");
+
+    // Rate limits: of Realtime in a list, of Codex by window.
+    LIMIT = fold("rate_limits[]", fold_limit);
+    LIMIT_NAME = value("rate_limits[].name");
+    LIMIT_MOST = value("rate_limits[].limit");
+    LIMIT_LEFT = value("rate_limits[].remaining");
+    LIMIT_RESET = value("rate_limits[].reset_seconds");
+    REQUESTS_MOST = value("rate_limits.~requests-limit");
+    REQUESTS_LEFT = value("rate_limits.~requests-remaining");
+    REQUESTS_RESET = value("rate_limits.~requests-reset");
+    TOKENS_MOST = value("rate_limits.~tokens-limit");
+    TOKENS_LEFT = value("rate_limits.~tokens-remaining");
+    TOKENS_RESET = value("rate_limits.~tokens-reset");
+    METERED = value("metered_limit_name");
+    METERED_BEFORE = value("limit_name");
+    PRIMARY_USED = value("rate_limits.primary.used_percent");
+    PRIMARY_MINUTES = value("rate_limits.primary.window_minutes");
+    PRIMARY_RESET = value("rate_limits.primary.reset_at");
+    PRIMARY_AFTER = value("rate_limits.primary.reset_after_seconds");
+    SECONDARY_USED = value("rate_limits.secondary.used_percent");
+    SECONDARY_MINUTES = value("rate_limits.secondary.window_minutes");
+    SECONDARY_RESET = value("rate_limits.secondary.reset_at");
+    SECONDARY_AFTER = value("rate_limits.secondary.reset_after_seconds");
 } }
+
+const REQUESTS: Counts =
+    Counts { limit: REQUESTS_MOST, remaining: REQUESTS_LEFT, reset: REQUESTS_RESET };
+const TOKENS: Counts = Counts { limit: TOKENS_MOST, remaining: TOKENS_LEFT, reset: TOKENS_RESET };
+const PRIMARY: Window = Window {
+    used_percent: PRIMARY_USED,
+    minutes: PRIMARY_MINUTES,
+    reset_at: PRIMARY_RESET,
+    reset_after_seconds: PRIMARY_AFTER,
+};
+const SECONDARY: Window = Window {
+    used_percent: SECONDARY_USED,
+    minutes: SECONDARY_MINUTES,
+    reset_at: SECONDARY_RESET,
+    reset_after_seconds: SECONDARY_AFTER,
+};
 
 pub(crate) static RESPONSES: Wire = Wire {
     id: "openai-responses",
@@ -76,12 +117,43 @@ fn responses_route(target: &Target<'_>) -> Option<Route> {
     Some(Route { ask, operation, ..Route::default() })
 }
 
+/// A limit of a list, which is that of requests or that of tokens.
+fn fold_limit(slots: &mut Slots, _: u64) {
+    let places: [Slot; 3] = if slots.is(LIMIT_NAME, "requests") {
+        [REQUESTS_MOST, REQUESTS_LEFT, REQUESTS_RESET]
+    } else if slots.is(LIMIT_NAME, "tokens") {
+        [TOKENS_MOST, TOKENS_LEFT, TOKENS_RESET]
+    } else {
+        return;
+    };
+    for (from, to) in [LIMIT_MOST, LIMIT_LEFT, LIMIT_RESET].into_iter().zip(places) {
+        slots.copy(from, to);
+    }
+}
+
+/// Takes rate limits, if that is what an event is about.
+fn note_limits(slots: &Slots, record: &mut Record) {
+    let stated = &mut record.rate_limits;
+    match slots.text(TYPE) {
+        Some(b"rate_limits.updated") => {
+            use RateLimitKind::{Requests, Tokens};
+            message::updated(stated, slots, [(Requests, REQUESTS), (Tokens, TOKENS)]);
+        }
+        Some(b"codex.rate_limits") => {
+            let pool = slots.text(METERED).or_else(|| slots.text(METERED_BEFORE));
+            message::plan(stated, slots, pool, [("primary", PRIMARY), ("secondary", SECONDARY)]);
+        }
+        _ => {}
+    }
+}
+
 pub(super) fn responses_event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
     if slots.is(OBJECT, "response") {
         record.set_id(slots.text(openai::ID));
     }
     note_error(event, record);
+    note_limits(slots, record);
     names(slots, record);
     record.set_model(slots.text(openai::MODEL));
     record.set_id(slots.text(openai::ID));
@@ -141,6 +213,7 @@ fn realtime_event(event: &Event<'_>, record: &mut Record) {
     let slots = event.slots;
     record.set_model(slots.text(SESSION_MODEL).or_else(|| slots.text(HEARING_MODEL)));
     names(slots, record);
+    note_limits(slots, record);
     let kind = slots.text(TYPE).unwrap_or(b"");
     if kind.starts_with(b"response.") && kind.ends_with(b".delta") {
         record.content.visible = slots.length(DELTA);

@@ -44,11 +44,13 @@ pub(super) fn is_period(word: &str) -> bool {
     named || (unit.len() < word.len() && ["s", "m", "h", "d", "w"].contains(&unit))
 }
 
-fn after(seconds: f64) -> Option<When> {
+/// So many seconds later.
+pub(super) fn after(seconds: f64) -> Option<When> {
     (seconds <= LONGEST).then(|| When::After(micros(seconds)))
 }
 
-fn at(seconds: f64) -> Option<When> {
+/// So many seconds after 1970.
+pub(super) fn at(seconds: f64) -> Option<When> {
     (FIRST_EPOCH..=LATEST).contains(&seconds).then(|| When::At(micros(seconds)))
 }
 

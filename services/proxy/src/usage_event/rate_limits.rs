@@ -1,4 +1,4 @@
-//! Rate limits of a response head, in the form of the event: with moments in place of
+//! Rate limits of a response head, or of messages, in the form of the event: with moments in place of
 //! times until then.
 
 use std::time::Duration;
@@ -8,11 +8,11 @@ use modash_proto::{duration_from_micros, timestamp_from_micros, v1};
 
 use crate::exchange::{Exchange, Finished};
 
-/// What the response head states; `None`: nothing.
+/// What the response head, or a message after it, states; `None`: nothing.
 pub(super) fn of(exchange: &Exchange, finished: &Finished) -> Option<v1::RateLimits> {
     let found = finished.reading.as_ref()?.rate_limits.as_ref()?;
     let head = finished.sent_at.unwrap_or_default() + finished.upstream_head.unwrap_or_default();
-    let observed = exchange.started_at.saturating_add(micros(head));
+    let observed = exchange.started_at.saturating_add(micros(found.at.unwrap_or(head)));
     let moment = |when: When| match when {
         When::After(time) => observed.saturating_add(micros(time)),
         When::At(time) => micros(time),

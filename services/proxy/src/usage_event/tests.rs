@@ -182,6 +182,7 @@ fn reading(texts: Vec<Option<String>>, counts: &[Option<u64>], flag: bool) -> Re
                 })
                 .collect(),
             retry_after: seconds(counts[3]).map(metering::When::At),
+            at: seconds(counts[4]),
         }),
     }
 }

@@ -376,8 +376,8 @@ export type UsageEvent = Message<"modash.v1.UsageEvent"> & {
   characters?: bigint | undefined;
 
   /**
-   * What the response head states about rate limits. Absent: nothing. Analytics keeps
-   * it by upstream and key, not by request.
+   * What the response head, or messages of a socket, state about rate limits. Absent:
+   * nothing. Analytics keeps it by upstream and key, not by request.
    *
    * @generated from field: modash.v1.RateLimits rate_limits = 65;
    */
@@ -504,7 +504,7 @@ export const UsageEventSchema: GenMessage<UsageEvent> = /*@__PURE__*/
   messageDesc(file_modash_v1_usage_event, 0);
 
 /**
- * What a response head states about rate limits (docs/rate-limits.md).
+ * What a response states about rate limits (docs/rate-limits.md).
  *
  * @generated from message modash.v1.RateLimits
  */
@@ -524,7 +524,7 @@ export type RateLimits = Message<"modash.v1.RateLimits"> & {
   retryAfter?: Duration | undefined;
 
   /**
-   * When the response head arrived.
+   * When the response head arrived, or the last message that stated any.
    *
    * @generated from field: google.protobuf.Timestamp observed_at = 3;
    */
