@@ -55,10 +55,11 @@ pub(crate) async fn of_rows(analytics: &TestAnalytics) -> HashMap<String, Reques
     rows.iter().map(cost).collect()
 }
 
-/// A proxy whose upstream `default` is Anthropic and `local` is not.
+/// A proxy whose upstream `default` is Anthropic, `openai` OpenAI and `local` neither.
 async fn proxy(analytics: &TestAnalytics) -> TestProxy {
     let proxy = TestProxy::connect_silent(analytics).await;
-    let hosts = [("default", "api.anthropic.com"), ("local", "127.0.0.1")];
+    let hosts =
+        [("default", "api.anthropic.com"), ("local", "127.0.0.1"), ("openai", "api.openai.com")];
     let hello = Hello {
         replica_id: "priced".into(),
         next_sequence: 1,
@@ -102,6 +103,62 @@ async fn store(analytics: &TestAnalytics, events: Vec<UsageEvent>) {
     let mut proxy = proxy(analytics).await;
     let last = proxy.send(events).await;
     assert_eq!(proxy.acknowledged(last).await, []);
+}
+
+/// What costs another price than text, or is no token.
+#[tokio::test]
+async fn images_audio_of_a_cache_and_characters_are_priced_or_unknown() {
+    let analytics = TestAnalytics::start().await;
+    let drawn = |image_prompt, image_completion| UsageEvent {
+        cached_prompt_tokens: None,
+        prompt_tokens: Some(450),
+        image_prompt_tokens: image_prompt,
+        completion_tokens: Some(1_200),
+        image_completion_tokens: image_completion,
+        total_tokens: Some(1_650),
+        images: Some(1),
+        ..asked("gpt-image-1.5", "openai")
+    };
+    let spoken = |characters| UsageEvent {
+        model_requested: Some("tts-1".into()),
+        model: Some("tts-1".into()),
+        upstream: "openai".into(),
+        characters,
+        ..uncounted(UsageSource::NotReported)
+    };
+    let heard = |cached_audio| UsageEvent {
+        prompt_tokens: Some(300),
+        audio_prompt_tokens: Some(200),
+        image_prompt_tokens: Some(0),
+        cached_prompt_tokens: Some(128),
+        cached_audio_prompt_tokens: cached_audio,
+        cached_image_prompt_tokens: Some(0),
+        completion_tokens: Some(400),
+        audio_completion_tokens: Some(350),
+        image_completion_tokens: Some(0),
+        total_tokens: Some(700),
+        ..asked("gpt-realtime", "openai")
+    };
+    let events = vec![
+        // 50 * 5 + 400 * 8 + 200 * 10 + 1000 * 32 dollars for a million.
+        drawn(Some(400), Some(1_000)),
+        // 450 * 5 + 1200 * 10.
+        drawn(Some(0), Some(0)),
+        drawn(Some(400), None),
+        drawn(None, Some(1_000)),
+        // 1200 * 15.
+        spoken(Some(1_200)),
+        spoken(None),
+        // 72 * 4 + 28 * 0.40 + 100 * 32 + 100 * 0.40 + 50 * 16 + 350 * 64.
+        heard(Some(100)),
+        heard(None),
+    ];
+    store(&analytics, events.clone()).await;
+    let costs = of_rows(&analytics).await;
+    let found: Vec<_> = events.iter().map(|event| costs[&event.event_id].nano_usd).collect();
+    let (drawn, text, spoken, heard) = (37_450_000, 14_250_000, 18_000_000, 26_739_200);
+    let known = [Some(drawn), Some(text), None, None, Some(spoken), None, Some(heard), None];
+    assert_eq!(found, known);
 }
 
 #[tokio::test]
