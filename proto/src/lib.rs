@@ -21,7 +21,7 @@ pub use usage_event::{
 };
 pub use violations::Violations;
 
-/// Messages and services of the package `modash.v1`, as `tests/generated.rs` writes them.
+/// Messages and services of the package `modash.v1`, as `proto/generate` writes them.
 #[allow(
     missing_docs,
     unreachable_pub,

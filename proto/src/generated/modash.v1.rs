@@ -150,8 +150,27 @@ pub struct UsageEvent {
     /// more (Anthropic).
     #[prost(uint64, optional, tag = "64")]
     pub cache_write_1h_tokens: ::core::option::Option<u64>,
-    /// What the response head states about rate limits. Absent: nothing. Analytics keeps
-    /// it by upstream and key, not by request.
+    /// Audio part of cached_prompt_tokens.
+    #[prost(uint64, optional, tag = "110")]
+    pub cached_audio_prompt_tokens: ::core::option::Option<u64>,
+    /// Image part of prompt_tokens. Absent: unknown, which is not none.
+    #[prost(uint64, optional, tag = "111")]
+    pub image_prompt_tokens: ::core::option::Option<u64>,
+    /// Image part of cached_prompt_tokens. Absent: unknown.
+    #[prost(uint64, optional, tag = "112")]
+    pub cached_image_prompt_tokens: ::core::option::Option<u64>,
+    /// Image part of completion_tokens. Absent: unknown.
+    #[prost(uint64, optional, tag = "113")]
+    pub image_completion_tokens: ::core::option::Option<u64>,
+    /// Images that the answer of an images API holds. Absent: unknown, or none of that API.
+    #[prost(uint64, optional, tag = "114")]
+    pub images: ::core::option::Option<u64>,
+    /// Unicode characters of the text that a speech API spoke. Absent: unknown, or none of
+    /// that API.
+    #[prost(uint64, optional, tag = "115")]
+    pub characters: ::core::option::Option<u64>,
+    /// What the response head, or messages of a socket, state about rate limits. Absent:
+    /// nothing. Analytics keeps it by upstream and key, not by request.
     #[prost(message, optional, tag = "65")]
     pub rate_limits: ::core::option::Option<RateLimits>,
     /// Id of the response that this one follows (Responses API, Gemini's Interactions). At
@@ -207,7 +226,7 @@ pub struct UsageEvent {
     #[prost(message, optional, tag = "100")]
     pub cost: ::core::option::Option<RequestCost>,
 }
-/// What a response head states about rate limits (docs/rate-limits.md).
+/// What a response states about rate limits (docs/rate-limits.md).
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RateLimits {
     /// At most 16, each kind and window once.
@@ -216,7 +235,7 @@ pub struct RateLimits {
     /// How long to wait before trying again, from observed_at. Absent: not stated.
     #[prost(message, optional, tag = "2")]
     pub retry_after: ::core::option::Option<::prost_types::Duration>,
-    /// When the response head arrived.
+    /// When the response head arrived, or the last message that stated any.
     #[prost(message, optional, tag = "3")]
     pub observed_at: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -2477,7 +2496,7 @@ pub struct ErrorRow {
     /// Number of different client keys among them.
     #[prost(uint64, tag = "9")]
     pub client_keys: u64,
-    /// Id of the newest one, as an example.
+    /// Id of the newest one, as an example; empty if the retention dropped it.
     #[prost(string, tag = "10")]
     pub sample_event_id: ::prost::alloc::string::String,
 }

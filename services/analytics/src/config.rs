@@ -17,6 +17,9 @@ use crate::{
     tls::ListenerTlsSettings,
 };
 
+/// The setting with the way past a pooler.
+pub(crate) const LISTEN_DATABASE_URL: &str = "MODASH_ANALYTICS_LISTEN_DATABASE_URL";
+
 /// Settings of analytics, as given.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Analytics")]
@@ -59,6 +62,17 @@ pub struct AnalyticsSettings {
     /// starts a private one
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     database_url: Option<Checked<DatabaseUrl>>,
+
+    /// URL of PostgreSQL itself for LISTEN, migrations and upkeep where DATABASE_URL leads
+    /// to a connection pooler in transaction mode, such as PgBouncer
+    /// (docs/storage.md#connection-poolers)
+    #[arg(
+        long,
+        env = "MODASH_ANALYTICS_LISTEN_DATABASE_URL",
+        hide_env_values = true,
+        global = true
+    )]
+    analytics_listen_database_url: Option<Checked<DatabaseUrl>>,
 
     /// Read replica that answers queries; without it, and while it is away or too far
     /// behind, DATABASE_URL does
@@ -162,6 +176,9 @@ pub struct AnalyticsConfig {
     pub tls: Option<ListenerTlsFiles>,
     /// The database. `None` until somebody provides one; needed to bind.
     pub database_url: Option<DatabaseUrl>,
+    /// The way past a pooler in transaction mode, which the other URLs lead to; `None`:
+    /// there is no such pooler.
+    pub listen_database_url: Option<DatabaseUrl>,
     /// Where queries go; `None`: to the database.
     pub read_database_url: Option<DatabaseUrl>,
     /// How far the read replica may be behind.
@@ -257,6 +274,16 @@ impl AnalyticsSettings {
             .check("MODASH_ANALYTICS_IDLE_TIMEOUT_SECONDS", mistakes);
         let tls = self.tls.check(mistakes);
         let database_url = Checked::check_optional(self.database_url, "DATABASE_URL", mistakes);
+        let listen_database_url = Checked::check_optional(
+            self.analytics_listen_database_url,
+            LISTEN_DATABASE_URL,
+            mistakes,
+        );
+        mistakes.require(
+            !matches!((&listen_database_url, &database_url), (Some(Some(_)), Some(None))),
+            LISTEN_DATABASE_URL,
+            "needs DATABASE_URL, with the URL of the pooler",
+        );
         let read_database_url = Checked::check_optional(
             self.analytics_read_database_url,
             "MODASH_ANALYTICS_READ_DATABASE_URL",
@@ -339,6 +366,7 @@ impl AnalyticsSettings {
             },
             tls,
             database_url: database_url?,
+            listen_database_url: listen_database_url?,
             read_database_url: read_database_url?,
             read_max_lag: read_max_lag?.0,
             database_wait: database_wait?.0,
@@ -371,9 +399,10 @@ pub struct DatabaseUrl {
 }
 
 impl DatabaseUrl {
-    /// How to connect.
+    /// How to connect. Without the driver's `extra_float_digits`, a start-up parameter
+    /// that poolers refuse: numbers are read in their binary form.
     pub(crate) fn options(&self) -> PgConnectOptions {
-        self.options.clone()
+        self.options.clone().extra_float_digits(None)
     }
 }
 

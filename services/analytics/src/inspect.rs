@@ -43,6 +43,8 @@ pub struct Inside {
     pub connections: i64,
     /// Connections of analytics among them.
     pub own_connections: i64,
+    /// A connection pooler in transaction mode is before the server, as far as it shows.
+    pub pooler: bool,
     /// By how much the server's clock is ahead of this machine's.
     pub clock_ahead: TimeDelta,
     /// How long the answer took; the clocks are compared no better than to half of it.
@@ -72,6 +74,12 @@ pub enum Migrations {
 /// Looks at a database; changes nothing.
 pub fn inspect(url: &DatabaseUrl) -> Boxed<'_, Inspected> {
     Box::pin(store::inspect(url))
+}
+
+/// What to do about a pooler in transaction mode that a setting leads to.
+#[must_use]
+pub fn pooler_advice(setting: &str) -> String {
+    store::pooler_advice(setting)
 }
 
 /// What to do about a schema that cannot be upgraded.

@@ -42,7 +42,9 @@ mod trace;
 
 pub use config::{AnalyticsConfig, AnalyticsSettings, DatabaseUrl, RollupDays, default_limits};
 pub use health::check_health;
-pub use inspect::{Inside, Inspected, Migrations, OLDEST_POSTGRES, foreign_schema_advice, inspect};
+pub use inspect::{
+    Inside, Inspected, Migrations, OLDEST_POSTGRES, foreign_schema_advice, inspect, pooler_advice,
+};
 pub use pricing::Prices;
 pub use server::ServeError;
 pub use store::{Error as StoreError, PrepareError, Rebuilt};

@@ -4,12 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, types::Uuid};
+use sqlx::{PgPool, types::Uuid};
 use tokio::sync::watch;
 
-use crate::config::{AnalyticsConfig, DatabaseUrl};
+use crate::config::{AnalyticsConfig, DatabaseUrl, LISTEN_DATABASE_URL};
+use connect::Reach;
 use dimensions::Dimensions;
 use insert_requests::Shared;
+use pool::{Pool, Transaction};
 use repeats::Repeats;
 use traced::Traced as _;
 
@@ -39,6 +41,8 @@ mod marks;
 mod names;
 mod owners;
 mod partitions;
+mod pool;
+mod pooler;
 mod quarantine;
 mod rate_limits;
 mod reads;
@@ -62,7 +66,7 @@ pub(crate) use budgets::{
 };
 pub(crate) use completeness::{Report, Run, RunRow};
 pub use connect::PrepareError;
-pub(crate) use connect::WRITE_TIMEOUT;
+pub(crate) use connect::{WRITE_TIMEOUT, pooler_advice};
 pub(crate) use costs::PricedModel;
 pub(crate) use dimensions::calls_no_model;
 pub use error::Error;
@@ -91,11 +95,16 @@ pub(crate) use views::{MAX_VIEWS, ViewRow};
 /// spare.
 const WRITE_CONNECTIONS: u32 = 9;
 
+/// Connections past a pooler: one that listens, one that moves changes into rollups, four
+/// for upkeep and rebuilding.
+const SESSION_CONNECTIONS: u32 = 6;
+
 /// The database of analytics.
 #[derive(Debug)]
 pub(crate) struct Store {
     url: DatabaseUrl,
-    write: PgPool,
+    write: Pool,
+    session: Option<Session>,
     reads: reads::Reads,
     series: series::SeriesCache,
     kinds: kinds::Kinds,
@@ -105,13 +114,29 @@ pub(crate) struct Store {
     query_rows: i64,
 }
 
+/// The way past a pooler in transaction mode, for what needs one connection for longer
+/// than a transaction: LISTEN, VACUUM, the lock of the migrations; and for what waits for
+/// locks or holds several transactions at a time, which may take all that the pooler has.
+#[derive(Debug)]
+struct Session {
+    url: DatabaseUrl,
+    pool: Pool,
+}
+
 impl Store {
     /// A store that connects when it is first used.
     pub(crate) fn new(url: DatabaseUrl, config: &AnalyticsConfig) -> Self {
-        let read = |url| connect::read_pool(url, config.query_connections, config.query_timeout);
+        let session = config.listen_database_url.clone().map(|url| {
+            let pool = connect::write_pool(&url, Reach::Direct, SESSION_CONNECTIONS);
+            Session { url, pool }
+        });
+        let reach = if session.is_some() { Reach::Pooled } else { Reach::Direct };
+        let read =
+            |url| connect::read_pool(url, reach, config.query_connections, config.query_timeout);
         let replica = config.read_database_url.as_ref();
         Self {
-            write: connect::write_pool(&url, WRITE_CONNECTIONS),
+            write: connect::write_pool(&url, reach, WRITE_CONNECTIONS),
+            session,
             reads: reads::Reads::new(
                 read(&url),
                 replica.map(|url| (read(url), config.read_max_lag)),
@@ -127,13 +152,22 @@ impl Store {
     }
 
     /// A store for commands: no statement of it has to be quick, and it is used
-    /// with the schema that is there.
+    /// with the schema that is there. Goes past a pooler in transaction mode: its
+    /// transactions are long, and there are more of them at a time than a pooler may have
+    /// connections.
     pub(crate) fn for_commands(config: &AnalyticsConfig) -> Result<Arc<Self>, crate::Error> {
-        let url = config.database_url.clone().ok_or(crate::Error::NoDatabaseUrl)?;
-        let read_url = config.read_database_url.as_ref().unwrap_or(&url);
+        let database_url = config.database_url.as_ref().ok_or(crate::Error::NoDatabaseUrl)?;
+        let direct_url = config.listen_database_url.as_ref();
+        let url = direct_url.unwrap_or(database_url).clone();
+        let reads = match &config.read_database_url {
+            // As the other one, that URL may be a pooler's.
+            Some(url) if direct_url.is_some() => connect::command_pool(url, Reach::Pooled),
+            other => connect::command_pool(other.as_ref().unwrap_or(&url), Reach::Direct),
+        };
         Ok(Arc::new(Self {
-            write: connect::command_pool(&url),
-            reads: reads::Reads::new(connect::command_pool(read_url), None),
+            write: connect::command_pool(&url, Reach::Direct),
+            session: None,
+            reads: reads::Reads::new(reads, None),
             series: series::SeriesCache::new(config.series_limit),
             kinds: kinds::Kinds::default(),
             partitions: partitions::Partitions::new(config.retention_days),
@@ -147,7 +181,7 @@ impl Store {
     /// Applies the migrations and makes the partitions of these days. Until it
     /// succeeded once, queries are refused and writers wait.
     pub(crate) async fn prepare(&self) -> Result<(), PrepareError> {
-        connect::migrate(&self.url).await?;
+        self.migrate().await?;
         self.maintain(Utc::now()).await.map_err(PrepareError::Connect)?;
         self.prepared.send_replace(true);
         Ok(())
@@ -155,7 +189,11 @@ impl Store {
 
     /// Applies the migrations and nothing else.
     pub(crate) async fn migrate(&self) -> Result<(), PrepareError> {
-        connect::migrate(&self.url).await
+        let Some(session) = &self.session else {
+            return connect::migrate(&self.url, "DATABASE_URL").await;
+        };
+        connect::migrate(&session.url, LISTEN_DATABASE_URL).await?;
+        pooler::same_database(&self.url, &session.url).await
     }
 
     /// Waits until the store is prepared.
@@ -170,7 +208,7 @@ impl Store {
         if dropped > 0 {
             tracing::info!(partitions = dropped, "dropped requests older than the retention");
         }
-        let dropped = self.levels.maintain(&self.write, now).await?;
+        let dropped = self.levels.maintain(self.session(), now).await?;
         if dropped > 0 {
             tracing::info!(partitions = dropped, "dropped rollups older than their retention");
         }
@@ -243,7 +281,7 @@ impl Store {
     /// not there before.
     async fn insert_rows(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Transaction,
         all_new: bool,
         rows: &[Row],
         shared: &[Shared],
@@ -282,7 +320,7 @@ impl Store {
     /// Moves what commits noted into the rollups, until little is left; gives
     /// how many changes were moved.
     pub(crate) async fn fold(&self) -> Result<usize, Error> {
-        let moved = self.levels.fold(&self.write).await?;
+        let moved = self.levels.fold(self.session()).await?;
         if moved > 0 {
             // What was taken away would be read over and over again.
             for table in [
@@ -291,7 +329,7 @@ impl Store {
                 include_str!("store/queries/vacuum_rate_limit_changes.sql"),
                 include_str!("store/queries/vacuum_response_notes.sql"),
             ] {
-                sqlx::query(table).execute(&self.write).await?;
+                sqlx::query(table).execute(self.session()).await?;
             }
         }
         Ok(moved)
@@ -312,8 +350,18 @@ impl Store {
 
     /// Open connections, and those of them that wait for work.
     pub(crate) fn connections(&self) -> (usize, usize) {
-        let pools = || self.reads.pools().chain([&self.write]);
+        let pools = || self.pools().map(Pool::connections);
         (pools().map(|pool| pool.size() as usize).sum(), pools().map(PgPool::num_idle).sum())
+    }
+
+    fn pools(&self) -> impl Iterator<Item = &Pool> {
+        let session = self.session.iter().map(|session| &session.pool);
+        self.reads.pools().chain([&self.write]).chain(session)
+    }
+
+    /// For what a pooler in transaction mode cannot do.
+    fn session(&self) -> &Pool {
+        self.session.as_ref().map_or(&self.write, |session| &session.pool)
     }
 
     /// Whether the read replica answers queries, and how far behind it is; `None`: there
@@ -328,25 +376,24 @@ impl Store {
     }
 
     /// The pool of the queries, once the schema is there.
-    fn reader(&self) -> Result<&PgPool, Error> {
+    fn reader(&self) -> Result<&Pool, Error> {
         if *self.prepared.borrow() { Ok(self.reads.pool()) } else { Err(Error::NotPrepared) }
     }
 
     /// The same, but never the read replica: for what one may just have saved.
-    fn primary_reader(&self) -> Result<&PgPool, Error> {
+    fn primary_reader(&self) -> Result<&Pool, Error> {
         if *self.prepared.borrow() { Ok(self.reads.primary()) } else { Err(Error::NotPrepared) }
     }
 
     /// The pool for what callers write, once the schema is there.
-    fn writer(&self) -> Result<&PgPool, Error> {
+    fn writer(&self) -> Result<&Pool, Error> {
         if *self.prepared.borrow() { Ok(&self.write) } else { Err(Error::NotPrepared) }
     }
 
     /// Ends all connections.
     pub(crate) async fn close(&self) {
-        for pool in self.reads.pools() {
-            pool.close().await;
+        for pool in self.pools() {
+            pool.connections().close().await;
         }
-        self.write.close().await;
     }
 }

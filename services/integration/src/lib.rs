@@ -3,6 +3,7 @@
 
 mod http_client;
 mod over_tls;
+pub mod pgbouncer;
 pub mod postgres;
 mod process;
 mod proxy;

@@ -201,7 +201,7 @@ fn programs() -> PathBuf {
 }
 
 /// PostgreSQL refuses root: then it runs as the account of its package.
-fn account() -> Option<(u32, u32)> {
+pub(crate) fn account() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -221,7 +221,7 @@ pub fn give(path: &Path) {
     }
 }
 
-fn directory() -> TempDir {
+pub(crate) fn directory() -> TempDir {
     let directory = tempfile::Builder::new().prefix("modash-postgres-").tempdir();
     let directory = directory.expect("there is a temporary directory");
     give(directory.path());
@@ -232,7 +232,7 @@ fn data(directory: &TempDir) -> String {
     directory.path().join("data").display().to_string()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     listener.expect("a port is free").port()
 }

@@ -177,6 +177,7 @@ impl Settings {
         if self.demo {
             // No demo row may ever mix with real ones.
             analytics.database_url = None;
+            analytics.listen_database_url = None;
             analytics.read_database_url = None;
             analytics.prices = analytics
                 .prices

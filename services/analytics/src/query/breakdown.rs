@@ -101,9 +101,8 @@ impl Queries {
         let (cells, all) = if total > groups.len() as u64 || members.may_leave_some_out() {
             let mut all = snapshot.members(&filter, &Grouping::None).await?;
             let depth = Depth::Sums;
-            let (cells, all) = snapshot
-                .cells_and_all(&selection, &mut members, &mut all, &parts, depth)
-                .await?;
+            let (cells, all) =
+                snapshot.cells_and_all(&selection, &mut members, &mut all, &parts, depth).await?;
             (cells, Some(all))
         } else {
             let cells = snapshot.cells(&selection, &mut members, &parts, Depth::Sums).await?;

@@ -24,7 +24,7 @@ pub(super) struct Group {
 /// those first for which `size` is greatest; of equal ones in the order of their
 /// values.
 pub(super) async fn by_size<S: Ord>(
-    snapshot: &mut Snapshot<'_>,
+    snapshot: &mut Snapshot,
     selection: &Selection,
     members: &mut Members,
     depth: Depth,

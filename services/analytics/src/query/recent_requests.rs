@@ -81,7 +81,7 @@ struct Place {
 /// newest ones: the rollups tell in which day, in which hour of it and in which
 /// minute of that, so that a deep page costs no more than the first one.
 async fn find_page(
-    snapshot: &mut Snapshot<'_>,
+    snapshot: &mut Snapshot,
     selection: &Selection,
     members: &mut Members,
     skipped: i64,

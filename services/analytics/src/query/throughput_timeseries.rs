@@ -87,7 +87,7 @@ impl Queries {
 /// The level by whose buckets concurrency is told; `None` where only single
 /// requests tell it.
 fn steps(
-    snapshot: &Snapshot<'_>,
+    snapshot: &Snapshot,
     selection: &Selection,
     members: &Members,
     grid: &Grid,
@@ -129,7 +129,7 @@ impl Steps {
 
     async fn cells(
         &self,
-        snapshot: &mut Snapshot<'_>,
+        snapshot: &mut Snapshot,
         selection: &Selection,
         members: &mut Members,
     ) -> Result<Cells, Failure> {

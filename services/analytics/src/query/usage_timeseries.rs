@@ -54,9 +54,7 @@ impl Queries {
         let bounds = grid.bounds(range);
         let (cells, all) = if columns.other.is_some() && !members.tells_all() {
             let mut all = snapshot.members(&filter, &Grouping::None).await?;
-            snapshot
-                .cells_and_all(&selection, &mut members, &mut all, &bounds, Depth::Sums)
-                .await?
+            snapshot.cells_and_all(&selection, &mut members, &mut all, &bounds, Depth::Sums).await?
         } else {
             let cells = snapshot.cells(&selection, &mut members, &bounds, Depth::Sums).await?;
             (cells, Default::default())

@@ -263,7 +263,10 @@ mod tests {
         assert_eq!(errors.0.len(), MOST_TYPES + 1);
         let other = &errors.0[&Some(OTHER.into())];
         assert_eq!(other.requests as usize, 2 * MOST_TYPES);
-        assert_eq!(errors.0.values().map(|sums| sums.requests).sum::<i64>() as usize, 3 * MOST_TYPES);
+        assert_eq!(
+            errors.0.values().map(|sums| sums.requests).sum::<i64>() as usize,
+            3 * MOST_TYPES
+        );
     }
 
     #[test]

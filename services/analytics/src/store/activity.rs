@@ -4,9 +4,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgConnection;
-
-use super::{Error, rollups::minutes};
+use super::{Error, pool::Transaction, rollups::minutes};
 use crate::rollup::{Rollups, Sums, Token};
 
 /// Half-life of weights in minutes. Part of the storage format.
@@ -70,7 +68,7 @@ impl Activity {
     /// Writes it. The caller holds the lock of the rollups.
     pub(super) async fn note(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Transaction,
         noted: Noted,
     ) -> Result<(), Error> {
         if self.0.is_empty() {

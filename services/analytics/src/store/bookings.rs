@@ -10,13 +10,13 @@ use std::{
 
 use modash_proto::v1::{CostSource, RequestCost, UsageEvent, UsageSource};
 use sha2::{Digest as _, Sha256};
-use sqlx::{PgConnection, types::Uuid};
+use sqlx::types::Uuid;
 
-use super::{Error, Row, traced::Traced as _};
+use super::{Error, Row, pool::Transaction, traced::Traced as _};
 
 /// The rows, without the counts that other events have booked.
 pub(super) async fn book<'a>(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     rows: &'a [Row],
 ) -> Result<Cow<'a, [Row]>, Error> {
     // Of two in one batch the first books.

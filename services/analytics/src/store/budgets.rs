@@ -5,14 +5,14 @@ use std::{fmt, time::Duration};
 use chrono::{DateTime, Utc};
 use modash_proto::{TimeRange, v1::NoticeDelivery};
 use sqlx::{
-    Decode, Encode, PgPool, Postgres,
+    Decode, Encode, Postgres,
     encode::IsNull,
     error::BoxDynError,
     postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef},
     types::Uuid,
 };
 
-use super::{Depth, Error, Grouping, Store, row::from_row, traced::Traced as _};
+use super::{Depth, Error, Grouping, Store, pool::Pool, row::from_row, traced::Traced as _};
 use crate::{
     filter::Filter,
     rollup::{Measures, Sums},
@@ -235,7 +235,7 @@ impl Store {
             sqlx::query_as(include_str!("queries/budget_webhook.sql"))
                 .bind(budget.budget_id)
                 .bind(Some(&budget.name).filter(|_| budget.budget_id.is_none()))
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(&mut transaction)
                 .traced("budget_webhook")
                 .await?;
         if before.is_none() && budget.budget_id.is_some() {
@@ -256,7 +256,7 @@ impl Store {
                 .bind(budget_id)
                 .bind(NoticeDelivery::GivenUp as i16)
                 .bind("the budget has no webhook any more")
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .traced("drop_budget_webhook")
                 .await?;
         }
@@ -273,7 +273,7 @@ impl Store {
             .bind(url)
             .bind(secret)
             .bind(MAX_BUDGETS)
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut transaction)
             .traced("save_budget")
             .await;
         match saved.map_err(Error::from) {
@@ -296,7 +296,7 @@ impl Store {
             ("delete_budget_notices", include_str!("queries/delete_budget_notices.sql")),
         ] {
             let deleting = sqlx::query(statement).bind(budget_id);
-            deleting.execute(&mut *transaction).traced(name).await?;
+            deleting.execute(&mut transaction).traced(name).await?;
         }
         transaction.commit().traced("commit").await?;
         Ok(())
@@ -338,7 +338,7 @@ impl Store {
             .bind(computed.unknown_requests)
             .bind(computed.estimated_requests)
             .bind(computed.projected)
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut transaction)
             .traced("record_budget")
             .await?;
         if recorded.is_none() {
@@ -348,7 +348,7 @@ impl Store {
             .bind(budget_id)
             .bind(computed.largest_in_force)
             .bind(Some(period.start).filter(|_| computed.by_period))
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .traced("end_budget_notices")
             .await?;
         let mut made = 0;
@@ -366,7 +366,7 @@ impl Store {
                     .bind(notice.delivery as i16)
                     .bind(Some(computed.claimed_at).filter(|_| pending))
                     .bind(&notice.body)
-                    .fetch_optional(&mut *transaction)
+                    .fetch_optional(&mut transaction)
                     .traced("add_budget_notice")
                     .await?;
             made += u64::from(added.is_some());
@@ -375,7 +375,7 @@ impl Store {
             sqlx::query(include_str!("queries/trim_budget_notices.sql"))
                 .bind(budget_id)
                 .bind(KEPT_NOTICES)
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .traced("trim_budget_notices")
                 .await?;
         }
@@ -435,7 +435,7 @@ impl Store {
     }
 }
 
-async fn newest_notices(pool: &PgPool, of: Option<Uuid>) -> Result<Vec<NoticeRow>, Error> {
+async fn newest_notices(pool: &Pool, of: Option<Uuid>) -> Result<Vec<NoticeRow>, Error> {
     let notices = sqlx::query_as(include_str!("queries/list_budget_notices.sql"));
     let notices = notices.bind(TOLD_NOTICES).bind(of).fetch_all(pool);
     notices.traced("list_budget_notices").await.map_err(Error::from)

@@ -3,12 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::{
-    PgPool, Postgres,
+    Postgres,
     pool::PoolConnection,
     postgres::{PgCopyIn, PgPoolCopyExt as _},
 };
 
-use super::{Error, Row, Store, columns, copy::CopyRows};
+use super::{Error, Row, Store, columns, copy::CopyRows, pool::Pool};
 
 /// A COPY that runs; all of its rows or none are there after `finish`.
 pub(crate) struct Bulk {
@@ -44,8 +44,9 @@ impl Store {
     }
 }
 
-async fn begin(pool: &PgPool) -> Result<PgCopyIn<PoolConnection<Postgres>>, Error> {
-    Ok(pool.copy_in_raw(columns::COPY).await?)
+/// Only commands do this, and they use connections of their own.
+async fn begin(pool: &Pool) -> Result<PgCopyIn<PoolConnection<Postgres>>, Error> {
+    Ok(pool.connections().copy_in_raw(columns::COPY).await?)
 }
 
 impl Bulk {

@@ -9,11 +9,12 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use modash_proto::v1::{CostSource, Operation, UsageEvent};
 use sha2::{Digest as _, Sha256};
-use sqlx::{PgConnection, types::Uuid};
+use sqlx::types::Uuid;
 
 use super::{
     Error, Row, Store,
     copy::CopyRows,
+    pool::Transaction,
     row::from_row,
     sessions::{self, NOT_FAILED},
     traced::Traced as _,
@@ -104,7 +105,7 @@ impl Note {
 
 /// Notes the requests among rows that may belong to chains.
 pub(super) async fn add_notes<'a>(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     rows: impl IntoIterator<Item = &'a Row>,
 ) -> Result<(), Error> {
     let notes: Vec<Note> = rows.into_iter().filter_map(Note::of).collect();
@@ -198,7 +199,7 @@ impl Chains {
 
 /// Works on notes, at most [`NOTES`]; gives how many. Only for the one process that holds
 /// the lock of the rollups.
-pub(super) async fn fold(connection: &mut PgConnection) -> Result<usize, Error> {
+pub(super) async fn fold(connection: &mut Transaction) -> Result<usize, Error> {
     let mut notes: Vec<Note> = sqlx::query_as(include_str!("queries/take_response_notes.sql"))
         .bind(NOTES)
         .fetch_all(&mut *connection)
@@ -226,7 +227,7 @@ pub(super) async fn fold(connection: &mut PgConnection) -> Result<usize, Error> 
     Ok(count)
 }
 
-async fn write(connection: &mut PgConnection, chains: &Chains) -> Result<(), Error> {
+async fn write(connection: &mut Transaction, chains: &Chains) -> Result<(), Error> {
     let of = |keys: &HashSet<Uuid>| -> Vec<&Link> {
         keys.iter().filter_map(|key| chains.links.get(key)).collect()
     };

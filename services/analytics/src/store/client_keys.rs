@@ -4,9 +4,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sqlx::{PgConnection, PgPool};
-
-use super::{Error, row::from_row, traced::Traced as _};
+use super::{
+    Error,
+    pool::{Pool, Transaction},
+    row::from_row,
+    traced::Traced as _,
+};
 use crate::rollup::Rollups;
 
 /// A client key by its series.
@@ -22,7 +25,7 @@ from_row!(KnownKey { series_id, client_key, number });
 
 /// Client keys among series.
 pub(super) async fn find(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     series: &[i64],
 ) -> Result<Vec<KnownKey>, Error> {
     Ok(sqlx::query_as(include_str!("queries/client_key_numbers.sql"))
@@ -33,30 +36,28 @@ pub(super) async fn find(
 }
 
 /// Puts numbers in place of the ids of client keys.
-pub(super) async fn number(pool: &PgPool, rollups: &mut Rollups) -> Result<(), Error> {
+pub(super) async fn number(pool: &Pool, rollups: &mut Rollups) -> Result<(), Error> {
     let ids: BTreeSet<i64> =
         rollups.values().flat_map(|measures| measures.errors.client_keys()).collect();
     if ids.is_empty() {
         return Ok(());
     }
     let ids: Vec<i64> = ids.into_iter().collect();
-    let mut known = find(&mut *pool.acquire().await?, &ids).await?;
+    let mut known = find(&mut pool.begin().await?, &ids).await?;
     if known.iter().any(|key| key.number.is_none()) {
         let mut transaction = pool.begin().await?;
         sqlx::query(include_str!("queries/lock_client_key_numbers.sql"))
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         sqlx::query(include_str!("queries/number_client_keys.sql"))
             .bind(&ids)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         known = find(&mut transaction, &ids).await?;
         transaction.commit().await?;
     }
-    let numbers: HashMap<i64, i64> = known
-        .into_iter()
-        .filter_map(|key| Some((key.series_id, i64::from(key.number?))))
-        .collect();
+    let numbers: HashMap<i64, i64> =
+        known.into_iter().filter_map(|key| Some((key.series_id, i64::from(key.number?)))).collect();
     for measures in rollups.values_mut() {
         measures.errors.renumber(|id| numbers.get(&id).copied());
     }

@@ -9,9 +9,9 @@ use std::{
 use chrono::{DateTime, Utc};
 use modash_proto::v1::ReplicaStats;
 use prost::Message as _;
-use sqlx::{PgConnection, types::Uuid};
+use sqlx::types::Uuid;
 
-use super::{Error, Refused, Row, Store, row::from_row, traced::Traced as _};
+use super::{Error, Refused, Row, Store, pool::Transaction, row::from_row, traced::Traced as _};
 
 /// One life of a proxy's process.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +73,7 @@ struct Counted {
 /// Counts rows, of which these were inserted, and refused events for their
 /// proxies. The last statement of its transaction: others wait for these rows.
 pub(super) async fn count(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     rows: &[Row],
     inserted: &[Uuid],
     refused: &[Refused],

@@ -19,7 +19,7 @@ pub(crate) struct ConcurrencyCell {
 
 from_row!(ConcurrencyCell { key, bucket, mean, most, read });
 
-impl Snapshot<'_> {
+impl Snapshot {
     /// Requests in flight of some groups, by bucket.
     pub(crate) async fn concurrency(
         &mut self,
@@ -36,7 +36,7 @@ impl Snapshot<'_> {
             .bind(grouping.tag())
             .bind(keys)
             .bind(self.rows_left + 1)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("concurrency")
             .await?;
         self.spend(cells.first().map_or(0, |cell| cell.read))?;

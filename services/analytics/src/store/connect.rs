@@ -4,14 +4,16 @@
 use std::time::Duration;
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, Row as _,
-    SqlSafeStr as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _, SqlSafeStr as _,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::Error;
-use crate::{OLDEST_POSTGRES, config::DatabaseUrl};
+use super::{Error, pool::Pool, pooler};
+use crate::{
+    OLDEST_POSTGRES,
+    config::{DatabaseUrl, LISTEN_DATABASE_URL},
+};
 
 /// How long to wait for a free connection.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -24,9 +26,21 @@ const COMMAND_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
 /// is closed, which ends a statement that still runs.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(250);
 
+/// The same behind a pooler, which may have no connection for the question at once.
+const POOLED_RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Connections of a command: as many writers as there may be, each with one for
 /// its series.
 const COMMAND_CONNECTIONS: u32 = 8;
+
+/// What connections lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// PostgreSQL itself, or a pooler in session mode: settings stay.
+    Direct,
+    /// Perhaps a pooler in transaction mode: nothing stays.
+    Pooled,
+}
 
 /// How long one statement of ingest may take.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -86,6 +100,18 @@ pub enum PrepareError {
         /// Its major version.
         major: u32,
     },
+    /// Settings, locks and notices would be lost without a word.
+    #[error("{}", pooler_advice(.setting))]
+    Pooler {
+        /// The setting that leads there.
+        setting: &'static str,
+    },
+    /// The way past the pooler leads elsewhere.
+    #[error(
+        "DATABASE_URL and {LISTEN_DATABASE_URL} lead to different databases or servers: both \
+         must lead to the same database of the primary, the one through the pooler, the other past it"
+    )]
+    OtherDatabase,
     /// The migrations that were applied are not those of this binary.
     #[error("the migrations do not fit the database")]
     Migrations(#[source] MigrateError),
@@ -100,6 +126,8 @@ impl PrepareError {
             Self::NoDatabase { .. }
             | Self::NoRights { .. }
             | Self::Foreign
+            | Self::Pooler { .. }
+            | Self::OtherDatabase
             | Self::TooOld { .. } => self.to_string(),
             Self::Migrations(error) => format!("{self}: {error}"),
         }
@@ -108,16 +136,32 @@ impl PrepareError {
     /// Whether the same again may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            // An administrator may be about to make it.
-            Self::Connect(_) | Self::NoDatabase { .. } => true,
+            // An administrator may be about to make it; a pooler may follow a failover late.
+            Self::Connect(_) | Self::NoDatabase { .. } | Self::OtherDatabase => true,
             Self::Migration { source, .. } => {
                 matches!(source, Error::Unreachable(_) | Error::Conflict(_))
             }
-            Self::NoRights { .. } | Self::Foreign | Self::TooOld { .. } | Self::Migrations(_) => {
-                false
-            }
+            Self::NoRights { .. }
+            | Self::Foreign
+            | Self::TooOld { .. }
+            | Self::Pooler { .. }
+            | Self::Migrations(_) => false,
         }
     }
+}
+
+/// What to do about a pooler in transaction mode that a setting leads to.
+pub(crate) fn pooler_advice(setting: &str) -> String {
+    if setting == LISTEN_DATABASE_URL {
+        return format!(
+            "{LISTEN_DATABASE_URL} leads to a connection pooler in transaction mode; it must lead \
+             to PostgreSQL itself"
+        );
+    }
+    format!(
+        "{setting} leads to a connection pooler in transaction mode: set {LISTEN_DATABASE_URL} \
+         to a URL of PostgreSQL itself as well (docs/storage.md#connection-poolers)"
+    )
 }
 
 impl From<MigrateError> for PrepareError {
@@ -149,8 +193,8 @@ pub(super) fn migrator() -> Migrator {
     migrator
 }
 
-/// Connects and applies the migrations, one process at a time.
-pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
+/// Connects and applies the migrations, one process at a time. `setting` has the URL.
+pub(super) async fn migrate(url: &DatabaseUrl, setting: &'static str) -> Result<(), PrepareError> {
     let migrator = migrator();
     let options = url.options().application_name("modash-analytics migrate");
     let mut connection = match connect(&options).await {
@@ -164,6 +208,10 @@ pub(super) async fn migrate(url: &DatabaseUrl) -> Result<(), PrepareError> {
     let version = connection.server_version_num().unwrap_or(0);
     if (1..OLDEST_POSTGRES * 10_000).contains(&version) {
         return Err(PrepareError::TooOld { major: version / 10_000 });
+    }
+    // Its lock would stay on a connection that others get.
+    if pooler::is_shared(url, &mut connection).await {
+        return Err(PrepareError::Pooler { setting });
     }
     sqlx::query(include_str!("queries/configure_migration.sql"))
         .execute(&mut connection)
@@ -194,7 +242,7 @@ fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(Into::into)
 }
 
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     let connecting = PgConnection::connect_with(options);
     tokio::time::timeout(ACQUIRE_TIMEOUT, connecting)
         .await
@@ -231,40 +279,68 @@ async fn create_database(options: &PgConnectOptions) -> Result<(), PrepareError>
 }
 
 /// The pool of ingest. Connects when first used.
-pub(super) fn write_pool(url: &DatabaseUrl, connections: u32) -> PgPool {
-    pool(url.options(), "modash-analytics ingest", WRITE_TIMEOUT, "off", |pool| {
+pub(super) fn write_pool(url: &DatabaseUrl, reach: Reach, connections: u32) -> Pool {
+    pool(url.options(), reach, "modash-analytics ingest", WRITE_TIMEOUT, Access::Write, |pool| {
         pool.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
     })
 }
 
 /// The pool of the queries: no statement of theirs changes anything or runs
 /// longer than `timeout`.
-pub(super) fn read_pool(url: &DatabaseUrl, connections: u32, timeout: Duration) -> PgPool {
-    pool(url.options(), "modash-analytics queries", timeout, "on", |pool| {
+pub(super) fn read_pool(
+    url: &DatabaseUrl,
+    reach: Reach,
+    connections: u32,
+    timeout: Duration,
+) -> Pool {
+    pool(url.options(), reach, "modash-analytics queries", timeout, Access::Read, |pool| {
         pool.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
     })
 }
 
 /// The pool of commands: several write at the same time, and a statement may
 /// take as long as it does.
-pub(super) fn command_pool(url: &DatabaseUrl) -> PgPool {
+pub(super) fn command_pool(url: &DatabaseUrl, reach: Reach) -> Pool {
     // A slow statement is no news to whoever waits for it.
     let options = url.options().disable_statement_logging();
-    pool(options, "modash-analytics data", Duration::ZERO, "off", |pool| {
+    pool(options, reach, "modash-analytics data", Duration::ZERO, Access::Write, |pool| {
         pool.max_connections(COMMAND_CONNECTIONS).acquire_timeout(COMMAND_ACQUIRE_TIMEOUT)
     })
 }
 
+/// What the statements of a pool may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
 fn pool(
     options: PgConnectOptions,
+    reach: Reach,
     name: &'static str,
     statement_timeout: Duration,
-    read_only: &'static str,
+    access: Access,
     bounds: impl FnOnce(PgPoolOptions) -> PgPoolOptions,
-) -> PgPool {
+) -> Pool {
     let options = options.application_name(name);
     let timeout = statement_timeout.as_millis().to_string();
-    bounds(PgPoolOptions::new())
+    let bounds = bounds(PgPoolOptions::new());
+    if reach == Reach::Pooled {
+        let mut settings =
+            include_str!("queries/configure_transaction.sql").replace("{timeout}", &timeout);
+        if access == Access::Read {
+            settings = format!("{settings};\n{}", include_str!("queries/read_only.sql"));
+        }
+        let connections = bounds
+            .after_release(|connection, _| {
+                Box::pin(async move { Ok(is_idle(connection, POOLED_RELEASE_TIMEOUT).await) })
+            })
+            .connect_lazy_with(options);
+        return Pool::pooled(connections, settings);
+    }
+    let read_only = if access == Access::Read { "on" } else { "off" };
+    let connections = bounds
         .after_connect(move |connection, _| {
             let timeout = timeout.clone();
             Box::pin(async move {
@@ -276,8 +352,11 @@ fn pool(
                 watch_the_client(connection).await
             })
         })
-        .after_release(|connection, _| Box::pin(async move { Ok(is_idle(connection).await) }))
-        .connect_lazy_with(options)
+        .after_release(|connection, _| {
+            Box::pin(async move { Ok(is_idle(connection, RELEASE_TIMEOUT).await) })
+        })
+        .connect_lazy_with(options);
+    Pool::direct(connections)
 }
 
 /// Makes PostgreSQL cancel a statement when its connection is closed.
@@ -299,8 +378,8 @@ async fn watch_the_client(connection: &mut PgConnection) -> Result<(), sqlx::Err
 /// Whether a released connection runs no statement and has no open transaction.
 /// A future that is dropped before it completes (cancelled call, deadline) may
 /// leave either behind: `begin` is not cancel safe, for example.
-async fn is_idle(connection: &mut PgConnection) -> bool {
+async fn is_idle(connection: &mut PgConnection, limit: Duration) -> bool {
     let idle = sqlx::raw_sql(include_str!("queries/is_idle.sql")).fetch_one(connection);
-    let answer = tokio::time::timeout(RELEASE_TIMEOUT, idle).await;
+    let answer = tokio::time::timeout(limit, idle).await;
     matches!(answer, Ok(Ok(row)) if row.try_get(0).unwrap_or(false))
 }

@@ -2,9 +2,9 @@
 //! <https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.55.9.4>
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, types::Uuid};
+use sqlx::types::Uuid;
 
-use super::Error;
+use super::{Error, pool::Transaction};
 
 /// 2000-01-01, from where PostgreSQL counts, in microseconds since 1970.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -94,10 +94,10 @@ impl CopyRows {
     /// Hands the rows over by a `COPY ... FROM STDIN (FORMAT binary)`.
     pub(super) async fn send(
         self,
-        connection: &mut PgConnection,
+        connection: &mut Transaction,
         statement: &str,
     ) -> Result<(), Error> {
-        let mut copy = connection.copy_in_raw(statement).await?;
+        let mut copy = connection.copy_in(statement).await?;
         copy.send(self.finish()).await?;
         copy.finish().await?;
         Ok(())

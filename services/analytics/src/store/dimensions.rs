@@ -112,10 +112,9 @@ impl<'a> Dimensions<'a> {
             Cube::ClientKey => Dimensions { client_key: self.client_key, ..nothing },
             Cube::User => Dimensions { user_name: self.user_name, ..nothing },
             Cube::Tags => Dimensions { tags: self.tags, ..nothing },
-            Cube::Errors => Dimensions {
-                upstream: self.upstream,
-                ..self.narrowed(Cube::Model).in_cube(cube)
-            },
+            Cube::Errors => {
+                Dimensions { upstream: self.upstream, ..self.narrowed(Cube::Model).in_cube(cube) }
+            }
         }
     }
 

@@ -5,6 +5,10 @@ use std::borrow::Cow;
 
 use crate::rollup::PackedError;
 
+/// Prepared statements get lost behind a pooler in transaction mode only.
+const POOLER_ADVICE: &str = "if a connection pooler in transaction mode is before PostgreSQL, set \
+                             MODASH_ANALYTICS_LISTEN_DATABASE_URL (docs/storage.md#connection-poolers)";
+
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -54,7 +58,8 @@ impl From<sqlx::Error> for Error {
             "40001" | "40P01" | "55P03" => Self::Conflict(error),
             // read_only_sql_transaction: a primary that became a standby;
             // invalid_catalog_name: the database does not exist (yet)
-            "25006" | "3D000" => Self::Unreachable(error),
+            // invalid_sql_statement_name, duplicate_prepared_statement: see `detail`
+            "25006" | "3D000" | "26000" | "42P05" => Self::Unreachable(error),
             code => match code.get(..2).unwrap_or_default() {
                 // connection exception, invalid authorization, insufficient
                 // resources, operator intervention
@@ -85,7 +90,16 @@ impl Error {
             | Self::Value(cause)
             | Self::Other(cause) => match cause {
                 // Its own text adds a line number of PostgreSQL's source.
-                sqlx::Error::Database(error) => format!("{self}: {}", error.message()),
+                sqlx::Error::Database(error) => {
+                    let message = error.message();
+                    match error.code().as_deref() {
+                        // The statement was prepared on a connection that another client has now.
+                        Some("26000" | "42P05") => {
+                            format!("{self}: {message}; {POOLER_ADVICE}")
+                        }
+                        _ => format!("{self}: {message}"),
+                    }
+                }
                 cause => format!("{self}: {cause}"),
             },
         }

@@ -246,7 +246,7 @@ impl Groups {
     }
 }
 
-impl Snapshot<'_> {
+impl Snapshot {
     /// The groups of a selection, which is that of a filter.
     pub(crate) async fn error_breakdown(
         &mut self,
@@ -292,7 +292,7 @@ impl Snapshot<'_> {
         let (sets, series) = self.error_series(filter, selection).await?;
         let found: Vec<ErrorSeries> = sqlx::query_as(include_str!("queries/error_series.sql"))
             .bind(&series)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("error_series")
             .await?;
         let (mut pairs, mut keys) = (Vec::new(), Vec::new());
@@ -324,7 +324,7 @@ impl Snapshot<'_> {
             .bind(level.number(members.sets))
             .bind(minutes(first.start))
             .bind(minutes(last.end))
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("errors_of_segments")
             .await?;
         for row in rows {
@@ -353,7 +353,7 @@ impl Snapshot<'_> {
             .bind(minutes(first.start))
             .bind(minutes(last.end))
             .bind(&members.series)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("error_changes")
             .await?;
         self.spend(rows.len() as i64)?;
@@ -382,7 +382,7 @@ impl Snapshot<'_> {
         let failed: Vec<Failed> = part
             .query_as(include_str!("queries/failed_requests.sql"))
             .bind(self.rows_left + 1)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("failed_requests")
             .await?;
         self.spend(failed.iter().map(|failed| failed.requests).sum())?;

@@ -3,13 +3,14 @@
 
 use std::collections::HashSet;
 
-use sqlx::{PgConnection, PgPool, Row as _};
+use sqlx::Row as _;
 
 use super::{
     Error,
     activity::{Activity, Noted},
     chains, client_keys,
     copy::CopyRows,
+    pool::{Pool, Transaction},
     rate_limits,
     rollups::{BothSets, COLUMNS, Levels, decode, encode, horizons, minutes, widen},
     sessions,
@@ -30,10 +31,10 @@ struct Rows {
 impl Levels {
     /// Moves changes into the levels, unless another process does; gives how
     /// many changes there were.
-    pub(super) async fn fold(&self, pool: &PgPool) -> Result<usize, Error> {
+    pub(super) async fn fold(&self, pool: &Pool) -> Result<usize, Error> {
         let mut transaction = pool.begin().await?;
         let ours: bool = sqlx::query_scalar(include_str!("queries/try_lock_rollups.sql"))
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut transaction)
             .await?;
         if !ours {
             return Ok(0);
@@ -84,7 +85,7 @@ impl Levels {
 }
 
 /// Takes changes away; gives how many, and their sums by minute.
-async fn take_changes(connection: &mut PgConnection) -> Result<(usize, BothSets), Error> {
+async fn take_changes(connection: &mut Transaction) -> Result<(usize, BothSets), Error> {
     let changes = sqlx::query(include_str!("queries/take_rollup_changes.sql"))
         .bind(CHANGES)
         .fetch_all(connection)
@@ -109,7 +110,7 @@ impl Rows {
     /// Adds rollups of a level, together with what the database has under their keys.
     async fn add(
         &mut self,
-        connection: &mut PgConnection,
+        connection: &mut Transaction,
         level: Level,
         sets: Sets,
         mut rollups: Rollups,
@@ -147,7 +148,7 @@ impl Rows {
     }
 
     /// Writes all of them.
-    async fn write(self, connection: &mut PgConnection) -> Result<(), Error> {
+    async fn write(self, connection: &mut Transaction) -> Result<(), Error> {
         self.new.send(connection, include_str!("queries/copy_rollups.sql")).await?;
         sqlx::raw_sql(include_str!("queries/create_merged_rollups.sql"))
             .execute(&mut *connection)

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use modash_proto::{micros_from_timestamp, v1::UsageEvent};
-use sqlx::{PgConnection, types::Uuid};
+use sqlx::types::Uuid;
 
 use super::{
     Error, Run,
@@ -14,6 +14,7 @@ use super::{
     },
     copy::CopyRows,
     dimensions::{CLIENT_KEY, Dimensions, ERRORS, NarrowIds},
+    pool::Transaction,
     rollups::BothSets,
     series::SeriesIds,
     sessions::NOT_FAILED,
@@ -74,7 +75,7 @@ pub(super) struct Shared {
 /// # Errors
 /// If one is there, and whatever the database says; the transaction is lost then.
 pub(super) async fn insert_new(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     rows: &[Row],
     shared: &[Shared],
 ) -> Result<(), Error> {
@@ -88,11 +89,11 @@ pub(super) async fn insert_new(
 /// Inserts the rows; gives the ids of those that were not there before, in the
 /// order of the rows, which is that of their keys.
 pub(super) async fn insert(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     rows: &[Row],
     shared: &[Shared],
 ) -> Result<Vec<Uuid>, Error> {
-    // A table of this connection; one that was there already is empty.
+    // A table of this transaction.
     sqlx::raw_sql(include_str!("queries/create_incoming_requests.sql"))
         .execute(&mut *connection)
         .traced("create_incoming_requests")

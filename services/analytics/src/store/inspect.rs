@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection, migrate::Migrator};
 use tokio::time::timeout;
 
-use super::{Error, connect, row::from_row};
+use super::{Error, connect, pooler, row::from_row};
 use crate::{
     config::DatabaseUrl,
     inspect::{Inside, Inspected, Migrations},
@@ -56,24 +56,31 @@ pub(crate) async fn inspect(url: &DatabaseUrl) -> Inspected {
     let version = connection.server_version_num().unwrap_or(0);
     let looking = timeout(connect::ACQUIRE_TIMEOUT, look(&mut connection)).await;
     let inside = match looking.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
-        Ok(inside) => Ok(inside),
+        Ok(mut inside) => {
+            inside.pooler = pooler::is_shared(url, &mut connection).await;
+            Ok(inside)
+        }
         Err(error) => Err(Error::from(error).detail()),
     };
     let _ = connection.close().await;
     Inspected::Reached { version, inside: Box::new(inside) }
 }
 
+/// All in one transaction, by statements that are not kept: there may be a pooler.
 async fn look(connection: &mut PgConnection) -> Result<Inside, sqlx::Error> {
     // The first statement of a connection takes longer than the clocks differ.
-    connection.ping().await?;
+    let mut transaction = connection.begin().await?;
     let before = Utc::now();
-    let found: Found =
-        sqlx::query_as(include_str!("queries/inspect.sql")).fetch_one(&mut *connection).await?;
+    let found: Found = sqlx::query_as(include_str!("queries/inspect.sql"))
+        .persistent(false)
+        .fetch_one(&mut *transaction)
+        .await?;
     let after = Utc::now();
     let migrations = if found.has_migrations {
         let applied: Result<Vec<Applied>, _> =
             sqlx::query_as(include_str!("queries/applied_migrations.sql"))
-                .fetch_all(connection)
+                .persistent(false)
+                .fetch_all(&mut *transaction)
                 .await;
         match applied {
             Ok(applied) => compare(&connect::migrator(), &applied),
@@ -93,6 +100,7 @@ async fn look(connection: &mut PgConnection) -> Result<Inside, sqlx::Error> {
         most_connections: found.most_connections,
         connections: found.connections,
         own_connections: found.own_connections,
+        pooler: false,
         clock_ahead: found.now - (before + round_trip / 2),
         round_trip,
     })
@@ -162,8 +170,8 @@ mod tests {
         };
         let empty = look().await;
         assert_eq!((empty.migrations, empty.owns_tables), (Migrations::None, None));
-        assert!(empty.may_create && !empty.read_only);
-        connect::migrate(&url).await.unwrap();
+        assert!(empty.may_create && !empty.read_only && !empty.pooler);
+        connect::migrate(&url, "DATABASE_URL").await.unwrap();
         let migrated = look().await;
         assert_eq!((migrated.migrations, migrated.owns_tables), (Migrations::Current, Some(true)));
     }

@@ -10,9 +10,8 @@ use std::{
 
 use modash_proto::v1::UsageEvent;
 use sha2::{Digest as _, Sha256};
-use sqlx::PgPool;
 
-use super::{Error, cache::Cache, dimensions::Canonical, traced::Traced as _};
+use super::{Error, cache::Cache, dimensions::Canonical, pool::Pool, traced::Traced as _};
 
 /// Sets that are kept in the dictionary.
 const LIMIT: usize = 50_000;
@@ -111,7 +110,7 @@ impl Kinds {
     /// of the request has the texts.
     pub(super) async fn resolve<'a>(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         events: impl IntoIterator<Item = &'a UsageEvent>,
     ) -> Result<Vec<Option<i32>>, Error> {
         let mut canonical = Vec::new();
@@ -150,7 +149,7 @@ impl Kinds {
 
 /// The ids of sets; those that are new are written, as long as there is room.
 async fn identify(
-    pool: &PgPool,
+    pool: &Pool,
     mut unknown: HashMap<Canonical, Kind<'_>>,
 ) -> Result<HashMap<Canonical, i32>, Error> {
     let mut ids = HashMap::new();
@@ -186,7 +185,7 @@ async fn identify(
 /// Writes the sets that are not there, if there is room; gives the ids that stand
 /// for the sets of this batch, and leaves out those that stand for other sets.
 async fn write(
-    pool: &PgPool,
+    pool: &Pool,
     batch: &[(i32, &Canonical, Kind<'_>)],
     room: bool,
 ) -> Result<HashSet<i32>, Error> {

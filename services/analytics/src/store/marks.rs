@@ -41,12 +41,12 @@ impl Store {
             .bind(mark.marked_at)
             .bind(&mark.text)
             .bind(&mark.link)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .traced("add_mark")
             .await?;
         sqlx::query(include_str!("queries/trim_marks.sql"))
             .bind(KEPT)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .traced("trim_marks")
             .await?;
         transaction.commit().traced("commit").await?;

@@ -7,9 +7,8 @@ use std::{
 };
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
-use sqlx::PgPool;
 
-use super::{Error, traced::Traced as _};
+use super::{Error, pool::Pool, traced::Traced as _};
 
 /// Days whose partitions are made ahead of time, today not counted.
 const DAYS_AHEAD: u64 = 2;
@@ -71,7 +70,7 @@ impl Partitions {
     /// Makes the partitions of these days unless they are known to be there.
     pub(super) async fn ensure(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         days: impl IntoIterator<Item = NaiveDate>,
     ) -> Result<(), Error> {
         let missing: BTreeSet<NaiveDate> = {
@@ -96,7 +95,7 @@ impl Partitions {
 
     /// Makes the partitions of the coming days and drops those of the days
     /// before the retention, with the bookings of that time; gives how many were dropped.
-    pub(super) async fn maintain(&self, pool: &PgPool, now: DateTime<Utc>) -> Result<i32, Error> {
+    pub(super) async fn maintain(&self, pool: &Pool, now: DateTime<Utc>) -> Result<i32, Error> {
         let today = now.date_naive();
         let ahead = (0..=DAYS_AHEAD).filter_map(|days| today.checked_add_days(Days::new(days)));
         self.ensure(pool, ahead).await?;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use modash_proto::v1::UsageEvent;
 use prost::Message as _;
-use sqlx::{PgConnection, types::Uuid};
+use sqlx::types::Uuid;
 
-use super::{Error, Run, Store, traced::Traced as _};
+use super::{Error, Run, Store, pool::Transaction, traced::Traced as _};
 use crate::data::Quarantined;
 
 /// An event that can never be stored.
@@ -36,7 +36,7 @@ impl Store {
 const MAX_EVENT_BYTES: usize = 16 * 1024;
 
 /// Adds events and drops the oldest beyond 10,000.
-pub(super) async fn add(connection: &mut PgConnection, refused: &[Refused]) -> Result<(), Error> {
+pub(super) async fn add(connection: &mut Transaction, refused: &[Refused]) -> Result<(), Error> {
     if refused.is_empty() {
         return Ok(());
     }

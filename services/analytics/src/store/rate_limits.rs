@@ -8,11 +8,10 @@ use modash_proto::{
     TimeRange, micros_from_duration, micros_from_timestamp,
     v1::{RateLimit, UsageEvent},
 };
-use sqlx::PgConnection;
 
 use super::{
-    Error, Row, Snapshot, Store, columns::count, copy::CopyRows, rollups::minutes, row::from_row,
-    traced::Traced as _,
+    Error, Row, Snapshot, Store, columns::count, copy::CopyRows, pool::Transaction,
+    rollups::minutes, row::from_row, traced::Traced as _,
 };
 use crate::filter::Filter;
 
@@ -206,7 +205,7 @@ fn changes_of(row: &Row) -> impl Iterator<Item = (Key<'_>, Change)> {
 
 /// Notes what rows that were not there before state of rate limits.
 pub(super) async fn add_changes<'a>(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     rows: impl IntoIterator<Item = &'a Row>,
 ) -> Result<(), Error> {
     let mut changes: BTreeMap<Key<'_>, Change> = BTreeMap::new();
@@ -247,7 +246,7 @@ pub(super) async fn add_changes<'a>(
 /// Moves changes into the buckets, at most [`CHANGES`]; gives how many, and how many of
 /// them were dropped because there are too many limits. Only for the one process that
 /// holds the lock of the rollups.
-pub(super) async fn fold(connection: &mut PgConnection) -> Result<(i64, i64), Error> {
+pub(super) async fn fold(connection: &mut Transaction) -> Result<(i64, i64), Error> {
     Ok(sqlx::query_as(include_str!("queries/fold_rate_limits.sql"))
         .bind(CHANGES)
         .bind(MOST_LIMITS)
@@ -258,12 +257,12 @@ pub(super) async fn fold(connection: &mut PgConnection) -> Result<(i64, i64), Er
 impl Store {
     /// Forgets what was stated before a moment.
     pub(super) async fn forget_rate_limits(&self, before: DateTime<Utc>) -> Result<(), Error> {
-        let mut transaction = self.write.begin().await?;
+        let mut transaction = self.session().begin().await?;
         // A fold in between would add to a limit that goes.
         super::rollups::lock(&mut transaction).await?;
         sqlx::query(include_str!("queries/forget_rate_limits.sql"))
             .bind(minutes(before))
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transaction.commit().await?;
         Ok(())
@@ -280,7 +279,7 @@ fn buckets(range: TimeRange) -> [i32; 4] {
     [first, whole(first + COARSE - 1), whole(end), end]
 }
 
-impl Snapshot<'_> {
+impl Snapshot {
     /// The limits of a range, those with the least left first, and what was refused.
     pub(crate) async fn rate_limits(
         &mut self,
@@ -302,7 +301,7 @@ impl Snapshot<'_> {
             .bind(whole_end)
             .bind(end)
             .bind(self.rows_left + 1)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("rate_limits")
             .await?;
         self.spend(sums.first().map_or(0, |sums| sums.read))?;

@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use sqlx::PgPool;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::Error;
+use super::{Error, pool::Pool};
 
 /// How often the replica is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -22,13 +21,13 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pools of the queries.
 #[derive(Debug)]
 pub(super) struct Reads {
-    primary: PgPool,
+    primary: Pool,
     replica: Option<Replica>,
 }
 
 #[derive(Debug)]
 struct Replica {
-    pool: PgPool,
+    pool: Pool,
     max_lag: Duration,
     usable: AtomicBool,
     lag_micros: AtomicU64,
@@ -39,7 +38,7 @@ type Mark = (Instant, i64);
 
 impl Reads {
     /// `replica`: its pool, and how far behind it may be.
-    pub(super) fn new(primary: PgPool, replica: Option<(PgPool, Duration)>) -> Self {
+    pub(super) fn new(primary: Pool, replica: Option<(Pool, Duration)>) -> Self {
         let replica = replica.map(|(pool, max_lag)| Replica {
             pool,
             max_lag,
@@ -50,17 +49,17 @@ impl Reads {
     }
 
     /// The pool that answers now.
-    pub(super) fn pool(&self) -> &PgPool {
+    pub(super) fn pool(&self) -> &Pool {
         self.used().map_or(&self.primary, |replica| &replica.pool)
     }
 
     /// The primary's.
-    pub(super) fn primary(&self) -> &PgPool {
+    pub(super) fn primary(&self) -> &Pool {
         &self.primary
     }
 
     /// After a pool was not reachable: the other one, if that is the primary.
-    pub(super) fn instead(&self, error: &Error) -> Option<&PgPool> {
+    pub(super) fn instead(&self, error: &Error) -> Option<&Pool> {
         let replica = self.used()?;
         matches!(error, Error::Unreachable(_)).then(|| {
             replica.use_it(false, "is not reachable");
@@ -76,7 +75,7 @@ impl Reads {
     }
 
     /// All pools.
-    pub(super) fn pools(&self) -> impl Iterator<Item = &PgPool> {
+    pub(super) fn pools(&self) -> impl Iterator<Item = &Pool> {
         std::iter::once(&self.primary).chain(self.replica.iter().map(|replica| &replica.pool))
     }
 

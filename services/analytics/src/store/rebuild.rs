@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures_util::{TryStreamExt as _, future::try_join_all};
 use sqlx::{
-    PgConnection, Row as _, postgres::PgRow,
+    Row as _,
+    postgres::PgRow,
     types::{Json, Uuid},
 };
 
@@ -18,6 +19,7 @@ use super::{
     client_keys,
     dimensions::{Cube, Dimensions, NarrowIds},
     insert_requests::narrowed,
+    pool::Transaction,
     rollups::{self, BothSets, Horizons, Partition},
     sessions,
     weeks::Weeks,
@@ -97,7 +99,7 @@ impl Store {
             }
         }
         if which == Which::All {
-            sessions::sum_up(&self.write).await?;
+            sessions::sum_up(self.session()).await?;
         }
         Ok(())
     }
@@ -109,7 +111,7 @@ impl Store {
         else {
             return Ok(());
         };
-        let horizons = rollups::horizons(&mut *self.write.acquire().await?).await?;
+        let horizons = rollups::horizons(&mut self.session().begin().await?).await?;
         let now = Utc::now();
         let lacking = Sets::ALL.into_iter().flat_map(|sets| {
             let levels = sets.levels().iter().zip(horizons.of(sets).complete_from);
@@ -166,8 +168,8 @@ impl Store {
     async fn rebuild(&self, parts: &[Part], which: Which) -> Result<Vec<u64>, Error> {
         // The lock is held by a transaction of its own, so that the snapshots are
         // younger than whatever the lock waited for.
-        let mut lock = self.write.begin().await?;
-        sqlx::query(include_str!("queries/no_statement_timeout.sql")).execute(&mut *lock).await?;
+        let mut lock = self.session().begin().await?;
+        sqlx::query(include_str!("queries/no_statement_timeout.sql")).execute(&mut lock).await?;
         rollups::lock(&mut lock).await?;
         let before = rollups::horizons(&mut lock).await?;
         let now = Utc::now();
@@ -190,7 +192,7 @@ impl Store {
         }
         let weeks = Weeks::of(parts, &before.narrow);
         if lacking.contains(&true) {
-            weeks.put_aside(&self.write).await?;
+            weeks.put_aside(self.session()).await?;
         }
         for (part, _) in parts.iter().zip(&lacking).filter(|(_, lacks)| **lacks) {
             self.make_partitions(part.start, &after).await?;
@@ -213,13 +215,13 @@ impl Store {
                 sqlx::query(include_str!("queries/set_complete_from.sql"))
                     .bind(level.number(sets))
                     .bind(from)
-                    .execute(&mut *lock)
+                    .execute(&mut lock)
                     .await?;
             }
         }
         if days_change || weeks.are_lacking(&after.narrow) {
             let kept_from = self.levels.kept_from(WEEK, Sets::Narrow, now);
-            weeks.sum_up(&self.write, &self.levels, &after.narrow, kept_from).await?;
+            weeks.sum_up(self.session(), &self.levels, &after.narrow, kept_from).await?;
         }
         lock.commit().await?;
         Ok(requests)
@@ -228,13 +230,14 @@ impl Store {
     /// Makes the partitions of a day ahead of transactions that would wait for
     /// each other.
     async fn make_partitions(&self, day: DateTime<Utc>, after: &Horizons) -> Result<(), Error> {
-        let mut connection = self.write.acquire().await?;
         for (level, sets) in from_requests() {
             let place = LEVELS.iter().position(|other| *other == level).unwrap_or_default();
             if after.of(sets).complete_from[place] < day + DAY.length() {
                 let key = Key { series_id: 0, bucket: level.floor(day), outcome: 0 };
                 let rollups = Rollups::from([(key, Default::default())]);
-                let made = self.levels.ensure(&mut connection, level, sets, &rollups).await?;
+                let mut transaction = self.session().begin().await?;
+                let made = self.levels.ensure(&mut transaction, level, sets, &rollups).await?;
+                transaction.commit().await?;
                 self.levels.remember(made);
             }
         }
@@ -243,14 +246,10 @@ impl Store {
 
     /// Replaces the rollups of a part in a transaction.
     async fn rebuild_part(&self, part: &Part, after: &Horizons) -> Result<(u64, Activity), Error> {
-        let mut connection = self.write.acquire().await?;
-        let mut transaction = sqlx::Connection::begin_with(
-            &mut *connection,
-            include_str!("queries/begin_snapshot.sql"),
-        )
-        .await?;
+        let begin = include_str!("queries/begin_snapshot.sql");
+        let mut transaction = self.session().begin_with(begin).await?;
         sqlx::query(include_str!("queries/no_statement_timeout.sql"))
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         for statement in [
             include_str!("queries/discard_rollup_changes.sql"),
@@ -259,7 +258,7 @@ impl Store {
             sqlx::query(statement)
                 .bind(rollups::minutes(part.start))
                 .bind(rollups::minutes(part.end))
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await?;
         }
         let narrow = self.all_series(&mut transaction).await?;
@@ -272,7 +271,7 @@ impl Store {
     /// Writes the rollups of a part from its requests.
     async fn sum_up(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Transaction,
         part: &Part,
         narrow: &Narrow,
         horizons: &Horizons,
@@ -311,7 +310,7 @@ impl Store {
             at = step;
             let finished = take_finished(full, finest, at);
             let mut finer = BothSets { narrow: narrowed(&finished, narrow), full: finished };
-            client_keys::number(&self.write, &mut finer.narrow).await?;
+            client_keys::number(self.session(), &mut finer.narrow).await?;
             activity.add(&finer.narrow);
             for (place, level) in FROM_REQUESTS.into_iter().enumerate().skip(finest) {
                 for sets in Sets::ALL {
@@ -334,7 +333,7 @@ impl Store {
         Ok(((requests, activity), made))
     }
 
-    async fn all_series(&self, connection: &mut PgConnection) -> Result<Narrow, Error> {
+    async fn all_series(&self, connection: &mut Transaction) -> Result<Narrow, Error> {
         let rows =
             sqlx::query(include_str!("queries/full_series.sql")).fetch_all(connection).await?;
         let mut ids: Vec<i64> = Vec::with_capacity(rows.len());

@@ -34,7 +34,7 @@ pub(crate) struct Page {
     pub(crate) after: Option<Position>,
 }
 
-impl Snapshot<'_> {
+impl Snapshot {
     /// Requests of a selection, newest first.
     pub(crate) async fn recent_requests(
         &mut self,
@@ -51,7 +51,7 @@ impl Snapshot<'_> {
             .bind(page.offset)
             .bind(page.after.map(|after| after.started_at))
             .bind(page.after.map(|after| after.id))
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("recent_requests")
             .await?;
         Ok(rows.iter().map(event).collect::<Result<_, _>>()?)

@@ -10,9 +10,9 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use modash_proto::micros_of_event_id;
-use sqlx::{PgConnection, types::Uuid};
+use sqlx::types::Uuid;
 
-use super::{Error, Row, insert_requests::Shared, traced::Traced as _};
+use super::{Error, Row, insert_requests::Shared, pool::Transaction, traced::Traced as _};
 
 /// The rows that repeat others under another start.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Repeats(HashSet<(DateTime<Utc>, Uuid)>);
 
 impl Repeats {
     /// Asks nothing where all ids name their starts.
-    pub(super) async fn find(connection: &mut PgConnection, rows: &[Row]) -> Result<Self, Error> {
+    pub(super) async fn find(connection: &mut Transaction, rows: &[Row]) -> Result<Self, Error> {
         let foreign: Vec<&Row> =
             rows.iter().filter(|row| named(row) != Some(row.started_at)).collect();
         if foreign.is_empty() {
@@ -59,7 +59,7 @@ fn named(row: &Row) -> Option<DateTime<Utc>> {
 
 /// Which of these are there under the start that their id names.
 async fn stored_under_their_own_start(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     rows: &[&Row],
 ) -> Result<HashSet<Uuid>, Error> {
     let (starts, ids): (Vec<DateTime<Utc>>, Vec<Uuid>) =
@@ -75,7 +75,7 @@ async fn stored_under_their_own_start(
 
 /// The bookings of these ids: of two the first one's stays.
 async fn first_starts(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     rows: &[&Row],
 ) -> Result<HashMap<Uuid, Uuid>, Error> {
     let mut first = BTreeMap::new();

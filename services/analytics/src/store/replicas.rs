@@ -22,7 +22,7 @@ pub(crate) struct PublishedRequest {
 impl Store {
     /// Hears what the replicas notify each other of.
     pub(crate) async fn listen_to_replicas(&self) -> Result<PgListener, Error> {
-        let mut listener = PgListener::connect_with(&self.write).await?;
+        let mut listener = PgListener::connect_with(self.session().connections()).await?;
         listener.listen(CHANNEL).await?;
         Ok(listener)
     }

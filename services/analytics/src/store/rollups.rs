@@ -9,9 +9,14 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
+use sqlx::{Row as _, postgres::PgRow};
 
-use super::{Error, copy::CopyRows, traced::Traced as _};
+use super::{
+    Error,
+    copy::CopyRows,
+    pool::{Pool, Transaction},
+    traced::Traced as _,
+};
 use crate::{
     config::RollupDays,
     rollup::{Horizon, Key, LEVELS, Level, Measures, PackedRow, Rollups, Sets, unpack_row},
@@ -150,7 +155,7 @@ pub(super) fn encode(copy: &mut CopyRows, rollups: &Rollups, number: i32, with_e
 
 /// Notes what a commit adds, by minute.
 pub(super) async fn add_changes(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     changes: &BothSets,
 ) -> Result<(), Error> {
     let mut copy = CopyRows::new(COLUMNS, changes.narrow.len() + changes.full.len());
@@ -163,7 +168,7 @@ pub(super) async fn add_changes(
 }
 
 /// What the database holds.
-pub(super) async fn horizons(connection: &mut PgConnection) -> Result<Horizons, Error> {
+pub(super) async fn horizons(connection: &mut Transaction) -> Result<Horizons, Error> {
     let levels: Vec<(i32, DateTime<Utc>, Option<NaiveDate>)> =
         sqlx::query_as(include_str!("queries/rollup_levels.sql"))
             .fetch_all(connection)
@@ -211,7 +216,7 @@ impl Levels {
     }
 
     /// Drops what is older than it is to be kept; gives how many partitions.
-    pub(super) async fn maintain(&self, pool: &PgPool, now: DateTime<Utc>) -> Result<i32, Error> {
+    pub(super) async fn maintain(&self, pool: &Pool, now: DateTime<Utc>) -> Result<i32, Error> {
         let mut dropped = 0;
         for (level, sets) in all_levels() {
             let from = self.kept_from(level, sets, now);
@@ -220,13 +225,13 @@ impl Levels {
             sqlx::query(include_str!("queries/forget_rollups_before.sql"))
                 .bind(level.number(sets))
                 .bind(from)
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await?;
             dropped +=
                 sqlx::query_scalar::<_, i32>(include_str!("queries/drop_rollups_partitions.sql"))
                     .bind(level.number(sets))
                     .bind(from.date_naive())
-                    .fetch_one(&mut *transaction)
+                    .fetch_one(&mut transaction)
                     .await?;
             transaction.commit().await?;
             let oldest = from.date_naive();
@@ -244,7 +249,7 @@ impl Levels {
     /// remembered after the commit.
     pub(super) async fn ensure(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Transaction,
         level: Level,
         sets: Sets,
         rollups: &Rollups,
@@ -286,14 +291,14 @@ pub(super) fn since(rollups: &Rollups, from: DateTime<Utc>) -> Cow<'_, Rollups> 
 }
 
 /// Waits until no other process changes rollups.
-pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
+pub(super) async fn lock(connection: &mut Transaction) -> Result<(), Error> {
     sqlx::query(include_str!("queries/lock_rollups.sql")).execute(connection).await?;
     Ok(())
 }
 
 /// Adds rollups of a level where there are none.
 pub(super) async fn add_to_level(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     level: Level,
     sets: Sets,
     rollups: &Rollups,

@@ -231,7 +231,7 @@ impl Members {
     }
 }
 
-impl Snapshot<'_> {
+impl Snapshot {
     /// Finds what passes a filter.
     pub(crate) async fn select(
         &mut self,
@@ -276,7 +276,7 @@ impl Snapshot<'_> {
                 .bind(cube as i16)
                 .bind(grouping.code())
                 .bind(LARGEST)
-                .fetch_all(&mut *self.transaction)
+                .fetch_all(&mut self.transaction)
                 .traced("largest_series")
                 .await?;
         }
@@ -321,7 +321,7 @@ impl Snapshot<'_> {
             .bind(cube_for(&Filter::default(), &members.grouping) as i16)
             .bind(minutes(selection.start))
             .bind(minutes(selection.end + TimeDelta::minutes(1)))
-            .fetch_one(&mut *self.transaction)
+            .fetch_one(&mut self.transaction)
             .traced("count_active_series")
             .await?;
         Ok(found.max(active.cast_unsigned()))
@@ -376,7 +376,7 @@ impl Snapshot<'_> {
             .bind(filter.exclude.client_keys.as_deref())
             .bind(filter.exclude.users.as_deref())
             .bind(filter.exclude.tags.as_ref().map(Json))
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("matching_series")
             .await?)
     }

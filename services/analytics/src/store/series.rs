@@ -11,12 +11,13 @@ use std::{
 
 use modash_proto::v1::UsageEvent;
 use prometheus_client::metrics::counter::Counter;
-use sqlx::{PgPool, types::Json};
+use sqlx::types::Json;
 
 use super::{
     Error,
     cache::Cache,
     dimensions::{Canonical, Cube, Dimensions, NARROW, NarrowIds, id_of},
+    pool::Pool,
     traced::Traced as _,
 };
 
@@ -98,7 +99,7 @@ impl SeriesCache {
     /// The series of full sets; sets that are new are written first.
     pub(super) async fn resolve<'a>(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         sets: impl IntoIterator<Item = Dimensions<'a>>,
     ) -> Result<Vec<SeriesIds>, Error> {
         let mut canonical = Vec::new();
@@ -132,7 +133,7 @@ impl SeriesCache {
     /// many requests are counted under "other".
     async fn add(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         mut unknown: HashMap<Canonical, Unknown<'_>>,
         found: &mut [SeriesIds],
     ) -> Result<u64, Error> {
@@ -167,7 +168,7 @@ impl SeriesCache {
     /// The narrow series of full sets.
     pub(super) async fn narrow(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         sets: &[Dimensions<'_>],
     ) -> Result<Vec<NarrowIds>, Error> {
         let mut canonical = Vec::new();
@@ -185,7 +186,7 @@ impl SeriesCache {
     }
 
     /// The series of everything.
-    pub(super) async fn total(&self, pool: &PgPool) -> Result<i64, Error> {
+    pub(super) async fn total(&self, pool: &Pool) -> Result<i64, Error> {
         let event = UsageEvent::default();
         let narrow = self.narrow(pool, &[Dimensions::from(&event)]).await?;
         Ok(narrow.first().map_or(0, |narrow| narrow[0]))
@@ -194,7 +195,7 @@ impl SeriesCache {
     /// Puts "other" into sets that would be too many.
     async fn limit(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         unknown: &mut HashMap<Canonical, Unknown<'_>>,
     ) -> Result<(), Error> {
         let known = self.known().count.filter(|(_, at)| at.elapsed() < COUNT_AGE);
@@ -234,7 +235,7 @@ impl SeriesCache {
     /// The ids of sets; those that are new are written.
     async fn identify(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         mut unknown: HashMap<Canonical, Dimensions<'_>>,
     ) -> Result<HashMap<Canonical, i64>, Error> {
         let mut ids = HashMap::new();
@@ -288,7 +289,7 @@ fn parts(set: Dimensions<'_>) -> impl Iterator<Item = Dimensions<'_>> {
 /// Writes the sets that are not there; gives the ids that now stand for the
 /// sets of this batch, and leaves out those that stand for other sets.
 async fn write(
-    pool: &PgPool,
+    pool: &Pool,
     batch: &[(i64, &Canonical, Dimensions<'_>)],
 ) -> Result<HashSet<i64>, Error> {
     let dimensions = || batch.iter().map(|(.., dimensions)| dimensions);

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use modash_proto::v1::{CostSource, Outcome, UsageEvent};
 use sha2::{Digest as _, Sha256};
-use sqlx::{Connection as _, FromRow as _, PgConnection, PgPool, Row as _};
+use sqlx::{FromRow as _, Row as _};
 
 use super::{
     Error, Row, Selection, Snapshot, Store,
     columns::{cost, cost_source, count, micros},
     copy::CopyRows,
     insert_requests::Shared,
+    pool::{Pool, Transaction},
     recent_requests::event,
     row::from_row,
     traced::Traced as _,
@@ -149,7 +150,7 @@ fn sums(event: &UsageEvent, duration_us: i64) -> [i64; 12] {
 
 /// Notes what rows that were not there before add to their sessions.
 pub(super) async fn add_changes<'a>(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     rows: impl IntoIterator<Item = (&'a Row, &'a Shared)>,
 ) -> Result<(), Error> {
     let mut changes: BTreeMap<(&str, i64), Change<'_>> = BTreeMap::new();
@@ -182,7 +183,7 @@ pub(super) async fn add_changes<'a>(
 
 /// Moves changes into the sessions, at most [`CHANGES`]; gives how many. Only for the one
 /// process that holds the lock of the rollups.
-pub(super) async fn fold(connection: &mut PgConnection) -> Result<i64, Error> {
+pub(super) async fn fold(connection: &mut Transaction) -> Result<i64, Error> {
     Ok(sqlx::query_scalar(include_str!("queries/fold_sessions.sql"))
         .bind(CHANGES)
         .fetch_one(connection)
@@ -191,18 +192,17 @@ pub(super) async fn fold(connection: &mut PgConnection) -> Result<i64, Error> {
 
 /// Sums up the sessions anew, from the requests that are there; what is committed
 /// meanwhile is added later.
-pub(super) async fn sum_up(pool: &PgPool) -> Result<(), Error> {
-    let mut connection = pool.acquire().await?;
-    let mut outer = connection.begin().await?;
+pub(super) async fn sum_up(pool: &Pool) -> Result<(), Error> {
+    let mut outer = pool.begin().await?;
     // A fold in between would be deleted; the snapshot is that of the next transaction.
     super::rollups::lock(&mut outer).await?;
     let mut inner = pool.begin_with(include_str!("queries/begin_summing_up.sql")).await?;
-    sqlx::raw_sql(include_str!("queries/delete_sessions.sql")).execute(&mut *inner).await?;
+    sqlx::raw_sql(include_str!("queries/delete_sessions.sql")).execute(&mut inner).await?;
     sqlx::query(include_str!("queries/sum_up_sessions.sql"))
         .bind(NOT_FAILED)
         .bind(CostSource::Unknown as i16)
         .bind(CostSource::Estimated as i16)
-        .execute(&mut *inner)
+        .execute(&mut inner)
         .await?;
     inner.commit().await?;
     outer.commit().await?;
@@ -220,7 +220,7 @@ impl Store {
     }
 }
 
-impl Snapshot<'_> {
+impl Snapshot {
     /// The sessions that a selection is about, as far as series and sessions tell, and how
     /// many there are.
     pub(crate) async fn sessions(
@@ -243,7 +243,7 @@ impl Snapshot<'_> {
         let total: i64 = sqlx::query_scalar(include_str!("queries/count_sessions.sql"))
             .bind(selection.start)
             .bind(selection.end)
-            .fetch_one(&mut *self.transaction)
+            .fetch_one(&mut self.transaction)
             .traced("count_sessions")
             .await?;
         let order = page.order.max(1);
@@ -253,7 +253,7 @@ impl Snapshot<'_> {
             .bind(if total <= FEW { -order } else { order })
             .bind(page.limit)
             .bind(page.offset)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("sessions_in_order")
             .await?;
         Ok((rows, total))
@@ -273,7 +273,7 @@ impl Snapshot<'_> {
             .bind(page.order)
             .bind(page.limit)
             .bind(page.offset)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("sessions_of_series")
             .await?;
         let total = rows.first().map(|row| row.try_get("sessions")).transpose()?;
@@ -295,7 +295,7 @@ impl Snapshot<'_> {
             .persistent(false)
             .bind(limit)
             .bind(offset)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("session_requests")
             .await?;
         Ok(rows.iter().map(event).collect::<Result<_, _>>()?)

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt as _;
-use sqlx::{Postgres, Row as _, Transaction, postgres::PgRow};
+use sqlx::{Row as _, postgres::PgRow};
 
 use super::{
     Error, Grouping, Selection, Store,
     edges::{Edges, Kept},
+    pool::Transaction,
     rebuild::sample,
     rollups::{self, Horizons, minutes},
     selection::{ALL_GROUPS, MOST_KEYS, Members},
@@ -42,8 +43,8 @@ pub(crate) enum Depth {
 }
 
 /// One state of the database, for all statements of an answer.
-pub(crate) struct Snapshot<'a> {
-    pub(super) transaction: Transaction<'a, Postgres>,
+pub(crate) struct Snapshot {
+    pub(super) transaction: Transaction,
     pub(super) horizons: Horizons,
     edges: Edges,
     pub(super) rows_left: i64,
@@ -51,7 +52,7 @@ pub(crate) struct Snapshot<'a> {
 
 impl Store {
     /// Begins to read. Rolled back when it is dropped: nothing was changed.
-    pub(crate) async fn snapshot(&self) -> Result<Snapshot<'static>, Error> {
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Error> {
         let begin = include_str!("queries/begin_reading.sql");
         let begun = self.reader()?.begin_with(begin).traced("begin_reading").await;
         let mut transaction = match begun.map_err(Error::from) {
@@ -66,7 +67,7 @@ impl Store {
     }
 }
 
-impl Snapshot<'_> {
+impl Snapshot {
     /// The finest level that is complete for a range and has at most `most`
     /// buckets in it.
     pub(crate) fn step(
@@ -201,7 +202,7 @@ impl Snapshot<'_> {
         if !apart {
             query = query.bind(self.rows_left + 1);
         }
-        let rows = query.fetch_all(&mut *self.transaction).traced(name).await?;
+        let rows = query.fetch_all(&mut self.transaction).traced(name).await?;
         for row in rows {
             let (place, group): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
             self.spend(row.try_get(2)?)?;
@@ -229,7 +230,7 @@ impl Snapshot<'_> {
             .bind(minutes(last.end))
             .bind(&members.series)
             .bind(depth == Depth::Distributions)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("rollup_changes")
             .await?;
         if rows.is_empty() {
@@ -276,7 +277,7 @@ impl Snapshot<'_> {
             .bind(tag)
             .bind(self.rows_left + 1)
             .bind(depth == Depth::Distributions)
-            .fetch(&mut *self.transaction);
+            .fetch(&mut self.transaction);
         let (mut read, mut kept) = (0, Kept::new());
         let reading = async {
             while let Some(row) = rows.try_next().await? {
@@ -295,7 +296,7 @@ impl Snapshot<'_> {
     /// What follows in this snapshot is about single requests.
     pub(super) async fn plan_for_requests(&mut self) -> Result<(), Error> {
         sqlx::query(include_str!("queries/plan_for_requests.sql"))
-            .execute(&mut *self.transaction)
+            .execute(&mut self.transaction)
             .traced("plan_for_requests")
             .await?;
         Ok(())

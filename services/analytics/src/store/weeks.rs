@@ -4,10 +4,10 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
-use sqlx::{PgConnection, PgPool};
 
 use super::{
     Error,
+    pool::{Pool, Transaction},
     rebuild::Part,
     rollups::{self, Levels, minutes},
 };
@@ -37,9 +37,11 @@ impl Weeks {
     }
 
     /// Lets readers take days in place of them. Committed at once.
-    pub(super) async fn put_aside(&self, pool: &PgPool) -> Result<(), Error> {
+    pub(super) async fn put_aside(&self, pool: &Pool) -> Result<(), Error> {
         if self.complete_from < self.end {
-            set_complete_from(&mut *pool.acquire().await?, self.end).await?;
+            let mut transaction = pool.begin().await?;
+            set_complete_from(&mut transaction, self.end).await?;
+            transaction.commit().await?;
         }
         Ok(())
     }
@@ -59,7 +61,7 @@ impl Weeks {
     /// and has committed the days.
     pub(super) async fn sum_up(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         levels: &Levels,
         after: &Horizon,
         kept_from: DateTime<Utc>,
@@ -67,14 +69,14 @@ impl Weeks {
         let first = self.first_complete(after).max(WEEK.ceil(kept_from));
         let mut transaction = pool.begin().await?;
         sqlx::query(include_str!("queries/no_statement_timeout.sql"))
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         let mut made = std::collections::HashSet::new();
         if first < self.end {
             sqlx::query(include_str!("queries/delete_weeks.sql"))
                 .bind(minutes(first))
                 .bind(minutes(self.end))
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await?;
             for week in days_by_week(&mut transaction, first, self.end).await? {
                 made.extend(levels.ensure(&mut transaction, WEEK, Sets::Narrow, &week).await?);
@@ -94,7 +96,7 @@ impl Weeks {
 
 /// The sums of each week that has days.
 async fn days_by_week(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     start: DateTime<Utc>,
     end: DateTime<Utc>,
 ) -> Result<Vec<Rollups>, Error> {
@@ -118,10 +120,7 @@ async fn days_by_week(
     Ok(weeks)
 }
 
-async fn set_complete_from(
-    connection: &mut PgConnection,
-    from: DateTime<Utc>,
-) -> Result<(), Error> {
+async fn set_complete_from(connection: &mut Transaction, from: DateTime<Utc>) -> Result<(), Error> {
     sqlx::query(include_str!("queries/set_complete_from.sql"))
         .bind(WEEK.number(Sets::Narrow))
         .bind(from)

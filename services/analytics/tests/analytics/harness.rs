@@ -52,6 +52,7 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
         limits: modash_analytics::default_limits(),
         tls: None,
         database_url: Some(database_url.parse().unwrap()),
+        listen_database_url: None,
         read_database_url: None,
         read_max_lag: Duration::from_secs(10),
         database_wait: PATIENCE,

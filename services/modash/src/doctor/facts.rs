@@ -15,6 +15,8 @@ pub(crate) struct Facts {
     pub(crate) upstreams: Upstreams,
     pub(crate) stream_usage: StreamUsage,
     pub(crate) database: Database,
+    /// The way past a pooler, shown and looked at.
+    pub(crate) listen_database: Option<(String, Inspected)>,
     /// The replica for queries: its URL without secrets, and how it is.
     pub(crate) read_database: Option<(String, Inspected)>,
     pub(crate) disks: Vec<Disk>,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use modash_analytics::{Inspected, inspect};
+use modash_analytics::{DatabaseUrl, Inspected, inspect};
 use modash_embedded_postgres::{Config as PostgresConfig, State, url_of_running};
 use modash_proxy::{
     BaseUrl, UpstreamConfig,
@@ -36,22 +36,18 @@ pub(crate) async fn gather(config: Config, options: &DoctorOptions) -> Facts {
     let tls = tls(&config);
     let stream_usage = config.proxy.stream_usage;
     let client_tokens = !config.proxy.client_tokens.is_open();
-    let read_url = config.analytics.read_database_url.clone();
-    let (upstreams, database, read_database, listeners) = tokio::join!(
+    let (upstreams, database, listen_database, read_database, listeners) = tokio::join!(
         upstreams(&config, options),
         look_at_database(&config, &disks),
-        async {
-            match read_url {
-                Some(url) => Some((url.to_string(), inspect(&url).await)),
-                None => None,
-            }
-        },
+        look_at(config.analytics.listen_database_url.as_ref()),
+        look_at(config.analytics.read_database_url.as_ref()),
         ports(&config),
     );
     Facts {
         upstreams,
         stream_usage,
         database,
+        listen_database,
         read_database,
         disks,
         listeners,
@@ -120,6 +116,11 @@ async fn upstream(
         }
     };
     Upstream { name, url: shown, is_https, with_key, found, trial }
+}
+
+async fn look_at(url: Option<&DatabaseUrl>) -> Option<(String, Inspected)> {
+    let url = url?;
+    Some((url.to_string(), inspect(url).await))
 }
 
 async fn look_at_database(config: &Config, disks: &[Disk]) -> Database {

@@ -1,5 +1,3 @@
--- Where requests wait until it is known which of them are new. Belongs to the
--- connection, and is empty at the beginning of each transaction.
-SET LOCAL client_min_messages = warning;
-CREATE TEMPORARY TABLE IF NOT EXISTS incoming_requests (LIKE requests)
-ON COMMIT DELETE ROWS
+-- Where requests wait until it is known which of them are new. Gone with the transaction:
+-- behind a pooler the connection serves others next, perhaps of another version.
+CREATE TEMPORARY TABLE incoming_requests (LIKE requests) ON COMMIT DROP

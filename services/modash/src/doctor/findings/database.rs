@@ -1,6 +1,8 @@
 //! The database: reachable, of the right version, usable by its role, and on time.
 
-use modash_analytics::{Inside, Inspected, Migrations, OLDEST_POSTGRES, foreign_schema_advice};
+use modash_analytics::{
+    Inside, Inspected, Migrations, OLDEST_POSTGRES, foreign_schema_advice, pooler_advice,
+};
 use modash_embedded_postgres::{Error, Inspection, State};
 
 use crate::doctor::{
@@ -14,8 +16,12 @@ const CLOCK_LIMIT_SECONDS: f64 = 2.0;
 /// Connections that analytics opens at most with its default settings.
 const CONNECTIONS: i64 = 16;
 
+/// The setting with the way past a pooler.
+const LISTEN: &str = "MODASH_ANALYTICS_LISTEN_DATABASE_URL";
+
 pub(super) fn findings(
     database: &Database,
+    listen_database: Option<&(String, Inspected)>,
     read_database: Option<&(String, Inspected)>,
 ) -> Vec<Finding> {
     let mut findings = match database {
@@ -44,6 +50,22 @@ pub(super) fn findings(
             findings
         }
     };
+    if let Some((url, inspected)) = listen_database {
+        let direct = external(&format!("the database {url}"), LISTEN, inspected);
+        findings.extend(direct.into_iter().filter(|found| {
+            // The rest is what the other URL shows as well.
+            let own = ["database.reached", "database.unreachable", "database.read_only"];
+            own.contains(&found.check)
+        }));
+        findings.extend(pooler(inspected, LISTEN));
+    } else {
+        if let Database::External { inspected, .. } = database {
+            findings.extend(pooler(inspected, "DATABASE_URL"));
+        }
+        if let Some((_, inspected)) = read_database {
+            findings.extend(pooler(inspected, "MODASH_ANALYTICS_READ_DATABASE_URL"));
+        }
+    }
     if let Some((url, inspected)) = read_database {
         const SETTING: &str = "MODASH_ANALYTICS_READ_DATABASE_URL";
         let replica = external(&format!("the replica {url}"), SETTING, inspected);
@@ -94,6 +116,19 @@ fn external(what: &str, setting: &str, inspected: &Inspected) -> Vec<Finding> {
     let mut findings = vec![ok("database.reached", format!("{what} answers: PostgreSQL {shown}"))];
     findings.extend(inside_findings(inside, setting));
     findings
+}
+
+fn pooler(inspected: &Inspected, setting: &str) -> Option<Finding> {
+    let Inspected::Reached { inside, .. } = inspected else { return None };
+    let pooled = inside.as_ref().as_ref().is_ok_and(|inside| inside.pooler);
+    pooled.then(|| {
+        mend(
+            "database.pooler",
+            format!("{setting} leads to a connection pooler in transaction mode"),
+        )
+        .why("prepared statements, session settings, locks and notices get lost there")
+        .action(pooler_advice(setting))
+    })
 }
 
 fn private(directory: &str, inspection: &Inspection) -> Vec<Finding> {
@@ -254,6 +289,7 @@ mod tests {
             most_connections: 100,
             connections: 3,
             own_connections: 0,
+            pooler: false,
             clock_ahead: TimeDelta::zero(),
             round_trip: TimeDelta::milliseconds(1),
         };
@@ -264,7 +300,7 @@ mod tests {
     fn judged(version: u32, inside: Inside) -> Vec<&'static str> {
         let inspected = Inspected::Reached { version, inside: Box::new(Ok(inside)) };
         let database = Database::External { url: "postgresql://db/modash".to_owned(), inspected };
-        bad(&findings(&database, None))
+        bad(&findings(&database, None, None))
     }
 
     fn bad(findings: &[Finding]) -> Vec<&'static str> {
@@ -335,9 +371,26 @@ mod tests {
         let primary =
             Database::External { url: "postgresql://db/a".to_owned(), inspected: look(false) };
         let replica = ("postgresql://replica/a".to_owned(), look(true));
-        assert_eq!(bad(&findings(&primary, Some(&replica))), [""; 0]);
+        assert_eq!(bad(&findings(&primary, None, Some(&replica))), [""; 0]);
         let away = ("postgresql://replica/a".to_owned(), Inspected::Unreachable("away".to_owned()));
-        assert_eq!(bad(&findings(&primary, Some(&away))), ["database.unreachable"]);
+        assert_eq!(bad(&findings(&primary, None, Some(&away))), ["database.unreachable"]);
+    }
+
+    #[test]
+    fn a_pooler_in_transaction_mode_needs_a_way_past_it() {
+        let look = |pooler| {
+            let inside = inside(|inside| inside.pooler = pooler);
+            Inspected::Reached { version: 160_000, inside: Box::new(Ok(inside)) }
+        };
+        let pooled =
+            Database::External { url: "postgresql://pooler/a".to_owned(), inspected: look(true) };
+        assert_eq!(bad(&findings(&pooled, None, None)), ["database.pooler"]);
+        let direct = ("postgresql://db/a".to_owned(), look(false));
+        assert_eq!(bad(&findings(&pooled, Some(&direct), None)), [""; 0]);
+        let wrong = ("postgresql://pooler/a".to_owned(), look(true));
+        assert_eq!(bad(&findings(&pooled, Some(&wrong), None)), ["database.pooler"]);
+        let away = ("postgresql://db/a".to_owned(), Inspected::Unreachable("away".to_owned()));
+        assert_eq!(bad(&findings(&pooled, Some(&away), None)), ["database.unreachable"]);
     }
 
     #[test]
@@ -352,7 +405,7 @@ mod tests {
             Inspection { state: State::Refused(error), programs: Ok("18.4".to_owned()) };
         let directory = PathBuf::from("/data");
         let database = Database::Private { directory, inspection, inside: None };
-        let findings = findings(&database, None);
+        let findings = findings(&database, None, None);
         assert_eq!(bad(&findings), ["database.version"]);
         let action = findings.last().and_then(|finding| finding.action.clone()).unwrap();
         assert!(

@@ -1,0 +1,2 @@
+-- For the transaction that begins with it.
+SET LOCAL transaction_read_only = on
