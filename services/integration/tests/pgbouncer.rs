@@ -125,9 +125,9 @@ fn events(replica_id: &str, until: i64) -> Vec<UsageEvent> {
             user: Some(format!("user-{}", at % 5)),
             session: (at % 3 == 0).then(|| format!("session-{}", at % 30)),
             tags: [("team".to_owned(), format!("team-{}", at % 4))].into(),
-            prompt_tokens: Some(at as u64),
-            total_tokens: Some(at as u64 + 50),
-            outcome: if failed { Outcome::UpstreamError } else { Outcome::Ok }.into(),
+            prompt_tokens: Some(at as u64 + 100),
+            total_tokens: Some(at as u64 + 150),
+            outcome: if failed { Outcome::StreamError } else { Outcome::Ok }.into(),
             error_type: failed.then(|| "overloaded".to_owned()),
             rate_limits: (at % 50 == 0).then(|| RateLimits {
                 limits: vec![limit],
@@ -155,8 +155,8 @@ async fn ask(
     let filter = Some(v1::Filter { models: vec!["model-1".into()], ..v1::Filter::default() });
     let mut answers = Vec::new();
     macro_rules! ask {
-        ($method:ident, $request:ident { $($field:ident: $value:expr),* }) => {
-            let request = v1::$request { $($field: $value,)* ..Default::default() };
+        ($method:ident, $request:ident { $($field:ident $(: $value:expr)?),* $(,)? }) => {
+            let request = v1::$request { $($field $(: $value)?,)* ..Default::default() };
             answers.push(format!("{:?}", client.$method(request).await?.into_inner()));
         };
     }
@@ -301,7 +301,7 @@ async fn answers_are_those_of_a_direct_connection() {
     assert_eq!(cluster.psql(&direct, ahead).await, "t");
     for left in [
         "SELECT count(*) FROM pg_prepared_statements",
-        "SELECT count(*) FROM pg_class WHERE relpersistence = 't'",
+        "SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()",
         "SELECT count(*) FROM pg_settings WHERE name = 'jit' AND setting = 'off'",
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
     ] {
@@ -408,7 +408,13 @@ async fn commands_and_the_doctor_know_the_way_past_the_pooler() {
     }
     let size = Process::start("modash", &with, &["data", "size", "--json"]).succeeds().await;
     assert!(size.contains("4000"), "{size}");
-    Process::start("modash", &with, &["data", "rollups", "rebuild"]).succeeds().await;
+    Process::start(
+        "modash",
+        &with,
+        &["rollups", "rebuild", "--from=2020-01-01T00:00:00Z", "--to=2100-01-01T00:00:00Z"],
+    )
+    .succeeds()
+    .await;
 
     let doctor = async |settings: &[(&'static str, String)]| {
         let mut doctor = Process::start("modash", settings, &["doctor"]);
