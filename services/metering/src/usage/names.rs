@@ -252,9 +252,7 @@ fn part_of_nothing(slots: &Slots, usage: &mut Usage) {
         (Completion, [TEXT_COMPLETION, OUTPUT_LISTED], [AudioCompletion, ImageCompletion]),
     ] {
         let parted = || parts.iter().map(|part| usage.get(*part));
-        let named = slots
-            .count(listed)
-            .or_else(|| parted().fold(slots.count(text), |named, part| sum(named, part)));
+        let named = slots.count(listed).or_else(|| parted().fold(slots.count(text), sum));
         if named.is_some() && named == usage.get(whole) {
             for part in parts.into_iter().filter(|part| PARTED >> *part as u32 & 1 != 0) {
                 if usage.get(part).is_none() {
