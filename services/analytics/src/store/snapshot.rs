@@ -30,6 +30,9 @@ const NEAR: TimeDelta = TimeDelta::minutes(2);
 /// between them.
 const MOST_LOOKUPS: usize = 20_000;
 
+/// Buckets that are not wanted are read where a look-up of what follows would take longer.
+const NARROW_GAP: i64 = 5;
+
 /// Measures by the answer's bucket, from 0, and group.
 pub(crate) type Cells = HashMap<(i32, i32), Measures>;
 
@@ -183,6 +186,14 @@ impl Snapshot {
         let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
             return Ok(());
         };
+        if depth == Depth::Sums {
+            let spans = spans(segments, members.series.len(), level);
+            // No more than that many rows can be there.
+            let most = buckets(&spans, level).saturating_mul(members.series.len() as i64);
+            if most <= self.rows_left {
+                return self.add_spans(cells, selection, members, level, segments, &spans).await;
+            }
+        }
         let apart = are_apart(segments, members.series.len(), level);
         let (name, statement) = if apart {
             ("rollups_of_segments", include_str!("queries/rollups_of_segments.sql"))
@@ -210,6 +221,43 @@ impl Snapshot {
             let bytes = (row.try_get(3)?, histograms.unwrap_or_default());
             let group = |outcome| members.group_of_outcome(group, outcome);
             add_row(cells, selection, place, bytes, group)?;
+        }
+        Ok(())
+    }
+
+    /// Adds sums, row by row.
+    async fn add_spans(
+        &mut self,
+        cells: &mut Cells,
+        selection: &Selection,
+        members: &Members,
+        level: Level,
+        segments: &[Segment],
+        spans: &[(DateTime<Utc>, DateTime<Utc>)],
+    ) -> Result<(), Error> {
+        let (Some((first, _)), Some((_, last))) = (spans.first(), spans.last()) else {
+            return Ok(());
+        };
+        let rows = sqlx::query(include_str!("queries/rollups_of_spans.sql"))
+            .bind(spans.iter().map(|(start, _)| minutes(*start)).collect::<Vec<_>>())
+            .bind(spans.iter().map(|(_, end)| minutes(*end)).collect::<Vec<_>>())
+            .bind(&members.series)
+            .bind(&members.groups)
+            .bind(level.number(members.sets))
+            .bind(minutes(*first))
+            .bind(minutes(*last))
+            .fetch_all(&mut *self.transaction)
+            .traced("rollups_of_spans")
+            .await?;
+        for row in rows {
+            let group: i32 = row.try_get(0)?;
+            let (buckets, sums): (Vec<i32>, Vec<Vec<u8>>) = (row.try_get(1)?, row.try_get(2)?);
+            self.spend(buckets.len() as i64)?;
+            for (bucket, sums) in buckets.into_iter().zip(sums) {
+                let Some(segment) = segment_of(segments, rollups::moment(bucket)) else { continue };
+                let group = |outcome| members.group_of_outcome(group, outcome);
+                add_row(cells, selection, segment.place, (&sums, &[]), group)?;
+            }
         }
         Ok(())
     }
@@ -367,6 +415,34 @@ fn add_row(
     Ok(())
 }
 
+/// What is read of a level for each of so many series: segments, and what lies between them
+/// where that is little, or where there would be too many look-ups.
+fn spans(segments: &[Segment], series: usize, level: Level) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+    let mut spans: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
+    for segment in segments {
+        match spans.last_mut() {
+            Some((_, end))
+                if (segment.start - *end).num_seconds() <= NARROW_GAP * i64::from(level.width) =>
+            {
+                *end = segment.end;
+            }
+            _ => spans.push((segment.start, segment.end)),
+        }
+    }
+    match (spans.first(), spans.last()) {
+        (Some((start, _)), Some((_, end))) if spans.len() * series >= MOST_LOOKUPS => {
+            vec![(*start, *end)]
+        }
+        _ => spans,
+    }
+}
+
+/// Buckets of a level in spans.
+fn buckets(spans: &[(DateTime<Utc>, DateTime<Utc>)], level: Level) -> i64 {
+    let seconds: i64 = spans.iter().map(|(start, end)| (*end - *start).num_seconds()).sum();
+    seconds / i64::from(level.width)
+}
+
 /// Whether each segment is to be looked up on its own for each of so many series:
 /// where each has several buckets, or much that is not wanted lies between them.
 fn are_apart(segments: &[Segment], series: usize, level: Level) -> bool {
@@ -377,4 +453,26 @@ fn are_apart(segments: &[Segment], series: usize, level: Level) -> bool {
     let buckets = seconds / i64::from(level.width);
     let few = segments.len() * series < MOST_LOOKUPS;
     segments.len() == 1 || few && (buckets >= 4 * segments.len() as i64 || seconds * 3 < between)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_join_what_is_near_and_all_where_look_ups_would_be_too_many() {
+        let hour = |hour: i64| DateTime::UNIX_EPOCH + TimeDelta::hours(hour);
+        let level = LEVELS[2];
+        let segment = |start, end| Segment {
+            source: Source::Level(level),
+            start: hour(start),
+            end: hour(end),
+            place: 0,
+        };
+        let segments = [segment(0, 1), segment(1, 4), segment(9, 10), segment(16, 17)];
+        let found = spans(&segments, 1, level);
+        assert_eq!(found, [(hour(0), hour(10)), (hour(16), hour(17))]);
+        assert_eq!(buckets(&found, level), 11);
+        assert_eq!(spans(&segments, MOST_LOOKUPS, level), [(hour(0), hour(17))]);
+    }
 }

@@ -237,6 +237,37 @@ async fn requests_without_rollups_are_summed_up_after_the_start() {
 }
 
 #[tokio::test]
+async fn weeks_that_a_rebuild_left_aside_are_summed_up_after_the_start() {
+    let analytics = TestAnalytics::start().await;
+    analytics.store(events(14, 200)).await;
+    folded(&analytics).await;
+    let mut connection = analytics.connection().await;
+    sqlx::raw_sql(
+        "DELETE FROM rollups WHERE level = 604800;
+         UPDATE rollup_levels SET complete_from = timestamptz '2026-12-31 00:00:00+00'
+         WHERE level = 604800",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let url = analytics.database.url();
+    let next = TestAnalytics::start_on(TestDatabase::create().await, &url, |_| {}).await;
+    next.ready().await;
+    eventually(PATIENCE, || async {
+        let complete_from: DateTime<Utc> =
+            sqlx::query_scalar("SELECT complete_from FROM rollup_levels WHERE level = 604800")
+                .fetch_one(&mut analytics.connection().await)
+                .await
+                .unwrap();
+        complete_from <= at("2025-10-30T00:00:00Z")
+    })
+    .await;
+    let weeks = "SELECT count(*) FROM rollups WHERE level = 604800";
+    let weeks: i64 = sqlx::query_scalar(weeks).fetch_one(&mut connection).await.unwrap();
+    assert!(weeks > 0);
+}
+
+#[tokio::test]
 async fn an_event_that_comes_again_after_its_day_was_dropped_is_not_counted_again() {
     let analytics = TestAnalytics::start().await;
     let old =
