@@ -22,7 +22,13 @@ const row = (change: Partial<ErrorRow> = {}): ErrorRow => ({
 });
 
 test("a row says how often and whom, leads to its requests, and opens one of them", async () => {
-  const other = row({ outcome: "OUTCOME_UPSTREAM_TIMEOUT", errorType: null, model: "", requests: 10, sampleEventId: "" });
+  const other = row({
+    outcome: "OUTCOME_UPSTREAM_TIMEOUT",
+    errorType: null,
+    model: "",
+    requests: 10,
+    sampleEventId: "",
+  });
   fakeGateway({ ErrorBreakdown: () => ({ rows: [row(), other], total: 7, failedRequests: 40 }) });
   const open = vi.fn();
   show(<ErrorTable onOpen={open} />, "/requests?from=-1h");
