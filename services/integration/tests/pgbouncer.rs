@@ -117,19 +117,19 @@ fn events(replica_id: &str, until: i64) -> Vec<UsageEvent> {
             resets_at,
             ..RateLimit::default()
         };
-        let failed = at % 17 == 0;
+        let failed = at.is_multiple_of(17);
         UsageEvent {
             replica_id: replica_id.to_owned(),
             model: Some(format!("model-{}", at % 7)),
             client_key: Some(format!("key-{}", at % 11)),
             user: Some(format!("user-{}", at % 5)),
-            session: (at % 3 == 0).then(|| format!("session-{}", at % 30)),
+            session: at.is_multiple_of(3).then(|| format!("session-{}", at % 30)),
             tags: [("team".to_owned(), format!("team-{}", at % 4))].into(),
             prompt_tokens: Some(at as u64 + 100),
             total_tokens: Some(at as u64 + 150),
             outcome: if failed { Outcome::StreamError } else { Outcome::Ok }.into(),
             error_type: failed.then(|| "overloaded".to_owned()),
-            rate_limits: (at % 50 == 0).then(|| RateLimits {
+            rate_limits: at.is_multiple_of(50).then(|| RateLimits {
                 limits: vec![limit],
                 observed_at: resets_at,
                 ..RateLimits::default()
@@ -156,8 +156,10 @@ async fn ask(
     let mut answers = Vec::new();
     macro_rules! ask {
         ($method:ident, $request:ident { $($field:ident $(: $value:expr)?),* $(,)? }) => {
-            let request = v1::$request { $($field $(: $value)?,)* ..Default::default() };
-            answers.push(format!("{:?}", client.$method(request).await?.into_inner()));
+            ask!($method, v1::$request { $($field $(: $value)?,)* ..Default::default() });
+        };
+        ($method:ident, $request:expr) => {
+            answers.push(format!("{:?}", client.$method($request).await?.into_inner()));
         };
     }
     ask!(usage_summary, UsageSummaryRequest { range, compare_previous: true });
@@ -183,9 +185,9 @@ async fn ask(
     ask!(rate_limits, RateLimitsRequest { range });
     ask!(sessions, SessionsRequest { range });
     ask!(session, SessionRequest { session: "session-3".into() });
-    ask!(list_views, ListViewsRequest {});
-    ask!(list_names, ListNamesRequest {});
-    ask!(list_marks, ListMarksRequest { range });
+    ask!(list_views, v1::ListViewsRequest {});
+    ask!(list_names, v1::ListNamesRequest {});
+    ask!(list_marks, v1::ListMarksRequest { range });
     Ok(answers)
 }
 

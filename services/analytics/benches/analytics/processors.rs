@@ -15,7 +15,8 @@ struct Process {
 
 /// What was spent so far, as far as this system tells.
 pub(crate) fn spent() -> Option<Duration> {
-    let all: Vec<Process> = fs::read_dir("/proc").ok()?.flatten().filter_map(read).collect();
+    let all: Vec<Process> =
+        fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| read(&entry)).collect();
     let parents: HashMap<u32, u32> = all.iter().map(|one| (one.id, one.parent)).collect();
     let ours = |one: &&Process| {
         let mut id = one.id;
@@ -32,7 +33,7 @@ pub(crate) fn spent() -> Option<Duration> {
     Some(TICK * all.iter().filter(ours).map(|one| one.ticks).sum::<u32>())
 }
 
-fn read(entry: fs::DirEntry) -> Option<Process> {
+fn read(entry: &fs::DirEntry) -> Option<Process> {
     let id = entry.file_name().to_str()?.parse().ok()?;
     let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
     // The name before may have spaces in it.

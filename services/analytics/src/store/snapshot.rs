@@ -246,7 +246,7 @@ impl Snapshot {
             .bind(level.number(members.sets))
             .bind(minutes(*first))
             .bind(minutes(*last))
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut self.transaction)
             .traced("rollups_of_spans")
             .await?;
         for row in rows {
