@@ -10,6 +10,7 @@
 //! - `DATA`: directory that keeps the data for the next run; without it, a
 //!   temporary one
 //! - `ROUNDS`: how often each query is asked (default 40)
+//! - `ONLY`: a part of the names of the queries that are asked (default: all)
 //! - `EVENTS`: events of the ingest measurement (default 400000)
 //! - `PARTS`: which parts to run (default generate,ingest,queries)
 //! - `OUT`: directory that gets performance.md and images (default: the
@@ -52,7 +53,9 @@ async fn run(settings: &Settings) -> Result<()> {
         };
         report.sizes.push((*rows, data_set.bytes_per_request));
         if settings.queries {
-            report.queries.push((*rows, queries::measure(&data_set, settings.rounds).await?));
+            report
+                .queries
+                .push((*rows, queries::measure(&data_set, settings.rounds, &settings.only).await?));
         }
     }
     if settings.ingest {

@@ -46,14 +46,15 @@ enum Ask {
     Sessions(SessionsRequest),
 }
 
-pub(crate) async fn measure(data: &DataSet, rounds: usize) -> Result<Vec<Timing>> {
+pub(crate) async fn measure(data: &DataSet, rounds: usize, only: &str) -> Result<Vec<Timing>> {
     let analytics = Running::start(&data.url).await?;
     let channel = Channel::from_shared(format!("http://{}", analytics.address))?.connect().await?;
     let mut client =
         AnalyticsServiceClient::new(channel).max_decoding_message_size(64 * 1024 * 1024);
     let (model, key) = busiest(&mut client, data.until).await?;
     let mut timings = Vec::new();
-    for (name, make) in questions(&model, &key) {
+    let asked = questions(&model, &key).into_iter().filter(|(name, _)| name.contains(only));
+    for (name, make) in asked {
         let mut times = Vec::with_capacity(rounds);
         let mut processors = None;
         for round in 0..WARM_UP + rounds {

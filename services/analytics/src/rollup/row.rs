@@ -4,6 +4,8 @@
 //! of each outcome therefore begins with the version of the format. Part of the storage
 //! format.
 
+use std::cell::RefCell;
+
 use modash_histogram::{BUCKETS, Histogram};
 
 use super::{
@@ -250,6 +252,9 @@ pub(super) fn pull_outcome(bytes: &mut &[u8]) -> Option<i16> {
     u16::try_from(pull(bytes)?).ok().map(u16::cast_signed)
 }
 
+/// The reach of histograms without counts.
+const NOTHING: [(u32, u32); HISTOGRAMS] = [(BUCKETS, 0); HISTOGRAMS];
+
 /// Histograms that are counted in place: thousands of rows are added up for one
 /// answer.
 struct Tally {
@@ -259,19 +264,41 @@ struct Tally {
     reach: [(u32, u32); HISTOGRAMS],
 }
 
+thread_local! {
+    /// Tallies without counts: to make one takes longer than to add a row to it.
+    static SPARE: RefCell<Vec<Tally>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Tallies that a thread keeps.
+const MOST_SPARE: usize = 4;
+
 impl Tally {
     fn new(group: i32) -> Self {
-        let counts = Box::new([[0; BUCKETS as usize]; HISTOGRAMS]);
-        Self { group, counts, reach: [(BUCKETS, 0); HISTOGRAMS] }
+        let spare = SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| Self {
+            group,
+            counts: Box::new([[0; BUCKETS as usize]; HISTOGRAMS]),
+            reach: NOTHING,
+        });
+        Self { group, ..spare }
     }
 
-    fn histograms(&self) -> [Histogram; HISTOGRAMS] {
+    /// Takes what it counted.
+    fn finish(mut self) -> (i32, [Histogram; HISTOGRAMS]) {
         // By reference: moved, they would be copied with all that is zero.
-        std::array::from_fn(|place| {
+        let histograms = std::array::from_fn(|place| {
             let (first, last) = self.reach[place];
-            let counts = &self.counts[place];
-            Histogram::from_buckets((first..=last).map(|bucket| (bucket, counts[bucket as usize])))
-        })
+            let counts = &mut self.counts[place];
+            let take = |bucket: u32| (bucket, std::mem::take(&mut counts[bucket as usize]));
+            Histogram::from_buckets((first..=last).map(take))
+        });
+        let group = self.group;
+        self.reach = NOTHING;
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < MOST_SPARE {
+                spare.push(self);
+            }
+        });
+        (group, histograms)
     }
 }
 
@@ -312,7 +339,7 @@ pub(crate) fn unpack_histograms(
             read.ok_or(PackedError::Damaged)?;
         }
     }
-    Ok(tallies.iter().map(|tally| (tally.group, tally.histograms())).collect())
+    Ok(tallies.into_iter().map(Tally::finish).collect())
 }
 
 #[cfg(test)]

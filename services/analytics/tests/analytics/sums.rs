@@ -144,12 +144,12 @@ pub(crate) type ErrorLine = (i64, i64, (i64, u128), BTreeSet<String>);
 /// Lines by series, bucket in minutes, outcome, and type of error.
 pub(crate) type ErrorLines = BTreeMap<(i64, i64, i64, Option<String>), ErrorLine>;
 
-/// Type of error, its line without client keys, and their numbers.
-type UnpackedErrors = (Option<String>, ErrorLine, Vec<i64>);
+/// Type of error, sums without client keys, and these.
+type Unpacked = (Option<String>, ErrorLine, Vec<i64>);
 
 /// Takes the errors of an outcome from the front of packed errors, with client keys as
 /// the numbers that they have there.
-fn unpack_errors(bytes: &mut &[u8]) -> (i64, Vec<UnpackedErrors>) {
+fn unpack_errors(bytes: &mut &[u8]) -> (i64, Vec<Unpacked>) {
     assert_eq!(number(bytes), 1, "version");
     let (outcome, types) = (number(bytes), number(bytes));
     let lines = (0..types).map(|_| {
