@@ -14,6 +14,7 @@ use serde_json::Value;
 /// A crate and the members of the workspace that its code may use.
 const ALLOWED: [(&str, &[&str]); 18] = [
     ("modash-proto", &[]),
+    ("modash-proto-generate", &[]),
     ("modash-example", &["modash-proto"]),
     ("modash-telemetry", &[]),
     ("modash-runtime", &["modash-telemetry"]),
@@ -115,7 +116,7 @@ const IO: [&str; 8] =
     ["tokio", "tokio-util", "futures-util", "hyper", "hyper-util", "tonic", "rustix", "socket2"];
 
 /// Crates that only tests may use.
-const FOR_TESTS: [&str; 2] = ["modash-test-support", "modash-integration"];
+const FOR_TESTS: [&str; 3] = ["modash-test-support", "modash-integration", "modash-proto-generate"];
 
 type Dependencies = BTreeMap<String, BTreeSet<String>>;
 
