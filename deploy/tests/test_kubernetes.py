@@ -265,7 +265,8 @@ class NetworkPolicies(unittest.TestCase):
 
         scraped = {("prometheus", "proxy", 4015), ("prometheus", "gateway", 4016), ("prometheus", "analytics", 4017)}
         exported = {("gateway", "prometheus", 4318), ("analytics", "prometheus", 4318)}
-        self.assertEqual(self.ways("overlays/production"), base | scraped | exported)
+        told = {("analytics", "outside", 443)}
+        self.assertEqual(self.ways("overlays/production"), base | scraped | exported | told)
 
 
 if __name__ == "__main__":
