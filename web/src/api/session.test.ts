@@ -34,6 +34,24 @@ test("a session that ended leads to the page where one signs in, and from there 
   expect(go).toHaveBeenCalledWith("/sign-in?to=%2Frequests%3Frange%3D1h");
 });
 
+test("what is refused while one signs out leads nowhere", async () => {
+  const go = going();
+  let signedOut = (_: Response) => {};
+  const fetch = vi.fn((path: string) =>
+    path === "/session"
+      ? new Promise<Response>((answer) => (signedOut = answer))
+      : Promise.resolve(new Response("[]", { status: 401 })),
+  );
+  vi.stubGlobal("fetch", fetch);
+  const done = signOut();
+  await expect(rpc("UsageSummary", {})).rejects.toThrow();
+  expect(go).not.toHaveBeenCalled();
+  signedOut(new Response(null, { status: 204 }));
+  expect(await done).toBe(true);
+  await expect(rpc("UsageSummary", {})).rejects.toThrow();
+  expect(go.mock.calls).toEqual([["/sign-in"]]);
+});
+
 test("signing out sends a header that forms cannot send, and leaves the page", async () => {
   const go = going();
   const fetch = answering(204, null);

@@ -14,8 +14,12 @@ export const browser = {
   reload: () => location.reload(),
 };
 
+/** Whether this page is left for good: what it asked for meanwhile is refused, and must not lead back to it. */
+let signingOut = false;
+
 /** The page where one signs in, and then comes back to this one. */
 export function signInAgain(): void {
+  if (signingOut) return;
   browser.go(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
@@ -33,12 +37,18 @@ export async function session(): Promise<Session | null> {
 
 /** Ends the session; true if the gateway said so. */
 export async function signOut(): Promise<boolean> {
+  signingOut = true;
   try {
     // No form can send this header.
-    const { ok } = await send("/session", { method: "DELETE", headers: { "x-modash-request": "1" } });
-    if (ok) browser.go("/sign-in");
-    return ok;
+    const { ok, status } = await send("/session", { method: "DELETE", headers: { "x-modash-request": "1" } });
+    // 401: somebody else was quicker.
+    signingOut = ok || status === 401;
   } catch {
-    return false;
+    signingOut = false;
   }
+  if (!signingOut) return false;
+  // The browser may show the page again as it was left.
+  addEventListener("pageshow", () => (signingOut = false), { once: true });
+  browser.go("/sign-in");
+  return true;
 }
