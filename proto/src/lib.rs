@@ -30,8 +30,8 @@ pub use violations::Violations;
     clippy::large_futures
 )]
 pub mod v1 {
-    include!("generated/modash.v1.rs");
+    include!("../generated/modash.v1.rs");
 }
 
 /// The encoded `FileDescriptorSet` of the package, with its comments.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptors.bin");
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("../generated/descriptors.bin");

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_generated_code_is_that_of_the_proto_files() -> Result<(), Box<dyn Error>> {
-        let checked_in = proto().join("src/generated");
+        let checked_in = proto().join("generated");
         if std::env::var_os("MODASH_TEST_WRITE").is_some() {
             return generate(proto(), &checked_in);
         }
@@ -62,7 +62,7 @@ mod tests {
             let same = fs::read(fresh.path().join(name))? == fs::read(checked_in.join(name))?;
             assert!(
                 same,
-                "proto/src/generated/{name} is not that of the .proto files; write it anew with \
+                "proto/generated/{name} is not that of the .proto files; write it anew with \
                  MODASH_TEST_WRITE=1 cargo test -p modash-proto-generate"
             );
         }
