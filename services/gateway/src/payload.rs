@@ -5,12 +5,16 @@
 use std::collections::HashMap;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
-use prost_types::Timestamp;
+use prost_types::{Duration, Timestamp};
 use serde_json::{Map, Value as Json};
 
 /// Milliseconds of the years 1 to 9999, which is what a Timestamp can hold.
 const TIMESTAMP_MILLISECONDS: std::ops::RangeInclusive<f64> =
     -62_135_596_800_000.0..=253_402_300_799_999.0;
+
+/// Milliseconds of 10,000 years, the most that a Duration can hold.
+const DURATION_MILLISECONDS: std::ops::RangeInclusive<f64> =
+    -315_576_000_000_000.0..=315_576_000_000_000.0;
 
 /// What is wrong with a payload, one line for each field.
 #[derive(Debug, Default)]
@@ -134,6 +138,7 @@ fn single(kind: &Kind, json: &Json, path: &str, mistakes: &mut Mistakes) -> Opti
     let read = match kind {
         Kind::Message(descriptor) => match descriptor.full_name() {
             "google.protobuf.Timestamp" => timestamp(descriptor, json),
+            "google.protobuf.Duration" => duration(descriptor, json),
             _ => return Some(Value::Message(message(descriptor, json, path, mistakes))),
         },
         Kind::Bool => json.as_bool().map(Value::Bool).ok_or("true or false".to_owned()),
@@ -215,11 +220,34 @@ fn timestamp(descriptor: &MessageDescriptor, json: &Json) -> Result<Value, Strin
         Json::String(text) => text.parse().ok(),
         _ => None,
     };
-    let timestamp = timestamp.ok_or("milliseconds since 1970, or a time as in RFC 3339")?;
+    let Timestamp { seconds, nanos } =
+        timestamp.ok_or("milliseconds since 1970, or a time as in RFC 3339")?;
+    Ok(seconds_and_nanos(descriptor, seconds, nanos))
+}
+
+/// Milliseconds, or seconds as in "1.5s".
+fn duration(descriptor: &MessageDescriptor, json: &Json) -> Result<Value, String> {
+    let duration = match json {
+        Json::Number(number) => number
+            .as_f64()
+            .filter(|milliseconds| DURATION_MILLISECONDS.contains(milliseconds))
+            .map(|milliseconds| {
+                let micros = (milliseconds * 1_000.0).round() as i64;
+                // Both parts have the same sign.
+                Duration { seconds: micros / 1_000_000, nanos: (micros % 1_000_000 * 1_000) as i32 }
+            }),
+        Json::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let Duration { seconds, nanos } = duration.ok_or("milliseconds, or seconds as in \"1.5s\"")?;
+    Ok(seconds_and_nanos(descriptor, seconds, nanos))
+}
+
+fn seconds_and_nanos(descriptor: &MessageDescriptor, seconds: i64, nanos: i32) -> Value {
     let mut message = DynamicMessage::new(descriptor.clone());
-    message.set_field_by_name("seconds", Value::I64(timestamp.seconds));
-    message.set_field_by_name("nanos", Value::I32(timestamp.nanos));
-    Ok(Value::Message(message))
+    message.set_field_by_name("seconds", Value::I64(seconds));
+    message.set_field_by_name("nanos", Value::I32(nanos));
+    Value::Message(message)
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -262,6 +290,24 @@ mod tests {
         assert_eq!(range.start, Some(Timestamp { seconds: 1_795_441_353, nanos: 618_250_000 }));
         assert_eq!(range.end, Some(Timestamp { seconds: 1_795_442_400, nanos: 0 }));
         assert!(summary(&json!({"range": {"start": 1e300}})).unwrap_err().contains("range.start"));
+    }
+
+    #[test]
+    fn a_duration_is_a_number_of_milliseconds_or_a_text_of_seconds() {
+        let rolling = |rolling: Json| {
+            read_as::<v1::SaveBudgetRequest>("SaveBudgetRequest", &json!({"rolling": rolling}))
+        };
+        let period = |seconds, nanos| {
+            Some(v1::save_budget_request::Period::Rolling(Duration { seconds, nanos }))
+        };
+        assert_eq!(rolling(json!(1_800_000)).unwrap().period, period(1_800, 0));
+        assert_eq!(rolling(json!(0.25)).unwrap().period, period(0, 250_000));
+        assert_eq!(rolling(json!(-1_500)).unwrap().period, period(-1, -500_000_000));
+        assert_eq!(rolling(json!("1800s")).unwrap().period, period(1_800, 0));
+        for wrong in [json!(1e300), json!("soon"), json!({"seconds": 1}), json!(true)] {
+            let error = rolling(wrong.clone()).unwrap_err();
+            assert!(error.starts_with("rolling: expected milliseconds"), "{wrong}: {error}");
+        }
     }
 
     #[test]

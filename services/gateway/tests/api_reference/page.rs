@@ -38,7 +38,7 @@ request are ignored.
 | `uint32` | number | number |
 | `double` | number, or `\"NaN\"` | number, or `null` for NaN |
 | `Timestamp` | text as in RFC 3339, for example `\"2026-11-23T13:42:33.618Z\"` | milliseconds since 1970; requests may use RFC 3339 |
-| `Duration` | seconds, for example `\"1.5s\"` | milliseconds |
+| `Duration` | seconds, for example `\"1.5s\"` | milliseconds; requests may use seconds as text |
 | enum | name of the value; requests may use its number | name of the value |
 | `bytes` | base64 | base64 |
 | `optional` or message, not set | left out | `null` |
