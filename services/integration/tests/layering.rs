@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 /// A crate and the members of the workspace that its code may use.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     ("modash-proto", &[]),
     ("modash-proto-generate", &[]),
     ("modash-example", &["modash-proto"]),
