@@ -6,6 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Most time of one try. A client of HTTP can wait for ever once in some ten thousand
+/// requests that a server refuses while they are sent: the next try is answered.
+const ONE_TRY: Duration = Duration::from_secs(20);
+
 /// What a try can answer: a `bool`, an `Option` or a `Result`.
 pub trait Verdict {
     /// What success carries.
@@ -44,7 +48,7 @@ impl<T, E: Debug> Verdict for Result<T, E> {
 
 /// Tries until it succeeds and returns what it found:
 /// `eventually(seconds, || async { store.count().await == 3 }).await`. A try that
-/// hangs counts as a failure.
+/// takes longer than 20 seconds counts as a failure and is dropped.
 ///
 /// # Panics
 /// After `timeout`, with the place of the call and the last try's failure.
@@ -60,14 +64,14 @@ where
     let caller = Location::caller();
     async move {
         let deadline = Instant::now() + timeout;
-        let mut last = "the first try has not ended".to_owned();
+        let mut last = String::new();
         let mut wait = Duration::from_millis(1);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match tokio::time::timeout(left, attempt()).await.map(Verdict::verdict) {
+            match tokio::time::timeout(left.min(ONE_TRY), attempt()).await.map(Verdict::verdict) {
                 Ok(Ok(success)) => return success,
                 Ok(Err(failure)) => last = failure,
-                Err(_) => {}
+                Err(_) => last = format!("had not ended; the one before: {last}"),
             }
             assert!(
                 Instant::now() + wait < deadline,
@@ -102,8 +106,19 @@ mod tests {
     }
 
     #[tokio::test]
-    #[should_panic(expected = "the first try has not ended")]
+    #[should_panic(expected = "the last try: had not ended")]
     async fn a_try_that_hangs_is_a_failure() {
         eventually(Duration::from_millis(20), std::future::pending::<bool>).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_try_that_hangs_comes_another() {
+        let mut tries = 0;
+        let attempt = || {
+            tries += 1;
+            let hangs = tries == 1;
+            async move { if hangs { std::future::pending().await } else { Some(tries) } }
+        };
+        assert_eq!(eventually(2 * ONE_TRY, attempt).await, 2);
     }
 }
