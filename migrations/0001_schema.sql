@@ -218,8 +218,7 @@ CREATE TABLE rollups (
     level      integer NOT NULL,
     sums       bytea   NOT NULL,
     histograms bytea,
-    errors     bytea,
-    PRIMARY KEY (series_id, bucket, level)
+    errors     bytea
 ) PARTITION BY LIST (level);
 
 -- Name of the table of a level.
@@ -238,6 +237,14 @@ BEGIN
         EXECUTE format(
             'CREATE TABLE %I PARTITION OF rollups FOR VALUES IN (%s) PARTITION BY RANGE (bucket)',
             rollups_table(of_level), of_level);
+        -- The index of narrow sets by hour and more has their sums: charts and rankings of
+        -- months read them from there, some pages for each series in place of a page for
+        -- each row, since in the table histograms lie between them. A second index beside
+        -- it would be taken in its place as soon as a page of the table was written to.
+        EXECUTE format(
+            'ALTER TABLE %I ADD PRIMARY KEY (series_id, bucket, level) %s',
+            rollups_table(of_level),
+            CASE WHEN of_level >= 3600 THEN 'INCLUDE (sums)' END);
     END LOOP;
 END
 $$;
@@ -272,8 +279,8 @@ BEGIN
     END IF;
     -- Rows are rewritten often, and their histograms are read with them.
     EXECUTE format(
-        'CREATE TABLE %I (LIKE rollups INCLUDING ALL)
-         WITH (fillfactor = 90, toast_tuple_target = 8160)', partition);
+        'CREATE TABLE %I (LIKE %I INCLUDING ALL)
+         WITH (fillfactor = 90, toast_tuple_target = 8160)', partition, rollups_table(of_level));
     EXECUTE format(
         'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
         rollups_table(of_level),
@@ -307,13 +314,26 @@ BEGIN
 END
 $$;
 
--- The sums of narrow sets by hour and more, next to each other for each series:
--- charts and rankings of months read them from here, some pages in place of a page
--- for each row, since in the table histograms lie between them.
-CREATE INDEX rollups_3600_sums ON rollups_3600 (series_id, bucket) INCLUDE (level, sums);
-CREATE INDEX rollups_21600_sums ON rollups_21600 (series_id, bucket) INCLUDE (level, sums);
-CREATE INDEX rollups_86400_sums ON rollups_86400 (series_id, bucket) INCLUDE (level, sums);
-CREATE INDEX rollups_604800_sums ON rollups_604800 (series_id, bucket) INCLUDE (level, sums);
+-- Writes the rows of `merged_rollups`, a table of the caller's, in place of those that
+-- have their keys. The tables of levels have indexes of their own, so each is written to.
+CREATE FUNCTION write_merged_rollups() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    of_level integer;
+BEGIN
+    FOR of_level IN SELECT DISTINCT level FROM merged_rollups LOOP
+        EXECUTE format(
+            'INSERT INTO %I (series_id, bucket, level, sums, histograms, errors)
+             SELECT series_id, bucket, level, sums, histograms, errors
+             FROM merged_rollups WHERE level = %s
+             ON CONFLICT (series_id, bucket, level) DO UPDATE SET
+                 sums = excluded.sums,
+                 histograms = excluded.histograms,
+                 errors = excluded.errors',
+            rollups_table(of_level), of_level);
+    END LOOP;
+END
+$$;
 
 -- Small numbers of client keys: sums of errors name those that failed. By the series
 -- of the client key (cube 4); numbered when one fails first.

@@ -2115,7 +2115,8 @@ pub struct ModelRow {
     /// Start of the newest request.
     #[prost(message, optional, tag = "17")]
     pub last_seen_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Requests in each of 24 parts of the range of nearly equal length.
+    /// Requests in each of 18 to 32 parts of the range, the oldest first. They are of equal
+    /// length; the first and the last one may be somewhat longer or shorter.
     #[prost(uint64, repeated, tag = "18")]
     pub sparkline: ::prost::alloc::vec::Vec<u64>,
     /// What the requests cost.
@@ -2224,7 +2225,8 @@ pub struct BreakdownRow {
     /// Start of the newest request.
     #[prost(message, optional, tag = "17")]
     pub last_seen_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Requests in each of 24 parts of the range of nearly equal length.
+    /// Requests in each of 18 to 32 parts of the range, the oldest first. They are of equal
+    /// length; the first and the last one may be somewhat longer or shorter.
     #[prost(uint64, repeated, tag = "18")]
     pub sparkline: ::prost::alloc::vec::Vec<u64>,
     /// What the requests cost.

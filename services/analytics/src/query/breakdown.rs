@@ -1,8 +1,8 @@
 //! One row for each group, the largest first, with a sparkline each.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{collections::HashMap, ops::RangeInclusive};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use modash_access::Scope;
 use modash_proto::{
     TimeRange, timestamp_from_micros,
@@ -19,15 +19,19 @@ use super::{
 use crate::{
     error::Failure,
     filter::Filter,
-    rollup::{LEVELS, Measures, Sums, Token},
+    rollup::{LEVELS, Level, Measures, Sums, Token},
     store::{Cells, Depth, Grouping},
 };
 
-/// Parts of the range in a sparkline.
-const SPARKLINE_PARTS: usize = 24;
+/// Parts of the range in a sparkline: as many of [`SPARKLINE_PARTS`] as divide it best.
+const SPARKLINE_PARTS: RangeInclusive<i32> = 18..=32;
 
-/// Buckets of a level that make a part of a sparkline even enough.
-const BUCKETS_PER_PART: i64 = 4;
+/// Parts of a sparkline where several numbers divide the range as well.
+const BEST_PARTS: i32 = 24;
+
+/// Buckets of a level in a part of a sparkline, at least. Ends of the range that lie within
+/// a bucket make the first and the last part shorter or longer by up to half a bucket.
+const BUCKETS_PER_PART: i32 = 3;
 
 /// Which groups are asked for.
 pub(super) struct Ask {
@@ -81,8 +85,8 @@ impl Queries {
         let selection = snapshot.select(range, &filter).await?;
         let mut members = snapshot.members(&filter, &grouping).await?;
         // Histograms are most of the bytes: with many groups, read them only for those
-        // that are shown. A second look at nearly all would cost more than they do.
-        let few = members.groups() <= 2 * limit && !members.reads_requests();
+        // that are shown. A second look at a third of them would cost more than they do.
+        let few = members.groups() <= 3 * limit && !members.reads_requests();
         let depth = if few { Depth::Distributions } else { Depth::Sums };
         let size = |all: &Measures| (Rank::new(&all.sums, order), all.sums.requests);
         let mut groups =
@@ -108,8 +112,9 @@ impl Queries {
             let cells = snapshot.cells(&selection, &mut members, &parts, Depth::Sums).await?;
             (cells, None)
         };
-        let mut rows = rows(cells, &groups);
-        let rest = all.map(|all| without(row_of_all(all), &rows));
+        let parts = parts.len() - 1;
+        let mut rows = rows(cells, &groups, parts);
+        let rest = all.map(|all| without(row_of_all(all, parts), &rows));
         let mut other = rest.filter(|rest| rest.requests > 0);
         let all_requests: u64 = rows.iter().chain(&other).map(|row| row.requests).sum();
         for row in rows.iter_mut().chain(&mut other) {
@@ -119,27 +124,27 @@ impl Queries {
     }
 }
 
-/// The rows of groups, without their shares.
-fn rows(cells: Cells, groups: &[Group]) -> Vec<BreakdownRow> {
+/// The rows of groups, without their shares; `parts`: those of a sparkline.
+fn rows(cells: Cells, groups: &[Group], parts: usize) -> Vec<BreakdownRow> {
     let mut sparklines: HashMap<i32, Vec<u64>> = HashMap::new();
     for ((part, group), measures) in cells {
-        let line = sparklines.entry(group).or_insert_with(|| vec![0; SPARKLINE_PARTS]);
+        let line = sparklines.entry(group).or_insert_with(|| vec![0; parts]);
         if let Some(slot) = usize::try_from(part).ok().and_then(|part| line.get_mut(part)) {
             *slot += measures.sums.requests.cast_unsigned();
         }
     }
     let row = |group: &Group| {
         let sparkline = sparklines.remove(&group.number);
-        response(group, sparkline.unwrap_or_else(|| vec![0; SPARKLINE_PARTS]))
+        response(group, sparkline.unwrap_or_else(|| vec![0; parts]))
     };
     groups.iter().map(row).collect()
 }
 
 /// The row of all requests, by parts of the range.
-fn row_of_all(parts: HashMap<i32, Measures>) -> BreakdownRow {
+fn row_of_all(cells: HashMap<i32, Measures>, parts: usize) -> BreakdownRow {
     let mut all = Group::default();
-    let mut sparkline = vec![0; SPARKLINE_PARTS];
-    for (part, measures) in parts {
+    let mut sparkline = vec![0; parts];
+    for (part, measures) in cells {
         if let Some(slot) = usize::try_from(part).ok().and_then(|part| sparkline.get_mut(part)) {
             *slot += measures.sums.requests.cast_unsigned();
         }
@@ -234,28 +239,26 @@ impl Rank {
     }
 }
 
-/// Bounds of equal parts of a range; those within it are moved back to a bound of
-/// the widest level of which a part has four buckets, so that it need not be
-/// looked at single requests.
-fn parts(range: TimeRange) -> [DateTime<Utc>; SPARKLINE_PARTS + 1] {
-    let length = (range.end - range.start).num_microseconds().unwrap_or(i64::MAX);
-    let part = length / SPARKLINE_PARTS as i64;
-    let mut levels = LEVELS;
-    levels.sort_unstable_by_key(|level| Reverse(*level));
-    let wide = levels
-        .into_iter()
-        .find(|level| i64::from(level.width) * 1_000_000 * BUCKETS_PER_PART <= part);
-    std::array::from_fn(|part| {
-        let offset = i128::from(length) * part as i128 / SPARKLINE_PARTS as i128;
-        let bound =
-            range.start + TimeDelta::microseconds(i64::try_from(offset).unwrap_or(i64::MAX));
-        match (part, wide) {
-            (0, _) => range.start,
-            (SPARKLINE_PARTS, _) => range.end,
-            (_, Some(level)) => level.floor(bound),
-            (_, None) => bound,
-        }
-    })
+/// Bounds of the parts of a range: of as many buckets of a level each, the widest of which
+/// they have enough. Only the first and the last part may be longer or shorter.
+fn parts(range: TimeRange) -> Vec<DateTime<Utc>> {
+    let length = range.end - range.start;
+    let fits = |level: &&Level| level.length() * BUCKETS_PER_PART * BEST_PARTS <= length;
+    let Some(level) = LEVELS.iter().rev().find(fits) else {
+        let bounds = (0..BEST_PARTS).map(|part| range.start + length / BEST_PARTS * part);
+        return bounds.chain([range.end]).collect();
+    };
+    let nearest = |at: DateTime<Utc>| level.floor(at + level.length() / 2);
+    let end = nearest(range.end);
+    let seconds = (end - nearest(range.start)).num_seconds();
+    let buckets = i32::try_from(seconds / i64::from(level.width)).unwrap_or(i32::MAX);
+    let per_part = |parts: i32| (buckets + parts / 2) / parts;
+    let left = |parts: i32| (buckets - parts * per_part(parts)).abs();
+    let parts =
+        SPARKLINE_PARTS.rev().min_by_key(|parts| (left(*parts), (parts - BEST_PARTS).abs()));
+    let parts = parts.unwrap_or(BEST_PARTS);
+    let inner = (1..parts).rev().map(|later| end - level.length() * per_part(parts) * later);
+    [range.start].into_iter().chain(inner).chain([range.end]).collect()
 }
 
 fn response(group: &Group, sparkline: Vec<u64>) -> BreakdownRow {
@@ -287,17 +290,44 @@ fn response(group: &Group, sparkline: Vec<u64>) -> BreakdownRow {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
+    fn parts_of(start: &str, length: TimeDelta) -> Vec<DateTime<Utc>> {
+        let start = start.parse().unwrap();
+        parts(TimeRange { start, end: start + length })
+    }
+
     #[test]
-    fn parts_of_a_long_range_begin_with_whole_hours() {
-        let end: DateTime<Utc> = "2026-11-23T10:20:30.5Z".parse().unwrap();
-        let of_days = |days| parts(TimeRange { start: end - TimeDelta::days(days), end });
-        assert!(of_days(90)[1..24].iter().all(|bound| LEVELS[2].floor(*bound) == *bound));
-        assert!(of_days(1)[1..24].iter().all(|bound| LEVELS[0].floor(*bound) == *bound));
-        assert_eq!((of_days(1)[0], of_days(1)[24]), (end - TimeDelta::days(1), end));
-        let short = parts(TimeRange { start: end - TimeDelta::seconds(24), end });
-        assert_eq!(short[1], end - TimeDelta::seconds(23));
+    fn parts_are_whole_buckets_of_a_level_and_equal() {
+        for (days, level, parts, buckets) in
+            [(90, 4, 30, 3), (30, 3, 24, 5), (7, 2, 24, 7), (1, 1, 24, 4)]
+        {
+            let bounds = parts_of("2026-11-23T10:24:30.5Z", TimeDelta::days(days));
+            assert_eq!(bounds.len(), parts + 1, "{days} days");
+            for inner in bounds[1..parts].windows(2) {
+                assert_eq!(LEVELS[level].floor(inner[0]), inner[0], "{days} days");
+                assert_eq!(inner[1] - inner[0], LEVELS[level].length() * buckets, "{days} days");
+            }
+        }
+        let short = parts_of("2026-11-23T10:24:30.5Z", TimeDelta::seconds(24));
+        assert_eq!((short.len(), short[1] - short[0]), (25, TimeDelta::seconds(1)));
+    }
+
+    #[test]
+    fn the_ends_of_every_range_are_parts_too() {
+        for minutes in (0..100).chain((100..800_000).step_by(331)) {
+            let length = TimeDelta::seconds(minutes * 61 + 1);
+            let bounds = parts_of("2026-11-23T10:20:30.5Z", length);
+            assert!(bounds.is_sorted_by(|a, b| a < b), "{minutes} minutes: {bounds:?}");
+            assert_eq!(*bounds.last().unwrap() - bounds[0], length);
+            assert!((19..=33).contains(&bounds.len()), "{minutes} minutes: {}", bounds.len());
+            let inner = bounds[2] - bounds[1];
+            for end in [bounds[1] - bounds[0], length - (bounds[bounds.len() - 2] - bounds[0])] {
+                assert!(end * 3 > inner && end < inner * 2, "{minutes} minutes: {end} of {inner}");
+            }
+        }
     }
 
     #[test]

@@ -73,19 +73,26 @@ pub(super) fn push_list(bytes: &mut Vec<u8>, histogram: &Histogram) {
     }
 }
 
-/// Takes a list from the front of `bytes`; `None` if it cannot be read.
-pub(super) fn pull_list(bytes: &mut &[u8], mut add: impl FnMut(u32, u64)) -> Option<()> {
-    let mut bucket = 0_u32;
-    for _ in 0..pull(bytes)? {
-        let distance = pull(bytes)?;
-        let count = if distance & 1 == 0 { 1 } else { pull(bytes)? };
+/// Takes a list from the front of `bytes` and gives its first and its last bucket, of an
+/// empty one `BUCKETS` and 0; `None` if it cannot be read.
+pub(super) fn pull_list(bytes: &mut &[u8], mut add: impl FnMut(u32, u64)) -> Option<(u32, u32)> {
+    // A copy, so that it is kept in registers: most of a long answer's time is spent here.
+    let mut rest = *bytes;
+    let (mut first, mut bucket) = (BUCKETS, 0_u32);
+    for place in 0..pull(&mut rest)? {
+        let distance = pull(&mut rest)?;
+        let count = if distance & 1 == 0 { 1 } else { pull(&mut rest)? };
         bucket = bucket.checked_add(u32::try_from(distance >> 1).ok()?)?;
         if bucket >= BUCKETS {
             return None;
         }
+        if place == 0 {
+            first = bucket;
+        }
         add(bucket, count);
     }
-    Some(())
+    *bytes = rest;
+    Some((first, bucket))
 }
 
 #[cfg(test)]
@@ -107,8 +114,9 @@ mod tests {
         push_list(&mut bytes, &histogram);
         bytes.push(42);
         let (mut rest, mut found) = (bytes.as_slice(), Histogram::default());
-        assert_eq!(pull_list(&mut rest, |bucket, count| found.add(bucket, count)), Some(()));
+        assert_eq!(pull_list(&mut rest, |bucket, count| found.add(bucket, count)), Some((0, 1023)));
         assert_eq!((found, rest), (histogram, &[42][..]));
+        assert_eq!(pull_list(&mut &[0][..], |_, _| ()), Some((BUCKETS, 0)));
     }
 
     #[test]

@@ -165,10 +165,12 @@ pub(super) fn pull_version(bytes: &mut &[u8]) -> Option<Result<(), PackedError>>
 }
 
 fn pull_sums(bytes: &mut &[u8]) -> Option<(i16, Sums)> {
-    let outcome = u16::try_from(pull(bytes)?).ok()?.cast_signed();
-    let fields = pull(bytes)?;
+    // As in `pull_list`.
+    let mut rest = *bytes;
+    let outcome = pull_outcome(&mut rest)?;
+    let fields = pull(&mut rest)?;
     let has = |field: u64| fields & field != 0;
-    let mut number = |is: bool| if is { pull(bytes).map(u64::cast_signed) } else { Some(0) };
+    let mut number = |is: bool| if is { pull(&mut rest).map(u64::cast_signed) } else { Some(0) };
     let mut sums = Sums::default();
     sums.requests = number(true)?;
     if has(LAST) {
@@ -193,10 +195,11 @@ fn pull_sums(bytes: &mut &[u8]) -> Option<(i16, Sums)> {
     sums.without_usage = number(has(WITHOUT_USAGE))?;
     sums.with_estimated_usage = number(has(ESTIMATED))?;
     if has(COST) {
-        let (cost, rest) = bytes.split_first_chunk()?;
-        *bytes = rest;
+        let (cost, behind) = rest.split_first_chunk()?;
+        rest = behind;
         sums.upstream_cost_usd = Some(f64::from_le_bytes(*cost));
     }
+    *bytes = rest;
     sums.count_outcome(outcome, sums.requests);
     Some((outcome, sums))
 }
@@ -234,8 +237,8 @@ pub(crate) fn unpack_row(
         let cell = cells.iter_mut().find(|(other, _)| *other == outcome);
         let (_, cell) = cell.ok_or(PackedError::Damaged)?;
         for into in cell.histograms_mut() {
-            pull_list(&mut histograms, |bucket, count| into.add(bucket, count))
-                .ok_or(PackedError::Damaged)?;
+            let read = pull_list(&mut histograms, |bucket, count| into.add(bucket, count));
+            read.ok_or(PackedError::Damaged)?;
         }
     }
     unpack_by_outcome(errors, |outcome, add| {
@@ -325,16 +328,17 @@ pub(crate) fn unpack_histograms(
             let read = match tally {
                 Some(at) => {
                     let tally = &mut tallies[at];
-                    let (first, last) = &mut tally.reach[place];
                     let counts = &mut tally.counts[place];
-                    pull_list(&mut bytes, |bucket, count| {
-                        *first = bucket.min(*first);
-                        *last = bucket.max(*last);
+                    let read = pull_list(&mut bytes, |bucket, count| {
                         let sum = &mut counts[bucket as usize];
                         *sum = sum.saturating_add(count);
+                    });
+                    read.map(|(first, last)| {
+                        let reach = &mut tally.reach[place];
+                        *reach = (reach.0.min(first), reach.1.max(last));
                     })
                 }
-                None => pull_list(&mut bytes, |_, _| {}),
+                None => pull_list(&mut bytes, |_, _| {}).map(drop),
             };
             read.ok_or(PackedError::Damaged)?;
         }

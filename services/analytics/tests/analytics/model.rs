@@ -778,19 +778,25 @@ async fn model_breakdown_is_that_of_the_model() {
             );
             let last = events.iter().map(|event| started(event)).max();
             assert_eq!(row.last_seen_at.as_ref().and_then(micros_from_timestamp), last);
-            let mut sparkline = vec![0; 24];
+            // Parts of as many whole buckets of which a 24th of the range has three, but for
+            // those at its ends.
+            let mut sparkline = vec![0; row.sparkline.len()];
+            let parts = i64::try_from(sparkline.len()).unwrap();
+            let wide = [86_400, 21_600, 3_600, 900, 60]
+                .into_iter()
+                .map(|width| width * 1_000_000)
+                .find(|width| width * 3 * 24 <= end - start);
+            let first_of = |part: i64| match (part, wide) {
+                (0, _) => start,
+                (_, None) => start + (end - start) / parts * part,
+                (_, Some(wide)) => {
+                    let nearest = |at: i64| (at + wide / 2) / wide;
+                    let buckets = nearest(end) - nearest(start);
+                    (nearest(end) - (buckets + parts / 2) / parts * (parts - part)) * wide
+                }
+            };
             for event in events {
-                // Parts are rounded to whole buckets of which they have four.
-                let wide = [86_400, 21_600, 3_600, 900, 60]
-                    .into_iter()
-                    .map(|width| width * 1_000_000)
-                    .find(|width| width * 4 <= (end - start) / 24)
-                    .unwrap_or(1);
-                let part = |part: i64| match part {
-                    0 => start,
-                    part => (start + (end - start) * part / 24) / wide * wide,
-                };
-                let at = (0..24).rev().find(|at| part(*at) <= started(event)).unwrap();
+                let at = (0..parts).rev().find(|at| first_of(*at) <= started(event)).unwrap();
                 sparkline[at as usize] += 1;
             }
             assert_eq!(row.sparkline, sparkline);

@@ -880,7 +880,8 @@ export type ModelRow = Message<"modash.v1.ModelRow"> & {
   lastSeenAt?: Timestamp | undefined;
 
   /**
-   * Requests in each of 24 parts of the range of nearly equal length.
+   * Requests in each of 18 to 32 parts of the range, the oldest first. They are of equal
+   * length; the first and the last one may be somewhat longer or shorter.
    *
    * @generated from field: repeated uint64 sparkline = 18;
    */
@@ -1143,7 +1144,8 @@ export type BreakdownRow = Message<"modash.v1.BreakdownRow"> & {
   lastSeenAt?: Timestamp | undefined;
 
   /**
-   * Requests in each of 24 parts of the range of nearly equal length.
+   * Requests in each of 18 to 32 parts of the range, the oldest first. They are of equal
+   * length; the first and the last one may be somewhat longer or shorter.
    *
    * @generated from field: repeated uint64 sparkline = 18;
    */
