@@ -37,7 +37,8 @@ impl Kept {
 }
 
 impl Edges {
-    /// The rows of a selection with the values of a grouping, if they are kept.
+    /// Rows with the values of a grouping among which those of a selection are, if they are
+    /// kept.
     pub(super) fn find(
         &self,
         selection: &Selection,
@@ -45,7 +46,7 @@ impl Edges {
         depth: Depth,
     ) -> Option<&[PgRow]> {
         let edge = self.0.iter().find(|edge| {
-            edge.selection == *selection
+            edge.selection.covers(selection)
                 // without groups the value says nothing
                 && (edge.grouping == *grouping || *grouping == Grouping::None)
                 && (edge.depth == depth || edge.depth == Depth::Distributions)

@@ -79,6 +79,14 @@ impl Selection {
         Self { start, end, ..self.clone() }
     }
 
+    /// Whether all requests of another selection belong to this one too, which has the same
+    /// filter.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.start <= other.start
+            && other.end <= self.end
+            && self.between(other.start, other.end) == *other
+    }
+
     /// As [`Filter::reads_requests`].
     pub(crate) fn reads_requests(&self) -> bool {
         self.reads_requests

@@ -213,16 +213,23 @@ impl Snapshot {
         if !apart {
             query = query.bind(self.rows_left + 1);
         }
-        let rows = query.fetch_all(&mut self.transaction).traced(name).await?;
-        for row in rows {
-            let (place, group): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
-            self.spend(row.try_get(2)?)?;
-            let histograms: Option<&[u8]> = row.try_get(4)?;
-            let bytes = (row.try_get(3)?, histograms.unwrap_or_default());
-            let group = |outcome| members.group_of_outcome(group, outcome);
-            add_row(cells, selection, place, bytes, group)?;
-        }
-        Ok(())
+        let mut rows = query.fetch(&mut self.transaction);
+        let mut read = 0;
+        // Added up while the database looks for the next ones.
+        let reading = async {
+            while let Some(row) = rows.try_next().await? {
+                let (place, group): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
+                read += row.try_get::<i64, _>(2)?;
+                let histograms: Option<&[u8]> = row.try_get(4)?;
+                let bytes = (row.try_get(3)?, histograms.unwrap_or_default());
+                let group = |outcome| members.group_of_outcome(group, outcome);
+                add_row(cells, selection, place, bytes, group)?;
+            }
+            Ok::<_, Error>(())
+        };
+        reading.traced(name).await?;
+        drop(rows);
+        self.spend(read)
     }
 
     /// Adds sums, row by row.
@@ -238,7 +245,7 @@ impl Snapshot {
         let (Some((first, _)), Some((_, last))) = (spans.first(), spans.last()) else {
             return Ok(());
         };
-        let rows = sqlx::query(include_str!("queries/rollups_of_spans.sql"))
+        let mut rows = sqlx::query(include_str!("queries/rollups_of_spans.sql"))
             .bind(spans.iter().map(|(start, _)| minutes(*start)).collect::<Vec<_>>())
             .bind(spans.iter().map(|(_, end)| minutes(*end)).collect::<Vec<_>>())
             .bind(&members.series)
@@ -246,20 +253,27 @@ impl Snapshot {
             .bind(level.number(members.sets))
             .bind(minutes(*first))
             .bind(minutes(*last))
-            .fetch_all(&mut self.transaction)
-            .traced("rollups_of_spans")
-            .await?;
-        for row in rows {
-            let group: i32 = row.try_get(0)?;
-            let (buckets, sums): (Vec<i32>, Vec<Vec<u8>>) = (row.try_get(1)?, row.try_get(2)?);
-            self.spend(buckets.len() as i64)?;
-            for (bucket, sums) in buckets.into_iter().zip(sums) {
-                let Some(segment) = segment_of(segments, rollups::moment(bucket)) else { continue };
-                let group = |outcome| members.group_of_outcome(group, outcome);
-                add_row(cells, selection, segment.place, (&sums, &[]), group)?;
+            .fetch(&mut self.transaction);
+        let mut read = 0;
+        let reading = async {
+            while let Some(row) = rows.try_next().await? {
+                let group: i32 = row.try_get(0)?;
+                let buckets: Vec<i32> = row.try_get(1)?;
+                let sums: Vec<Vec<u8>> = row.try_get(2)?;
+                read += buckets.len() as i64;
+                for (bucket, sums) in buckets.into_iter().zip(sums) {
+                    let Some(segment) = segment_of(segments, rollups::moment(bucket)) else {
+                        continue;
+                    };
+                    let group = |outcome| members.group_of_outcome(group, outcome);
+                    add_row(cells, selection, segment.place, (&sums, &[]), group)?;
+                }
             }
-        }
-        Ok(())
+            Ok::<_, Error>(())
+        };
+        reading.traced("rollups_of_spans").await?;
+        drop(rows);
+        self.spend(read)
     }
 
     async fn add_changes(
