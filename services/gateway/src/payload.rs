@@ -282,6 +282,35 @@ mod tests {
         mistakes.into_result().map(|()| message.transcode_to().unwrap())
     }
 
+    /// All messages that a message may have within it, itself included.
+    fn within(message: MessageDescriptor, found: &mut Vec<MessageDescriptor>) {
+        if found.contains(&message) {
+            return;
+        }
+        found.push(message.clone());
+        for field in message.fields() {
+            if let Kind::Message(part) = field.kind() {
+                within(part, found);
+            }
+        }
+    }
+
+    /// A type of protobuf's own that is read as any other message would have to be written as
+    /// no client writes it.
+    #[test]
+    fn every_type_of_protobuf_in_a_request_has_a_form_of_its_own() {
+        let summary = Contract::new().unwrap().message("modash.v1.UsageSummaryRequest").unwrap();
+        let services = summary.parent_pool().services().collect::<Vec<_>>();
+        let mut found = Vec::new();
+        for method in services.iter().flat_map(prost_reflect::ServiceDescriptor::methods) {
+            within(method.input(), &mut found);
+        }
+        let mut names: Vec<_> = found.iter().map(MessageDescriptor::full_name).collect();
+        names.retain(|name| name.starts_with("google.protobuf."));
+        names.sort_unstable();
+        assert_eq!(names, ["google.protobuf.Duration", "google.protobuf.Timestamp"]);
+    }
+
     #[test]
     fn times_are_milliseconds_or_rfc_3339() {
         let range =
