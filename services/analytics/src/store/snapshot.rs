@@ -30,9 +30,6 @@ const NEAR: TimeDelta = TimeDelta::minutes(2);
 /// between them.
 const MOST_LOOKUPS: usize = 20_000;
 
-/// Buckets that are not wanted are read where a look-up of what follows would take longer.
-const NARROW_GAP: i64 = 5;
-
 /// Measures by the answer's bucket, from 0, and group.
 pub(crate) type Cells = HashMap<(i32, i32), Measures>;
 
@@ -43,6 +40,17 @@ pub(crate) enum Depth {
     Sums,
     /// Histograms too.
     Distributions,
+}
+
+impl Depth {
+    /// Buckets that are not wanted and are read nevertheless, since a look-up of what follows
+    /// them would take longer.
+    fn narrow_gap(self) -> i32 {
+        match self {
+            Self::Sums => 5,
+            Self::Distributions => 1,
+        }
+    }
 }
 
 /// One state of the database, for all statements of an answer.
@@ -183,69 +191,17 @@ impl Snapshot {
         segments: &[Segment],
         depth: Depth,
     ) -> Result<(), Error> {
-        let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
-            return Ok(());
-        };
-        if depth == Depth::Sums {
-            let spans = spans(segments, members.series.len(), level);
-            // No more than that many rows can be there.
-            let most = buckets(&spans, level).saturating_mul(members.series.len() as i64);
-            if most <= self.rows_left {
-                return self.add_spans(cells, selection, members, level, segments, &spans).await;
-            }
-        }
-        let apart = are_apart(segments, members.series.len(), level);
-        let (name, statement) = if apart {
-            ("rollups_of_segments", include_str!("queries/rollups_of_segments.sql"))
-        } else {
-            ("rollups_of_buckets", include_str!("queries/rollups_of_buckets.sql"))
-        };
-        let mut query = sqlx::query(statement)
-            .bind(segments.iter().map(|segment| minutes(segment.start)).collect::<Vec<_>>())
-            .bind(segments.iter().map(|segment| minutes(segment.end)).collect::<Vec<_>>())
-            .bind(segments.iter().map(|segment| segment.place).collect::<Vec<_>>())
-            .bind(&members.series)
-            .bind(&members.groups)
-            .bind(level.number(members.sets))
-            .bind(minutes(first.start))
-            .bind(minutes(last.end))
-            .bind(depth == Depth::Distributions);
-        if !apart {
-            query = query.bind(self.rows_left + 1);
-        }
-        let mut rows = query.fetch(&mut self.transaction);
-        let mut read = 0;
-        // Added up while the database looks for the next ones.
-        let reading = async {
-            while let Some(row) = rows.try_next().await? {
-                let (place, group): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
-                read += row.try_get::<i64, _>(2)?;
-                let histograms: Option<&[u8]> = row.try_get(4)?;
-                let bytes = (row.try_get(3)?, histograms.unwrap_or_default());
-                let group = |outcome| members.group_of_outcome(group, outcome);
-                add_row(cells, selection, place, bytes, group)?;
-            }
-            Ok::<_, Error>(())
-        };
-        reading.traced(name).await?;
-        drop(rows);
-        self.spend(read)
-    }
-
-    /// Adds sums, row by row.
-    async fn add_spans(
-        &mut self,
-        cells: &mut Cells,
-        selection: &Selection,
-        members: &Members,
-        level: Level,
-        segments: &[Segment],
-        spans: &[(DateTime<Utc>, DateTime<Utc>)],
-    ) -> Result<(), Error> {
+        let spans = spans(segments, members.series.len(), level, depth);
         let (Some((first, _)), Some((_, last))) = (spans.first(), spans.last()) else {
             return Ok(());
         };
-        let mut rows = sqlx::query(include_str!("queries/rollups_of_spans.sql"))
+        let (name, statement) = match depth {
+            Depth::Sums => ("sums_of_spans", include_str!("queries/sums_of_spans.sql")),
+            Depth::Distributions => {
+                ("rollups_of_spans", include_str!("queries/rollups_of_spans.sql"))
+            }
+        };
+        let mut rows = sqlx::query(statement)
             .bind(spans.iter().map(|(start, _)| minutes(*start)).collect::<Vec<_>>())
             .bind(spans.iter().map(|(_, end)| minutes(*end)).collect::<Vec<_>>())
             .bind(&members.series)
@@ -253,25 +209,26 @@ impl Snapshot {
             .bind(level.number(members.sets))
             .bind(minutes(*first))
             .bind(minutes(*last))
+            .bind(self.rows_left + 1)
             .fetch(&mut self.transaction);
-        let mut read = 0;
+        let (mut read, mut run) = (0, Run::default());
+        // Added up while the database looks for the next ones.
         let reading = async {
             while let Some(row) = rows.try_next().await? {
-                let group: i32 = row.try_get(0)?;
-                let buckets: Vec<i32> = row.try_get(1)?;
-                let sums: Vec<Vec<u8>> = row.try_get(2)?;
-                read += buckets.len() as i64;
-                for (bucket, sums) in buckets.into_iter().zip(sums) {
-                    let Some(segment) = segment_of(segments, rollups::moment(bucket)) else {
-                        continue;
-                    };
-                    let group = |outcome| members.group_of_outcome(group, outcome);
-                    add_row(cells, selection, segment.place, (&sums, &[]), group)?;
+                read += 1;
+                let (group, bucket): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
+                let Some(segment) = segment_of(segments, rollups::moment(bucket)) else { continue };
+                let of_outcome = |outcome| members.group_of_outcome(group, outcome);
+                add_sums(cells, selection, segment.place, row.try_get(2)?, of_outcome)?;
+                if depth == Depth::Distributions {
+                    let histograms: Option<&[u8]> = row.try_get(3)?;
+                    let cell = (segment.place, group);
+                    run.add(cells, selection, members, cell, histograms.unwrap_or_default())?;
                 }
             }
-            Ok::<_, Error>(())
+            run.end(cells, selection, members)
         };
-        reading.traced("rollups_of_spans").await?;
+        reading.traced(name).await?;
         drop(rows);
         self.spend(read)
     }
@@ -306,9 +263,10 @@ impl Snapshot {
             let Some(segment) = segment_of(segments, bucket) else { continue };
             let group = groups.get(&row.try_get(0)?).copied().unwrap_or_default();
             let histograms: Option<&[u8]> = row.try_get(3)?;
-            let bytes = (row.try_get(2)?, histograms.unwrap_or_default());
+            let sums = row.try_get(2)?;
             let group = |outcome| members.group_of_outcome(group, outcome);
-            add_row(cells, selection, segment.place, bytes, group)?;
+            add_sums(cells, selection, segment.place, sums, group)?;
+            add_histograms(cells, selection, segment.place, histograms.unwrap_or_default(), group)?;
         }
         Ok(())
     }
@@ -405,12 +363,52 @@ fn add_request(
     Ok(())
 }
 
-/// Adds rows of rollups, sums and histograms, that stand one after the other.
-fn add_row(
+/// Histograms of rows that follow each other and belong to one cell: they are added up
+/// together, which costs less than one after the other.
+#[derive(Default)]
+struct Run {
+    /// The answer's bucket and the group of the series.
+    cell: (i32, i32),
+    histograms: Vec<u8>,
+}
+
+impl Run {
+    fn add(
+        &mut self,
+        cells: &mut Cells,
+        selection: &Selection,
+        members: &Members,
+        cell: (i32, i32),
+        histograms: &[u8],
+    ) -> Result<(), Error> {
+        if self.cell != cell {
+            self.end(cells, selection, members)?;
+            self.cell = cell;
+        }
+        self.histograms.extend_from_slice(histograms);
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        cells: &mut Cells,
+        selection: &Selection,
+        members: &Members,
+    ) -> Result<(), Error> {
+        let (place, group) = self.cell;
+        let group = |outcome| members.group_of_outcome(group, outcome);
+        add_histograms(cells, selection, place, &self.histograms, group)?;
+        self.histograms.clear();
+        Ok(())
+    }
+}
+
+/// Adds the sums of a row.
+fn add_sums(
     cells: &mut Cells,
     selection: &Selection,
     place: i32,
-    (sums, histograms): (&[u8], &[u8]),
+    sums: &[u8],
     group: impl Fn(i16) -> i32,
 ) -> Result<(), Error> {
     for part in unpack_sums(sums) {
@@ -419,6 +417,17 @@ fn add_row(
             cells.entry((place, group(outcome))).or_default().sums.merge(&sums);
         }
     }
+    Ok(())
+}
+
+/// Adds the histograms of rows, which may stand one after the other.
+fn add_histograms(
+    cells: &mut Cells,
+    selection: &Selection,
+    place: i32,
+    histograms: &[u8],
+    group: impl Fn(i16) -> i32,
+) -> Result<(), Error> {
     let counts = |outcome| selection.has_outcome(outcome).then(|| group(outcome));
     for (group, histograms) in unpack_histograms(histograms, counts)? {
         let cell = cells.entry((place, group)).or_default();
@@ -431,15 +440,17 @@ fn add_row(
 
 /// What is read of a level for each of so many series: segments, and what lies between them
 /// where that is little, or where there would be too many look-ups.
-fn spans(segments: &[Segment], series: usize, level: Level) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+fn spans(
+    segments: &[Segment],
+    series: usize,
+    level: Level,
+    depth: Depth,
+) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+    let gap = level.length() * depth.narrow_gap();
     let mut spans: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
     for segment in segments {
         match spans.last_mut() {
-            Some((_, end))
-                if (segment.start - *end).num_seconds() <= NARROW_GAP * i64::from(level.width) =>
-            {
-                *end = segment.end;
-            }
+            Some((_, end)) if segment.start - *end <= gap => *end = segment.end,
             _ => spans.push((segment.start, segment.end)),
         }
     }
@@ -449,24 +460,6 @@ fn spans(segments: &[Segment], series: usize, level: Level) -> Vec<(DateTime<Utc
         }
         _ => spans,
     }
-}
-
-/// Buckets of a level in spans.
-fn buckets(spans: &[(DateTime<Utc>, DateTime<Utc>)], level: Level) -> i64 {
-    let seconds: i64 = spans.iter().map(|(start, end)| (*end - *start).num_seconds()).sum();
-    seconds / i64::from(level.width)
-}
-
-/// Whether each segment is to be looked up on its own for each of so many series:
-/// where each has several buckets, or much that is not wanted lies between them.
-fn are_apart(segments: &[Segment], series: usize, level: Level) -> bool {
-    let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return false };
-    let length = |segment: &Segment| (segment.end - segment.start).num_seconds();
-    let seconds = segments.iter().map(length).sum::<i64>();
-    let between = (last.end - first.start).num_seconds();
-    let buckets = seconds / i64::from(level.width);
-    let few = segments.len() * series < MOST_LOOKUPS;
-    segments.len() == 1 || few && (buckets >= 4 * segments.len() as i64 || seconds * 3 < between)
 }
 
 #[cfg(test)]
@@ -484,9 +477,10 @@ mod tests {
             place: 0,
         };
         let segments = [segment(0, 1), segment(1, 4), segment(9, 10), segment(16, 17)];
-        let found = spans(&segments, 1, level);
-        assert_eq!(found, [(hour(0), hour(10)), (hour(16), hour(17))]);
-        assert_eq!(buckets(&found, level), 11);
-        assert_eq!(spans(&segments, MOST_LOOKUPS, level), [(hour(0), hour(17))]);
+        let found = |series, depth| spans(&segments, series, level, depth);
+        assert_eq!(found(1, Depth::Sums), [(hour(0), hour(10)), (hour(16), hour(17))]);
+        assert_eq!(found(MOST_LOOKUPS, Depth::Sums), [(hour(0), hour(17))]);
+        let apart = [(hour(0), hour(4)), (hour(9), hour(10)), (hour(16), hour(17))];
+        assert_eq!(found(1, Depth::Distributions), apart);
     }
 }
