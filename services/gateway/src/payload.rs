@@ -283,14 +283,14 @@ mod tests {
     }
 
     /// All messages that a message may have within it, itself included.
-    fn within(message: MessageDescriptor, found: &mut Vec<MessageDescriptor>) {
-        if found.contains(&message) {
+    fn within(message: &MessageDescriptor, found: &mut Vec<MessageDescriptor>) {
+        if found.contains(message) {
             return;
         }
         found.push(message.clone());
         for field in message.fields() {
             if let Kind::Message(part) = field.kind() {
-                within(part, found);
+                within(&part, found);
             }
         }
     }
@@ -303,7 +303,7 @@ mod tests {
         let services = summary.parent_pool().services().collect::<Vec<_>>();
         let mut found = Vec::new();
         for method in services.iter().flat_map(prost_reflect::ServiceDescriptor::methods) {
-            within(method.input(), &mut found);
+            within(&method.input(), &mut found);
         }
         let mut names: Vec<_> = found.iter().map(MessageDescriptor::full_name).collect();
         names.retain(|name| name.starts_with("google.protobuf."));
