@@ -64,7 +64,9 @@ pub(crate) fn change(
 ) -> Result<bool, FileError> {
     // A link stays a link.
     let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let directory = File::open(directory_of(path)).map_err(failed(path, "written"))?;
+    let directory = make_directory(path)
+        .and_then(|()| File::open(directory_of(path)))
+        .map_err(failed(path, "written"))?;
     directory.lock().map_err(failed(path, "written"))?;
     let before = match text(path) {
         Err(FileError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
@@ -75,6 +77,15 @@ pub(crate) fn change(
     let Some(after) = change(&before).map_err(content(path))? else { return Ok(false) };
     write(path, &after).map_err(failed(path, "written"))?;
     Ok(true)
+}
+
+/// Makes the directory of a file, unless it is there. The last part of its path only: more
+/// that is missing was probably misspelt.
+fn make_directory(path: &Path) -> io::Result<()> {
+    match std::fs::create_dir(directory_of(path)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Replaces a file by one that only its owner can read, in one step.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use modash_prices::{Cost, Counts, PriceList, Request, Source, Usage, provider_of};
 use modash_proto::{
     micros_from_duration, micros_from_timestamp,
-    v1::{CostSource, RequestCost, UsageEvent, UsageSource},
+    v1::{CostSource, Outcome, RequestCost, UsageEvent, UsageSource},
 };
 use modash_runtime::WatchedFiles;
 
@@ -85,7 +85,7 @@ pub(crate) fn price(prices: &PriceList, event: &mut UsageEvent, host: Option<&st
 /// What a request cost whose provider is known, or is none.
 pub(crate) fn cost(prices: &PriceList, event: &UsageEvent, provider: Option<&str>) -> RequestCost {
     let found = prices.cost(&request(event, provider));
-    let not_due = counts(event) == Counts::NotDue && found.source != Source::Upstream;
+    let not_due = counts(event, provider) == Counts::NotDue && found.source != Source::Upstream;
     let by_list = found.source != Source::Upstream && found.nano_usd.is_some();
     RequestCost {
         source: if not_due { CostSource::NotDue } else { source(found.source) }.into(),
@@ -105,7 +105,7 @@ fn request<'a>(event: &'a UsageEvent, provider: Option<&'a str>) -> Request<'a> 
         model_requested: event.model_requested.as_deref(),
         service_tier: event.service_tier.as_deref(),
         duration: duration(event.duration.as_ref()),
-        counts: counts(event),
+        counts: counts(event, provider),
         usage: Usage {
             prompt_tokens: event.prompt_tokens,
             cached_prompt_tokens: event.cached_prompt_tokens,
@@ -138,8 +138,11 @@ fn duration(value: Option<&prost_types::Duration>) -> Option<Duration> {
     u64::try_from(micros).ok().map(Duration::from_micros)
 }
 
-fn counts(event: &UsageEvent) -> Counts {
+fn counts(event: &UsageEvent, provider: Option<&str>) -> Counts {
     match event.usage_source() {
+        UsageSource::Unspecified | UsageSource::NotReported if was_refused(event, provider) => {
+            Counts::NotDue
+        }
         UsageSource::Upstream => Counts::Reported,
         UsageSource::UpstreamPartial => Counts::LowerBound,
         UsageSource::Estimated => Counts::Estimated,
@@ -148,6 +151,22 @@ fn counts(event: &UsageEvent) -> Counts {
             Counts::NotReported
         }
     }
+}
+
+/// Statuses of requests that were refused before anything was done for them: who asks, what
+/// for, how often, and that there is no capacity.
+const REFUSED: [u32; 8] = [401, 403, 404, 405, 415, 429, 503, 529];
+
+/// Further ones: the request itself is wrong. Azure bills some of them, those that a filter
+/// refuses or that are too long ("HTTP Error response code and billing status" of its page
+/// on managing costs).
+const WRONG: [u32; 3] = [400, 413, 422];
+
+/// Whether nothing was done for a request, so that nobody bills it.
+fn was_refused(event: &UsageEvent, provider: Option<&str>) -> bool {
+    let status = event.status.unwrap_or_default();
+    event.known_outcome() == Outcome::HttpError
+        && (REFUSED.contains(&status) || WRONG.contains(&status) && provider != Some("azure"))
 }
 
 fn source(source: Source) -> CostSource {
@@ -164,4 +183,38 @@ fn saving(event: &UsageEvent, cost: &Cost) -> Option<i64> {
     let used = |tokens: Option<u64>| tokens.is_some_and(|tokens| tokens > 0);
     let cached = used(event.cached_prompt_tokens) || used(event.cache_write_tokens);
     (cached && cost.cache_saving_nano_usd != 0).then_some(cost.cache_saving_nano_usd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source_of(status: u32, outcome: Outcome, upstream: &str) -> CostSource {
+        let mut event = UsageEvent {
+            status: Some(status),
+            outcome: outcome.into(),
+            upstream: upstream.to_owned(),
+            model: Some("gpt-5".to_owned()),
+            usage_source: UsageSource::NotReported.into(),
+            started_at: Some(modash_proto::timestamp_from_micros(1_795_441_353_000_000)),
+            ..UsageEvent::default()
+        };
+        price(&PriceList::built_in(), &mut event, None);
+        event.cost.unwrap_or_default().source()
+    }
+
+    #[test]
+    fn what_was_refused_before_anything_was_done_costs_nothing() {
+        for status in [400, 401, 403, 404, 422, 429, 503, 529] {
+            let source = source_of(status, Outcome::HttpError, "openai");
+            assert_eq!(source, CostSource::NotDue, "{status}");
+        }
+        for status in [408, 500, 502, 504] {
+            let source = source_of(status, Outcome::HttpError, "openai");
+            assert_eq!(source, CostSource::Unknown, "{status}");
+        }
+        assert_eq!(source_of(400, Outcome::HttpError, "azure"), CostSource::Unknown);
+        assert_eq!(source_of(429, Outcome::HttpError, "azure"), CostSource::NotDue);
+        assert_eq!(source_of(200, Outcome::Ok, "openai"), CostSource::Unknown);
+    }
 }

@@ -39,7 +39,10 @@ pub(crate) async fn serve(app: &App, name: &str, head: &Parts, body: axum::body:
         return response;
     }
     if !is_json(&head.headers) {
-        let mut response = StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+        let text = "the content type must be application/json: send the header \
+                    `content-type: application/json`";
+        let status = Status::invalid_argument(text);
+        let mut response = error::response_with(StatusCode::UNSUPPORTED_MEDIA_TYPE, &status);
         response.headers_mut().insert(ACCEPT_POST, HeaderValue::from_static("application/json"));
         return response;
     }

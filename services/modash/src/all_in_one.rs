@@ -104,6 +104,8 @@ async fn run_services(
     }
     let scheme = |tls: bool| if tls { "https" } else { "http" };
     let proxy_scheme = scheme(config.proxy.clients.tls.is_some());
+    let named = config.proxy.named_upstreams.iter();
+    let named = named.map(|(name, url)| (name.clone(), url.to_string())).collect();
     let proxy = Proxy::bind(config.proxy).await?;
     let proxy_address = proxy.address();
     gateway.show_proxy(proxy_address.port(), upstream.clone());
@@ -132,6 +134,7 @@ async fn run_services(
             proxy_scheme,
             analytics: analytics_address,
             upstream: format!("{}{note}", upstream.unwrap_or_default()),
+            named,
             database: database.to_string(),
             demo: config.demo,
         }

@@ -9,7 +9,10 @@ pub(crate) struct Banner {
     pub(crate) proxy: SocketAddr,
     pub(crate) proxy_scheme: &'static str,
     pub(crate) analytics: SocketAddr,
+    /// That of requests that name none.
     pub(crate) upstream: String,
+    /// Further ones by name, with their addresses.
+    pub(crate) named: Vec<(String, String)>,
     pub(crate) database: String,
     pub(crate) demo: bool,
 }
@@ -30,8 +33,19 @@ impl fmt::Display for Banner {
         writeln!(f, "\nmodash is ready{}\n", if self.demo { " (demo)" } else { "" })?;
         writeln!(f, "  dashboard  {dashboard}")?;
         writeln!(f, "  proxy      {proxy}  ->  {}", self.upstream)?;
+        for (name, url) in &self.named {
+            writeln!(f, "             {proxy}/{name}  ->  {url}")?;
+        }
         writeln!(f, "  analytics  {} (gRPC with reflection)", reachable(self.analytics))?;
         writeln!(f, "  database   {}\n", self.database)?;
+        if self.upstream.starts_with("https://") {
+            // Which models it has, and which key opens it, only its user knows.
+            return writeln!(
+                f,
+                "Use the proxy as the base URL of your application; `modash doctor` prints the lines for \
+                 Claude Code, Codex and SDKs.\n"
+            );
+        }
         writeln!(f, "Use the proxy as the base URL of your application, or try it:\n")?;
         writeln!(f, "  curl {proxy}/v1/chat/completions \\")?;
         writeln!(f, "    -H 'content-type: application/json' \\")?;
@@ -55,20 +69,35 @@ pub(crate) fn reachable(address: SocketAddr) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_banner_has_the_addresses_and_a_ready_made_curl_line() {
+    fn banner(upstream: &str, named: Vec<(String, String)>) -> String {
         let banner = Banner {
             dashboard: ([127, 0, 0, 1], 4006).into(),
             dashboard_scheme: "http",
             proxy: ([0, 0, 0, 0], 4005).into(),
             proxy_scheme: "https",
             analytics: ([127, 0, 0, 1], 4007).into(),
-            upstream: "http://127.0.0.1:1234".into(),
+            upstream: upstream.into(),
+            named,
             database: "somewhere".into(),
             demo: false,
         };
-        let text = banner.to_string();
+        banner.to_string()
+    }
+
+    #[test]
+    fn the_banner_has_the_addresses_and_a_ready_made_curl_line() {
+        let text = banner("http://127.0.0.1:1234", Vec::new());
         assert!(text.contains("dashboard  http://127.0.0.1:4006\n"), "{text}");
         assert!(text.contains("curl https://localhost:4005/v1/chat/completions"), "{text}");
+    }
+    #[test]
+    fn a_provider_has_no_line_that_it_would_refuse_and_named_ones_are_listed() {
+        let named = vec![("openai".to_owned(), "https://api.openai.com".to_owned())];
+        let text = banner("https://api.anthropic.com", named);
+        assert!(!text.contains("curl"), "{text}");
+        assert!(
+            text.contains("https://localhost:4005/openai  ->  https://api.openai.com"),
+            "{text}"
+        );
     }
 }

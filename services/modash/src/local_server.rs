@@ -30,7 +30,10 @@ pub(crate) async fn find() -> Option<LocalServer> {
         return Some(LocalServer { url: url(port)?, note });
     }
     let (name, port) = KNOWN[0];
-    let note = format!("{name}'s port; nothing listens there yet; UPSTREAM_URL chooses another");
+    let note = format!(
+        "{name}'s port; nothing listens there yet; for a server on another port, start modash again \
+         when it runs, or set UPSTREAM_URL"
+    );
     Some(LocalServer { url: url(port)?, note })
 }
 

@@ -189,6 +189,11 @@ pub(crate) struct Measures {
 }
 
 impl Measures {
+    /// Adds a request to the sums alone, its busy time apart.
+    pub(crate) fn add_to_sums(&mut self, sample: &Sample<'_>) {
+        self.sums.add(sample);
+    }
+
     /// Counts a request, its busy time apart.
     pub(crate) fn add(&mut self, sample: &Sample<'_>) {
         self.sums.add(sample);

@@ -287,7 +287,8 @@ impl Snapshot {
         }
         let selection = selection.between(first.start, last.end);
         if let Some(rows) = self.edges.find(&selection, &members.grouping, depth) {
-            return rows.iter().try_for_each(|row| add_request(cells, members, segments, row));
+            let add = |row| add_request(cells, members, segments, row, depth);
+            return rows.iter().try_for_each(add);
         }
         let (code, tag) = (members.grouping.code(), members.grouping.tag().map(str::to_owned));
         let mut rows = selection
@@ -302,7 +303,7 @@ impl Snapshot {
         let reading = async {
             while let Some(row) = rows.try_next().await? {
                 read += 1;
-                add_request(cells, members, segments, &row)?;
+                add_request(cells, members, segments, &row, depth)?;
                 kept.push(row);
             }
             Ok::<_, Error>(())
@@ -340,6 +341,7 @@ fn add_request(
     members: &mut Members,
     segments: &[Segment],
     row: &PgRow,
+    depth: Depth,
 ) -> Result<(), Error> {
     let (_, sample) = sample(row)?;
     let Some(segment) = segment_of(segments, sample.started_at) else { return Ok(()) };
@@ -358,7 +360,11 @@ fn add_request(
     }
     let all = members.has_all().then_some(ALL_GROUPS);
     for group in group.into_iter().chain(all) {
-        cells.entry((segment.place, group)).or_default().add(&sample);
+        let cell = cells.entry((segment.place, group)).or_default();
+        match depth {
+            Depth::Sums => cell.add_to_sums(&sample),
+            Depth::Distributions => cell.add(&sample),
+        }
     }
     Ok(())
 }

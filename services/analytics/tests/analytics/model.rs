@@ -601,7 +601,16 @@ async fn breakdown_is_that_of_the_model_by_every_dimension_and_page() {
             );
         }
         let rest = selected.len() as u64 - expected.iter().map(|(_, count)| count).sum::<u64>();
-        assert_eq!(answer.other.map_or(0, |other| other.requests), rest);
+        let other = answer.other.unwrap_or_default();
+        assert_eq!(other.requests, rest);
+        // Those of everything would be told as those of the rest.
+        let percentiles = [
+            other.decode_tokens_per_second_p50,
+            other.prefill_tokens_per_second_p50,
+            other.time_to_first_token_ms_p50,
+            other.time_to_first_token_ms_p95,
+        ];
+        assert_eq!(percentiles, [None; 4]);
     }
 }
 

@@ -117,6 +117,24 @@ async fn an_upstream_that_refuses_is_judged_by_whether_it_was_shown_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_shown_to_no_upstream_where_there_are_several() {
+    let (one, other) = (FakeUpstream::start().await, FakeUpstream::start().await);
+    for server in [&one, &other] {
+        server.answer_always(Answer::new(401).chunk("who are you?"));
+    }
+    let settings = [
+        ("MODASH_DOCTOR_API_KEY", "sk-secret".to_owned()),
+        ("MODASH_PROXY_UPSTREAMS", format!("other={}", other.url())),
+    ];
+    let report = look_with(&one.url(), &settings, &[]).await;
+    assert!(report.finding("upstream.key").contains("shown to no upstream"), "{report:?}");
+    assert_eq!(report.levels("mend"), [""; 0]);
+    let mut seen = one.requests().into_iter().chain(other.requests()).peekable();
+    assert!(seen.peek().is_some());
+    assert!(seen.all(|request| !format!("{:?}", request.headers).contains("sk-secret")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_authority_says_which_setting_names_it() {
     let authority = Authority::new("a company's own");
     let identity = authority.sign(&["127.0.0.1"]);

@@ -142,7 +142,7 @@ mod tests {
         let address = ([0, 0, 0, 0], 4005).into();
         let (purpose, setting, state) = ("proxy", "PORT", PortState::Free);
         let listener = Listener { purpose, setting, address, is_https, state };
-        let upstreams = Upstreams { configured, chosen: Chosen::BySetting };
+        let upstreams = Upstreams { configured, chosen: Chosen::BySetting, key_withheld: false };
         let clients = lines(&[listener], &upstreams);
         clients.iter().flat_map(|client| &client.lines).map(|line| format!("{line}\n")).collect()
     }

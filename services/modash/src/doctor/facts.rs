@@ -37,6 +37,8 @@ pub(crate) struct Upstreams {
     pub(crate) configured: Vec<Upstream>,
     /// None is configured: the server that answers on a usual port.
     pub(crate) chosen: Chosen,
+    /// There is a key, and it was shown to none of them: they are of several hosts.
+    pub(crate) key_withheld: bool,
 }
 
 /// How the upstream without a name was chosen.

@@ -60,7 +60,11 @@ pub(crate) async fn gather(config: Config, options: &DoctorOptions) -> Facts {
 
 async fn upstreams(config: &Config, options: &DoctorOptions) -> Upstreams {
     if config.demo {
-        return Upstreams { configured: Vec::new(), chosen: Chosen::Simulated };
+        return Upstreams {
+            configured: Vec::new(),
+            chosen: Chosen::Simulated,
+            key_withheld: false,
+        };
     }
     let (unnamed, chosen) = match &config.proxy.upstream {
         Some(url) => (Some(url.clone()), Chosen::BySetting),
@@ -72,9 +76,13 @@ async fn upstreams(config: &Config, options: &DoctorOptions) -> Upstreams {
     let unnamed = unnamed.map(|url| (None, url));
     let named = config.proxy.named_upstreams.iter();
     let named = named.map(|(name, url)| (Some(name.clone()), url.clone()));
-    let looking: Vec<_> = unnamed
+    let all: Vec<_> = unnamed.into_iter().chain(named).collect();
+    let several = all.windows(2).any(|two| two[0].1.authority() != two[1].1.authority());
+    let key_withheld = several && options.api_key.is_some();
+    let mut options = options.clone();
+    options.api_key = options.api_key.filter(|_| !several);
+    let looking: Vec<_> = all
         .into_iter()
-        .chain(named)
         .map(|(name, url)| {
             let (config, options) = (config.proxy.upstream_config.clone(), options.clone());
             tokio::spawn(async move { upstream(name, url, &config, &options).await })
@@ -87,7 +95,7 @@ async fn upstreams(config: &Config, options: &DoctorOptions) -> Upstreams {
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
-    Upstreams { configured, chosen }
+    Upstreams { configured, chosen, key_withheld }
 }
 
 async fn upstream(

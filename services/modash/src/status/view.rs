@@ -53,7 +53,8 @@ fn head(now: &Now, running: &[Running], columns: usize, local: DateTime<Utc>) ->
         }
     }
     lines.extend(fitted(&today, columns));
-    let rate: f64 = running.iter().filter_map(|request| request.events_per_second).sum();
+    // A sum of no numbers is -0.
+    let rate = running.iter().filter_map(|request| request.events_per_second).sum::<f64>() + 0.0;
     let more = if now.truncated { " and more" } else { "" };
     let state = now.delivery().map_or(UNKNOWN, state_name);
     let present = [

@@ -84,8 +84,13 @@ pub(super) async fn run(emitter: Arc<Emitter>) {
         if !std::mem::replace(&mut failing, true) {
             let tls = emitter.analytics_tls.as_ref().and_then(GrpcTls::problem);
             let error = tls.unwrap_or_else(|| error.to_string());
-            tracing::warn!(analytics = %url, error,
-                "usage events wait: analytics cannot be reached; proxying goes on");
+            if status.is_some_and(is_refusal) {
+                tracing::warn!(analytics = %url, error,
+                    "usage events wait: analytics refuses them; proxying goes on");
+            } else {
+                tracing::warn!(analytics = %url, error,
+                    "usage events wait: analytics cannot be reached; proxying goes on");
+            }
         }
         if opened.elapsed() > LONGEST_PAUSE {
             pause = FIRST_PAUSE;
@@ -96,6 +101,13 @@ pub(super) async fn run(emitter: Arc<Emitter>) {
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Whether analytics was reached and says no.
+fn is_refusal(status: &tonic::Status) -> bool {
+    use tonic::Code::{FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated};
+    let code = status.code();
+    matches!(code, FailedPrecondition | InvalidArgument | PermissionDenied | Unauthenticated)
 }
 
 /// An open stream.

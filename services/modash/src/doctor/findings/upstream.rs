@@ -30,6 +30,16 @@ pub(super) fn findings(upstreams: &Upstreams, stream_usage: StreamUsage) -> Vec<
         )),
         Chosen::BySetting => {}
     }
+    if upstreams.key_withheld {
+        findings.push(
+            note(
+                "upstream.key",
+                "the key in MODASH_DOCTOR_API_KEY was shown to no upstream: there are several",
+            )
+            .why("a provider must not see the key of another one")
+            .action("look at one at a time: --upstream-url with its address, and no named ones"),
+        );
+    }
     for upstream in &upstreams.configured {
         findings.extend(of_one(upstream, stream_usage));
     }
@@ -282,7 +292,11 @@ mod tests {
     }
 
     fn judged(upstream: Upstream, mode: StreamUsage) -> Vec<(&'static str, Level)> {
-        let upstreams = Upstreams { configured: vec![upstream], chosen: Chosen::BySetting };
+        let upstreams = Upstreams {
+            configured: vec![upstream],
+            chosen: Chosen::BySetting,
+            key_withheld: false,
+        };
         let findings = findings(&upstreams, mode);
         for finding in &findings {
             let complete =
