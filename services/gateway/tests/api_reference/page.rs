@@ -54,7 +54,7 @@ arguments with `Die`, other errors with the typed failure `DatabaseError`.
 
 const OTHER_ANSWERS: &str = "
 Besides, plain JSON answers 404 with the code `unimplemented` for a method that does not exist, 405 without a body for
-methods other than POST, and 415 without a body for other content types; a body that is neither plain nor packed with gzip
+methods other than POST, and 415 for other content types; a body that is neither plain nor packed with gzip
 is `unimplemented`.
 ";
 

@@ -133,7 +133,7 @@ async fn the_content_type_decides() {
         assert_eq!(answer.status.as_u16(), status, "{content_type}");
         if status == 415 {
             assert_eq!(answer.header("accept-post"), "application/json");
-            assert!(answer.body.is_empty());
+            assert!(answer.text().contains("application/json"), "{}", answer.text());
         }
     }
     let answer = gateway.get("/modash.v1.AnalyticsService/UsageSummary", &[]).await;
