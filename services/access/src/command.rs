@@ -134,6 +134,7 @@ impl NewToken {
         // The token is in its file before its hash is kept: what is interrupted here can
         // be done again, also with --if-missing.
         let mut written = Ok(());
+        file::make_directory(path)?;
         let added = file::change(path, |text| {
             if self.if_missing && !is_missing(text)? {
                 return Ok(None);

@@ -64,9 +64,7 @@ pub(crate) fn change(
 ) -> Result<bool, FileError> {
     // A link stays a link.
     let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let directory = make_directory(path)
-        .and_then(|()| File::open(directory_of(path)))
-        .map_err(failed(path, "written"))?;
+    let directory = File::open(directory_of(path)).map_err(failed(path, "written"))?;
     directory.lock().map_err(failed(path, "written"))?;
     let before = match text(path) {
         Err(FileError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
@@ -81,9 +79,11 @@ pub(crate) fn change(
 
 /// Makes the directory of a file, unless it is there. The last part of its path only: more
 /// that is missing was probably misspelt.
-fn make_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn make_directory(path: &Path) -> Result<(), FileError> {
     match std::fs::create_dir(directory_of(path)) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(failed(path, "written")(error))
+        }
         _ => Ok(()),
     }
 }
@@ -144,6 +144,17 @@ mod tests {
             }
         });
         assert_eq!(text(&path).unwrap().lines().count(), 8);
+    }
+
+    #[test]
+    fn the_directory_of_a_file_is_made_but_no_path_of_several() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("modash/tokens.toml");
+        make_directory(&path).unwrap();
+        make_directory(&path).unwrap();
+        assert!(change(&path, |_| Ok(Some(String::new()))).unwrap());
+        let error = make_directory(&directory.path().join("a/b/tokens.toml")).unwrap_err();
+        assert!(error.to_string().contains("a/b/tokens.toml cannot be written"), "{error}");
     }
 
     #[test]

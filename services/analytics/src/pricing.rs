@@ -153,9 +153,9 @@ fn counts(event: &UsageEvent, provider: Option<&str>) -> Counts {
     }
 }
 
-/// Statuses of requests that were refused before anything was done for them: who asks, what
-/// for, how often, and that there is no capacity.
-const REFUSED: [u32; 8] = [401, 403, 404, 405, 415, 429, 503, 529];
+/// Statuses of requests that were refused before anything was done for them: for who asks,
+/// what for, how often, or since there is no credit or no capacity.
+const REFUSED: [u32; 9] = [401, 402, 403, 404, 405, 415, 429, 503, 529];
 
 /// Further ones: the request itself is wrong. Azure bills some of them, those that a filter
 /// refuses or that are too long ("HTTP Error response code and billing status" of its page
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_was_refused_before_anything_was_done_costs_nothing() {
-        for status in [400, 401, 403, 404, 422, 429, 503, 529] {
+        for status in [400, 401, 402, 403, 404, 422, 429, 503, 529] {
             let source = source_of(status, Outcome::HttpError, "openai");
             assert_eq!(source, CostSource::NotDue, "{status}");
         }
