@@ -255,6 +255,15 @@ $$;
 CREATE TABLE rollup_changes (LIKE rollups);
 ALTER TABLE rollup_changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
+-- Which rollups were written to: the oldest bucket, and a number that is greater than that
+-- of each write before. A write that a later one covers, from the same bucket or an older
+-- one on, is left out. Readers remember sums, and know from here which of them still hold.
+-- The greatest number: a write that goes on.
+CREATE TABLE rollup_writes (
+    oldest integer PRIMARY KEY,
+    number bigint  NOT NULL
+);
+
 -- From which moment on the rollups of a level are complete. Before it, requests
 -- themselves are read.
 CREATE TABLE rollup_levels (

@@ -12,6 +12,7 @@ use connect::Reach;
 use dimensions::Dimensions;
 use insert_requests::Shared;
 use pool::{Pool, Transaction};
+use remembered::Remembered;
 use repeats::Repeats;
 use traced::Traced as _;
 
@@ -49,10 +50,12 @@ mod rate_limits;
 mod reads;
 mod rebuild;
 mod recent_requests;
+mod remembered;
 mod repeats;
 mod replicas;
 mod rollups;
 mod row;
+mod segments;
 mod selection;
 mod series;
 mod sessions;
@@ -61,6 +64,7 @@ mod snapshot;
 mod traced;
 mod views;
 mod weeks;
+mod writes;
 
 pub(crate) use budgets::{
     BudgetRow, Computed, DueNotice, MAX_BUDGETS, NewBudget, NewNotice, NoticeRow, Saved, Secret,
@@ -112,6 +116,7 @@ pub(crate) struct Store {
     kinds: kinds::Kinds,
     partitions: partitions::Partitions,
     levels: rollups::Levels,
+    remembered: Arc<Remembered>,
     prepared: watch::Sender<bool>,
     query_rows: i64,
 }
@@ -147,6 +152,7 @@ impl Store {
             kinds: kinds::Kinds::default(),
             partitions: partitions::Partitions::new(config.retention_days),
             levels: rollups::Levels::new(config.rollup_days),
+            remembered: Arc::default(),
             prepared: watch::Sender::new(false),
             query_rows: config.query_rows.into(),
             url,
@@ -174,6 +180,7 @@ impl Store {
             kinds: kinds::Kinds::default(),
             partitions: partitions::Partitions::new(config.retention_days),
             levels: rollups::Levels::new(config.rollup_days),
+            remembered: Arc::default(),
             prepared: watch::Sender::new(true),
             query_rows: i64::from(u32::MAX),
             url,

@@ -18,41 +18,56 @@ pub(super) struct Cache<V> {
     old_bytes: usize,
     /// Limit of each generation in bytes.
     most: usize,
+    /// Bytes that a value owns beside its own size.
+    owned: fn(&V) -> usize,
 }
 
-impl<V: Copy> Cache<V> {
-    /// A cache of at most `bytes`.
-    pub(super) fn new(bytes: usize) -> Self {
+impl<V: Clone> Cache<V> {
+    /// A cache of at most `bytes`, of values that own nothing.
+    pub(super) fn new(bytes: usize) -> Self
+    where
+        V: Copy,
+    {
+        Self::of_owners(bytes, |_| 0)
+    }
+
+    /// A cache of at most `bytes`; `owned` tells how many a value owns beside its own size.
+    pub(super) fn of_owners(bytes: usize, owned: fn(&V) -> usize) -> Self {
         Self {
             young: HashMap::new(),
             old: HashMap::new(),
             young_bytes: 0,
             old_bytes: 0,
             most: bytes / 2,
+            owned,
         }
     }
 
     /// The value of a key.
     pub(super) fn get(&mut self, key: &[u8]) -> Option<V> {
         if let Some(value) = self.young.get(key) {
-            return Some(*value);
+            return Some(value.clone());
         }
         let (key, value) = self.old.remove_entry(key)?;
-        self.old_bytes -= Self::bytes_of(&key);
-        self.insert(key, value);
+        self.old_bytes -= self.bytes_of(&key, &value);
+        self.insert(key, value.clone());
         Some(value)
     }
 
     /// Adds or replaces an entry.
     pub(super) fn insert(&mut self, key: Canonical, value: V) {
-        let bytes = Self::bytes_of(&key);
+        let bytes = self.bytes_of(&key, &value);
         if self.young_bytes + bytes > self.most {
             self.old = mem::take(&mut self.young);
             self.old_bytes = mem::take(&mut self.young_bytes);
         }
-        if bytes <= self.most && self.young.insert(key, value).is_none() {
-            self.young_bytes += bytes;
+        if bytes > self.most {
+            return;
         }
+        let replaced = self.young.remove_entry(&key);
+        self.young_bytes -= replaced.map_or(0, |(key, value)| self.bytes_of(&key, &value));
+        self.young_bytes += bytes;
+        self.young.insert(key, value);
     }
 
     /// Estimated bytes of all entries: never more than the limit.
@@ -61,10 +76,10 @@ impl<V: Copy> Cache<V> {
         self.young_bytes + self.old_bytes
     }
 
-    /// Estimated bytes of an entry: its key, the allocator's overhead, and its slot in a
-    /// hash table with a load factor of 7/16, the lowest after growing.
-    fn bytes_of(key: &[u8]) -> usize {
-        key.len() + 16 + (mem::size_of::<(Canonical, V)>() + 1) * 16 / 7
+    /// Estimated bytes of an entry: its key, what its value owns, the allocator's overhead,
+    /// and its slot in a hash table with a load factor of 7/16, the lowest after growing.
+    fn bytes_of(&self, key: &[u8], value: &V) -> usize {
+        (self.owned)(value) + key.len() + 16 + (mem::size_of::<(Canonical, V)>() + 1) * 16 / 7
     }
 }
 
@@ -113,6 +128,19 @@ mod tests {
         let bytes = cache.bytes();
         cache.insert(key(0), 1);
         assert_eq!((cache.bytes(), cache.get(&key(0))), (bytes, Some(1)));
+    }
+
+    #[test]
+    fn what_values_own_counts() {
+        let mut cache = Cache::of_owners(100_000, |value: &Vec<u8>| value.capacity());
+        cache.insert(key(0), vec![0; 10_000]);
+        cache.insert(key(0), vec![0; 20_000]);
+        assert!((20_000..21_000).contains(&cache.bytes()), "{}", cache.bytes());
+        for number in 1..100 {
+            cache.insert(key(number), vec![0; 10_000]);
+            assert!(cache.bytes() <= 100_000, "{} after {number}", cache.bytes());
+        }
+        assert_eq!((cache.get(&key(0)), cache.get(&key(99)).is_some()), (None, true));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     pool::{Pool, Transaction},
     rate_limits,
     rollups::{BothSets, COLUMNS, Levels, decode, encode, horizons, minutes, widen},
-    sessions,
+    sessions, writes,
 };
 use crate::rollup::{Level, Rollups, Sets};
 
@@ -59,6 +59,8 @@ impl Levels {
         activity.add(&rollups.narrow);
         activity.note(&mut transaction, Noted::New).await?;
         let horizons = horizons(&mut transaction).await?;
+        let oldest = rollups.each().into_iter().flat_map(|(_, of)| of.keys()).map(|key| key.bucket);
+        let oldest = oldest.min();
         let mut made = HashSet::new();
         let mut rows = Rows::new(changes);
         for sets in Sets::ALL {
@@ -78,6 +80,9 @@ impl Levels {
             // Perhaps a partition was dropped by another process.
             self.partitions().clear();
         })?;
+        if let Some(oldest) = oldest {
+            writes::note(&mut transaction, oldest).await?;
+        }
         transaction.commit().await?;
         self.remember(made);
         Ok(changes)

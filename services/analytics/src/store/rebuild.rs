@@ -23,6 +23,7 @@ use super::{
     rollups::{self, BothSets, Horizons, Partition},
     sessions,
     weeks::Weeks,
+    writes,
 };
 use crate::rollup::{
     DAY, Failure, Key, LEVELS, Level, Rollups, Sample, Sets, WEEK, add_by, unpack_sums,
@@ -191,6 +192,7 @@ impl Store {
             lacking.push(lacks);
         }
         let weeks = Weeks::of(parts, &before.narrow);
+        writes::note_beginning(self.session(), weeks.start()).await?;
         if lacking.contains(&true) {
             weeks.put_aside(self.session()).await?;
         }
@@ -223,6 +225,7 @@ impl Store {
             let kept_from = self.levels.kept_from(WEEK, Sets::Narrow, now);
             weeks.sum_up(self.session(), &self.levels, &after.narrow, kept_from).await?;
         }
+        writes::note(&mut lock, weeks.start()).await?;
         lock.commit().await?;
         Ok(requests)
     }

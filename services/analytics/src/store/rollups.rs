@@ -16,6 +16,7 @@ use super::{
     copy::CopyRows,
     pool::{Pool, Transaction},
     traced::Traced as _,
+    writes::Writes,
 };
 use crate::{
     config::RollupDays,
@@ -169,21 +170,31 @@ pub(super) async fn add_changes(
 
 /// What the database holds.
 pub(super) async fn horizons(connection: &mut Transaction) -> Result<Horizons, Error> {
-    let levels: Vec<(i32, DateTime<Utc>, Option<NaiveDate>)> =
-        sqlx::query_as(include_str!("queries/rollup_levels.sql"))
-            .fetch_all(connection)
-            .traced("rollup_levels")
-            .await?;
-    let dropped = levels.first().and_then(|(.., dropped)| *dropped);
+    Ok(horizons_and_writes(connection).await?.0)
+}
+
+/// What the database holds, and how it came to that.
+pub(super) async fn horizons_and_writes(
+    connection: &mut Transaction,
+) -> Result<(Horizons, Writes), Error> {
+    let row = sqlx::query(include_str!("queries/rollup_levels.sql"))
+        .fetch_one(connection)
+        .traced("rollup_levels")
+        .await?;
+    let numbers: Vec<i32> = row.try_get::<Option<_>, _>(0)?.unwrap_or_default();
+    let from: Vec<DateTime<Utc>> = row.try_get::<Option<_>, _>(1)?.unwrap_or_default();
+    let levels: HashMap<i32, DateTime<Utc>> = numbers.into_iter().zip(from).collect();
+    let dropped: Option<NaiveDate> = row.try_get(2)?;
     let requests_from = dropped.map_or(DateTime::<Utc>::MIN_UTC, midnight);
-    let levels: HashMap<i32, DateTime<Utc>> =
-        levels.into_iter().map(|(number, from, _)| (number, from)).collect();
     let horizon = |sets| {
         let from = |level: Level| levels.get(&level.number(sets)).copied();
         let complete_from = LEVELS.map(|level| from(level).unwrap_or(DateTime::<Utc>::MAX_UTC));
         Horizon { complete_from, requests_from }
     };
-    Ok(Horizons { narrow: horizon(Sets::Narrow), full: horizon(Sets::Full) })
+    let horizons = Horizons { narrow: horizon(Sets::Narrow), full: horizon(Sets::Full) };
+    let numbers: Vec<i64> = row.try_get::<Option<_>, _>(3)?.unwrap_or_default();
+    let oldest: Vec<i32> = row.try_get::<Option<_>, _>(4)?.unwrap_or_default();
+    Ok((horizons, Writes { known: numbers.into_iter().zip(oldest).collect() }))
 }
 
 pub(super) fn midnight(day: NaiveDate) -> DateTime<Utc> {

@@ -94,6 +94,11 @@ impl Selection {
         self.reads_requests
     }
 
+    /// The outcomes that count, and those that do not.
+    pub(super) fn outcomes(&self) -> [&Option<Vec<i16>>; 2] {
+        [&self.outcomes, &self.excluded_outcomes]
+    }
+
     /// Whether requests that ended so count.
     pub(super) fn has_outcome(&self, outcome: i16) -> bool {
         let holds = |outcomes: &Vec<i16>| outcomes.contains(&outcome);

@@ -2,7 +2,7 @@
 //! snapshot of the database: rollups of the levels that answer exactly, changes
 //! that are not in them yet, and single requests at the ends of the range.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt as _;
@@ -13,22 +13,19 @@ use super::{
     edges::{Edges, Kept},
     pool::Transaction,
     rebuild::sample,
+    remembered::Remembered,
     rollups::{self, Horizons, minutes},
+    segments::{add_histograms, add_sums},
     selection::{ALL_GROUPS, MOST_KEYS, Members},
     traced::Traced as _,
+    writes::Writes,
 };
 use crate::filter::Filter;
-use crate::rollup::{
-    Cover, LEVELS, Level, Measures, Segment, Source, unpack_histograms, unpack_sums,
-};
+use crate::rollup::{Cover, LEVELS, Level, Measures, Segment, Source};
 
 /// Single requests of segments that are nearer to each other than this are read
 /// together.
 const NEAR: TimeDelta = TimeDelta::minutes(2);
-
-/// Look-ups of single segments that are worth more than reading all that lies
-/// between them.
-const MOST_LOOKUPS: usize = 20_000;
 
 /// Measures by the answer's bucket, from 0, and group.
 pub(crate) type Cells = HashMap<(i32, i32), Measures>;
@@ -42,22 +39,13 @@ pub(crate) enum Depth {
     Distributions,
 }
 
-impl Depth {
-    /// Buckets that are not wanted and are read nevertheless, since a look-up of what follows
-    /// them would take longer.
-    fn narrow_gap(self) -> i32 {
-        match self {
-            Self::Sums => 5,
-            Self::Distributions => 1,
-        }
-    }
-}
-
 /// One state of the database, for all statements of an answer.
 pub(crate) struct Snapshot {
     pub(super) transaction: Transaction,
     pub(super) horizons: Horizons,
     edges: Edges,
+    pub(super) writes: Writes,
+    pub(super) remembered: Arc<Remembered>,
     pub(super) rows_left: i64,
 }
 
@@ -73,8 +61,15 @@ impl Store {
                 None => return Err(error),
             },
         };
-        let horizons = rollups::horizons(&mut transaction).await?;
-        Ok(Snapshot { transaction, horizons, edges: Edges::default(), rows_left: self.query_rows })
+        let (horizons, writes) = rollups::horizons_and_writes(&mut transaction).await?;
+        Ok(Snapshot {
+            transaction,
+            horizons,
+            edges: Edges::default(),
+            writes,
+            remembered: Arc::clone(&self.remembered),
+            rows_left: self.query_rows,
+        })
     }
 }
 
@@ -180,57 +175,6 @@ impl Snapshot {
         let bounds = [selection.start, selection.end];
         let cells = self.cells(selection, &mut members, &bounds, Depth::Sums).await?;
         Ok(cells.values().map(|measures| measures.sums.requests).sum())
-    }
-
-    async fn add_level(
-        &mut self,
-        cells: &mut Cells,
-        selection: &Selection,
-        members: &Members,
-        level: Level,
-        segments: &[Segment],
-        depth: Depth,
-    ) -> Result<(), Error> {
-        let spans = spans(segments, members.series.len(), level, depth);
-        let (Some((first, _)), Some((_, last))) = (spans.first(), spans.last()) else {
-            return Ok(());
-        };
-        let (name, statement) = match depth {
-            Depth::Sums => ("sums_of_spans", include_str!("queries/sums_of_spans.sql")),
-            Depth::Distributions => {
-                ("rollups_of_spans", include_str!("queries/rollups_of_spans.sql"))
-            }
-        };
-        let mut rows = sqlx::query(statement)
-            .bind(spans.iter().map(|(start, _)| minutes(*start)).collect::<Vec<_>>())
-            .bind(spans.iter().map(|(_, end)| minutes(*end)).collect::<Vec<_>>())
-            .bind(&members.series)
-            .bind(&members.groups)
-            .bind(level.number(members.sets))
-            .bind(minutes(*first))
-            .bind(minutes(*last))
-            .bind(self.rows_left + 1)
-            .fetch(&mut self.transaction);
-        let (mut read, mut run) = (0, Run::default());
-        // Added up while the database looks for the next ones.
-        let reading = async {
-            while let Some(row) = rows.try_next().await? {
-                read += 1;
-                let (group, bucket): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
-                let Some(segment) = segment_of(segments, rollups::moment(bucket)) else { continue };
-                let of_outcome = |outcome| members.group_of_outcome(group, outcome);
-                add_sums(cells, selection, segment.place, row.try_get(2)?, of_outcome)?;
-                if depth == Depth::Distributions {
-                    let histograms: Option<&[u8]> = row.try_get(3)?;
-                    let cell = (segment.place, group);
-                    run.add(cells, selection, members, cell, histograms.unwrap_or_default())?;
-                }
-            }
-            run.end(cells, selection, members)
-        };
-        reading.traced(name).await?;
-        drop(rows);
-        self.spend(read)
     }
 
     async fn add_changes(
@@ -367,126 +311,4 @@ fn add_request(
         }
     }
     Ok(())
-}
-
-/// Histograms of rows that follow each other and belong to one cell: they are added up
-/// together, which costs less than one after the other.
-#[derive(Default)]
-struct Run {
-    /// The answer's bucket and the group of the series.
-    cell: (i32, i32),
-    histograms: Vec<u8>,
-}
-
-impl Run {
-    fn add(
-        &mut self,
-        cells: &mut Cells,
-        selection: &Selection,
-        members: &Members,
-        cell: (i32, i32),
-        histograms: &[u8],
-    ) -> Result<(), Error> {
-        if self.cell != cell {
-            self.end(cells, selection, members)?;
-            self.cell = cell;
-        }
-        self.histograms.extend_from_slice(histograms);
-        Ok(())
-    }
-
-    fn end(
-        &mut self,
-        cells: &mut Cells,
-        selection: &Selection,
-        members: &Members,
-    ) -> Result<(), Error> {
-        let (place, group) = self.cell;
-        let group = |outcome| members.group_of_outcome(group, outcome);
-        add_histograms(cells, selection, place, &self.histograms, group)?;
-        self.histograms.clear();
-        Ok(())
-    }
-}
-
-/// Adds the sums of a row.
-fn add_sums(
-    cells: &mut Cells,
-    selection: &Selection,
-    place: i32,
-    sums: &[u8],
-    group: impl Fn(i16) -> i32,
-) -> Result<(), Error> {
-    for part in unpack_sums(sums) {
-        let (outcome, sums) = part?;
-        if selection.has_outcome(outcome) {
-            cells.entry((place, group(outcome))).or_default().sums.merge(&sums);
-        }
-    }
-    Ok(())
-}
-
-/// Adds the histograms of rows, which may stand one after the other.
-fn add_histograms(
-    cells: &mut Cells,
-    selection: &Selection,
-    place: i32,
-    histograms: &[u8],
-    group: impl Fn(i16) -> i32,
-) -> Result<(), Error> {
-    let counts = |outcome| selection.has_outcome(outcome).then(|| group(outcome));
-    for (group, histograms) in unpack_histograms(histograms, counts)? {
-        let cell = cells.entry((place, group)).or_default();
-        for (into, histogram) in cell.histograms_mut().into_iter().zip(&histograms) {
-            into.merge(histogram);
-        }
-    }
-    Ok(())
-}
-
-/// What is read of a level for each of so many series: segments, and what lies between them
-/// where that is little, or where there would be too many look-ups.
-fn spans(
-    segments: &[Segment],
-    series: usize,
-    level: Level,
-    depth: Depth,
-) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
-    let gap = level.length() * depth.narrow_gap();
-    let mut spans: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
-    for segment in segments {
-        match spans.last_mut() {
-            Some((_, end)) if segment.start - *end <= gap => *end = segment.end,
-            _ => spans.push((segment.start, segment.end)),
-        }
-    }
-    match (spans.first(), spans.last()) {
-        (Some((start, _)), Some((_, end))) if spans.len() * series >= MOST_LOOKUPS => {
-            vec![(*start, *end)]
-        }
-        _ => spans,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_join_what_is_near_and_all_where_look_ups_would_be_too_many() {
-        let hour = |hour: i64| DateTime::UNIX_EPOCH + TimeDelta::hours(hour);
-        let level = LEVELS[2];
-        let segment = |start, end| Segment {
-            source: Source::Level(level),
-            start: hour(start),
-            end: hour(end),
-            place: 0,
-        };
-        let segments = [segment(0, 1), segment(1, 4), segment(9, 10), segment(16, 17)];
-        let found = |series, depth| spans(&segments, series, level, depth);
-        assert_eq!(found(1, Depth::Sums), [(hour(0), hour(10)), (hour(16), hour(17))]);
-        assert_eq!(found(MOST_LOOKUPS, Depth::Sums), [(hour(0), hour(17))]);
-        let apart = [(hour(0), hour(4)), (hour(9), hour(10)), (hour(16), hour(17))];
-        assert_eq!(found(1, Depth::Distributions), apart);
-    }
 }

@@ -36,6 +36,11 @@ impl Weeks {
         Self { start, end, complete_from: complete_from(before, WEEK) }
     }
 
+    /// When the first one begins.
+    pub(super) fn start(&self) -> DateTime<Utc> {
+        self.start
+    }
+
     /// Lets readers take days in place of them. Committed at once.
     pub(super) async fn put_aside(&self, pool: &Pool) -> Result<(), Error> {
         if self.complete_from < self.end {

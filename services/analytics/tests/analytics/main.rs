@@ -29,6 +29,7 @@ mod random;
 mod rate_limits;
 
 mod recent_requests;
+mod remembered;
 mod rollups;
 mod server;
 mod storage;
