@@ -1380,6 +1380,9 @@ pub struct ReplicaStats {
     /// Events whose record on disk was damaged.
     #[prost(uint64, tag = "12")]
     pub damaged: u64,
+    /// The process stops: nothing comes after this report.
+    #[prost(bool, tag = "13")]
+    pub stopped: bool,
 }
 /// From analytics to proxy.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2998,6 +3001,9 @@ pub enum CompletenessState {
     /// Nothing was lost, but the replica has not reported for 15 s: the counters are
     /// those of its last report.
     Silent = 4,
+    /// Nothing is missing, and the replica was stopped: the counters are those of its
+    /// last report.
+    Stopped = 5,
 }
 impl CompletenessState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3011,6 +3017,7 @@ impl CompletenessState {
             Self::Waiting => "COMPLETENESS_STATE_WAITING",
             Self::Lossy => "COMPLETENESS_STATE_LOSSY",
             Self::Silent => "COMPLETENESS_STATE_SILENT",
+            Self::Stopped => "COMPLETENESS_STATE_STOPPED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3021,6 +3028,7 @@ impl CompletenessState {
             "COMPLETENESS_STATE_WAITING" => Some(Self::Waiting),
             "COMPLETENESS_STATE_LOSSY" => Some(Self::Lossy),
             "COMPLETENESS_STATE_SILENT" => Some(Self::Silent),
+            "COMPLETENESS_STATE_STOPPED" => Some(Self::Stopped),
             _ => None,
         }
     }

@@ -100,6 +100,9 @@ pub enum Error {
     /// A listener has no address.
     #[error("a listener has no address")]
     Listener(#[source] std::io::Error),
+    /// A stop was asked for before the migrations were applied.
+    #[error("stopped before the migrations were applied")]
+    Stopped,
     /// The database was not ready in time.
     #[error("the database {database} was not ready for {} s: {}", waited.as_secs(), cause.detail())]
     NotReady {
@@ -341,12 +344,18 @@ fn served_early(served: Result<Result<(), ServeError>, JoinError>) -> Result<(),
 /// Applies all migrations, waiting for the database as at start.
 ///
 /// # Errors
-/// If the database is not ready in time, or a migration fails.
-pub fn migrate(config: AnalyticsConfig) -> Boxed<'static, Result<(), Error>> {
+/// If the database is not ready in time, a migration fails, or a stop is asked for.
+pub fn migrate(
+    config: AnalyticsConfig,
+    context: ServiceContext,
+) -> Boxed<'static, Result<(), Error>> {
     Box::pin(async move {
         let url = config.database_url.clone().ok_or(Error::NoDatabaseUrl)?;
         let store = Store::new(url.clone(), &config);
-        prepare(&store, &url, config.database_wait).await?;
+        tokio::select! {
+            prepared = prepare(&store, &url, config.database_wait) => prepared?,
+            () = context.shutdown.requested() => return Err(Error::Stopped),
+        }
         store.close().await;
         Ok(())
     })
@@ -484,7 +493,7 @@ mod tests {
     fn a_service_can_run_on_any_thread() {
         fn send<T: Send>(_: fn(Analytics, ServiceContext) -> T) {}
         send(Analytics::run);
-        fn send_migrate<T: Send>(_: fn(AnalyticsConfig) -> T) {}
+        fn send_migrate<T: Send>(_: fn(AnalyticsConfig, ServiceContext) -> T) {}
         send_migrate(migrate);
     }
 }

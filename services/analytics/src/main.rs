@@ -104,9 +104,9 @@ fn main() -> ExitCode {
     };
     match command {
         None => serve(process, analytics),
-        Some(Command::Migrate) => {
-            modash_runtime::run(PROGRAM, process, |_| modash_analytics::migrate(analytics))
-        }
+        Some(Command::Migrate) => modash_runtime::run(PROGRAM, process, |context| {
+            modash_analytics::migrate(analytics, context)
+        }),
         Some(Command::Data(command)) => {
             modash_runtime::run(PROGRAM, process, |context| command.run(analytics, context))
         }

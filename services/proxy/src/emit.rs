@@ -262,6 +262,7 @@ impl Emitter {
             recovered: Some(counts.recovered),
             interrupted: Some(counts.interrupted),
             damaged: counts.damaged,
+            stopped: false,
         }
     }
 

@@ -266,6 +266,7 @@ test("while requests are missing, every page says so", async () => {
 test.each([
   ["A proxy is silent", { state: "COMPLETENESS_STATE_SILENT", reportedAt: NOON - 20_000 }],
   [null, { state: "COMPLETENESS_STATE_SILENT", reportedAt: NOON - 7_200_000 }],
+  [null, { state: "COMPLETENESS_STATE_STOPPED", reportedAt: NOON - 7_200_000 }],
   ["Requests wait to be stored", { state: "COMPLETENESS_STATE_WAITING" }],
   [null, { state: "COMPLETENESS_STATE_WAITING", waits: 3_000 }],
 ] as const)("what is not complete is said in the top bar: %s", async (text, change) => {

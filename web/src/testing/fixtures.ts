@@ -147,6 +147,7 @@ export const replica = (change: Partial<ReplicaCompleteness> = {}): ReplicaCompl
     recovered: 0,
     interrupted: 0,
     damaged: 0,
+    stopped: false,
   },
   committed: 1_200,
   duplicate: 0,

@@ -31,6 +31,8 @@ pub(crate) struct Timing {
     pub(crate) name: String,
     pub(crate) p50: f64,
     pub(crate) p95: f64,
+    /// The first answer of a process that just started, which remembers nothing.
+    pub(crate) first: f64,
 }
 
 /// A question.
@@ -48,9 +50,7 @@ enum Ask {
 
 pub(crate) async fn measure(data: &DataSet, rounds: usize, only: &str) -> Result<Vec<Timing>> {
     let analytics = Running::start(&data.url).await?;
-    let channel = Channel::from_shared(format!("http://{}", analytics.address))?.connect().await?;
-    let mut client =
-        AnalyticsServiceClient::new(channel).max_decoding_message_size(64 * 1024 * 1024);
+    let mut client = connect(&analytics).await?;
     let (model, key) = busiest(&mut client, data.until).await?;
     let mut timings = Vec::new();
     let asked = questions(&model, &key).into_iter().filter(|(name, _)| name.contains(only));
@@ -70,12 +70,13 @@ pub(crate) async fn measure(data: &DataSet, rounds: usize, only: &str) -> Result
                 times.push(begun.elapsed());
             }
         }
-        let timing = timing(name, times);
+        let first = first_answer(data, name, make(data.until)).await?;
+        let timing = timing(name, times, first);
         let spent = processors::spent().zip(processors).map(|(after, before)| after - before);
         let each = spent.map_or(0.0, |spent| spent.as_secs_f64() * 1e3 / rounds as f64);
         eprintln!(
-            "{:<52} p50 {:8.1} ms  p95 {:8.1} ms  processors {each:8.1} ms",
-            timing.name, timing.p50, timing.p95
+            "{:<52} p50 {:8.1} ms  p95 {:8.1} ms  processors {each:8.1} ms  first {:8.1} ms",
+            timing.name, timing.p50, timing.p95, timing.first
         );
         timings.push(timing);
     }
@@ -83,13 +84,29 @@ pub(crate) async fn measure(data: &DataSet, rounds: usize, only: &str) -> Result
     Ok(timings)
 }
 
-fn timing(name: &str, mut times: Vec<Duration>) -> Timing {
+/// Milliseconds until a process that just started answers its first question.
+async fn first_answer(data: &DataSet, name: &str, ask: Ask) -> Result<f64> {
+    let analytics = Running::start(&data.url).await?;
+    let mut client = connect(&analytics).await?;
+    let begun = Instant::now();
+    send(&mut client, ask).await.map_err(|status| format!("{name}: {status}"))?;
+    let elapsed = begun.elapsed();
+    analytics.stop().await?;
+    Ok(elapsed.as_secs_f64() * 1e3)
+}
+
+async fn connect(analytics: &Running) -> Result<AnalyticsServiceClient<Channel>> {
+    let channel = Channel::from_shared(format!("http://{}", analytics.address))?.connect().await?;
+    Ok(AnalyticsServiceClient::new(channel).max_decoding_message_size(64 * 1024 * 1024))
+}
+
+fn timing(name: &str, mut times: Vec<Duration>, first: f64) -> Timing {
     times.sort_unstable();
     let at = |share: f64| {
         let rank = (share * times.len() as f64).ceil().max(1.0) as usize;
         times.get(rank - 1).map_or(0.0, |time| time.as_secs_f64() * 1e3)
     };
-    Timing { name: name.to_owned(), p50: at(0.5), p95: at(0.95) }
+    Timing { name: name.to_owned(), p50: at(0.5), p95: at(0.95), first }
 }
 
 async fn send(

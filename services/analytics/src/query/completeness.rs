@@ -113,6 +113,8 @@ fn state(account: &ReplicaCompleteness, silent_for: TimeDelta) -> CompletenessSt
         CompletenessState::Lossy
     } else if waits(account, stats) {
         CompletenessState::Waiting
+    } else if stats.stopped {
+        CompletenessState::Stopped
     } else if silent_for > SILENT_AFTER {
         CompletenessState::Silent
     } else {
@@ -178,6 +180,20 @@ mod tests {
         assert_eq!(state_after(|account, _| account.rejected = 1), CompletenessState::Lossy);
         assert_eq!(state_after(|_, stats| stats.dropped = 1), CompletenessState::Lossy);
         assert_eq!(state_after(|_, stats| stats.spooled = 1), CompletenessState::Waiting);
+    }
+
+    #[test]
+    fn who_was_stopped_is_not_silent_but_may_have_lost_something() {
+        let stopped = |change: fn(&mut ReplicaStats)| {
+            state_after(|account, stats| {
+                stats.stopped = true;
+                change(stats);
+                account.reported_at = Some(timestamp_from_micros(0));
+            })
+        };
+        assert_eq!(stopped(|_| {}), CompletenessState::Stopped);
+        assert_eq!(stopped(|stats| stats.spooled = 1), CompletenessState::Waiting);
+        assert_eq!(stopped(|stats| stats.dropped = 1), CompletenessState::Lossy);
     }
 
     #[test]

@@ -73,6 +73,11 @@ pub(crate) fn config(database_url: &str) -> AnalyticsConfig {
     }
 }
 
+/// Applies the migrations.
+pub(crate) async fn migrated(config: AnalyticsConfig) -> Result<(), modash_analytics::Error> {
+    modash_analytics::migrate(config, ServiceContext::new(Duration::from_secs(10))).await
+}
+
 impl TestAnalytics {
     /// Analytics that is ready.
     pub(crate) async fn start() -> Self {

@@ -183,6 +183,7 @@ async fn forged_statistics_and_invented_replicas_change_no_number() {
         recovered: Some(u64::MAX),
         interrupted: Some(u64::MAX),
         damaged: u64::MAX,
+        stopped: true,
     };
     // Two lives of one that is not there, and one that is.
     let mut open = Vec::new();

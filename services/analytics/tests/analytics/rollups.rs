@@ -1,7 +1,7 @@
 //! Rollups are the sums of the stored requests, whatever way these came.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use modash_analytics::{migrate, rebuild_rollups};
+use modash_analytics::rebuild_rollups;
 use modash_proto::{
     duration_from_micros,
     v1::{RecentRequestsRequest, UsageEvent, UsageSummaryRequest},
@@ -10,7 +10,7 @@ use modash_test_support::{TestDatabase, another, eventually};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
-    harness::{PATIENCE, TestAnalytics, TestProxy, at, config, event_at},
+    harness::{PATIENCE, TestAnalytics, TestProxy, at, config, event_at, migrated},
     random::Random,
     sums::{errors_of_requests, errors_of_rollups, of_requests, of_rollups},
 };
@@ -198,7 +198,7 @@ async fn a_rebuild_while_events_arrive_leaves_the_sums_of_the_rows() {
 #[tokio::test]
 async fn requests_without_rollups_are_summed_up_after_the_start() {
     let database = TestDatabase::create().await;
-    migrate(config(&database.url())).await.unwrap();
+    migrated(config(&database.url())).await.unwrap();
     let mut connection = PgConnection::connect(&database.url()).await.unwrap();
     sqlx::raw_sql(
         "INSERT INTO series VALUES
@@ -276,7 +276,7 @@ async fn an_event_that_comes_again_after_its_day_was_dropped_is_not_counted_agai
     folded(&analytics).await;
     let mut shorter = config(&analytics.database.url());
     shorter.retention_days = 30;
-    migrate(shorter).await.unwrap();
+    migrated(shorter).await.unwrap();
     let mut proxy = TestProxy::connect(&analytics, "late").await;
     let last = proxy.send(vec![old]).await;
     assert_eq!(proxy.acknowledged(last).await.len(), 1);

@@ -1,15 +1,18 @@
 //! Schema and upkeep: migrations, partitions, Citus' rules, series.
 
-use modash_analytics::migrate;
+use std::time::Duration;
+
+use modash_analytics::{Error, migrate};
 use modash_proto::v1::{
     CompletenessRequest, ErrorBreakdownRequest, ListMarksRequest, ListNamesRequest,
     ListViewsRequest, ModelBreakdownRequest, RecentRequestsRequest, SessionRequest,
     SessionsRequest, UsageEvent, UsageSummaryRequest,
 };
+use modash_runtime::ServiceContext;
 use modash_test_support::{TestDatabase, event};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{TestAnalytics, TestProxy, config, event_at};
+use crate::harness::{PATIENCE, TestAnalytics, TestProxy, config, event_at, migrated};
 
 async fn partitions(connection: &mut PgConnection) -> Vec<String> {
     sqlx::query_scalar(
@@ -24,16 +27,26 @@ async fn partitions(connection: &mut PgConnection) -> Vec<String> {
 #[tokio::test]
 async fn migrations_run_once_however_many_start_at_a_time() {
     let database = TestDatabase::create().await;
-    let runs = (0..4).map(|_| migrate(config(&database.url())));
+    let runs = (0..4).map(|_| migrated(config(&database.url())));
     for run in futures_util::future::join_all(runs).await {
         run.unwrap();
     }
 }
 
 #[tokio::test]
+async fn who_waits_for_a_database_to_migrate_ends_when_a_stop_is_asked_for() {
+    let context = ServiceContext::new(Duration::from_secs(10));
+    let nobody = config("postgres://modash@127.0.0.1:1/modash");
+    let migrating = tokio::spawn(migrate(nobody, context.clone()));
+    context.shutdown.request();
+    let ended = tokio::time::timeout(PATIENCE, migrating).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(Error::Stopped)), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_migration_of_a_newer_binary_does_not_matter() {
     let database = TestDatabase::create().await;
-    migrate(config(&database.url())).await.unwrap();
+    migrated(config(&database.url())).await.unwrap();
     let mut connection = PgConnection::connect(&database.url()).await.unwrap();
     sqlx::query(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -42,20 +55,20 @@ async fn a_migration_of_a_newer_binary_does_not_matter() {
     .execute(&mut connection)
     .await
     .unwrap();
-    migrate(config(&database.url())).await.unwrap();
+    migrated(config(&database.url())).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_schema_from_before_the_first_release_is_refused_with_the_way_out() {
     let database = TestDatabase::create().await;
-    migrate(config(&database.url())).await.unwrap();
+    migrated(config(&database.url())).await.unwrap();
     let mut connection = PgConnection::connect(&database.url()).await.unwrap();
     // As those versions left it: the same number for another file.
     sqlx::query("UPDATE _sqlx_migrations SET description = 'usage', checksum = '\\x00'")
         .execute(&mut connection)
         .await
         .unwrap();
-    let error = migrate(config(&database.url())).await.unwrap_err().to_string();
+    let error = migrated(config(&database.url())).await.unwrap_err().to_string();
     for part in ["before the first release", "modash data export", "MODASH_DATA_DIRECTORY"] {
         assert!(error.contains(part), "{error}");
     }
@@ -111,7 +124,7 @@ async fn partitions_are_made_on_demand_and_dropped_after_the_retention() {
     let url = analytics.database.url();
     let mut shorter = config(&url);
     shorter.retention_days = 30;
-    migrate(shorter).await.unwrap();
+    migrated(shorter).await.unwrap();
     assert_eq!(partitions(&mut connection).await, ahead);
     assert_eq!(analytics.stored().await, 1);
     // A day that was dropped stays so, also where another process would keep it:

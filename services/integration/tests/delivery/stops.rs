@@ -8,10 +8,15 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::{account::settle, clients::Clients, disk::with_own_mounts, system::System};
 
+/// The account of the proxy.
+async fn replica(system: &System) -> Result<Value, String> {
+    let mut answer = rpc_value(&system.gateway_url, "Completeness", &json!({})).await?;
+    Ok(answer["replicas"][0].take())
+}
+
 /// What the proxy reported last.
 async fn reported(system: &System) -> Result<Value, String> {
-    let mut answer = rpc_value(&system.gateway_url, "Completeness", &json!({})).await?;
-    Ok(answer["replicas"][0]["reported"].take())
+    Ok(replica(system).await?["reported"].take())
 }
 
 #[test]
@@ -30,6 +35,12 @@ fn a_proxy_that_stops_hands_over_everything_and_reports_it() {
         for count in ["started", "finished", "acknowledged"] {
             assert_eq!(reported[count], account.rows, "{count} in {reported}");
         }
+        eventually(PATIENCE, || async {
+            let replica = replica(&system).await?;
+            let stopped = replica["state"] == "COMPLETENESS_STATE_STOPPED";
+            if stopped { Ok(()) } else { Err(replica.to_string()) }
+        })
+        .await;
         assert!(!system.proxy.said().contains("did not stop"), "{}", system.proxy.said());
     });
 }

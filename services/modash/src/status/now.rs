@@ -96,14 +96,15 @@ impl Now {
 
     /// The worst state among the proxies. `None`: not known, or there are none.
     pub(crate) fn delivery(&self) -> Option<CompletenessState> {
-        use CompletenessState::{Complete, Lossy, Silent, Unspecified, Waiting};
+        use CompletenessState::{Complete, Lossy, Silent, Stopped, Unspecified, Waiting};
         let states = self.delivery.as_ref()?.replicas.iter().map(ReplicaCompleteness::state);
         states.max_by_key(|state| match state {
             Unspecified => 0,
-            Complete => 1,
-            Waiting => 2,
-            Silent => 3,
-            Lossy => 4,
+            Stopped => 1,
+            Complete => 2,
+            Waiting => 3,
+            Silent => 4,
+            Lossy => 5,
         })
     }
 
@@ -150,6 +151,7 @@ pub(crate) fn state_name(state: CompletenessState) -> &'static str {
         CompletenessState::Waiting => "waiting",
         CompletenessState::Lossy => "lossy",
         CompletenessState::Silent => "silent",
+        CompletenessState::Stopped => "stopped",
         CompletenessState::Unspecified => "unknown",
     }
 }
@@ -259,11 +261,13 @@ pub(super) mod tests {
             state: state.into(),
             ..ReplicaCompleteness::default()
         };
-        use CompletenessState::{Complete, Lossy, Silent, Waiting};
+        use CompletenessState::{Complete, Lossy, Silent, Stopped, Waiting};
         let mut now = Now::of("here");
         assert_eq!(now.delivery(), None);
         for (states, worst) in [
             (vec![Complete, Complete], Complete),
+            (vec![Stopped, Complete], Complete),
+            (vec![Stopped, Stopped], Stopped),
             (vec![Waiting, Complete], Waiting),
             (vec![Lossy, Silent, Waiting], Lossy),
         ] {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use modash_proto::v1::{Hello, StreamUsageResponse, stream_usage_response};
+use modash_proto::v1::{Hello, ReplicaStats, StreamUsageResponse, stream_usage_response};
 use modash_runtime::GrpcTls;
 use tokio::{
     sync::mpsc,
@@ -198,7 +198,7 @@ impl UsageStream {
 
     /// Reports a last time; analytics ends the stream when it has read that.
     async fn report_and_end(mut self) {
-        let stats = self.emitter.stats();
+        let stats = ReplicaStats { stopped: true, ..self.emitter.stats() };
         let _ = self.up.send(request(Say::Stats(stats))).await;
         drop(std::mem::replace(&mut self.up, mpsc::channel(1).0));
         while let Ok(Some(message)) = self.down.message().await {

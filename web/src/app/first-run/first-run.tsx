@@ -78,7 +78,8 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
 function Proxies() {
   const { data } = useCompleteness();
   if (!data) return null;
-  const heard = data.replicas.filter(({ state }) => state !== "COMPLETENESS_STATE_SILENT");
+  const quiet = ["COMPLETENESS_STATE_SILENT", "COMPLETENESS_STATE_STOPPED"];
+  const heard = data.replicas.filter(({ state }) => !quiet.includes(state));
   if (heard.length > 0) return <span className="muted"> · the proxy runs and reports to analytics</span>;
   return (
     <>

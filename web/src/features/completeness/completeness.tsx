@@ -67,6 +67,7 @@ const STATES: Record<State, [Tone, string]> = {
   COMPLETENESS_STATE_WAITING: ["running", "Waiting"],
   COMPLETENESS_STATE_LOSSY: ["error", "Lossy"],
   COMPLETENESS_STATE_SILENT: ["cancelled", "Silent"],
+  COMPLETENESS_STATE_STOPPED: ["cancelled", "Stopped"],
 };
 
 /** What the state means for this replica. */
@@ -82,6 +83,8 @@ function reason(row: ReplicaCompleteness): string {
       return "The numbers add up, and events wait to be stored";
     case "COMPLETENESS_STATE_SILENT":
       return "Nothing heard of it for 15 s: these are the numbers of its last report";
+    case "COMPLETENESS_STATE_STOPPED":
+      return "It was stopped after everything was stored: these are its last numbers";
     default:
       return [
         "Events were lost or refused",

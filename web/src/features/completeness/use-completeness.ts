@@ -31,10 +31,12 @@ export function useIncomplete(): { text: string; lossy: boolean } | null {
   const of = (state: string) => replicas.filter((row) => row.state === `COMPLETENESS_STATE_${state}`);
   if (of("LOSSY").length > 0) return { text: "Requests are missing", lossy: true };
   const silent = of("SILENT");
-  const all = silent.length === replicas.length;
+  const stopped = of("STOPPED").length;
+  const all = silent.length + stopped === replicas.length;
   const heard = silent.filter((row) => all || now - (row.reportedAt ?? 0) < GONE_MS).length;
   if (heard > 0)
     return { text: heard > 1 ? `${heard} proxies are silent` : "A proxy is silent", lossy: false };
+  if (all && stopped > 0) return { text: "No proxy runs", lossy: false };
   const waits = ({ reported }: ReplicaCompleteness) => now - (reported?.oldestUnsentAt ?? now) > LONG_MS;
   return of("WAITING").some(waits) ? { text: "Requests wait to be stored", lossy: false } : null;
 }
