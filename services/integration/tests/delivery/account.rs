@@ -106,10 +106,11 @@ fn complete(completeness: &Value) -> Result<u64, String> {
     let replicas = completeness["replicas"].as_array().cloned().unwrap_or_default();
     let well = |replica: &Value| {
         let state = replica["state"].as_str().unwrap_or_default();
+        let state = state.trim_start_matches("COMPLETENESS_STATE_");
         let reported = &replica["reported"];
-        // A stop leaves nothing, whoever stopped: it is silent in the end.
-        let settled = ["COMPLETENESS_STATE_COMPLETE", "COMPLETENESS_STATE_SILENT"].contains(&state)
-            || (state == "COMPLETENESS_STATE_LOSSY" && dropped > 0);
+        // A stop leaves nothing, whoever stopped.
+        let settled =
+            ["COMPLETE", "SILENT", "STOPPED"].contains(&state) || (state == "LOSSY" && dropped > 0);
         settled
             && replica["unaccounted"] == 0
             && replica["missing"] == 0
