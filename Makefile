@@ -48,7 +48,7 @@ demo: build
 	@exec $(MODASH) --demo $(ARGS)
 
 build: tools-for-running web/dist/index.html $(POSTGRES)/node_modules/.installed
-	@echo "== building modash$(if $(wildcard $(MODASH)),, (about 4 minutes on 2 cores the first time; cargo shows how far it is))"
+	@echo "== building modash$(if $(wildcard $(MODASH)),, (about 3 minutes on 2 cores the first time; cargo shows how far it is))"
 	$(CARGO) build --locked --profile $(if $(filter debug,$(PROFILE)),dev,$(PROFILE)) -p modash
 
 screenshots: build
