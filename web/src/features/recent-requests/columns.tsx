@@ -53,11 +53,12 @@ const mark = (event: UsageEvent, value: number | null): string => {
 const tokens = (
   id: "promptTokens" | "completionTokens" | "cachedPromptTokens" | "reasoningTokens",
   label: string,
+  width = 72,
 ): Column => ({
   id,
   label,
   number: true,
-  width: 88,
+  width,
   cell: (event) => mark(event, event[id]),
   title: (event) => (event[id] === null ? USAGE_SOURCES[event.usageSource].meaning : exact(event[id])),
 });
@@ -84,7 +85,7 @@ export const COLUMNS: Column[] = [
   {
     id: "startedAt",
     label: "Ended",
-    width: 124,
+    width: 132,
     cell: (event, zone) => <Ago at={endOf(event)} zone={zone} />,
     title: (event, zone) =>
       `Started ${dateTime(event.startedAt, zone)}, ended ${dateTime(endOf(event), zone)}`,
@@ -98,7 +99,7 @@ export const COLUMNS: Column[] = [
   {
     id: "model",
     label: "Model",
-    width: 180,
+    width: 150,
     rest: true,
     cell: (event) => event.model ?? event.modelRequested ?? <span className="muted">{UNKNOWN}</span>,
     title: (event) => event.model ?? event.modelRequested ?? undefined,
@@ -117,17 +118,17 @@ export const COLUMNS: Column[] = [
   {
     id: "path",
     label: "Endpoint",
-    width: 156,
+    width: 152,
     cell: (event) => <span className="muted">{event.path}</span>,
     title: (event) => `${event.method} ${event.path}, ${event.dialect}${event.stream ? ", streamed" : ""}`,
   },
   tokens("promptTokens", "Prompt"),
-  tokens("completionTokens", "Completion"),
+  tokens("completionTokens", "Completion", 88),
   tokens("cachedPromptTokens", "Cached"),
   {
     id: "usageSource",
     label: "Usage",
-    width: 104,
+    width: 112,
     cell: (event) => <span className="muted">{USAGE_SOURCES[event.usageSource].text}</span>,
     title: (event) => USAGE_SOURCES[event.usageSource].meaning,
   },
@@ -155,7 +156,7 @@ export const COLUMNS: Column[] = [
     id: "duration",
     label: "Duration",
     number: true,
-    width: 80,
+    width: 84,
     cell: (event) => duration(event.duration),
   },
   {
@@ -169,7 +170,7 @@ export const COLUMNS: Column[] = [
     id: "cost",
     label: "Cost",
     number: true,
-    width: 96,
+    width: 108,
     cell: costOf,
     title: costTitle,
     raw: ({ cost }) => [
