@@ -100,7 +100,8 @@ pub enum Refusal {
     Missing,
     /// The header is not that of a token.
     #[error(
-        "the token cannot be read: send the header `authorization: Bearer modash_…`, unchanged"
+        "this is no token of modash, which begins with `modash_`: give it unchanged, programs in \
+         the header `authorization: Bearer modash_…`"
     )]
     Malformed,
     /// Nobody knows it.

@@ -70,9 +70,11 @@ pub(crate) async fn measure(data: &DataSet, rounds: usize, only: &str) -> Result
                 times.push(begun.elapsed());
             }
         }
+        // Processes that end take their time with them.
+        let spent = processors::spent().zip(processors);
+        let spent = spent.map(|(after, before)| after.saturating_sub(before));
         let first = first_answer(data, name, make(data.until)).await?;
         let timing = timing(name, times, first);
-        let spent = processors::spent().zip(processors).map(|(after, before)| after - before);
         let each = spent.map_or(0.0, |spent| spent.as_secs_f64() * 1e3 / rounds as f64);
         eprintln!(
             "{:<52} p50 {:8.1} ms  p95 {:8.1} ms  processors {each:8.1} ms  first {:8.1} ms",
