@@ -57,12 +57,12 @@ impl<V: Clone> Cache<V> {
     /// Adds or replaces an entry.
     pub(super) fn insert(&mut self, key: Canonical, value: V) {
         let bytes = self.bytes_of(&key, &value);
+        if bytes > self.most {
+            return;
+        }
         if self.young_bytes + bytes > self.most {
             self.old = mem::take(&mut self.young);
             self.old_bytes = mem::take(&mut self.young_bytes);
-        }
-        if bytes > self.most {
-            return;
         }
         let replaced = self.young.remove_entry(&key);
         self.young_bytes -= replaced.map_or(0, |(key, value)| self.bytes_of(&key, &value));

@@ -251,6 +251,7 @@ impl Store {
     async fn rebuild_part(&self, part: &Part, after: &Horizons) -> Result<(u64, Activity), Error> {
         let begin = include_str!("queries/begin_snapshot.sql");
         let mut transaction = self.session().begin_with(begin).await?;
+        writes::hold(&mut transaction, part.start).await?;
         sqlx::query(include_str!("queries/no_statement_timeout.sql"))
             .execute(&mut transaction)
             .await?;

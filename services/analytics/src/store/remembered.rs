@@ -35,7 +35,8 @@ struct Part {
     read_at: Instant,
 }
 
-/// What is asked of segments of a level: of which series in which groups, and how deep.
+/// What is asked of segments: of which series in which groups, how deep, and of which
+/// database.
 pub(super) struct Question([u8; 32]);
 
 impl Default for Remembered {
@@ -48,19 +49,19 @@ impl Question {
     pub(super) fn new(
         selection: &Selection,
         members: &Members,
-        level: Level,
         depth: Depth,
+        writes: &Writes,
     ) -> Self {
         let mut digest = Digesting(Sha256::new());
-        (level.number(members.sets), depth == Depth::Distributions).hash(&mut digest);
+        (writes.lineage, members.sets, depth == Depth::Distributions).hash(&mut digest);
         (members.by_outcome, selection.outcomes()).hash(&mut digest);
         (&members.series, &members.groups).hash(&mut digest);
         Self(digest.0.finalize().into())
     }
 
-    fn of(&self, segment: &Segment) -> Canonical {
+    fn of(&self, level: Level, segment: &Segment) -> Canonical {
         let bounds = [segment.start, segment.end].map(|at| at.timestamp().to_le_bytes());
-        [self.0.as_slice(), bounds.as_flattened()].concat().into()
+        [self.0.as_slice(), &level.width.to_le_bytes(), bounds.as_flattened()].concat().into()
     }
 }
 
@@ -69,10 +70,11 @@ impl Remembered {
     pub(super) fn find(
         &self,
         question: &Question,
+        level: Level,
         segment: &Segment,
         writes: &Writes,
     ) -> Option<Parts> {
-        let part = self.cache().get(&question.of(segment))?;
+        let part = self.cache().get(&question.of(level, segment))?;
         let holds = writes.hold(part.write, segment.end) && part.read_at.elapsed() < LONGEST;
         holds.then_some(part.parts)
     }
@@ -82,14 +84,16 @@ impl Remembered {
     pub(super) fn keep(
         &self,
         question: &Question,
+        level: Level,
         segment: &Segment,
         writes: &Writes,
-        parts: Vec<(i32, Measures)>,
+        parts: &[(i32, Measures)],
     ) {
         if writes.are_after(segment.end) {
+            // A copy has no room for more.
             let (parts, write) = (parts.into(), writes.last());
             let part = Part { parts, write, read_at: Instant::now() };
-            self.cache().insert(question.of(segment), part);
+            self.cache().insert(question.of(level, segment), part);
         }
     }
 

@@ -194,7 +194,9 @@ pub(super) async fn horizons_and_writes(
     let horizons = Horizons { narrow: horizon(Sets::Narrow), full: horizon(Sets::Full) };
     let numbers: Vec<i64> = row.try_get::<Option<_>, _>(3)?.unwrap_or_default();
     let oldest: Vec<i32> = row.try_get::<Option<_>, _>(4)?.unwrap_or_default();
-    Ok((horizons, Writes { known: numbers.into_iter().zip(oldest).collect() }))
+    let known = numbers.into_iter().zip(oldest).collect();
+    let lineage = (row.try_get(5)?, row.try_get::<Option<_>, _>(6)?.unwrap_or_default());
+    Ok((horizons, Writes { known, lineage }))
 }
 
 pub(super) fn midnight(day: NaiveDate) -> DateTime<Utc> {

@@ -34,14 +34,14 @@ impl Snapshot {
         cells: &mut Cells,
         selection: &Selection,
         members: &Members,
+        question: &Question,
         level: Level,
         segments: &[Segment],
         depth: Depth,
     ) -> Result<(), Error> {
-        let question = Question::new(selection, members, level, depth);
         let mut lacking = Vec::new();
         for segment in segments {
-            match self.remembered.find(&question, segment, &self.writes) {
+            match self.remembered.find(question, level, segment, &self.writes) {
                 Some(parts) => add_parts(cells, segment.place, &parts),
                 None => lacking.push(*segment),
             }
@@ -49,7 +49,7 @@ impl Snapshot {
         let parts = self.read_level(selection, members, level, &lacking, depth).await?;
         for (segment, parts) in lacking.iter().zip(parts) {
             add_parts(cells, segment.place, &parts);
-            self.remembered.keep(&question, segment, &self.writes, parts);
+            self.remembered.keep(question, level, segment, &self.writes, &parts);
         }
         Ok(())
     }

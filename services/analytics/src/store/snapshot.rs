@@ -13,7 +13,7 @@ use super::{
     edges::{Edges, Kept},
     pool::Transaction,
     rebuild::sample,
-    remembered::Remembered,
+    remembered::{Question, Remembered},
     rollups::{self, Horizons, minutes},
     segments::{add_histograms, add_sums},
     selection::{ALL_GROUPS, MOST_KEYS, Members},
@@ -104,10 +104,12 @@ impl Snapshot {
             Cover::new(bounds, self.horizons.of(members.sets))
         };
         let mut cells = Cells::new();
+        let question = Question::new(selection, members, depth, &self.writes);
         for level in LEVELS {
             let segments: Vec<_> = cover.of(Source::Level(level)).copied().collect();
             if !segments.is_empty() && !members.series.is_empty() {
-                self.add_level(&mut cells, selection, members, level, &segments, depth).await?;
+                self.add_level(&mut cells, selection, members, &question, level, &segments, depth)
+                    .await?;
             }
         }
         let segments = cover.rolled_up();

@@ -10,6 +10,7 @@ use super::{
     pool::{Pool, Transaction},
     rebuild::Part,
     rollups::{self, Levels, minutes},
+    writes,
 };
 use crate::rollup::{DAY, Horizon, LEVELS, Level, Rollups, Sets, WEEK};
 
@@ -73,6 +74,7 @@ impl Weeks {
     ) -> Result<(), Error> {
         let first = self.first_complete(after).max(WEEK.ceil(kept_from));
         let mut transaction = pool.begin().await?;
+        writes::hold(&mut transaction, self.start).await?;
         sqlx::query(include_str!("queries/no_statement_timeout.sql"))
             .execute(&mut transaction)
             .await?;

@@ -85,6 +85,61 @@ async fn a_rebuild_makes_forget_what_was_read_before_it() {
     assert_eq!(requests(client, "2025-10-29T00:00:00Z").await, 1);
 }
 
+/// Analytics that remembers the one request of a day.
+async fn remembering() -> (TestAnalytics, Client) {
+    let analytics = TestAnalytics::start().await;
+    let mut client = analytics.client().await;
+    analytics.store(vec![event_at("2025-10-21T10:00:30Z")]).await;
+    folded(&analytics).await;
+    analytics.store(vec![event_at("2025-10-30T10:00:30Z")]).await;
+    folded(&analytics).await;
+    assert_eq!(requests(&mut client, "2025-10-29T00:00:00Z").await, 1);
+    execute(&analytics, "DELETE FROM rollups WHERE level <> 60").await;
+    assert_eq!(requests(&mut client, "2025-10-29T00:00:00Z").await, 1, "it is remembered");
+    (analytics, client)
+}
+
+#[tokio::test]
+async fn what_was_read_of_tables_that_a_backup_replaced_is_forgotten() {
+    let (analytics, mut client) = remembering().await;
+    // As a restore does: the same rows in tables that were made anew.
+    execute(&analytics, "CREATE TABLE restored AS SELECT * FROM rollup_writes").await;
+    execute(&analytics, "TRUNCATE rollup_writes").await;
+    execute(&analytics, "INSERT INTO rollup_writes SELECT * FROM restored").await;
+    assert_eq!(requests(&mut client, "2025-10-29T00:00:00Z").await, 0);
+}
+
+#[tokio::test]
+async fn a_rebuild_whose_lock_is_lost_keeps_its_mark_until_its_parts_have_ended() {
+    let (analytics, mut client) = remembering().await;
+    let mut connection = analytics.connection().await;
+    // It waits for this table, after it has taken its lock.
+    let mut blocker = analytics.connection().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE series IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut blocker)
+        .await
+        .unwrap();
+    let (from, to) = (at("2025-10-20T00:00:00Z"), at("2025-10-24T00:00:00Z"));
+    let url = analytics.database.url();
+    let rebuilding = tokio::spawn(rebuild_rollups(config(&url), from, to, |_| {}));
+    analytics.blocked_by_a_lock().await;
+    let lost = "SELECT count(pg_terminate_backend(l.pid))
+                FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted";
+    let ended: i64 = sqlx::query_scalar(lost).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(ended, 1, "who holds the lock");
+    // Somebody else has the lock now, and ends what had begun: once the part has ended.
+    let note =
+        "SET lock_timeout = '1s'; DELETE FROM rollup_writes WHERE number = 9223372036854775807";
+    let refused = sqlx::raw_sql(note).execute(&mut connection).await.unwrap_err().to_string();
+    assert!(refused.contains("lock timeout"), "{refused}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut blocker).await.unwrap();
+    assert!(rebuilding.await.unwrap().is_err(), "its lock is lost");
+    // The mark is there still, so nothing that was read before is taken for what it was.
+    let found = requests(&mut client, "2025-10-29T00:00:00Z").await;
+    assert_eq!(found, 1, "the part was rebuilt");
+}
+
 #[tokio::test]
 async fn while_a_rebuild_runs_every_answer_is_right() {
     let analytics = TestAnalytics::start().await;
