@@ -37,7 +37,10 @@ struct Part {
 
 /// What is asked of segments: of which series in which groups, how deep, and of which
 /// database.
-pub(super) struct Question([u8; 32]);
+pub(super) struct Question {
+    digest: [u8; 32],
+    pub(super) depth: Depth,
+}
 
 impl Default for Remembered {
     fn default() -> Self {
@@ -56,12 +59,12 @@ impl Question {
         (writes.lineage, members.sets, depth == Depth::Distributions).hash(&mut digest);
         (members.by_outcome, selection.outcomes()).hash(&mut digest);
         (&members.series, &members.groups).hash(&mut digest);
-        Self(digest.0.finalize().into())
+        Self { digest: digest.0.finalize().into(), depth }
     }
 
     fn of(&self, level: Level, segment: &Segment) -> Canonical {
         let bounds = [segment.start, segment.end].map(|at| at.timestamp().to_le_bytes());
-        [self.0.as_slice(), &level.width.to_le_bytes(), bounds.as_flattened()].concat().into()
+        [self.digest.as_slice(), &level.width.to_le_bytes(), bounds.as_flattened()].concat().into()
     }
 }
 

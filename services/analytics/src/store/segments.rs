@@ -29,6 +29,7 @@ impl Depth {
 }
 
 impl Snapshot {
+    /// Adds segments of a level.
     pub(super) async fn add_level(
         &mut self,
         cells: &mut Cells,
@@ -37,7 +38,6 @@ impl Snapshot {
         question: &Question,
         level: Level,
         segments: &[Segment],
-        depth: Depth,
     ) -> Result<(), Error> {
         let mut lacking = Vec::new();
         for segment in segments {
@@ -46,7 +46,7 @@ impl Snapshot {
                 None => lacking.push(*segment),
             }
         }
-        let parts = self.read_level(selection, members, level, &lacking, depth).await?;
+        let parts = self.read_level(selection, members, level, &lacking, question.depth).await?;
         for (segment, parts) in lacking.iter().zip(parts) {
             add_parts(cells, segment.place, &parts);
             self.remembered.keep(question, level, segment, &self.writes, &parts);

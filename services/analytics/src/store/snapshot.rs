@@ -108,8 +108,7 @@ impl Snapshot {
         for level in LEVELS {
             let segments: Vec<_> = cover.of(Source::Level(level)).copied().collect();
             if !segments.is_empty() && !members.series.is_empty() {
-                self.add_level(&mut cells, selection, members, &question, level, &segments, depth)
-                    .await?;
+                self.add_level(&mut cells, selection, members, &question, level, &segments).await?;
             }
         }
         let segments = cover.rolled_up();
