@@ -25,7 +25,7 @@ try {
   await page.goto(`${gateway}/requests?range=1h`);
   await page.waitForURL(/\/sign-in\?to=/);
   await signIn("modash_wrong");
-  await page.getByRole("alert").filter({ hasText: "cannot be read" }).waitFor();
+  await page.getByRole("alert").filter({ hasText: "is no token of modash" }).waitFor();
   await signIn(token);
   await page.waitForURL(/\/requests\?range=1h$/);
   await page.getByText("Connected", { exact: true }).waitFor();
