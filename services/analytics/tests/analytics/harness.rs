@@ -164,6 +164,16 @@ impl TestAnalytics {
         }
     }
 
+    /// Waits until all that commits noted is in the rollups.
+    pub(crate) async fn folded(&self) {
+        eventually(PATIENCE, || async {
+            let waiting = "SELECT count(*) FROM rollup_changes";
+            let connection = &mut self.connection().await;
+            sqlx::query_scalar::<_, i64>(waiting).fetch_one(connection).await.unwrap() == 0
+        })
+        .await;
+    }
+
     /// Rows in the database.
     pub(crate) async fn stored(&self) -> i64 {
         let mut connection = self.connection().await;

@@ -16,11 +16,10 @@ use modash_proto::{
         group_by::By,
     },
 };
-use modash_test_support::eventually;
 
 use crate::{
     costs::{self, PricesFile},
-    harness::{PATIENCE, TestAnalytics, assert_near, at, config},
+    harness::{TestAnalytics, assert_near, at, config},
     random::Random,
 };
 
@@ -813,16 +812,6 @@ async fn model_breakdown_is_that_of_the_model() {
     }
 }
 
-/// Waits until all changes are in the rollups.
-async fn folded(analytics: &TestAnalytics) {
-    eventually(PATIENCE, || async {
-        let waiting = "SELECT count(*) FROM rollup_changes";
-        let connection = &mut analytics.connection().await;
-        sqlx::query_scalar::<_, i64>(waiting).fetch_one(connection).await.unwrap() == 0
-    })
-    .await;
-}
-
 /// What tells errors apart.
 type ErrorKey = (i32, Option<String>, String, String);
 
@@ -834,7 +823,7 @@ async fn error_breakdown_is_that_of_the_model() {
         match question {
             // Some in the rollups and some that wait, of the same errors.
             10 => {
-                folded(&analytics).await;
+                analytics.folded().await;
                 let more: Vec<UsageEvent> = (0..200).map(|_| random.event()).collect();
                 analytics.store(more.clone()).await;
                 events.extend(more);

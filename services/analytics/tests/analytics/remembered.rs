@@ -12,28 +12,28 @@ use modash_proto::{
         analytics_service_client::AnalyticsServiceClient, group_by::By,
     },
 };
-use modash_test_support::{TestDatabase, eventually};
+use modash_test_support::TestDatabase;
 use tonic::transport::Channel;
 
 use crate::{
-    harness::{PATIENCE, TestAnalytics, at, config, event_at, range},
+    harness::{TestAnalytics, at, config, event_at, range},
     random::Random,
 };
 
 type Client = AnalyticsServiceClient<Channel>;
 
-/// Waits until all changes are moved into the levels.
-async fn folded(analytics: &TestAnalytics) {
-    eventually(PATIENCE, || async {
-        let waiting = "SELECT count(*) FROM rollup_changes";
-        let connection = &mut analytics.connection().await;
-        sqlx::query_scalar::<_, i64>(waiting).fetch_one(connection).await.unwrap() == 0
-    })
-    .await;
-}
-
 async fn execute(analytics: &TestAnalytics, statement: &'static str) {
     sqlx::query(statement).execute(&mut analytics.connection().await).await.unwrap();
+}
+
+/// Analytics with requests that can be remembered: a later one is the last write.
+async fn with_requests(moments: &[&str]) -> TestAnalytics {
+    let analytics = TestAnalytics::start().await;
+    analytics.store(moments.iter().map(|moment| event_at(moment)).collect()).await;
+    analytics.folded().await;
+    analytics.store(vec![event_at("2025-10-30T10:00:30Z")]).await;
+    analytics.folded().await;
+    analytics
 }
 
 /// Requests of ten days at the end of October.
@@ -45,37 +45,27 @@ async fn requests(client: &mut Client, until: &str) -> u64 {
 
 #[tokio::test]
 async fn what_was_read_is_not_read_again_until_it_is_written_to() {
-    let analytics = TestAnalytics::start().await;
-    let client = &mut analytics.client().await;
     let days = ["2025-10-21T10:00:30Z", "2025-10-23T11:00:30Z", "2025-10-28T12:00:30Z"];
-    analytics.store(days.map(event_at).to_vec()).await;
-    folded(&analytics).await;
-    // What is being written to is not worth remembering.
-    analytics.store(vec![event_at("2025-10-30T10:00:30Z")]).await;
-    folded(&analytics).await;
+    let analytics = with_requests(&days).await;
+    let client = &mut analytics.client().await;
     assert_eq!(requests(client, "2025-10-29T00:00:00Z").await, 3);
     execute(&analytics, "DELETE FROM rollups WHERE level <> 60").await;
     assert_eq!(requests(client, "2025-10-29T00:00:00Z").await, 3);
     assert_eq!(requests(client, "2025-10-29T00:00:17Z").await, 3, "of another end");
 
     analytics.store(vec![event_at("2025-10-29T15:00:30Z")]).await;
-    folded(&analytics).await;
+    analytics.folded().await;
     assert_eq!(requests(client, "2025-10-29T00:00:00Z").await, 3, "it is later");
     analytics.store(vec![event_at("2025-10-23T15:00:30Z")]).await;
-    folded(&analytics).await;
+    analytics.folded().await;
     // The days are read again, and there is only what came last.
     assert_eq!(requests(client, "2025-10-29T00:00:00Z").await, 1);
 }
 
 #[tokio::test]
 async fn a_rebuild_makes_forget_what_was_read_before_it() {
-    let analytics = TestAnalytics::start().await;
+    let analytics = with_requests(&["2025-10-21T10:00:30Z", "2025-10-28T12:00:30Z"]).await;
     let client = &mut analytics.client().await;
-    let days = ["2025-10-21T10:00:30Z", "2025-10-28T12:00:30Z"];
-    analytics.store(days.map(event_at).to_vec()).await;
-    folded(&analytics).await;
-    analytics.store(vec![event_at("2025-10-30T10:00:30Z")]).await;
-    folded(&analytics).await;
     assert_eq!(requests(client, "2025-10-29T00:00:00Z").await, 2);
     // As if rows had been lost, which only a rebuild tells.
     execute(&analytics, "DELETE FROM requests WHERE started_at < '2025-10-22'").await;
@@ -87,12 +77,8 @@ async fn a_rebuild_makes_forget_what_was_read_before_it() {
 
 /// Analytics that remembers the one request of a day.
 async fn remembering() -> (TestAnalytics, Client) {
-    let analytics = TestAnalytics::start().await;
+    let analytics = with_requests(&["2025-10-21T10:00:30Z"]).await;
     let mut client = analytics.client().await;
-    analytics.store(vec![event_at("2025-10-21T10:00:30Z")]).await;
-    folded(&analytics).await;
-    analytics.store(vec![event_at("2025-10-30T10:00:30Z")]).await;
-    folded(&analytics).await;
     assert_eq!(requests(&mut client, "2025-10-29T00:00:00Z").await, 1);
     execute(&analytics, "DELETE FROM rollups WHERE level <> 60").await;
     assert_eq!(requests(&mut client, "2025-10-29T00:00:00Z").await, 1, "it is remembered");
@@ -147,9 +133,9 @@ async fn while_a_rebuild_runs_every_answer_is_right() {
     let mut random = Random::new(31);
     let mut events: Vec<UsageEvent> = (0..300).map(|_| random.event()).collect();
     analytics.store(events.clone()).await;
-    folded(&analytics).await;
+    analytics.folded().await;
     analytics.store(vec![event_at("2025-11-20T10:00:30Z")]).await;
-    folded(&analytics).await;
+    analytics.folded().await;
     let end = at("2025-11-04T00:00:00Z").timestamp_micros();
     events.retain(|event| event.started_at.as_ref().and_then(micros_from_timestamp) < Some(end));
     let expected = events.len() as u64;
@@ -246,7 +232,7 @@ async fn answers_of_a_process_that_remembers_are_those_of_one_that_does_not() {
         let events = (0..[300, 1, 40][round % 3]).map(|_| random.event());
         analytics.store(events.collect()).await;
         if round % 2 == 0 {
-            folded(&analytics).await;
+            analytics.folded().await;
         }
         if round == 5 {
             let (from, to) = (at("2025-10-25T00:00:00Z"), at("2025-11-02T00:00:00Z"));

@@ -69,11 +69,6 @@ async fn assert_rolled_up(connection: &mut PgConnection) {
     }
 }
 
-/// Waits until all changes are moved into the levels.
-async fn folded(analytics: &TestAnalytics) {
-    eventually(PATIENCE, || async { changes(&mut analytics.connection().await).await == 0 }).await;
-}
-
 fn events(seed: u64, count: usize) -> Vec<UsageEvent> {
     let mut random = Random::new(seed);
     (0..count).map(|_| random.event()).collect()
@@ -85,7 +80,7 @@ async fn what_commits_noted_is_written_once_into_each_level() {
     let mut connection = analytics.connection().await;
     for _ in 0..2 {
         analytics.store(vec![event_at("2026-01-01T00:00:30Z")]).await;
-        folded(&analytics).await;
+        analytics.folded().await;
     }
     // One full set in five levels and six narrow ones in six: first inserted, then updated.
     let rows = [41, 41];
@@ -113,13 +108,13 @@ async fn rollups_are_the_sums_of_the_rows_after_repeats_late_events_and_any_orde
     let mut connection = analytics.connection().await;
     assert!(changes(&mut connection).await > 0);
     assert_rolled_up(&mut connection).await;
-    folded(&analytics).await;
+    analytics.folded().await;
     assert_rolled_up(&mut connection).await;
     // The first ones again among new ones, backwards.
     events.reverse();
     analytics.store(events).await;
     assert_rolled_up(&mut connection).await;
-    folded(&analytics).await;
+    analytics.folded().await;
     assert_eq!(analytics.stored().await, 300);
     assert_rolled_up(&mut connection).await;
 }
@@ -152,7 +147,7 @@ async fn two_replicas_that_write_at_full_load_neither_deadlock_nor_lose_an_updat
         send(&other, "d", true)
     );
     assert_eq!(one.stored().await, 2_000);
-    folded(&one).await;
+    one.folded().await;
     assert_rolled_up(&mut one.connection().await).await;
     let deadlocks: i64 = sqlx::query_scalar(
         "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
@@ -177,7 +172,7 @@ async fn a_rebuild_while_events_arrive_leaves_the_sums_of_the_rows() {
     let analytics = TestAnalytics::start().await;
     let events = events(13, 600);
     analytics.store(events[..200].to_vec()).await;
-    folded(&analytics).await;
+    analytics.folded().await;
     let mut connection = analytics.connection().await;
     sqlx::query("UPDATE rollups SET sums = '\\x01010007', histograms = NULL, errors = NULL")
         .execute(&mut connection)
@@ -191,7 +186,7 @@ async fn a_rebuild_while_events_arrive_leaves_the_sums_of_the_rows() {
     let (rebuilt, ()) =
         tokio::join!(rebuild(&analytics, "2025-10-19T00:00:00Z", "2025-11-08T00:00:00Z"), arriving);
     assert!(rebuilt >= 200, "{rebuilt}");
-    folded(&analytics).await;
+    analytics.folded().await;
     assert_rolled_up(&mut connection).await;
 }
 
@@ -232,7 +227,7 @@ async fn requests_without_rollups_are_summed_up_after_the_start() {
         oldest <= at("2026-01-01T00:00:00Z")
     })
     .await;
-    folded(&analytics).await;
+    analytics.folded().await;
     assert_rolled_up(&mut connection).await;
 }
 
@@ -240,7 +235,7 @@ async fn requests_without_rollups_are_summed_up_after_the_start() {
 async fn weeks_that_a_rebuild_left_aside_are_summed_up_after_the_start() {
     let analytics = TestAnalytics::start().await;
     analytics.store(events(14, 200)).await;
-    folded(&analytics).await;
+    analytics.folded().await;
     let mut connection = analytics.connection().await;
     sqlx::raw_sql(
         "DELETE FROM rollups WHERE level = 604800;
@@ -273,7 +268,7 @@ async fn an_event_that_comes_again_after_its_day_was_dropped_is_not_counted_agai
     let old =
         UsageEvent { duration: Some(duration_from_micros(1)), ..event_at("2026-01-01T00:00:00Z") };
     analytics.store(vec![old.clone()]).await;
-    folded(&analytics).await;
+    analytics.folded().await;
     let mut shorter = config(&analytics.database.url());
     shorter.retention_days = 30;
     migrated(shorter).await.unwrap();
@@ -325,7 +320,7 @@ async fn requests_that_a_process_of_an_older_version_wrote_are_found_and_summed_
     let started_at = (Utc::now() - TimeDelta::hours(2)).to_rfc3339();
     let first = UsageEvent { session: Some("s".into()), ..event_at(&started_at) };
     analytics.store(vec![first]).await;
-    folded(&analytics).await;
+    analytics.folded().await;
     // As that version wrote them: texts in the row, and no rollups. Beside the first one,
     // whose day has its partition at every hour of today.
     sqlx::query(
